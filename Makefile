@@ -1,0 +1,119 @@
+# Builds fast_ingest against the PostgreSQL of PG_CONFIG. `make help` lists the
+# targets. The scripts in test/dev/ run it and test it without installing it.
+
+EXTENSION = fast_ingest
+MODULE_big = fast_ingest
+EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" fast_ingest.control)
+
+OBJS = $(patsubst %.c,%.o,$(wildcard src/*.c src/*/*.c))
+DATA_built = sql/fast_ingest--$(EXTVERSION).sql
+DATA = $(filter-out $(DATA_built),$(wildcard sql/fast_ingest--*.sql))
+
+PG_CPPFLAGS = -I$(srcdir)/src
+# PostgreSQL's callbacks have parameters not every one of them needs
+PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter $(if $(WERROR),-Werror) -MMD -MP
+SHLIB_LINK = -lmicrohttpd
+
+# The install test creates the extension, the others use it
+REGRESS = install $(filter-out install fast_ingest%,$(basename $(notdir $(wildcard sql/*.sql))))
+ISOLATION = $(patsubst test/isolation/specs/%.spec,%,$(wildcard test/isolation/specs/*.spec))
+# Disabled because the tests need a server with shared_preload_libraries =
+# 'fast_ingest', which typical installcheck users do not have: `make test` starts one
+NO_INSTALLCHECK = 1
+
+# Bitcode would need the clang that PostgreSQL was built with
+override with_llvm = no
+
+EXTRA_CLEAN = $(OBJS:.o=.d) tmp_build tmp_check tmp_install
+
+PG_CONFIG ?= pg_config
+export PG_CONFIG WERROR REGRESS ISOLATION
+
+PGXS := $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null))
+ifneq ($(PGXS),)
+include $(PGXS)
+else
+all install clean:
+	@echo "PostgreSQL's files for extensions are missing (PG_CONFIG = $(PG_CONFIG)): see test/dev/packages.sh" >&2
+	@exit 1
+endif
+
+-include $(OBJS:.o=.d)
+
+$(DATA_built): sql/fast_ingest.sql fast_ingest.control
+	cp $< $@
+
+# The private installation that the cluster of `make run` and the tests use
+.PHONY: tmp-install
+tmp-install: all
+	@test/dev/tmp_install.sh
+	@$(MAKE) -s install DESTDIR='$(CURDIR)/tmp_install'
+
+# Test programs. What each needs of src/ stands in UNIT_SRCS_<name> and
+# FUZZ_SRCS_<name>; none needs a server.
+FUZZ_SRCS_event_fuzz = src/event/parse.c src/event/timestamp.c src/event/validate.c
+
+UNIT_PROGRAMS = $(patsubst test/unit/%.c,tmp_build/unit/%,$(wildcard test/unit/*_test.c))
+FUZZ_PROGRAMS = $(patsubst test/fuzz/%.c,tmp_build/fuzz/%,$(wildcard test/fuzz/*_fuzz.c))
+FUZZ_CC = clang
+FUZZ_CFLAGS = -g -O1 -fno-omit-frame-pointer -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined
+# PostgreSQL's headers were configured for gcc
+FUZZ_CFLAGS += -Wall -Wextra -Wno-unused-parameter -Wno-ignored-attributes
+PROGRAM_CPPFLAGS = -Isrc -I'$(includedir_server)' -D_GNU_SOURCE
+PROGRAM_LIBS = -L'$(pkglibdir)' -L'$(libdir)' -lpgcommon -lpgport -lcrypto -lm -lpthread
+
+.PHONY: unit-programs fuzz-programs
+unit-programs: $(UNIT_PROGRAMS)
+fuzz-programs: $(FUZZ_PROGRAMS)
+
+.SECONDEXPANSION:
+tmp_build/unit/%: test/unit/%.c $$(UNIT_SRCS_$$*) $(wildcard src/*.[ch] src/*/*.[ch])
+	@mkdir -p $(@D)
+	$(CC) $(filter-out -MMD -MP,$(CFLAGS)) $(PROGRAM_CPPFLAGS) -o $@ $< $(UNIT_SRCS_$*) $(PROGRAM_LIBS)
+
+tmp_build/fuzz/%: test/fuzz/%.c $$(FUZZ_SRCS_$$*) $(wildcard src/*.h src/*/*.h)
+	@mkdir -p $(@D)
+	$(FUZZ_CC) $(FUZZ_CFLAGS) -DFRONTEND $(PROGRAM_CPPFLAGS) -o $@ $< $(FUZZ_SRCS_$*) $(PROGRAM_LIBS)
+
+.PHONY: run stop reset psql logs demo
+run demo:
+	@test/dev/$@.sh
+stop reset psql logs:
+	@test/dev/cluster.sh $@
+
+# TESTS names single TAP or unit programs
+.PHONY: test test-regress test-isolation test-tap test-unit test-fuzz fuzz bench
+test:
+	@test/dev/test.sh
+test-regress test-isolation test-tap test-unit test-fuzz:
+	@TESTS='$(TESTS)' test/dev/test.sh $(@:test-%=%)
+fuzz:
+	@FUZZ_SECONDS='$(or $(SECONDS),300)' test/dev/test.sh fuzz
+bench:
+	@test/dev/bench.sh
+
+C_FILES = $(wildcard src/*.[ch] src/*/*.[ch] test/*/*.[ch])
+.PHONY: format format-check
+format:
+	clang-format -i $(C_FILES)
+format-check:
+	clang-format --dry-run --Werror $(C_FILES)
+
+.PHONY: help
+help:
+	@echo 'make                  build the extension'
+	@echo 'make install          install it into the PostgreSQL of PG_CONFIG'
+	@echo 'make run              start a private cluster with it (FI_PORT=8080); again: rebuild and restart'
+	@echo 'make demo             post 9,999 real events to the running cluster'
+	@echo 'make psql | logs      a session in the running cluster | its log'
+	@echo 'make stop | reset     stop the cluster | stop it and delete its data'
+	@echo 'make test             run every test'
+	@echo 'make test-regress | test-isolation | test-tap | test-unit | test-fuzz'
+	@echo '                      one kind of tests (TESTS="test/t/001_http.pl": single TAP or unit tests)'
+	@echo 'make fuzz SECONDS=n   fuzz for n seconds each'
+	@echo 'make bench            measure (test/bench/run.sh says what can be set)'
+	@echo 'make tmp-install      a private copy of PostgreSQL with the extension in tmp_install/'
+	@echo 'make format           clang-format the sources; format-check: only complain'
+	@echo 'make clean            delete what make built'
+	@echo
+	@echo 'PG_CONFIG=/path/to/pg_config chooses a PostgreSQL, WERROR=1 makes warnings errors.'

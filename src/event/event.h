@@ -1,0 +1,64 @@
+/*
+ * event.h
+ *
+ * An event as the client sent it, after parsing and before it becomes a
+ * tuple, and the rules it has to satisfy. Nothing here needs a server: these
+ * files are linked into the fuzz target as they are.
+ */
+#ifndef FAST_INGEST_EVENT_H
+#define FAST_INGEST_EVENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Limits that API.md fixes, in bytes. */
+#define MAX_NAME_LENGTH 200
+/* Room for an error message that quotes one value. */
+#define EVENT_ERROR_SIZE 320
+
+/* Text that belongs to somebody else; data is NULL where it is absent. */
+typedef struct
+{
+	const char *data;
+	size_t		len;
+} Slice;
+
+/* Which fields a request may carry: POST /events and /events/bulk, or POST /event. */
+typedef enum
+{
+	EVENT_FORM_FULL,
+	EVENT_FORM_WEBSITE
+} EventForm;
+
+typedef struct
+{
+	EventForm	form;
+	int64_t		now;		/* Unix time, microseconds */
+	int64_t		max_age;	/* microseconds; 0: any age */
+	int64_t		max_future; /* microseconds */
+	int			max_events; /* in one request */
+	bool		fold_unknown;
+	char	  **channels; /* NULL-terminated; NULL: any */
+} EventRules;
+
+typedef struct
+{
+	Slice		event_name;
+	Slice		channel;
+	Slice		user_id;
+	Slice		campaign_id;
+	Slice		site_id;
+	Slice		path;
+	Slice		idempotency_key;
+	Slice		timestamp;		/* as it was written, for messages */
+	Slice		metadata;		/* JSON text of an object */
+	Slice		unknown_fields; /* JSON text of members to add to metadata, without braces */
+	Slice	   *tags;
+	int			ntags;
+	bool		has_tags;
+	bool		has_timestamp;	/* the client said when */
+	int64_t		time;			/* Unix time, microseconds */
+} Event;
+
+#endif

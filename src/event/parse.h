@@ -1,0 +1,44 @@
+/*
+ * parse.h
+ *
+ * From the bytes of a request body to events, by PostgreSQL's own JSON parser
+ * in one pass: each event is handed on as soon as its closing brace is read,
+ * so a bulk request is never held as a list.
+ *
+ * Compiled with FRONTEND it links without a server (libpgcommon).
+ */
+#ifndef FAST_INGEST_PARSE_H
+#define FAST_INGEST_PARSE_H
+
+#include "event/event.h"
+
+typedef enum
+{
+	BODY_SINGLE, /* one JSON object */
+	BODY_BULK,	 /* an array of objects, or {"events": [...]} */
+	BODY_NDJSON	 /* one JSON object a line */
+} BodyShape;
+
+/*
+ * Receives the events. begin comes before anything of an event is allocated,
+ * end when it is complete: error is NULL for a valid event, else its first
+ * violation. What the event points to is only valid during the call; the
+ * receiver may switch memory contexts in begin and reset them in end.
+ */
+typedef struct
+{
+	void		(*begin)(void *arg);
+	void		(*end)(void *arg, int index, Event *event, const char *error);
+	void	   *arg;
+} EventReceiver;
+
+/*
+ * Parse a body, which must be followed by a NUL byte. False when the request
+ * as a whole cannot be read (not UTF-8, not JSON, the wrong shape, too many
+ * events): then error says what and where, and events that were handed on
+ * already must be dropped by the caller.
+ */
+extern bool ParseEvents(char *body, size_t len, BodyShape shape, const EventRules *rules,
+						const EventReceiver *receiver, char error[EVENT_ERROR_SIZE]);
+
+#endif

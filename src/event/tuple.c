@@ -1,0 +1,196 @@
+/*
+ * tuple.c
+ *
+ * Event -> minimal tuple. Needs a server, but neither a database connection
+ * nor a transaction: every type is built in and no catalog is read.
+ */
+#include "postgres.h"
+
+#include "event/tuple.h"
+
+#include "catalog/pg_collation.h"
+#include "catalog/pg_type.h"
+#include "datatype/timestamp.h"
+#include "lib/stringinfo.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
+#include "utils/uuid.h"
+
+#include "compat.h"
+#include "event/key.h"
+
+#define UNIX_EPOCH_OFFSET \
+	((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * USECS_PER_SEC)
+
+typedef struct
+{
+	const char *name;
+	Oid			type;
+	int16		len;
+	char		align;
+	char		storage;
+	bool		by_value;
+} Column;
+
+enum
+{
+	COLUMN_EVENT_NAME,
+	COLUMN_CHANNEL,
+	COLUMN_USER_ID,
+	COLUMN_TS,
+	COLUMN_CAMPAIGN_ID,
+	COLUMN_SITE_ID,
+	COLUMN_PATH,
+	COLUMN_TAGS,
+	COLUMN_METADATA,
+	COLUMN_EVENT_KEY,
+	NUM_COLUMNS
+};
+
+static const Column columns[NUM_COLUMNS] = {
+	{"event_name", TEXTOID, -1, TYPALIGN_INT, TYPSTORAGE_EXTENDED, false},
+	{"channel", TEXTOID, -1, TYPALIGN_INT, TYPSTORAGE_EXTENDED, false},
+	{"user_id", TEXTOID, -1, TYPALIGN_INT, TYPSTORAGE_EXTENDED, false},
+	{"ts", TIMESTAMPTZOID, 8, TYPALIGN_DOUBLE, TYPSTORAGE_PLAIN, FLOAT8PASSBYVAL},
+	{"campaign_id", TEXTOID, -1, TYPALIGN_INT, TYPSTORAGE_EXTENDED, false},
+	{"site_id", TEXTOID, -1, TYPALIGN_INT, TYPSTORAGE_EXTENDED, false},
+	{"path", TEXTOID, -1, TYPALIGN_INT, TYPSTORAGE_EXTENDED, false},
+	{"tags", TEXTARRAYOID, -1, TYPALIGN_INT, TYPSTORAGE_EXTENDED, false},
+	{"metadata", JSONBOID, -1, TYPALIGN_INT, TYPSTORAGE_EXTENDED, false},
+	{"event_key", UUIDOID, UUID_LEN, TYPALIGN_CHAR, TYPSTORAGE_PLAIN, false},
+};
+
+TupleDesc
+EventTupleDesc(void)
+{
+	TupleDesc	desc = CreateTemplateTupleDesc(NUM_COLUMNS);
+
+	for (int i = 0; i < NUM_COLUMNS; i++)
+	{
+		const Column *column = &columns[i];
+		Form_pg_attribute attribute = TupleDescAttr(desc, i);
+
+		TupleDescInitBuiltinEntry(desc, i + 1, column->name, TEXTOID, -1, 0);
+		attribute->atttypid = column->type;
+		attribute->attlen = column->len;
+		attribute->attalign = column->align;
+		attribute->attstorage = column->storage;
+		attribute->attbyval = column->by_value;
+		attribute->attndims = column->type == TEXTARRAYOID ? 1 : 0;
+		attribute->attcollation =
+			column->type == TEXTOID || column->type == TEXTARRAYOID ? DEFAULT_COLLATION_OID
+																	: InvalidOid;
+		PopulateCompactAttribute(desc, i);
+	}
+	return desc;
+}
+
+static Datum
+text_datum(Slice value, bool *isnull)
+{
+	*isnull = value.data == NULL;
+	return *isnull ? (Datum) 0 : PointerGetDatum(cstring_to_text_with_len(value.data, value.len));
+}
+
+static Datum
+tags_datum(const Event *event, bool *isnull)
+{
+	Datum	   *elements;
+
+	*isnull = !event->has_tags;
+	if (*isnull)
+		return (Datum) 0;
+	elements = palloc(Max(event->ntags, 1) * sizeof(Datum));
+	for (int i = 0; i < event->ntags; i++)
+		elements[i] =
+			PointerGetDatum(cstring_to_text_with_len(event->tags[i].data, event->tags[i].len));
+	return PointerGetDatum(
+		construct_array(elements, event->ntags, TEXTOID, -1, false, TYPALIGN_INT));
+}
+
+/*
+ * metadata, with the unknown fields folded in; metadata's own keys win
+ */
+static Datum
+metadata_datum(const Event *event, bool *isnull)
+{
+	Slice		metadata = event->metadata;
+	Slice		unknown = event->unknown_fields;
+	StringInfoData text;
+
+	*isnull = metadata.data == NULL && unknown.data == NULL;
+	if (*isnull)
+		return (Datum) 0;
+
+	initStringInfo(&text);
+	enlargeStringInfo(&text, (int) (metadata.len + unknown.len + 4));
+	if (unknown.data == NULL)
+		appendBinaryStringInfo(&text, metadata.data, (int) metadata.len);
+	else
+	{
+		appendStringInfoChar(&text, '{');
+		appendBinaryStringInfo(&text, unknown.data, (int) unknown.len);
+		if (metadata.data != NULL)
+		{
+			const char *inner = metadata.data + 1; /* after its brace */
+			const char *end = metadata.data + metadata.len - 1;
+
+			while (inner < end && strchr(" \t\r\n", *inner) != NULL)
+				inner++;
+			if (inner < end)
+			{
+				appendStringInfoChar(&text, ',');
+				appendBinaryStringInfo(&text, inner, (int) (end - inner));
+			}
+		}
+		appendStringInfoChar(&text, '}');
+	}
+	return DirectFunctionCall1(jsonb_in, CStringGetDatum(text.data));
+}
+
+/*
+ * The key that the event is stored under once, if it has one
+ */
+static Datum
+key_datum(const Event *event, Datum metadata, bool has_metadata, bool by_content, bool *isnull)
+{
+	pg_uuid_t  *key = palloc(sizeof(pg_uuid_t));
+	Slice		canonical = {NULL, 0};
+
+	*isnull = false;
+	if (event->idempotency_key.data != NULL)
+		KeyFromIdempotencyKey(event->idempotency_key, key->data);
+	else if (by_content && event->has_timestamp)
+	{
+		if (has_metadata)
+			canonical = (Slice){VARDATA_ANY(DatumGetPointer(metadata)),
+								VARSIZE_ANY_EXHDR(DatumGetPointer(metadata))};
+		KeyFromContent(event, canonical, key->data);
+	}
+	else
+		*isnull = true;
+	return UUIDPGetDatum(key);
+}
+
+MinimalTuple
+EventFormTuple(TupleDesc desc, const Event *event, bool by_content)
+{
+	Datum		values[NUM_COLUMNS];
+	bool		isnull[NUM_COLUMNS] = {false};
+
+	values[COLUMN_EVENT_NAME] = text_datum(event->event_name, &isnull[COLUMN_EVENT_NAME]);
+	values[COLUMN_CHANNEL] = text_datum(event->channel, &isnull[COLUMN_CHANNEL]);
+	values[COLUMN_USER_ID] = text_datum(event->user_id, &isnull[COLUMN_USER_ID]);
+	values[COLUMN_TS] = TimestampTzGetDatum(event->time - UNIX_EPOCH_OFFSET);
+	values[COLUMN_CAMPAIGN_ID] = text_datum(event->campaign_id, &isnull[COLUMN_CAMPAIGN_ID]);
+	values[COLUMN_SITE_ID] = text_datum(event->site_id, &isnull[COLUMN_SITE_ID]);
+	values[COLUMN_PATH] = text_datum(event->path, &isnull[COLUMN_PATH]);
+	values[COLUMN_TAGS] = tags_datum(event, &isnull[COLUMN_TAGS]);
+	values[COLUMN_METADATA] = metadata_datum(event, &isnull[COLUMN_METADATA]);
+	values[COLUMN_EVENT_KEY] = key_datum(event, values[COLUMN_METADATA], !isnull[COLUMN_METADATA],
+										 by_content, &isnull[COLUMN_EVENT_KEY]);
+	return FormMinimalTuple(desc, values, isnull);
+}

@@ -1,0 +1,34 @@
+/*
+ * tuple.h
+ *
+ * The staged form of an event: a minimal tuple of the columns that the
+ * flusher inserts. Listener and flusher build the same descriptor, from
+ * built-in types only, because the listener has no catalogs.
+ */
+#ifndef FAST_INGEST_TUPLE_H
+#define FAST_INGEST_TUPLE_H
+
+#include "access/htup_details.h"
+#include "access/tupdesc.h"
+
+#include "event/event.h"
+
+/* The columns of a staged event, in order, as they are called in fast_ingest.events. */
+#define EVENT_COLUMNS \
+	"event_name, channel, user_id, ts, campaign_id, site_id, path, tags, metadata, event_key"
+
+/* Descriptor of a staged event, allocated in the current context. */
+extern TupleDesc EventTupleDesc(void);
+
+/*
+ * Form the tuple of a valid event in the current context. by_content asks for
+ * a key of the content where the client gave none but said when the event
+ * happened. Raises an ERROR for metadata that jsonb cannot hold, such as a
+ * number out of numeric's range.
+ */
+extern MinimalTuple EventFormTuple(TupleDesc desc, const Event *event, bool by_content);
+
+/* Day of a Unix time in microseconds, counted from 1970-01-01 UTC. */
+#define EVENT_DAY(time) ((int32) ((time) / INT64CONST(86400000000)))
+
+#endif

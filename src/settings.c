@@ -1,0 +1,151 @@
+/*
+ * settings.c
+ *
+ * One table of every setting: name, default, limits, unit, and when it can
+ * change. The README's table of settings is checked against it by a test.
+ */
+#include "postgres.h"
+
+#include "settings.h"
+
+#include "utils/guc.h"
+
+#include <limits.h>
+
+#include "compat.h"
+
+char	   *fi_database;
+char	   *fi_role;
+char	   *fi_listen_addresses;
+int			fi_port;
+int			fi_max_connections;
+int			fi_staging_size;
+int			fi_max_body_size;
+int			fi_max_request_memory;
+int			fi_request_timeout;
+int			fi_drain_timeout;
+int			fi_max_batch_events;
+int			fi_max_bulk_events;
+int			fi_acknowledge;
+int			fi_deduplicate;
+int			fi_unknown_fields;
+char	   *fi_channels;
+int			fi_max_age;
+int			fi_max_future;
+
+static const struct config_enum_entry acknowledge_modes[] = {
+	{"commit", ACKNOWLEDGE_COMMIT, false}, {"stage", ACKNOWLEDGE_STAGE, false}, {NULL, 0, false}};
+
+static const struct config_enum_entry deduplicate_modes[] = {
+	{"content", DEDUPLICATE_CONTENT, false}, {"key", DEDUPLICATE_KEY, false}, {NULL, 0, false}};
+
+static const struct config_enum_entry unknown_fields_modes[] = {
+	{"reject", UNKNOWN_FIELDS_REJECT, false},
+	{"metadata", UNKNOWN_FIELDS_METADATA, false},
+	{NULL, 0, false}};
+
+typedef struct
+{
+	const char *name;
+	const char *description;
+	char	  **variable;
+	const char *initial;
+	GucContext	context;
+} TextSetting;
+
+typedef struct
+{
+	const char *name;
+	const char *description;
+	int		   *variable;
+	int			initial;
+	int			min;
+	int			max;
+	GucContext	context;
+	int			unit;
+} IntegerSetting;
+
+typedef struct
+{
+	const char *name;
+	const char *description;
+	int		   *variable;
+	int			initial;
+	const struct config_enum_entry *options;
+} EnumSetting;
+
+static const TextSetting text_settings[] = {
+	{"fast_ingest.database", "Database that events are stored in.", &fi_database, "postgres",
+	 PGC_POSTMASTER},
+	{"fast_ingest.role", "Role the workers run as; empty is the bootstrap superuser.", &fi_role, "",
+	 PGC_POSTMASTER},
+	{"fast_ingest.listen_addresses", "Host names or addresses to serve HTTP on, or *.",
+	 &fi_listen_addresses, "localhost", PGC_POSTMASTER},
+	{"fast_ingest.channels", "Channels that events may name, separated by commas; empty is any.",
+	 &fi_channels, "", PGC_SIGHUP},
+};
+
+static const IntegerSetting integer_settings[] = {
+	{"fast_ingest.port", "TCP port to serve HTTP on.", &fi_port, 8080, 1, 65535, PGC_POSTMASTER, 0},
+	{"fast_ingest.max_connections", "Largest number of HTTP connections at a time.",
+	 &fi_max_connections, 1000, 1, 100000, PGC_POSTMASTER, 0},
+	{"fast_ingest.staging_size", "Shared memory in which events wait for their commit.",
+	 &fi_staging_size, 64 * 1024, 1024, 16 * 1024 * 1024, PGC_POSTMASTER, GUC_UNIT_KB},
+	{"fast_ingest.max_body_size", "Largest request body.", &fi_max_body_size, 20 * 1024, 1,
+	 128 * 1024, PGC_SIGHUP, GUC_UNIT_KB},
+	{"fast_ingest.max_request_memory", "Memory for the bodies of all requests together.",
+	 &fi_max_request_memory, 256 * 1024, 1024, 64 * 1024 * 1024, PGC_SIGHUP, GUC_UNIT_KB},
+	{"fast_ingest.request_timeout", "Time for a request to arrive, and again for its events to be "
+									"committed; idle connections are closed after it.",
+	 &fi_request_timeout, 30000, 100, 3600 * 1000, PGC_SIGHUP, GUC_UNIT_MS},
+	{"fast_ingest.drain_timeout", "Time to commit and answer what is staged at shutdown.",
+	 &fi_drain_timeout, 5000, 0, 600 * 1000, PGC_SIGHUP, GUC_UNIT_MS},
+	{"fast_ingest.max_batch_events", "Largest number of events stored in one transaction.",
+	 &fi_max_batch_events, 10000, 1, 1000000, PGC_SIGHUP, 0},
+	{"fast_ingest.max_bulk_events", "Largest number of events in one bulk request.",
+	 &fi_max_bulk_events, 1000, 1, 1000000, PGC_SIGHUP, 0},
+	{"fast_ingest.max_age", "Age of the oldest event that is accepted; 0 is any age.", &fi_max_age,
+	 3650 * 86400, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_S},
+	{"fast_ingest.max_future", "How far ahead of the server's clock an event may be.",
+	 &fi_max_future, 300, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_S},
+};
+
+static const EnumSetting enum_settings[] = {
+	{"fast_ingest.acknowledge", "When events are acknowledged: after their commit or once staged.",
+	 &fi_acknowledge, ACKNOWLEDGE_COMMIT, acknowledge_modes},
+	{"fast_ingest.deduplicate",
+	 "What makes two events the same: their idempotency key, and without one their content.",
+	 &fi_deduplicate, DEDUPLICATE_CONTENT, deduplicate_modes},
+	{"fast_ingest.unknown_fields", "What is done with fields that events do not have.",
+	 &fi_unknown_fields, UNKNOWN_FIELDS_REJECT, unknown_fields_modes},
+};
+
+/*
+ * Define all settings; called by _PG_init
+ */
+void
+DefineSettings(void)
+{
+	for (int i = 0; i < (int) lengthof(text_settings); i++)
+	{
+		const TextSetting *s = &text_settings[i];
+
+		DefineCustomStringVariable(s->name, s->description, NULL, s->variable, s->initial,
+								   s->context, 0, NULL, NULL, NULL);
+	}
+	for (int i = 0; i < (int) lengthof(integer_settings); i++)
+	{
+		const IntegerSetting *s = &integer_settings[i];
+
+		DefineCustomIntVariable(s->name, s->description, NULL, s->variable, s->initial, s->min,
+								s->max, s->context, s->unit, NULL, NULL, NULL);
+	}
+	for (int i = 0; i < (int) lengthof(enum_settings); i++)
+	{
+		const EnumSetting *s = &enum_settings[i];
+
+		DefineCustomEnumVariable(s->name, s->description, NULL, s->variable, s->initial, s->options,
+								 PGC_SIGHUP, 0, NULL, NULL, NULL);
+	}
+	MarkGUCPrefixReserved("fast_ingest");
+}
