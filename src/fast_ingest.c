@@ -1,0 +1,39 @@
+/*
+ * fast_ingest.c
+ *
+ * Event ingestion over HTTP inside PostgreSQL: what the library does when it
+ * is loaded. The way of an event leads through the folders:
+ *
+ *     http/	a listener worker reads requests and answers them
+ *     event/	bytes become events, events become tuples
+ *     stage/	tuples wait in shared memory
+ *     flush/	a flusher worker inserts them and commits
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "miscadmin.h"
+
+#include "flush/drop_database.h"
+#include "settings.h"
+#include "stage/control.h"
+#include "worker.h"
+
+PG_MODULE_MAGIC;
+
+void		_PG_init(void);
+
+/*
+ * Without preloading only the settings exist: CREATE EXTENSION and pg_dump
+ * work, and functions that need shared memory say what to set.
+ */
+void
+_PG_init(void)
+{
+	DefineSettings();
+	if (!process_shared_preload_libraries_in_progress || IsBinaryUpgrade)
+		return;
+	ControlInit();
+	RegisterWorkers();
+	DropDatabaseHookInit();
+}

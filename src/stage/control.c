@@ -1,0 +1,104 @@
+/*
+ * control.c
+ *
+ * Sizes, makes and finds the control block and the staging ring.
+ */
+#include "postgres.h"
+
+#include "stage/control.h"
+
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "storage/shmem.h"
+
+#include "compat.h"
+#include "settings.h"
+
+#define TRANCHE "fast_ingest"
+
+ControlBlock *Control = NULL;
+Ring	   *StagingRing = NULL;
+
+static shmem_startup_hook_type prev_shmem_startup_hook = NULL;
+#if PG_VERSION_NUM >= 150000
+static shmem_request_hook_type prev_shmem_request_hook = NULL;
+#endif
+
+static Size
+ring_room(void)
+{
+	return mul_size(fi_staging_size, 1024);
+}
+
+static void
+request_shmem(void)
+{
+#if PG_VERSION_NUM >= 150000
+	if (prev_shmem_request_hook)
+		prev_shmem_request_hook();
+#endif
+	RequestAddinShmemSpace(add_size(MAXALIGN(sizeof(ControlBlock)), RingShmemSize(ring_room())));
+	RequestNamedLWLockTranche(TRANCHE, 1);
+}
+
+static void
+init_control(void)
+{
+	Pair	   *pair = &Control->pair;
+
+	memset(Control, 0, sizeof(*Control));
+	Control->lock = &GetNamedLWLockTranche(TRANCHE)->lock;
+	pg_atomic_init_u32(&Control->hold, 0);
+	pg_atomic_init_u32(&pair->listener.state, WORKER_STOPPED);
+	pg_atomic_init_u32(&pair->flusher.state, WORKER_STOPPED);
+	pg_atomic_init_u64(&pair->received, 0);
+	pg_atomic_init_u64(&pair->accepted, 0);
+	pg_atomic_init_u64(&pair->rejected, 0);
+	pg_atomic_init_u64(&pair->committed, 0);
+	pg_atomic_init_u64(&pair->duplicate, 0);
+	pg_atomic_init_u64(&pair->dead_lettered, 0);
+	pg_atomic_init_u64(&pair->last_commit, 0);
+	pg_atomic_init_u32(&pair->failed_starts, 0);
+}
+
+static void
+startup_shmem(void)
+{
+	bool		found;
+
+	if (prev_shmem_startup_hook)
+		prev_shmem_startup_hook();
+
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	Control = ShmemInitStruct("fast_ingest control", sizeof(ControlBlock), &found);
+	if (!found)
+		init_control();
+	StagingRing = ShmemInitStruct("fast_ingest staging", RingShmemSize(ring_room()), &found);
+	if (!found)
+		RingInit(StagingRing, ring_room(), 0);
+	LWLockRelease(AddinShmemInitLock);
+}
+
+void
+ControlInit(void)
+{
+#if PG_VERSION_NUM >= 150000
+	prev_shmem_request_hook = shmem_request_hook;
+	shmem_request_hook = request_shmem;
+#else
+	request_shmem();
+#endif
+	prev_shmem_startup_hook = shmem_startup_hook;
+	shmem_startup_hook = startup_shmem;
+}
+
+void
+ControlRequire(void)
+{
+	if (Control == NULL)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("fast_ingest is not loaded"),
+						errdetail("Its workers and its shared memory exist only from server start."),
+						errhint("Add fast_ingest to shared_preload_libraries and restart the "
+								"server.")));
+}

@@ -1,0 +1,97 @@
+/*
+ * control.h
+ *
+ * What the processes share: the control block in shared memory.
+ *
+ * Who may write what
+ * ------------------
+ * Counters		each by one process (named beside it), read by anybody; plain
+ *				atomics without order among each other, so that the books
+ *				balance only at rest.
+ * WorkerSlot	by its own worker. state and latch are read by anybody without a
+ *				lock; everything below them under Control->lock, held only to
+ *				copy a few words.
+ * hold			by the backend that runs DROP DATABASE (see worker.h).
+ * Ring			see ring.h.
+ *
+ * No process-local address is kept here. A Latch is the process's own in its
+ * PGPROC, which is shared memory too: setting one of a process that has gone
+ * wakes somebody for nothing and harms nobody.
+ */
+#ifndef FAST_INGEST_CONTROL_H
+#define FAST_INGEST_CONTROL_H
+
+#include "datatype/timestamp.h"
+#include "port/atomics.h"
+#include "storage/latch.h"
+#include "storage/lwlock.h"
+
+#include "stage/ring.h"
+
+#define WORKER_ERROR_SIZE 256
+
+typedef enum
+{
+	WORKER_STOPPED,
+	WORKER_STARTING,
+	WORKER_WAITING,	 /* for something outside: the database, CREATE EXTENSION, the port */
+	WORKER_RUNNING,
+	WORKER_RETRYING, /* after an error that says "not now" */
+	WORKER_DRAINING
+} WorkerState;
+
+typedef struct
+{
+	pg_atomic_uint32 state;
+	Latch	   *latch; /* NULL while there is no process */
+	int			pid;   /* 0 while there is no process */
+	TimestampTz since; /* of state */
+	char		reason[WORKER_ERROR_SIZE];	   /* for a state other than running, "" else */
+	char		last_error[WORKER_ERROR_SIZE]; /* "" while there was none */
+} WorkerSlot;
+
+/* A listener, its flusher, and the ring between them. */
+typedef struct
+{
+	WorkerSlot	listener;
+	WorkerSlot	flusher;
+
+	/* by the listener, in events */
+	pg_atomic_uint64 received;
+	pg_atomic_uint64 accepted;
+	pg_atomic_uint64 rejected;
+
+	/* by the flusher when it commits, in events */
+	pg_atomic_uint64 committed;
+	pg_atomic_uint64 duplicate;
+	pg_atomic_uint64 dead_lettered;
+	pg_atomic_uint64 last_commit; /* TimestampTz */
+
+	/* failed starts of the flusher in a row, to wait longer each time */
+	pg_atomic_uint32 failed_starts;
+} Pair;
+
+typedef struct
+{
+	LWLock	   *lock;
+	pg_atomic_uint32 hold; /* pid of a backend that wants the database to itself, or 0 */
+	Pair		pair;
+} ControlBlock;
+
+/* NULL where fast_ingest was not preloaded. */
+extern ControlBlock *Control;
+extern Ring *StagingRing;
+
+/* Ask for shared memory and have it made at server start; called by _PG_init. */
+extern void ControlInit(void);
+
+/* Raise an ERROR that says what to set if there is no shared memory. */
+extern void ControlRequire(void);
+
+static inline void
+CounterAdd(pg_atomic_uint64 *counter, uint64 n)
+{
+	pg_atomic_write_u64(counter, pg_atomic_read_u64(counter) + n);
+}
+
+#endif

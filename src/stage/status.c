@@ -1,0 +1,130 @@
+/*
+ * status.c
+ *
+ * fi_status(): a row for each worker with its state and its counters.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "funcapi.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "stage/control.h"
+
+PG_FUNCTION_INFO_V1(fi_status);
+
+enum
+{
+	STATUS_WORKER,
+	STATUS_PID,
+	STATUS_STATE,
+	STATUS_SINCE,
+	STATUS_LAST_ERROR,
+	STATUS_RECEIVED,
+	STATUS_ACCEPTED,
+	STATUS_REJECTED,
+	STATUS_DUPLICATE,
+	STATUS_COMMITTED,
+	STATUS_DEAD_LETTERED,
+	STATUS_STAGED,
+	STATUS_STAGING_SIZE,
+	STATUS_OLDEST_STAGED,
+	STATUS_LAST_COMMIT,
+	NUM_STATUS_COLUMNS
+};
+
+static const char *
+state_name(WorkerState state)
+{
+	static const char *const names[] = {"stopped", "starting", "waiting",
+										"running", "retrying", "draining"};
+
+	return names[state];
+}
+
+typedef struct
+{
+	Datum		values[NUM_STATUS_COLUMNS];
+	bool		isnull[NUM_STATUS_COLUMNS];
+} StatusRow;
+
+static void
+set_value(StatusRow *row, int column, Datum value)
+{
+	row->values[column] = value;
+	row->isnull[column] = false;
+}
+
+/*
+ * Fill in what every worker has
+ */
+static void
+set_worker(StatusRow *row, const char *name, WorkerSlot *slot)
+{
+	WorkerSlot	copy;
+
+	LWLockAcquire(Control->lock, LW_SHARED);
+	copy = *slot;
+	LWLockRelease(Control->lock);
+
+	memset(row->isnull, true, sizeof(row->isnull));
+	set_value(row, STATUS_WORKER, CStringGetTextDatum(name));
+	if (copy.pid != 0)
+		set_value(row, STATUS_PID, Int32GetDatum(copy.pid));
+	set_value(row, STATUS_STATE,
+			  CStringGetTextDatum(state_name(pg_atomic_read_u32(&slot->state))));
+	if (copy.since != 0)
+		set_value(row, STATUS_SINCE, TimestampTzGetDatum(copy.since));
+	if (copy.last_error[0] != '\0')
+		set_value(row, STATUS_LAST_ERROR, CStringGetTextDatum(copy.last_error));
+}
+
+static void
+set_counter(StatusRow *row, int column, pg_atomic_uint64 *counter)
+{
+	set_value(row, column, Int64GetDatum(pg_atomic_read_u64(counter)));
+}
+
+static Datum
+age(TimestampTz time)
+{
+	return DirectFunctionCall2(timestamp_mi, TimestampTzGetDatum(GetCurrentTimestamp()),
+							   TimestampTzGetDatum(time));
+}
+
+Datum
+fi_status(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	Pair	   *pair;
+	StatusRow	row;
+	TimestampTz oldest;
+
+	ControlRequire();
+	InitMaterializedSRF(fcinfo, 0);
+	pair = &Control->pair;
+
+	set_worker(&row, "listener 1", &pair->listener);
+	set_counter(&row, STATUS_RECEIVED, &pair->received);
+	set_counter(&row, STATUS_ACCEPTED, &pair->accepted);
+	set_counter(&row, STATUS_REJECTED, &pair->rejected);
+	tuplestore_putvalues(result->setResult, result->setDesc, row.values, row.isnull);
+
+	set_worker(&row, "flusher 1", &pair->flusher);
+	set_value(&row, STATUS_STAGED, Int64GetDatum(RingStagedRecords(StagingRing)));
+	set_counter(&row, STATUS_COMMITTED, &pair->committed);
+	set_counter(&row, STATUS_DUPLICATE, &pair->duplicate);
+	set_counter(&row, STATUS_DEAD_LETTERED, &pair->dead_lettered);
+	set_value(&row, STATUS_STAGING_SIZE, Int64GetDatum(StagingRing->size));
+	oldest = RingOldestStaged(StagingRing);
+	if (oldest != 0)
+		set_value(&row, STATUS_OLDEST_STAGED, age(oldest));
+	if (pg_atomic_read_u64(&pair->last_commit) != 0)
+		set_value(&row, STATUS_LAST_COMMIT,
+				  TimestampTzGetDatum((TimestampTz) pg_atomic_read_u64(&pair->last_commit)));
+	tuplestore_putvalues(result->setResult, result->setDesc, row.values, row.isnull);
+
+	return (Datum) 0;
+}

@@ -1,0 +1,237 @@
+/*
+ * worker.c
+ *
+ * Registration and the common ground of the background workers.
+ *
+ * Workers always exit with code 1: 0 would take them off the postmaster's list
+ * for ever, anything else would restart the whole server. During a shutdown
+ * the postmaster does not restart them whatever the code.
+ */
+#include "postgres.h"
+
+#include "worker.h"
+
+#include "libpq/pqsignal.h"
+#include "miscadmin.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "pgstat.h"
+#include "storage/ipc.h"
+#include "storage/procarray.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "settings.h"
+
+/* seconds between two starts of a worker whose database is not there */
+#define MAX_CONNECT_WAIT 60
+
+volatile sig_atomic_t WorkerShutdownRequested = false;
+TimestampTz WorkerShutdownTime = 0;
+
+static WorkerSlot *my_slot = NULL;
+
+static void
+register_worker(const char *name, const char *entry)
+{
+	BackgroundWorker worker;
+
+	memset(&worker, 0, sizeof(worker));
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = 1;
+	snprintf(worker.bgw_library_name, BGW_MAXLEN, "fast_ingest");
+	snprintf(worker.bgw_function_name, BGW_MAXLEN, "%s", entry);
+	snprintf(worker.bgw_name, BGW_MAXLEN, "%s", name);
+	snprintf(worker.bgw_type, BGW_MAXLEN, "%s", name);
+	RegisterBackgroundWorker(&worker);
+}
+
+void
+RegisterWorkers(void)
+{
+	register_worker("fast_ingest listener", "ListenerMain");
+	register_worker("fast_ingest flusher", "FlusherMain");
+}
+
+/*
+ * SIGTERM: the first asks to end in order, a second one at once
+ */
+static void
+handle_sigterm(SIGNAL_ARGS)
+{
+	int			save_errno = errno;
+
+	if (WorkerShutdownRequested)
+	{
+		ProcDiePending = true;
+		InterruptPending = true;
+	}
+	else
+	{
+		WorkerShutdownTime = GetCurrentTimestamp();
+		WorkerShutdownRequested = true;
+	}
+	SetLatch(MyLatch);
+	errno = save_errno;
+}
+
+/*
+ * Leave the slot, whichever way the process ends
+ */
+static void
+leave_slot(int code, Datum arg)
+{
+	if (my_slot == NULL)
+		return;
+	LWLockAcquire(Control->lock, LW_EXCLUSIVE);
+	if (my_slot->pid == MyProcPid)
+	{
+		my_slot->latch = NULL;
+		my_slot->pid = 0;
+		my_slot->since = GetCurrentTimestamp();
+		strlcpy(my_slot->reason, "it is being restarted", WORKER_ERROR_SIZE);
+		pg_atomic_write_u32(&my_slot->state, WORKER_STOPPED);
+	}
+	LWLockRelease(Control->lock);
+	my_slot = NULL;
+}
+
+static void
+enter_slot(WorkerSlot *slot)
+{
+	LWLockAcquire(Control->lock, LW_EXCLUSIVE);
+	slot->pid = MyProcPid;
+	slot->latch = MyLatch;
+	LWLockRelease(Control->lock);
+	my_slot = slot;
+	WorkerSetState(slot, WORKER_STARTING, "it is starting");
+}
+
+/*
+ * Wait until nobody wants the database to itself, and a second longer after
+ * each start in a row that could not connect: every one of them is logged.
+ * CREATE DATABASE ends the wait (see drop_database.c).
+ */
+static void
+wait_to_connect(WorkerSlot *slot, const char *dbname)
+{
+	pg_atomic_uint32 *failed_starts = &Control->pair.failed_starts;
+	TimestampTz start = GetCurrentTimestamp();
+
+	if (pg_atomic_fetch_add_u32(failed_starts, 1) > 0)
+	{
+		char		reason[WORKER_ERROR_SIZE];
+
+		snprintf(reason, sizeof(reason), "could not connect to database \"%s\"", dbname);
+		WorkerSetState(slot, WORKER_WAITING, reason);
+	}
+	for (;;)
+	{
+		int			failures = Max((int) pg_atomic_read_u32(failed_starts) - 1, 0);
+
+		if (WorkerShutdownRequested)
+			proc_exit(1);
+		if (!WorkerOnHold() &&
+			TimestampDifferenceExceeds(start, GetCurrentTimestamp(),
+									   Min(failures, MAX_CONNECT_WAIT) * 1000))
+			return;
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 100,
+						 PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+	}
+}
+
+void
+WorkerStart(WorkerSlot *slot, const char *dbname)
+{
+	const char *role = fi_role[0] != '\0' ? fi_role : NULL;
+
+	pqsignal(SIGTERM, handle_sigterm);
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	if (dbname == NULL)
+		pqsignal(SIGINT, SIG_IGN); /* it runs no query that could be cancelled */
+	BackgroundWorkerUnblockSignals();
+
+	/* before the connection, so that a FATAL there cleans up as well */
+	before_shmem_exit(leave_slot, (Datum) 0);
+	enter_slot(slot);
+
+	if (dbname != NULL)
+		wait_to_connect(slot, dbname);
+
+	BackgroundWorkerInitializeConnection(dbname, dbname != NULL ? role : NULL, 0);
+	if (dbname != NULL)
+		pg_atomic_write_u32(&Control->pair.failed_starts, 0);
+
+	if (CurrentResourceOwner == NULL)
+		CurrentResourceOwner = ResourceOwnerCreate(NULL, "fast_ingest worker");
+}
+
+bool
+WorkerHandleInterrupts(void)
+{
+	CHECK_FOR_INTERRUPTS();
+	if (!ConfigReloadPending)
+		return false;
+	ConfigReloadPending = false;
+	ProcessConfigFile(PGC_SIGHUP);
+	return true;
+}
+
+void
+WorkerSetState(WorkerSlot *slot, WorkerState state, const char *reason)
+{
+	reason = reason ? reason : "";
+	if (pg_atomic_read_u32(&slot->state) == (uint32) state && strcmp(slot->reason, reason) == 0)
+		return;
+	LWLockAcquire(Control->lock, LW_EXCLUSIVE);
+	if (pg_atomic_read_u32(&slot->state) != (uint32) state)
+		slot->since = GetCurrentTimestamp();
+	strlcpy(slot->reason, reason, WORKER_ERROR_SIZE);
+	pg_atomic_write_u32(&slot->state, state);
+	LWLockRelease(Control->lock);
+}
+
+void
+WorkerSetError(WorkerSlot *slot, const char *message)
+{
+	LWLockAcquire(Control->lock, LW_EXCLUSIVE);
+	strlcpy(slot->last_error, message, WORKER_ERROR_SIZE);
+	LWLockRelease(Control->lock);
+}
+
+void
+WorkerReason(WorkerSlot *slot, char reason[WORKER_ERROR_SIZE])
+{
+	LWLockAcquire(Control->lock, LW_SHARED);
+	strlcpy(reason, slot->reason, WORKER_ERROR_SIZE);
+	LWLockRelease(Control->lock);
+}
+
+void
+WorkerWake(WorkerSlot *slot)
+{
+	Latch	   *latch = *(Latch *volatile *) &slot->latch;
+
+	if (latch != NULL)
+		SetLatch(latch);
+}
+
+long
+WorkerDrainTimeLeft(void)
+{
+	return TimestampDifferenceMilliseconds(
+		GetCurrentTimestamp(), TimestampTzPlusMilliseconds(WorkerShutdownTime, fi_drain_timeout));
+}
+
+bool
+WorkerOnHold(void)
+{
+	int			holder = (int) pg_atomic_read_u32(&Control->hold);
+
+	return holder != 0 && BackendPidGetProc(holder) != NULL;
+}

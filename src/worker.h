@@ -1,0 +1,53 @@
+/*
+ * worker.h
+ *
+ * What all background workers of fast_ingest do alike: registration, signals,
+ * their slot in shared memory, interrupts.
+ */
+#ifndef FAST_INGEST_WORKER_H
+#define FAST_INGEST_WORKER_H
+
+#include <signal.h>
+
+#include "stage/control.h"
+
+/* Set by SIGTERM; the worker ends in order then. */
+extern volatile sig_atomic_t WorkerShutdownRequested;
+/* When SIGTERM came. */
+extern TimestampTz WorkerShutdownTime;
+
+/* Register every worker with the postmaster; called by _PG_init. */
+extern void RegisterWorkers(void);
+
+/*
+ * Become a worker: signal handlers, slot, connection. dbname NULL connects to
+ * no database. A database that cannot be connected to ends the process.
+ */
+extern void WorkerStart(WorkerSlot *slot, const char *dbname);
+
+/* Serve interrupts, barriers and SIGHUP; true when settings were read again. */
+extern bool WorkerHandleInterrupts(void);
+
+/* Publish a state; reason says why for any but WORKER_RUNNING, NULL else. */
+extern void WorkerSetState(WorkerSlot *slot, WorkerState state, const char *reason);
+
+/* Publish an error for fi_status(). */
+extern void WorkerSetError(WorkerSlot *slot, const char *message);
+
+/* Copy why a worker is not running; "" when it is. */
+extern void WorkerReason(WorkerSlot *slot, char reason[WORKER_ERROR_SIZE]);
+
+/* Wake a worker, if there is one. */
+extern void WorkerWake(WorkerSlot *slot);
+
+/* Milliseconds left of fast_ingest.drain_timeout since SIGTERM, at least 0. */
+extern long WorkerDrainTimeLeft(void);
+
+/* Does a backend want fast_ingest.database to itself (see drop_database.c)? */
+extern bool WorkerOnHold(void);
+
+/* Entry points, called by the postmaster. */
+extern PGDLLEXPORT void ListenerMain(Datum arg);
+extern PGDLLEXPORT void FlusherMain(Datum arg);
+
+#endif

@@ -1,0 +1,129 @@
+/*
+ * event_fuzz.c
+ *
+ * Fuzzes the way from a request's body to checked events. The first byte of an
+ * input chooses the shape of the body and the rules; the rest is the body.
+ *
+ * What must hold for any bytes: an event that is reported valid satisfies the
+ * rules, everything it points to is terminated text inside the parser's memory,
+ * and every refusal has a message that is valid UTF-8.
+ */
+#include "postgres_fe.h"
+
+#include "event/parse.h"
+
+#include "mb/pg_wchar.h"
+
+#include "arena.h"
+
+#define NOW INT64_C(1800000000000000)
+
+typedef struct
+{
+	const EventRules *rules;
+	int			begun;
+	int			ended;
+} Checker;
+
+static void
+require(bool condition)
+{
+	if (!condition)
+		abort();
+}
+
+static void
+check_message(const char *message)
+{
+	size_t		len = strlen(message);
+
+	require(len > 0 && len < EVENT_ERROR_SIZE);
+	require(pg_encoding_verifymbstr(PG_UTF8, message, (int) len) == (int) len);
+}
+
+/*
+ * Every byte must be readable, and the text must be what a C string holds
+ */
+static void
+check_slice(Slice slice, bool required, size_t max_len)
+{
+	require(slice.data != NULL || !required);
+	if (slice.data == NULL)
+		return;
+	require(memchr(slice.data, '\0', slice.len) == NULL);
+	require(max_len == 0 || slice.len <= max_len);
+	require(pg_encoding_verifymbstr(PG_UTF8, slice.data, (int) slice.len) == (int) slice.len);
+}
+
+static void
+begin(void *arg)
+{
+	((Checker *) arg)->begun++;
+}
+
+static void
+end(void *arg, int index, Event *event, const char *error)
+{
+	Checker    *checker = arg;
+	const EventRules *rules = checker->rules;
+
+	require(index == checker->ended);
+	require(++checker->ended == checker->begun);
+	if (error != NULL)
+	{
+		check_message(error);
+		return;
+	}
+	check_slice(event->event_name, true, MAX_NAME_LENGTH);
+	check_slice(event->channel, true, 0);
+	check_slice(event->user_id, rules->form == EVENT_FORM_FULL, MAX_NAME_LENGTH);
+	check_slice(event->campaign_id, false, 0);
+	check_slice(event->site_id, rules->form == EVENT_FORM_WEBSITE, 0);
+	check_slice(event->path, false, 0);
+	check_slice(event->idempotency_key, false, 0);
+	check_slice(event->metadata, false, 0);
+	check_slice(event->unknown_fields, false, 0);
+	require(event->event_name.len > 0 && event->channel.len > 0);
+	require(event->time > 0 && event->time <= rules->now + rules->max_future);
+	require(event->metadata.data == NULL ||
+			(event->metadata.data[0] == '{' &&
+			 event->metadata.data[event->metadata.len - 1] == '}'));
+	require(event->unknown_fields.data == NULL || rules->fold_unknown);
+	for (int i = 0; i < event->ntags; i++)
+		check_slice(event->tags[i], true, 0);
+}
+
+int			LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static char *channels[] = {"web", "mobile", NULL};
+	EventRules	rules = {.now = NOW, .max_future = 300000000, .max_events = 50};
+	Checker		checker = {.rules = &rules};
+	EventReceiver receiver = {begin, end, &checker};
+	char		error[EVENT_ERROR_SIZE] = "";
+	BodyShape	shape;
+	char	   *body;
+
+	if (size < 1)
+		return 0;
+	shape = data[0] % 3;
+	rules.form = data[0] & 4 ? EVENT_FORM_WEBSITE : EVENT_FORM_FULL;
+	rules.fold_unknown = data[0] & 8;
+	rules.channels = data[0] & 16 ? channels : NULL;
+	rules.max_age = data[0] & 32 ? INT64_C(315360000000000) : 0;
+
+	/* its own allocation of just that size, so that a byte too far is noticed */
+	body = malloc(size);
+	memcpy(body, data + 1, size - 1);
+	body[size - 1] = '\0';
+	if (!ParseEvents(body, size - 1, shape, &rules, &receiver, error))
+		check_message(error);
+	else
+		require(checker.ended > 0 && checker.ended == checker.begun &&
+				(shape != BODY_SINGLE || checker.ended == 1));
+	free(body);
+	arena_reset();
+	return 0;
+}
