@@ -1,0 +1,339 @@
+/*
+ * batch.c
+ *
+ * From staged records to rows. The tuples of a batch are shown to SQL as a
+ * relation named "staged" (an ephemeral named relation, as the transition
+ * tables of triggers are), so that one INSERT ... SELECT stores them all and
+ * no value is turned into text on the way.
+ *
+ * What a commit changes in shared memory is prepared before and done in a
+ * transaction callback at the moment of commit: a flusher that dies afterwards
+ * does not store the batch again.
+ */
+#include "postgres.h"
+
+#include "flush/batch.h"
+
+#include "access/xact.h"
+#include "commands/extension.h"
+#include "catalog/pg_extension.h"
+#include "executor/executor.h"
+#include "executor/spi.h"
+#include "executor/tuptable.h"
+#include "mb/pg_wchar.h"
+#include "storage/lmgr.h"
+#include "utils/memutils.h"
+#include "utils/queryenvironment.h"
+#include "utils/tuplestore.h"
+
+#include "event/tuple.h"
+#include "flush/dead_letter.h"
+#include "flush/partition.h"
+#include "flush/transaction.h"
+#include "worker.h"
+
+#define INSERT_STAGED \
+	"INSERT INTO fast_ingest.events (" EVENT_COLUMNS ") SELECT " EVENT_COLUMNS " FROM staged"
+
+typedef struct
+{
+	RingRecord **records;
+	int			room;
+	int			n;
+	uint64		end; /* ring position behind the last */
+	uint64		first_end; /* and behind the first */
+	bool		has_keys;
+	Size		payload; /* bytes of all tuples */
+} Batch;
+
+/* What the transaction in progress will change when it commits. */
+typedef struct
+{
+	bool		active;
+	uint64		position;
+	uint64		committed;
+	uint64		duplicate;
+	uint64		dead_lettered;
+	RingRecord *refused; /* the record to turn into its message, or NULL */
+	const char *message;
+} PendingCommit;
+
+static Pair *my_pair;
+static Ring *my_ring;
+static TupleDesc staged_desc;
+static TupleTableSlot *staged_slot;
+static SPIPlanPtr insert_plan = NULL;
+static SPIPlanPtr insert_unique_plan = NULL;
+static Batch batch;
+static PendingCommit pending;
+
+/* Days whose partition was there when last looked; forgotten after any error. */
+static Bitmapset *known_days = NULL;
+
+/*
+ * Tell the listener what became of a record: its payload is the message now
+ */
+static void
+write_refusal(RingRecord *record, const char *message)
+{
+	uint32		len = Min(strlen(message), record->payload_size);
+
+	/* pg_mbcliplen would do, but may not be called where nothing may fail */
+	while (len > 0 && len < strlen(message) && ((unsigned char) message[len] & 0xC0) == 0x80)
+		len--;
+	memcpy(RecordPayload(record), message, len);
+	record->payload_size = len;
+	record->kind = RECORD_REFUSED;
+}
+
+static void
+at_transaction_end(XactEvent event, void *arg)
+{
+	if (!pending.active)
+		return;
+	if (event == XACT_EVENT_COMMIT)
+	{
+		if (pending.refused != NULL)
+			write_refusal(pending.refused, pending.message);
+		CounterAdd(&my_pair->committed, pending.committed);
+		CounterAdd(&my_pair->duplicate, pending.duplicate);
+		CounterAdd(&my_pair->dead_lettered, pending.dead_lettered);
+		pg_atomic_write_u64(&my_pair->last_commit, GetCurrentTransactionStopTimestamp());
+		RingCommit(my_ring, pending.position,
+				   pending.committed + pending.duplicate + pending.dead_lettered);
+		WorkerWake(&my_pair->listener);
+		pending.active = false;
+	}
+	else if (event == XACT_EVENT_ABORT)
+		pending.active = false;
+}
+
+void
+BatchInit(Pair *pair, Ring *ring)
+{
+	MemoryContext caller = MemoryContextSwitchTo(TopMemoryContext);
+
+	my_pair = pair;
+	my_ring = ring;
+	staged_desc = EventTupleDesc();
+	staged_slot = MakeSingleTupleTableSlot(staged_desc, &TTSOpsMinimalTuple);
+	batch.room = 1024;
+	batch.records = palloc(batch.room * sizeof(RingRecord *));
+	RegisterXactCallback(at_transaction_end, NULL);
+	MemoryContextSwitchTo(caller);
+}
+
+int
+BatchTake(int max_events)
+{
+	RingConsumer consumer;
+	RingRecord *record;
+
+	RingAttachConsumer(&consumer, my_ring);
+	batch.n = 0;
+	batch.has_keys = false;
+	batch.payload = 0;
+	while (batch.n < max_events && (record = RingNext(&consumer)) != NULL)
+	{
+		if (batch.n == batch.room)
+		{
+			batch.room *= 2;
+			batch.records = repalloc(batch.records, batch.room * sizeof(RingRecord *));
+		}
+		if (batch.n == 0)
+			batch.first_end = consumer.next;
+		batch.records[batch.n++] = record;
+		batch.has_keys |= record->has_key;
+		batch.payload += record->payload_size;
+	}
+	batch.end = consumer.next;
+	return batch.n;
+}
+
+/*
+ * Make the extension stay for this transaction
+ */
+static void
+lock_extension(void)
+{
+	Oid			extension = get_extension_oid("fast_ingest", true);
+
+	if (OidIsValid(extension))
+	{
+		LockDatabaseObject(ExtensionRelationId, extension, 0, AccessShareLock);
+		if (get_extension_oid("fast_ingest", true) == extension)
+			return;
+	}
+	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+					errmsg("extension \"fast_ingest\" does not exist")));
+}
+
+/*
+ * Show the first n tuples of the batch to SQL as the relation "staged"
+ */
+static Tuplestorestate *
+register_staged(int n)
+{
+	EphemeralNamedRelation relation = palloc0(sizeof(EphemeralNamedRelationData));
+	/* room for all of it: a batch never goes to disk */
+	int			kilobytes = (int) (batch.payload / 512) + n / 8 + 64;
+	Tuplestorestate *store = tuplestore_begin_heap(false, false, kilobytes);
+
+	for (int i = 0; i < n; i++)
+	{
+		ExecStoreMinimalTuple((MinimalTuple) RecordPayload(batch.records[i]), staged_slot, false);
+		tuplestore_puttupleslot(store, staged_slot);
+	}
+	ExecClearTuple(staged_slot);
+
+	relation->md.name = "staged";
+	relation->md.reliddesc = InvalidOid;
+	relation->md.tupdesc = staged_desc;
+	relation->md.enrtype = ENR_NAMED_TUPLESTORE;
+	relation->md.enrtuples = n;
+	relation->reldata = store;
+	if (SPI_register_relation(relation) != SPI_OK_REL_REGISTER)
+		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not register \"staged\"")));
+	return store;
+}
+
+static SPIPlanPtr
+prepare(const char *statement)
+{
+	SPIPlanPtr	plan = SPI_prepare(statement, 0, NULL);
+
+	if (plan == NULL || SPI_keepplan(plan) != 0)
+		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not prepare \"%s\": %s",
+																statement,
+																SPI_result_code_string(SPI_result))));
+	return plan;
+}
+
+/*
+ * Insert the batch. Only a batch with keys pays for the check of conflicts.
+ */
+static void
+store_body(void *arg)
+{
+	Tuplestorestate *store;
+	SPIPlanPtr *plan = batch.has_keys ? &insert_unique_plan : &insert_plan;
+
+	lock_extension();
+	store = register_staged(batch.n);
+	if (*plan == NULL)
+		*plan = prepare(batch.has_keys ? INSERT_STAGED " ON CONFLICT DO NOTHING" : INSERT_STAGED);
+	if (SPI_execute_plan(*plan, NULL, NULL, false, 0) != SPI_OK_INSERT)
+		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not insert staged events")));
+	tuplestore_end(store);
+
+	pending = (PendingCommit){
+		.active = true,
+		.position = batch.end,
+		.committed = SPI_processed,
+		.duplicate = batch.n - SPI_processed,
+	};
+}
+
+static void
+bury_body(void *arg)
+{
+	const ErrorData *reason = arg;
+	Tuplestorestate *store;
+
+	lock_extension();
+	store = register_staged(1);
+	DeadLetterInsert(reason);
+	tuplestore_end(store);
+
+	pending = (PendingCommit){
+		.active = true,
+		.position = batch.first_end,
+		.dead_lettered = 1,
+		.refused = batch.records[0],
+		.message = reason->message ? reason->message : "the database refused the event",
+	};
+}
+
+static void
+create_partition_body(void *arg)
+{
+	int32		day = *(int32 *) arg;
+
+	lock_extension();
+	if (!PartitionExists(day))
+		PartitionCreate(day);
+}
+
+/*
+ * Make the partitions that the batch needs, each in a transaction of its own
+ */
+static ErrorData *
+ensure_partitions(void)
+{
+	int32		last = -1;
+
+	for (int i = 0; i < batch.n; i++)
+	{
+		int32		day = batch.records[i]->day;
+		MemoryContext caller;
+		ErrorData  *error;
+
+		if (day == last)
+			continue;
+		last = day;
+		if (bms_is_member(day, known_days))
+			continue;
+		error = RunTransaction("creating a partition", create_partition_body, &day);
+		if (error != NULL)
+			return error;
+		caller = MemoryContextSwitchTo(TopMemoryContext);
+		known_days = bms_add_member(known_days, day);
+		MemoryContextSwitchTo(caller);
+	}
+	return NULL;
+}
+
+/*
+ * Trust nothing that was cached before an error
+ */
+static void
+forget_cached(void)
+{
+	bms_free(known_days);
+	known_days = NULL;
+	if (insert_plan != NULL)
+		SPI_freeplan(insert_plan);
+	if (insert_unique_plan != NULL)
+		SPI_freeplan(insert_unique_plan);
+	insert_plan = insert_unique_plan = NULL;
+}
+
+static ErrorData *
+try_to_store(void)
+{
+	ErrorData  *error = ensure_partitions();
+
+	if (error == NULL)
+		error = RunTransaction("storing staged events", store_body, NULL);
+	if (error != NULL)
+		forget_cached();
+	return error;
+}
+
+ErrorData *
+BatchStore(void)
+{
+	bool		trusted_cache = known_days != NULL;
+	ErrorData  *error = try_to_store();
+
+	/* a row without a partition violates a check, too: somebody may have dropped it */
+	if (error != NULL && trusted_cache && error->sqlerrcode == ERRCODE_CHECK_VIOLATION)
+		error = try_to_store();
+	return error;
+}
+
+ErrorData *
+BatchBury(const ErrorData *reason)
+{
+	return RunTransaction("storing a dead letter", bury_body, (void *) reason);
+}

@@ -1,0 +1,84 @@
+/*
+ * drop_database.c
+ *
+ * A utility hook for the two commands that make the flusher's database go and
+ * come.
+ *
+ * The flusher's connection would make DROP DATABASE of its database wait and
+ * fail. So a backend that runs this command puts it on hold: the flusher ends,
+ * and its next process does not connect before the command is over. If the
+ * database is gone then, that process says so and comes back now and again, and
+ * at once after CREATE DATABASE.
+ */
+#include "postgres.h"
+
+#include "flush/drop_database.h"
+
+#include "catalog/pg_database.h"
+#include "commands/dbcommands.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "tcop/utility.h"
+#include "utils/acl.h"
+
+#include "compat.h"
+#include "settings.h"
+#include "worker.h"
+
+static ProcessUtility_hook_type prev_process_utility = NULL;
+
+/*
+ * May the user drop the database? Nobody else shall disturb the flusher.
+ */
+static bool
+is_our_database(const char *name)
+{
+	Oid			database;
+
+	if (strcmp(name, fi_database) != 0)
+		return false;
+	database = get_database_oid(name, true);
+	return OidIsValid(database) && OwnsDatabase(database);
+}
+
+static void
+process_utility(PlannedStmt *statement, const char *query_string, bool read_only_tree,
+				ProcessUtilityContext context, ParamListInfo params,
+				QueryEnvironment *environment, DestReceiver *receiver, QueryCompletion *completion)
+{
+	Node	   *command = statement->utilityStmt;
+	volatile bool creates = IsA(command, CreatedbStmt) &&
+		strcmp(((CreatedbStmt *) command)->dbname, fi_database) == 0;
+	volatile bool drops = IsA(command, DropdbStmt) && is_our_database(((DropdbStmt *) command)->dbname);
+
+	if (drops)
+	{
+		pg_atomic_write_u32(&Control->hold, MyProcPid);
+		WorkerWake(&Control->pair.flusher);
+	}
+	PG_TRY();
+	{
+		ProcessUtility_hook_type next =
+			prev_process_utility ? prev_process_utility : standard_ProcessUtility;
+
+		next(statement, query_string, read_only_tree, context, params, environment, receiver,
+			 completion);
+	}
+	PG_FINALLY();
+	{
+		if (drops)
+			pg_atomic_write_u32(&Control->hold, 0);
+		if (creates)
+			pg_atomic_write_u32(&Control->pair.failed_starts, 0);
+		if (drops || creates)
+			WorkerWake(&Control->pair.flusher);
+	}
+	PG_END_TRY();
+}
+
+void
+DropDatabaseHookInit(void)
+{
+	prev_process_utility = ProcessUtility_hook;
+	ProcessUtility_hook = process_utility;
+}

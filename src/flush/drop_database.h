@@ -1,0 +1,12 @@
+/*
+ * drop_database.h
+ *
+ * DROP DATABASE of the database that the flusher is connected to.
+ */
+#ifndef FAST_INGEST_DROP_DATABASE_H
+#define FAST_INGEST_DROP_DATABASE_H
+
+/* Install the utility hook; called by _PG_init. */
+extern void DropDatabaseHookInit(void);
+
+#endif

@@ -1,0 +1,282 @@
+/*
+ * flusher.c
+ *
+ * The flusher worker: takes all that is staged, stores it, commits, wakes the
+ * listener, and looks again. It waits for no timer: while it commits, the next
+ * batch gathers.
+ *
+ * Errors. One that says "not now" leaves the events staged, and the same batch
+ * is tried again after a pause that doubles. Any other means that the database
+ * refuses some event of the batch: the batch is halved until it is the one
+ * that is refused; this becomes a dead letter, and batches grow again.
+ */
+#include "postgres.h"
+
+#include "commands/extension.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/ipc.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/timeout.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "flush/batch.h"
+#include "flush/transaction.h"
+#include "settings.h"
+#include "worker.h"
+
+#define IDLE_WAIT 1000		/* ms between two looks at the extension */
+#define EXTENSION_WAIT 200	/* ms between two looks while it is missing */
+#define FIRST_RETRY 20		/* ms */
+#define LONGEST_RETRY 5000	/* ms */
+#define LOG_INTERVAL 60000	/* ms between two log lines about the same trouble */
+#define LISTENER_GRACE 300	/* ms in which a listener says that it drains */
+#define DRAIN_TICK 1000		/* ms */
+
+/* Errors of no clear kind are tried this often before an event is blamed. */
+#define UNCLEAR_TRIES 3
+
+static Pair *pair;
+static MemoryContext batch_context;
+static int	batch_limit; /* events in the next batch */
+static int	retries;	 /* in a row */
+
+/*
+ * A statement that hangs (a lock, a synchronous standby) must not keep the
+ * server from stopping: after drain_timeout it is ended as by a second SIGTERM
+ */
+static void
+drain_tick(void)
+{
+	if (WorkerShutdownRequested && WorkerDrainTimeLeft() == 0)
+	{
+		ProcDiePending = true;
+		InterruptPending = true;
+	}
+	enable_timeout_after(USER_TIMEOUT, DRAIN_TICK);
+}
+
+/*
+ * Settings of the database or role must not change what a flush means
+ */
+static void
+pin_settings(void)
+{
+	static const char *const pinned[][2] = {
+		{"search_path", ""},
+		{"statement_timeout", "0"},
+		{"lock_timeout", "0"},
+		{"idle_in_transaction_session_timeout", "0"},
+#if PG_VERSION_NUM >= 170000
+		{"transaction_timeout", "0"},
+#endif
+		{"default_transaction_isolation", "read committed"},
+		{"row_security", "off"},
+	};
+
+	for (int i = 0; i < (int) lengthof(pinned); i++)
+		SetConfigOption(pinned[i][0], pinned[i][1], PGC_SUSET, PGC_S_OVERRIDE);
+}
+
+/*
+ * Sleep until woken or for that long
+ */
+static void
+wait_for_work(long timeout)
+{
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, timeout,
+					 PG_WAIT_EXTENSION);
+	ResetLatch(MyLatch);
+}
+
+/*
+ * Sleep for that long, but not beyond a shutdown
+ */
+static void
+pause_for(long timeout)
+{
+	TimestampTz start = GetCurrentTimestamp();
+
+	while (!WorkerShutdownRequested && !WorkerOnHold())
+	{
+		long		left = timeout - TimestampDifferenceMilliseconds(start, GetCurrentTimestamp());
+
+		if (left <= 0)
+			return;
+		wait_for_work(left);
+		(void) WorkerHandleInterrupts();
+	}
+	if (WorkerDrainTimeLeft() > 0)
+		wait_for_work(Min(timeout, 50));
+}
+
+/*
+ * Log an error, but the same one only once in a while
+ */
+static void
+report_error(const ErrorData *error, const char *consequence)
+{
+	static TimestampTz logged_at = 0;
+	static char logged[WORKER_ERROR_SIZE];
+	char		message[WORKER_ERROR_SIZE];
+
+	snprintf(message, sizeof(message), "%s", error->message ? error->message : "unknown error");
+	WorkerSetError(&pair->flusher, message);
+	if (strcmp(message, logged) == 0 &&
+		!TimestampDifferenceExceeds(logged_at, GetCurrentTimestamp(), LOG_INTERVAL))
+		return;
+	strlcpy(logged, message, sizeof(logged));
+	logged_at = GetCurrentTimestamp();
+	ereport(LOG, (errcode(error->sqlerrcode), errmsg("fast_ingest flusher: %s", message),
+				  errdetail_internal("%s", consequence)));
+}
+
+static void
+check_extension_body(void *arg)
+{
+	*(bool *) arg = OidIsValid(get_extension_oid("fast_ingest", true));
+}
+
+/*
+ * Can events be stored here? Publishes why not.
+ */
+static bool
+check_extension(void)
+{
+	bool		exists = false;
+	char		reason[WORKER_ERROR_SIZE];
+	ErrorData  *error;
+
+	if (GetDatabaseEncoding() != PG_UTF8)
+	{
+		snprintf(reason, sizeof(reason), "database \"%s\" has the encoding %s: UTF8 is needed",
+				 fi_database, GetDatabaseEncodingName());
+		WorkerSetState(&pair->flusher, WORKER_WAITING, reason);
+		return false;
+	}
+	error = RunTransaction("looking for the extension", check_extension_body, &exists);
+	if (error != NULL)
+		report_error(error, "It looks for the extension again.");
+	else if (exists)
+		return true;
+
+	snprintf(reason, sizeof(reason), "extension fast_ingest is not created in database \"%s\"",
+			 fi_database);
+	WorkerSetState(&pair->flusher, WORKER_WAITING, reason);
+	return false;
+}
+
+/*
+ * Store one batch, or learn why it cannot be stored
+ */
+static void
+flush_batch(int n)
+{
+	ErrorData  *error = BatchStore();
+
+	if (error != NULL && !ErrorIsTransient(error->sqlerrcode) &&
+		!(ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_INTERNAL_ERROR &&
+		  retries < UNCLEAR_TRIES))
+	{
+		if (n > 1)
+		{
+			batch_limit = n / 2;
+			return;
+		}
+		report_error(error, "The event is in fast_ingest.dead_letters.");
+		error = BatchBury(error);
+	}
+
+	if (error == NULL)
+	{
+		retries = 0;
+		batch_limit = Min(batch_limit * 2, fi_max_batch_events);
+		WorkerSetState(&pair->flusher, WorkerShutdownRequested ? WORKER_DRAINING : WORKER_RUNNING,
+					   WorkerShutdownRequested ? "the server is shutting down" : NULL);
+		return;
+	}
+
+	report_error(error, "The events stay staged and will be tried again.");
+	if (!WorkerShutdownRequested)
+		WorkerSetState(&pair->flusher, WORKER_RETRYING, error->message);
+	pause_for(Min(FIRST_RETRY << Min(retries, 10), LONGEST_RETRY));
+	retries++;
+}
+
+/*
+ * After SIGTERM: may this process end? Not while a listener still stages or
+ * waits for answers; one that was not told to stop does not count for long.
+ */
+static bool
+drained(int staged)
+{
+	WorkerState listener = pg_atomic_read_u32(&pair->listener.state);
+
+	if (WorkerDrainTimeLeft() == 0)
+		return true;
+	if (listener == WORKER_DRAINING)
+		return false;
+	if (listener == WORKER_STOPPED)
+		return staged == 0;
+	return TimestampDifferenceExceeds(WorkerShutdownTime, GetCurrentTimestamp(), LISTENER_GRACE);
+}
+
+void
+FlusherMain(Datum arg)
+{
+	bool		attached = false;
+	TimestampTz looked_at = 0;
+
+	pair = &Control->pair;
+	WorkerStart(&pair->flusher, fi_database);
+	pin_settings();
+	BatchInit(pair, StagingRing);
+	RegisterTimeout(USER_TIMEOUT, drain_tick);
+	enable_timeout_after(USER_TIMEOUT, DRAIN_TICK);
+	batch_context = AllocSetContextCreate(TopMemoryContext, "fast_ingest batch", ALLOCSET_DEFAULT_SIZES);
+	batch_limit = fi_max_batch_events;
+	ereport(LOG, (errmsg("fast_ingest flusher started for database \"%s\"", fi_database)));
+
+	for (;;)
+	{
+		int			n;
+
+		MemoryContextReset(batch_context);
+		MemoryContextSwitchTo(batch_context);
+		if (WorkerHandleInterrupts())
+			batch_limit = Min(batch_limit, fi_max_batch_events);
+		if (WorkerOnHold())
+			proc_exit(1);
+
+		if (!attached || retries > 0)
+		{
+			attached = check_extension();
+			looked_at = GetCurrentTimestamp();
+			if (attached && retries == 0)
+				WorkerSetState(&pair->flusher, WORKER_RUNNING, NULL);
+		}
+		n = attached ? BatchTake(batch_limit) : 0;
+		if (WorkerShutdownRequested && (!attached || drained(n)))
+			proc_exit(1);
+
+		if (n > 0)
+			flush_batch(n);
+		else if (WorkerShutdownRequested)
+			wait_for_work(10);
+		else if (!attached)
+			wait_for_work(EXTENSION_WAIT);
+		else
+		{
+			wait_for_work(IDLE_WAIT);
+			/* what waits for a quiet moment: statistics, and whether the extension is still there */
+			if (TimestampDifferenceExceeds(looked_at, GetCurrentTimestamp(), IDLE_WAIT))
+			{
+				pgstat_report_stat(true);
+				attached = false;
+			}
+		}
+	}
+}

@@ -1,0 +1,183 @@
+/*
+ * partition.c
+ *
+ * A partition is created as a table of its own and then attached: ATTACH takes
+ * no lock that stops inserts, as CREATE TABLE ... PARTITION OF would. The
+ * unique index on event_key exists on partitions only, because an index of the
+ * parent would have to contain ts: it makes the day the scope in which a key
+ * is unique.
+ */
+#include "postgres.h"
+
+#include "flush/partition.h"
+
+#include "access/table.h"
+#include "catalog/namespace.h"
+#include "commands/defrem.h"
+#include "datatype/timestamp.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "partitioning/partbounds.h"
+#include "partitioning/partdesc.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/date.h"
+#include "utils/datetime.h"
+#include "utils/lsyscache.h"
+#include "utils/partcache.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+
+#include "flush/transaction.h"
+
+#define EVENTS "fast_ingest.events"
+
+PG_FUNCTION_INFO_V1(fi_create_partition);
+
+/*
+ * Find fast_ingest.events
+ */
+static Oid
+events_oid(void)
+{
+	Oid			schema = get_namespace_oid("fast_ingest", true);
+	Oid			events = OidIsValid(schema) ? get_relname_relid("events", schema) : InvalidOid;
+
+	if (!OidIsValid(events) || get_rel_relkind(events) != RELKIND_PARTITIONED_TABLE)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+						errmsg("partitioned table \"%s\" does not exist", EVENTS),
+						errhint("Run CREATE EXTENSION fast_ingest.")));
+	return events;
+}
+
+/*
+ * Which partition takes a time? InvalidOid where none does.
+ */
+static Oid
+partition_of(Relation events, TimestampTz ts)
+{
+	PartitionKey key = RelationGetPartitionKey(events);
+	PartitionDesc desc = RelationGetPartitionDesc(events, true);
+	Datum		value = TimestampTzGetDatum(ts);
+	bool		is_equal;
+	int			bound;
+	int			index;
+
+	if (desc->nparts == 0)
+		return InvalidOid;
+	bound = partition_range_datum_bsearch(key->partsupfunc, key->partcollation, desc->boundinfo, 1,
+										  &value, &is_equal);
+	index = desc->boundinfo->indexes[bound + 1];
+	if (index < 0)
+		index = desc->boundinfo->default_index;
+	return index < 0 ? InvalidOid : desc->oids[index];
+}
+
+static TimestampTz
+day_start(int32 day)
+{
+	return ((int64) day - (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE)) * USECS_PER_DAY;
+}
+
+bool
+PartitionExists(int32 day)
+{
+	Relation	events = table_open(events_oid(), AccessShareLock);
+	bool		exists = OidIsValid(partition_of(events, day_start(day))) &&
+		OidIsValid(partition_of(events, day_start(day + 1) - 1));
+
+	table_close(events, AccessShareLock);
+	return exists;
+}
+
+static void
+run_format(int expected_result, const char *format, ...) pg_attribute_printf(2, 3);
+
+static void
+run_format(int expected_result, const char *format, ...)
+{
+	va_list		args;
+	char		statement[1024];
+
+	va_start(args, format);
+	vsnprintf(statement, sizeof(statement), format, args);
+	va_end(args);
+	RunStatement(statement, expected_result);
+}
+
+/*
+ * A day as YYYYMMDD or YYYY-MM-DD
+ */
+static char *
+day_text(int32 day, const char *separator)
+{
+	int			year;
+	int			month;
+	int			date;
+
+	j2date(day + UNIX_EPOCH_JDATE, &year, &month, &date);
+	return psprintf("%04d%s%02d%s%02d", year, separator, month, separator, date);
+}
+
+void
+PartitionCreate(int32 day)
+{
+	Relation	events;
+	Oid			owner;
+	Oid			schema;
+	char	   *name;
+
+	/* two makers meet here, others pass */
+	RunStatement("LOCK TABLE " EVENTS " IN SHARE UPDATE EXCLUSIVE MODE", SPI_OK_UTILITY);
+	CommandCounterIncrement();
+	if (PartitionExists(day))
+		return;
+
+	events = table_open(events_oid(), NoLock);
+	owner = events->rd_rel->relowner;
+	schema = RelationGetNamespace(events);
+	table_close(events, NoLock);
+	name = ChooseRelationName("events", NULL, day_text(day, ""), schema, false);
+	run_format(SPI_OK_UTILITY, "CREATE TABLE fast_ingest.%s (LIKE " EVENTS " INCLUDING ALL)",
+			   quote_identifier(name));
+	run_format(SPI_OK_UTILITY,
+			   "CREATE UNIQUE INDEX ON fast_ingest.%s (event_key) WHERE event_key IS NOT NULL",
+			   quote_identifier(name));
+	if (owner != GetUserId())
+		run_format(SPI_OK_UTILITY, "ALTER TABLE fast_ingest.%s OWNER TO %s", quote_identifier(name),
+				   quote_identifier(GetUserNameFromId(owner, false)));
+	run_format(SPI_OK_UTILITY,
+			   "ALTER TABLE " EVENTS " ATTACH PARTITION fast_ingest.%s"
+			   " FOR VALUES FROM ('%s 00:00:00+00') TO ('%s 00:00:00+00')",
+			   quote_identifier(name), day_text(day, "-"), day_text(day + 1, "-"));
+}
+
+/*
+ * fi_create_partition(day date) RETURNS regclass
+ */
+Datum
+fi_create_partition(PG_FUNCTION_ARGS)
+{
+	DateADT		date = PG_GETARG_DATEADT(0);
+	int32		day;
+	Relation	events;
+	Oid			partition;
+
+	if (DATE_NOT_FINITE(date) || date < date2j(1, 1, 1) - POSTGRES_EPOCH_JDATE ||
+		date > date2j(9999, 12, 30) - POSTGRES_EPOCH_JDATE)
+		ereport(ERROR, (errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+						errmsg("day is out of range for a partition: %s",
+							   DatumGetCString(DirectFunctionCall1(date_out, DateADTGetDatum(date))))));
+	day = date + (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE);
+
+	SPI_connect();
+	PartitionCreate(day);
+	SPI_finish();
+
+	CommandCounterIncrement();
+	events = table_open(events_oid(), AccessShareLock);
+	partition = partition_of(events, day_start(day));
+	table_close(events, AccessShareLock);
+	PG_RETURN_OID(partition);
+}

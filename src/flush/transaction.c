@@ -1,0 +1,107 @@
+/*
+ * transaction.c
+ *
+ * Transactions of a worker.
+ */
+#include "postgres.h"
+
+#include "flush/transaction.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "utils/snapmgr.h"
+
+/*
+ * Go back to a state in which the next transaction can begin
+ */
+static ErrorData *
+recover(MemoryContext caller)
+{
+	ErrorData  *error;
+
+	HOLD_INTERRUPTS();
+	QueryCancelPending = false;
+	MemoryContextSwitchTo(caller);
+	error = CopyErrorData();
+	AbortCurrentTransaction();
+	FlushErrorState();
+	RESUME_INTERRUPTS();
+	return error;
+}
+
+ErrorData *
+RunTransaction(const char *activity, TransactionBody body, void *arg)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	ErrorData  *volatile error = NULL;
+
+	pgstat_report_activity(STATE_RUNNING, activity);
+	PG_TRY();
+	{
+		SetCurrentStatementStartTimestamp();
+		StartTransactionCommand();
+		if (SPI_connect() != SPI_OK_CONNECT)
+			ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not connect to SPI")));
+		PushActiveSnapshot(GetTransactionSnapshot());
+		body(arg);
+		PopActiveSnapshot();
+		SPI_finish();
+		CommitTransactionCommand();
+	}
+	PG_CATCH();
+	{
+		error = recover(caller);
+	}
+	PG_END_TRY();
+
+	MemoryContextSwitchTo(caller);
+	pgstat_report_stat(false);
+	pgstat_report_activity(STATE_IDLE, NULL);
+	return error;
+}
+
+void
+RunStatement(const char *statement, int expected_result)
+{
+	int			result = SPI_execute(statement, false, 0);
+
+	if (result != expected_result)
+		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR),
+						errmsg("unexpected result of \"%s\": %s", statement,
+							   SPI_result_code_string(result))));
+}
+
+/*
+ * Besides the classes of passing trouble (connection, transaction state,
+ * rollback, resources, objects in use, operator intervention, system), what
+ * concerns the table and not the row: an administrator will mend it, and then
+ * the same event is welcome.
+ */
+bool
+ErrorIsTransient(int sqlerrcode)
+{
+	switch (ERRCODE_TO_CATEGORY(sqlerrcode))
+	{
+		case MAKE_SQLSTATE('0', '8', '0', '0', '0'):
+		case MAKE_SQLSTATE('2', '5', '0', '0', '0'):
+		case MAKE_SQLSTATE('4', '0', '0', '0', '0'):
+		case MAKE_SQLSTATE('5', '3', '0', '0', '0'):
+		case MAKE_SQLSTATE('5', '5', '0', '0', '0'):
+		case MAKE_SQLSTATE('5', '7', '0', '0', '0'):
+		case MAKE_SQLSTATE('5', '8', '0', '0', '0'):
+			return true;
+	}
+	switch (sqlerrcode)
+	{
+		case ERRCODE_UNDEFINED_OBJECT:
+		case ERRCODE_UNDEFINED_TABLE:
+		case ERRCODE_UNDEFINED_COLUMN:
+		case ERRCODE_UNDEFINED_SCHEMA:
+		case ERRCODE_INSUFFICIENT_PRIVILEGE:
+		case ERRCODE_DUPLICATE_TABLE:
+		case ERRCODE_WRONG_OBJECT_TYPE:
+			return true;
+	}
+	return false;
+}

@@ -1,0 +1,32 @@
+/*
+ * transaction.h
+ *
+ * The one way in which workers use SPI: a transaction of its own, whose error
+ * comes back as a value.
+ */
+#ifndef FAST_INGEST_TRANSACTION_H
+#define FAST_INGEST_TRANSACTION_H
+
+#include "executor/spi.h"
+#include "utils/elog.h"
+
+typedef void (*TransactionBody)(void *arg);
+
+/*
+ * Run body in a transaction with SPI connected and a snapshot set, and commit.
+ * NULL when it committed; otherwise nothing of it happened, and the error is
+ * returned, allocated in the caller's memory context. activity is shown in
+ * pg_stat_activity.
+ */
+extern ErrorData *RunTransaction(const char *activity, TransactionBody body, void *arg);
+
+/* Run one statement inside a transaction; an ERROR if it does not do what is expected. */
+extern void RunStatement(const char *statement, int expected_result);
+
+/*
+ * Does an error say "not now" rather than "never"? Its work is then worth
+ * another try as it is.
+ */
+extern bool ErrorIsTransient(int sqlerrcode);
+
+#endif
