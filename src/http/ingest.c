@@ -1,0 +1,470 @@
+/*
+ * ingest.c
+ *
+ * From a request's body to staged records, and from committed records to its
+ * answer. A request's records are published together, with one ticket; the
+ * waiting queue is in the order of tickets.
+ */
+#include "postgres.h"
+
+#include "http/ingest.h"
+
+#include <microhttpd.h>
+
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/json.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+#include "utils/varlena.h"
+
+#include "event/tuple.h"
+#include "http/server.h"
+#include "settings.h"
+#include "worker.h"
+
+#define MAX_REPORTED_ERRORS 100
+#define UNIX_EPOCH_SECONDS \
+	((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY)
+
+/* A request being parsed. */
+typedef struct
+{
+	Request    *request;
+	Slice		idempotency_key; /* of the header */
+	int			accepted;
+	int			rejected;
+	size_t		needed; /* bytes of staging for all valid events */
+	bool		full;
+	StringInfoData errors;
+	char		first_error[EVENT_ERROR_SIZE];
+} Ingest;
+
+static Pair *my_pair;
+static RingProducer producer;
+static TupleDesc staged_desc;
+static MemoryContext request_context;
+static MemoryContext event_context;
+static MemoryContext settings_context;
+static EventRules rules;
+static dlist_head waiting = DLIST_STATIC_INIT(waiting);
+static const char *closed_reason = NULL;
+
+void
+IngestInit(Pair *pair, Ring *ring)
+{
+	my_pair = pair;
+	staged_desc = EventTupleDesc();
+	RingAttachProducer(&producer, ring);
+	request_context =
+		AllocSetContextCreate(TopMemoryContext, "fast_ingest request", ALLOCSET_DEFAULT_SIZES);
+	event_context =
+		AllocSetContextCreate(TopMemoryContext, "fast_ingest event", ALLOCSET_DEFAULT_SIZES);
+	settings_context =
+		AllocSetContextCreate(TopMemoryContext, "fast_ingest rules", ALLOCSET_SMALL_SIZES);
+	IngestReadSettings();
+}
+
+void
+IngestReadSettings(void)
+{
+	MemoryContext caller;
+	List	   *names = NIL;
+	ListCell   *cell;
+	int			n = 0;
+
+	MemoryContextReset(settings_context);
+	caller = MemoryContextSwitchTo(settings_context);
+	rules.max_age = (int64) fi_max_age * USECS_PER_SEC;
+	rules.max_future = (int64) fi_max_future * USECS_PER_SEC;
+	rules.fold_unknown = fi_unknown_fields == UNKNOWN_FIELDS_METADATA;
+	rules.channels = NULL;
+	if (!SplitGUCList(pstrdup(fi_channels), ',', &names))
+		ereport(LOG, (errmsg("fast_ingest.channels \"%s\" is not a list: any channel is accepted",
+							 fi_channels)));
+	else if (names != NIL)
+	{
+		rules.channels = palloc0((list_length(names) + 1) * sizeof(char *));
+		foreach (cell, names)
+			rules.channels[n++] = lfirst(cell);
+	}
+	MemoryContextSwitchTo(caller);
+}
+
+static void
+begin_event(void *arg)
+{
+	MemoryContextSwitchTo(event_context);
+}
+
+/*
+ * Form an event's tuple and put it into the ring; the message of an error
+ */
+static const char *
+stage_event(Ingest *ingest, int index, Event *event)
+{
+	static char message[EVENT_ERROR_SIZE];
+	MinimalTuple volatile tuple = NULL;
+	RingRecord *record;
+
+	if (event->idempotency_key.data == NULL)
+		event->idempotency_key = ingest->idempotency_key;
+
+	PG_TRY();
+	{
+		tuple = EventFormTuple(staged_desc, event, fi_deduplicate == DEDUPLICATE_CONTENT);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(event_context);
+		error = CopyErrorData();
+		FlushErrorState();
+		snprintf(message, sizeof(message), "metadata cannot be stored: %s", error->message);
+	}
+	PG_END_TRY();
+	if (tuple == NULL)
+		return message;
+
+	ingest->needed += RECORD_HEADER_SIZE + tuple->t_len;
+	record = ingest->full ? NULL : RingReserve(&producer, tuple->t_len);
+	if (record == NULL)
+	{
+		ingest->full = true;
+		return NULL;
+	}
+	record->staged_at = ServerNow;
+	record->day = EVENT_DAY(event->time);
+	record->index = index;
+	record->has_key = event->idempotency_key.data != NULL ||
+		(fi_deduplicate == DEDUPLICATE_CONTENT && event->has_timestamp);
+	memcpy(RecordPayload(record), tuple, tuple->t_len);
+	return NULL;
+}
+
+/*
+ * Add an entry to "errors"
+ */
+static void
+append_error(StringInfo errors, int n, int index, const char *message)
+{
+	if (n >= MAX_REPORTED_ERRORS)
+		return;
+	appendStringInfo(errors, "%s{\"index\":%d,\"error\":", n > 0 ? "," : "", index);
+	escape_json(errors, message);
+	appendStringInfoChar(errors, '}');
+}
+
+static void
+end_event(void *arg, int index, Event *event, const char *error)
+{
+	Ingest	   *ingest = arg;
+
+	if (error == NULL)
+		error = stage_event(ingest, index, event);
+	if (error == NULL)
+		ingest->accepted++;
+	else
+	{
+		if (ingest->rejected == 0)
+			strlcpy(ingest->first_error, error, sizeof(ingest->first_error));
+		append_error(&ingest->errors, ingest->rejected++, index, error);
+	}
+	MemoryContextSwitchTo(request_context);
+	MemoryContextReset(event_context);
+}
+
+/*
+ * The answer of a bulk request: what became of its events
+ */
+static Reply
+bulk_reply(unsigned int code, const char *status, int accepted, int rejected, const char *errors)
+{
+	StringInfoData body;
+	Reply		reply;
+
+	initStringInfo(&body);
+	appendStringInfo(&body, "{\"status\":\"%s\",\"accepted\":%d", status, accepted);
+	if (rejected > 0)
+		appendStringInfo(&body, ",\"rejected\":%d,\"errors\":[%s]", rejected, errors);
+	appendStringInfoChar(&body, '}');
+	reply = ReplyText(code, body.data, body.len);
+	pfree(body.data);
+	return reply;
+}
+
+/*
+ * The answer of a request whose accepted events are safe
+ */
+static Reply
+accepted_reply(Request *request)
+{
+	switch (request->route)
+	{
+		case ROUTE_BULK:
+			return bulk_reply(MHD_HTTP_ACCEPTED, "accepted", request->accepted, request->rejected,
+							  request->errors);
+		case ROUTE_EVENT:
+			return ReplyConstant(MHD_HTTP_NO_CONTENT, "");
+		default:
+			return ReplyConstant(MHD_HTTP_ACCEPTED, "{\"status\":\"accepted\"}");
+	}
+}
+
+/*
+ * Read the query parameter "atomic"; false if it is not a boolean
+ */
+static bool
+read_atomic(Request *request, bool *atomic)
+{
+	const char *value = MHD_lookup_connection_value(request->connection->mhd,
+													MHD_GET_ARGUMENT_KIND, "atomic");
+
+	*atomic = false;
+	return value == NULL || parse_bool(value, atomic);
+}
+
+/*
+ * Count the events of a request that was understood
+ */
+static void
+count_events(int accepted, int rejected)
+{
+	CounterAdd(&my_pair->received, accepted + rejected);
+	CounterAdd(&my_pair->accepted, accepted);
+	CounterAdd(&my_pair->rejected, rejected);
+}
+
+/*
+ * Refuse a request as a whole
+ */
+static bool
+refuse(Request *request, int rejected, Reply reply)
+{
+	RingRollback(&producer);
+	count_events(0, rejected);
+	ServerAnswer(request, reply);
+	return false;
+}
+
+/*
+ * Publish what was reserved for a request, and let it wait for the commit
+ */
+static bool
+publish(Request *request, Ingest *ingest)
+{
+	request->accepted = ingest->accepted;
+	request->rejected = ingest->rejected;
+	if (ingest->rejected > 0)
+		request->errors = strdup(ingest->errors.data);
+	request->nerrors = Min(ingest->rejected, MAX_REPORTED_ERRORS);
+	request->dead_lettered = pg_atomic_read_u64(&my_pair->dead_lettered);
+	request->start = RingPublished(producer.ring);
+	/* the books before the goods: they must never show more stored than accepted */
+	count_events(ingest->accepted, ingest->rejected);
+	request->ticket = RingPublish(&producer);
+	RequestDropBody(request);
+
+	if (fi_acknowledge == ACKNOWLEDGE_STAGE)
+		ServerAnswer(request, accepted_reply(request));
+	else
+	{
+		request->state = REQUEST_WAITING;
+		request->deadline = TimestampTzPlusMilliseconds(ServerNow, fi_request_timeout);
+		dlist_push_tail(&waiting, &request->node);
+	}
+	return true;
+}
+
+/*
+ * Can events be committed at all? Says why not.
+ */
+static bool
+check_flusher(char reason[WORKER_ERROR_SIZE])
+{
+	uint32		state = pg_atomic_read_u32(&my_pair->flusher.state);
+
+	if (closed_reason != NULL)
+	{
+		strlcpy(reason, closed_reason, WORKER_ERROR_SIZE);
+		return false;
+	}
+	if (state == WORKER_RUNNING || state == WORKER_RETRYING)
+		return true;
+	WorkerReason(&my_pair->flusher, reason);
+	return false;
+}
+
+bool
+IngestRequest(Request *request)
+{
+	MemoryContext caller = MemoryContextSwitchTo(request_context);
+	bool		bulk = request->route == ROUTE_BULK;
+	Ingest		ingest = {.request = request};
+	EventReceiver receiver = {begin_event, end_event, &ingest};
+	char		error[EVENT_ERROR_SIZE];
+	char		reason[WORKER_ERROR_SIZE];
+	bool		atomic;
+	bool		parsed;
+	bool		staged;
+	BodyShape	shape = !bulk ? BODY_SINGLE : request->ndjson ? BODY_NDJSON : BODY_BULK;
+
+	MemoryContextReset(request_context);
+	RingRollback(&producer); /* what a request left that ended by an error */
+	initStringInfo(&ingest.errors);
+	rules.form = request->route == ROUTE_EVENT ? EVENT_FORM_WEBSITE : EVENT_FORM_FULL;
+	rules.now = ServerNow + UNIX_EPOCH_SECONDS * USECS_PER_SEC;
+	rules.max_events = bulk ? fi_max_bulk_events : 1;
+	if (!bulk)
+	{
+		const char *key = MHD_lookup_connection_value(request->connection->mhd, MHD_HEADER_KIND,
+													  "Idempotency-Key");
+
+		if (key != NULL && key[0] != '\0')
+			ingest.idempotency_key = (Slice){key, strlen(key)};
+	}
+
+	if (!check_flusher(reason))
+		staged = refuse(request, 0, ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE, "%s", reason));
+	else if (!read_atomic(request, &atomic))
+		staged = refuse(request, 0, ReplyError(MHD_HTTP_BAD_REQUEST,
+											   "atomic is not a boolean: expected true or false"));
+	else if (request->len == 0)
+		staged = refuse(request, 0, ReplyError(MHD_HTTP_BAD_REQUEST, "body is empty: expected JSON"));
+	else
+	{
+		parsed = ParseEvents(request->body, request->len, shape, &rules, &receiver, error);
+		MemoryContextSwitchTo(request_context);
+		if (!parsed)
+			staged = refuse(request, 0, ReplyError(MHD_HTTP_BAD_REQUEST, "%s", error));
+		else if (!bulk && ingest.rejected > 0)
+			staged = refuse(request, 1, ReplyError(MHD_HTTP_BAD_REQUEST, "%s", ingest.first_error));
+		else if (ingest.accepted == 0 || (atomic && ingest.rejected > 0))
+			staged = refuse(request, ingest.accepted + ingest.rejected,
+							bulk_reply(MHD_HTTP_BAD_REQUEST, "rejected", 0, ingest.rejected,
+									   ingest.errors.data));
+		else if (ingest.needed > RingLargestRequest(producer.ring))
+			staged = refuse(request, ingest.accepted + ingest.rejected,
+							ReplyError(MHD_HTTP_CONTENT_TOO_LARGE,
+									   "events need %zu bytes of staging: at most half of "
+									   "fast_ingest.staging_size is allowed",
+									   ingest.needed));
+		else if (ingest.full)
+			staged = refuse(request, ingest.accepted + ingest.rejected,
+							ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE, "staging is full"));
+		else
+			staged = publish(request, &ingest);
+	}
+	MemoryContextSwitchTo(caller);
+	return staged;
+}
+
+/*
+ * The answer of a request some of whose events the database refused
+ */
+static Reply
+refused_reply(Request *request)
+{
+	StringInfoData errors;
+	int			nrefused = 0;
+	char		first[EVENT_ERROR_SIZE] = "";
+
+	initStringInfo(&errors);
+	if (request->errors != NULL)
+		appendStringInfoString(&errors, request->errors);
+	for (uint64 position = request->start; position < request->ticket;)
+	{
+		RingRecord *record = RingRecordAt(producer.ring, &position);
+		char		message[EVENT_ERROR_SIZE];
+
+		if (record->kind != RECORD_REFUSED)
+			continue;
+		snprintf(message, sizeof(message), "the database refused the event: %.*s",
+				 (int) record->payload_size, RecordPayload(record));
+		if (nrefused++ == 0)
+			strlcpy(first, message, sizeof(first));
+		append_error(&errors, request->nerrors++, record->index, message);
+	}
+
+	if (nrefused == 0)
+		return accepted_reply(request);
+	if (request->route != ROUTE_BULK)
+		return ReplyError(MHD_HTTP_UNPROCESSABLE_CONTENT, "%s", first);
+	request->accepted -= nrefused;
+	request->rejected += nrefused;
+	if (request->accepted == 0)
+		return bulk_reply(MHD_HTTP_UNPROCESSABLE_CONTENT, "rejected", 0, request->rejected,
+						  errors.data);
+	return bulk_reply(MHD_HTTP_ACCEPTED, "accepted", request->accepted, request->rejected,
+					  errors.data);
+}
+
+int
+IngestComplete(void)
+{
+	MemoryContext caller = MemoryContextSwitchTo(request_context);
+	uint64		committed = RingCommitted(producer.ring);
+	uint64		dead_lettered = pg_atomic_read_u64(&my_pair->dead_lettered);
+	uint64		release = committed;
+	int			answered = 0;
+
+	while (!dlist_is_empty(&waiting))
+	{
+		Request    *request = dlist_head_element(Request, node, &waiting);
+
+		if (request->ticket <= committed)
+		{
+			dlist_delete(&request->node);
+			ServerAnswer(request, request->dead_lettered == dead_lettered ? accepted_reply(request)
+																		  : refused_reply(request));
+		}
+		else if (request->deadline <= ServerNow)
+		{
+			dlist_delete(&request->node);
+			ServerAnswer(request,
+						 ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE,
+									"not committed within fast_ingest.request_timeout: the event "
+									"may still be stored, send it again with the same key"));
+		}
+		else
+		{
+			release = Min(release, request->start);
+			break;
+		}
+		answered++;
+	}
+	RingRelease(&producer, release);
+	MemoryContextReset(request_context);
+	MemoryContextSwitchTo(caller);
+	return answered;
+}
+
+long
+IngestNextDeadline(void)
+{
+	Request    *request;
+
+	if (dlist_is_empty(&waiting))
+		return -1;
+	request = dlist_head_element(Request, node, &waiting);
+	return (long) Max((request->deadline - ServerNow) / 1000 + 1, 0);
+}
+
+void
+IngestAbandon(const char *reason)
+{
+	while (!dlist_is_empty(&waiting))
+	{
+		Request    *request = dlist_head_element(Request, node, &waiting);
+
+		dlist_delete(&request->node);
+		ServerAnswer(request, ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE, "%s", reason));
+	}
+}
+
+void
+IngestClose(const char *reason)
+{
+	closed_reason = reason;
+}

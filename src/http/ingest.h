@@ -1,0 +1,36 @@
+/*
+ * ingest.h
+ *
+ * The three routes that take events.
+ */
+#ifndef FAST_INGEST_INGEST_H
+#define FAST_INGEST_INGEST_H
+
+#include "http/request.h"
+#include "stage/control.h"
+
+/* Prepare this process to stage events of a pair; called once. */
+extern void IngestInit(Pair *pair, Ring *ring);
+
+/* Read the settings that rules are made of; called at start and after each reload. */
+extern void IngestReadSettings(void);
+
+/*
+ * Take a complete request: answer it, or stage its events and let it wait.
+ * Returns true when something was staged.
+ */
+extern bool IngestRequest(Request *request);
+
+/* Answer what was committed, refused or has waited too long. Returns how many. */
+extern int	IngestComplete(void);
+
+/* Milliseconds until the first waiting request has waited too long, or -1. */
+extern long IngestNextDeadline(void);
+
+/* Answer everything that waits with 503. */
+extern void IngestAbandon(const char *reason);
+
+/* Take no more events, because of that reason. */
+extern void IngestClose(const char *reason);
+
+#endif

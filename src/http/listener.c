@@ -1,0 +1,386 @@
+/*
+ * listener.c
+ *
+ * The listener worker: one event loop over its latch, the postmaster's death,
+ * the listening sockets and libmicrohttpd's epoll descriptor. It is bound to no
+ * database and runs no SQL.
+ *
+ * One turn: let libmicrohttpd read and write; take the complete requests, which
+ * stages their events, and wake the flusher; answer what has been committed.
+ */
+#include "postgres.h"
+
+#include <microhttpd.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/ipc.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "http/ingest.h"
+#include "http/server.h"
+#include "http/socket.h"
+#include "settings.h"
+#include "worker.h"
+
+#define PORT_RETRY 1000		  /* ms between two tries of a port that is taken */
+#define EXHAUSTED_PAUSE 1000  /* ms without accepting, when out of descriptors */
+#define ACCEPTS_PER_TURN 64
+#define ACTIVITY_INTERVAL 1000 /* ms between two updates of pg_stat_activity */
+#define OTHER_DESCRIPTORS 64   /* that this process needs besides connections */
+
+static Pair *pair;
+static ListenSockets sockets;
+static WaitEventSet *wait_set = NULL;
+static bool accepting = false;		 /* are the sockets in wait_set? */
+static TimestampTz listen_again = 0; /* when to open, or to look at, the sockets */
+
+/*
+ * Wait for sockets only while connections can be accepted. Sets cannot lose a
+ * member, so a new one is made; this happens rarely.
+ */
+static void
+build_wait_set(bool accept)
+{
+	if (wait_set != NULL)
+		FreeWaitEventSet(wait_set);
+	wait_set = CreateProcessWaitEventSet(3 + MAX_LISTEN_SOCKETS);
+	AddWaitEventToSet(wait_set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
+	AddWaitEventToSet(wait_set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
+	AddWaitEventToSet(wait_set, WL_SOCKET_READABLE, ServerEpollFd(), NULL, NULL);
+	if (accept)
+		for (int i = 0; i < sockets.n; i++)
+			AddWaitEventToSet(wait_set, WL_SOCKET_READABLE, sockets.fds[i], NULL, NULL);
+	accepting = accept;
+}
+
+/*
+ * Try to listen. A port that is taken is tried again, never another one.
+ */
+static void
+open_sockets(void)
+{
+	static char logged[WORKER_ERROR_SIZE] = "";
+	char		error[WORKER_ERROR_SIZE];
+	MemoryContext context =
+		AllocSetContextCreate(TopMemoryContext, "fast_ingest sockets", ALLOCSET_SMALL_SIZES);
+	MemoryContext caller = MemoryContextSwitchTo(context);
+	bool		open = ListenOpen(&sockets, fi_listen_addresses, fi_port, error, sizeof(error));
+
+	MemoryContextSwitchTo(caller);
+	MemoryContextDelete(context);
+
+	if (open)
+	{
+		ereport(LOG, (errmsg("fast_ingest listens on %s port %d", fi_listen_addresses, fi_port)));
+		build_wait_set(true);
+		WorkerSetState(&pair->listener, WORKER_RUNNING, NULL);
+		logged[0] = '\0';
+		return;
+	}
+	if (strcmp(logged, error) != 0)
+		ereport(LOG, (errmsg("fast_ingest %s", error),
+					  errhint("Is another server on that port? It is tried again every second; "
+							  "fast_ingest.port names another one.")));
+	strlcpy(logged, error, sizeof(logged));
+	WorkerSetError(&pair->listener, error);
+	WorkerSetState(&pair->listener, WORKER_WAITING, error);
+	listen_again = TimestampTzPlusMilliseconds(ServerNow, PORT_RETRY);
+}
+
+static void
+accept_connections(pgsocket listener)
+{
+	for (int i = 0; i < ACCEPTS_PER_TURN; i++)
+	{
+		struct sockaddr_storage address;
+		socklen_t	address_len;
+		bool		exhausted;
+		pgsocket	fd = ListenAccept(listener, &address, &address_len, &exhausted);
+
+		if (fd != PGINVALID_SOCKET)
+		{
+			ServerAddConnection(fd, &address, address_len);
+			continue;
+		}
+		if (exhausted)
+		{
+			ereport(LOG, (errmsg("fast_ingest cannot accept a connection: %m"),
+						  errdetail("It pauses for a second.")));
+			listen_again = TimestampTzPlusMilliseconds(ServerNow, EXHAUSTED_PAUSE);
+			build_wait_set(false);
+		}
+		return;
+	}
+}
+
+/*
+ * Answer a request that has no events
+ */
+static void
+answer_probe(Request *request)
+{
+	uint32		flusher = pg_atomic_read_u32(&pair->flusher.state);
+	char		reason[WORKER_ERROR_SIZE];
+
+	if (request->route == ROUTE_HEALTH)
+		ServerAnswer(request, ReplyConstant(MHD_HTTP_OK, "{\"status\":\"ok\"}"));
+	else if (WorkerShutdownRequested)
+		ServerAnswer(request,
+					 ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE, "the server is shutting down"));
+	else if (flusher != WORKER_RUNNING)
+	{
+		WorkerReason(&pair->flusher, reason);
+		ServerAnswer(request, ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE, "the flusher is not ready: %s",
+										 reason));
+	}
+	else if (RingPublished(StagingRing) - RingCommitted(StagingRing) > StagingRing->size / 10 * 9)
+		ServerAnswer(request, ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE, "staging is nearly full"));
+	else
+		ServerAnswer(request, ReplyConstant(MHD_HTTP_OK, "{\"status\":\"ready\"}"));
+}
+
+/*
+ * Answer a request that is refused by its head
+ */
+static void
+answer_refusal(Request *request)
+{
+	struct MHD_Connection *mhd = request->connection->mhd;
+	const char *value;
+	Reply		reply = {0};
+
+	switch (request->refusal)
+	{
+		case REFUSAL_NOT_FOUND:
+			reply = ReplyError(MHD_HTTP_NOT_FOUND, "no such path");
+			break;
+		case REFUSAL_METHOD:
+			reply = ReplyError(MHD_HTTP_METHOD_NOT_ALLOWED, "method is not allowed: expected %s",
+							   Routes[request->route].allow);
+			reply.allow = Routes[request->route].allow;
+			break;
+		case REFUSAL_HEAD_TOO_LARGE:
+			reply = ReplyError(431, "headers are larger than %d bytes", MAX_REQUEST_HEAD_SIZE);
+			reply.close = true;
+			break;
+		case REFUSAL_CONTENT_TYPE:
+			value = MHD_lookup_connection_value(mhd, MHD_HEADER_KIND, "Content-Type");
+			reply = ReplyError(MHD_HTTP_UNSUPPORTED_MEDIA_TYPE,
+							   "Content-Type \"%.100s\" is not supported: expected application/json, "
+							   "application/x-ndjson or text/plain, in UTF-8",
+							   value ? value : "");
+			break;
+		case REFUSAL_CONTENT_ENCODING:
+			value = MHD_lookup_connection_value(mhd, MHD_HEADER_KIND, "Content-Encoding");
+			reply = ReplyError(MHD_HTTP_UNSUPPORTED_MEDIA_TYPE,
+							   "Content-Encoding \"%.100s\" is not supported: expected identity",
+							   value ? value : "");
+			break;
+		case REFUSAL_BODY_TOO_LARGE:
+			reply = ReplyError(MHD_HTTP_CONTENT_TOO_LARGE,
+							   "body is larger than %d kB (fast_ingest.max_body_size)",
+							   fi_max_body_size);
+			break;
+		case REFUSAL_NO_MEMORY:
+		case REFUSAL_NONE:
+			reply = ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE,
+							   "too many large requests at a time (fast_ingest.max_request_memory)");
+			break;
+	}
+	ServerAnswer(request, reply);
+}
+
+/*
+ * Take one complete request. An error while doing so costs this request only.
+ */
+static bool
+take_request(Request *request)
+{
+	bool		staged = false;
+
+	PG_TRY();
+	{
+		if (request->refusal != REFUSAL_NONE)
+			answer_refusal(request);
+		else if (request->route == ROUTE_HEALTH || request->route == ROUTE_READY)
+			answer_probe(request);
+		else
+			staged = IngestRequest(request);
+	}
+	PG_CATCH();
+	{
+		HOLD_INTERRUPTS();
+		MemoryContextSwitchTo(TopMemoryContext);
+		EmitErrorReport();
+		FlushErrorState();
+		RESUME_INTERRUPTS();
+		ServerAnswer(request, ReplyConstant(MHD_HTTP_INTERNAL_SERVER_ERROR,
+											"{\"error\":\"internal error: see the server log\"}"));
+	}
+	PG_END_TRY();
+	return staged;
+}
+
+/*
+ * Take all complete requests and wake the flusher if there is work for it
+ */
+static void
+take_requests(void)
+{
+	bool		staged = false;
+
+	while (!dlist_is_empty(&ServerReadyQueue))
+		staged |= take_request(dlist_container(Request, node,
+											   dlist_pop_head_node(&ServerReadyQueue)));
+	if (staged)
+		WorkerWake(&pair->flusher);
+}
+
+/*
+ * Show in pg_stat_activity what the listener does
+ */
+static void
+report_activity(void)
+{
+	static TimestampTz reported_at = 0;
+	static int	reported_count = -1;
+	char		activity[128];
+	int			count = ServerConnectionCount();
+
+	if (count == reported_count ||
+		!TimestampDifferenceExceeds(reported_at, ServerNow, ACTIVITY_INTERVAL))
+		return;
+	reported_at = ServerNow;
+	reported_count = count;
+	snprintf(activity, sizeof(activity), "serving HTTP on %s port %d, %d connections",
+			 fi_listen_addresses, fi_port, count);
+	pgstat_report_activity(STATE_RUNNING, activity);
+}
+
+/*
+ * How long may this turn wait, in ms? -1 is until something happens.
+ */
+static long
+next_timeout(long sweep)
+{
+	long		timeout = sweep;
+	long		deadline = IngestNextDeadline();
+
+	if (ServerHasWork())
+		return 0;
+	if (deadline >= 0 && (timeout < 0 || deadline < timeout))
+		timeout = deadline;
+	if (!accepting && !WorkerShutdownRequested)
+		timeout = timeout < 0 ? PORT_RETRY : Min(timeout, PORT_RETRY);
+	if (WorkerShutdownRequested)
+		timeout = timeout < 0 ? 50 : Min(timeout, 50);
+	return timeout;
+}
+
+/*
+ * One turn of the loop
+ */
+static void
+serve(void)
+{
+	WaitEvent	events[3 + MAX_LISTEN_SOCKETS];
+	int			nevents;
+	long		timeout = next_timeout(ServerSweep());
+
+	nevents = WaitEventSetWait(wait_set, timeout, events, lengthof(events), PG_WAIT_EXTENSION);
+	ServerNow = GetCurrentTimestamp();
+	for (int i = 0; i < nevents; i++)
+	{
+		if (events[i].events & WL_LATCH_SET)
+			ResetLatch(MyLatch);
+		else if (events[i].fd != ServerEpollFd() && accepting)
+			accept_connections(events[i].fd);
+	}
+	ServerRun();
+	take_requests();
+	if (IngestComplete() > 0)
+		ServerRun();
+}
+
+/*
+ * End in order: no new connections, answers for all that is staged, and the
+ * flusher told when to stop waiting for us by our leaving
+ */
+static void
+drain(void)
+{
+	ereport(LOG, (errmsg("fast_ingest listener is draining %d requests", RequestCount())));
+	WorkerSetState(&pair->listener, WORKER_DRAINING, "the server is shutting down");
+	IngestClose("the server is shutting down");
+	build_wait_set(false);
+	ListenClose(&sockets);
+	ServerDrain();
+
+	while (RequestCount() > 0 && WorkerDrainTimeLeft() > 0)
+	{
+		(void) WorkerHandleInterrupts();
+		serve();
+	}
+	IngestAbandon("the server shut down before the event was committed");
+	ServerRun();
+	if (RequestCount() == 0)
+		ServerStop();
+	proc_exit(1);
+}
+
+/*
+ * Ask for a descriptor for every connection, and say so if we do not get them
+ */
+static void
+raise_descriptor_limit(void)
+{
+	rlim_t		needed = (rlim_t) fi_max_connections + OTHER_DESCRIPTORS;
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY ||
+		limit.rlim_cur >= needed)
+		return;
+	limit.rlim_cur = Min(needed, limit.rlim_max);
+	if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < needed)
+		ereport(LOG,
+				(errmsg("fast_ingest.max_connections is %d, but only %ld descriptors are allowed",
+						fi_max_connections, (long) limit.rlim_cur),
+				 errhint("Raise the limit of open files (ulimit -n).")));
+}
+
+void
+ListenerMain(Datum arg)
+{
+	pair = &Control->pair;
+	WorkerStart(&pair->listener, NULL);
+	/* Without a database the encoding would be SQL_ASCII; the flusher insists on UTF8. */
+	SetDatabaseEncoding(PG_UTF8);
+	IngestInit(pair, StagingRing);
+	raise_descriptor_limit();
+	ServerNow = GetCurrentTimestamp();
+	if (!ServerStart())
+		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not start libmicrohttpd")));
+	build_wait_set(false);
+
+	while (!WorkerShutdownRequested)
+	{
+		if (WorkerHandleInterrupts())
+			IngestReadSettings();
+		if (!accepting && listen_again <= ServerNow)
+		{
+			if (sockets.n == 0)
+				open_sockets();
+			else
+				build_wait_set(true);
+		}
+		report_activity();
+		serve();
+	}
+	drain();
+}

@@ -1,0 +1,83 @@
+/*
+ * reply.c
+ *
+ * Making and freeing replies.
+ */
+#include "postgres.h"
+
+#include "http/reply.h"
+
+#include <microhttpd.h>
+#include <sys/socket.h>
+
+#include "lib/stringinfo.h"
+#include "utils/json.h"
+
+Reply
+ReplyConstant(unsigned int status, const char *body)
+{
+	return (Reply){.status = status, .body = body, .len = strlen(body)};
+}
+
+Reply
+ReplyText(unsigned int status, const char *body, size_t len)
+{
+	char	   *copy = malloc(len);
+
+	if (copy == NULL)
+		return ReplyConstant(MHD_HTTP_SERVICE_UNAVAILABLE, "{\"error\":\"out of memory\"}");
+	memcpy(copy, body, len);
+	return (Reply){.status = status, .body = copy, .len = len, .owned = true};
+}
+
+Reply
+ReplyError(unsigned int status, const char *format, ...)
+{
+	StringInfoData body;
+	char		message[1024];
+	va_list		args;
+	Reply		reply;
+
+	va_start(args, format);
+	vsnprintf(message, sizeof(message), format, args);
+	va_end(args);
+
+	initStringInfo(&body);
+	appendStringInfoString(&body, "{\"error\":");
+	escape_json(&body, message);
+	appendStringInfoChar(&body, '}');
+	reply = ReplyText(status, body.data, body.len);
+	pfree(body.data);
+	return reply;
+}
+
+void
+ReplyFree(Reply *reply)
+{
+	if (reply->owned)
+		free((char *) reply->body);
+	*reply = (Reply){0};
+}
+
+void
+ReplyAndCut(int fd, unsigned int status, const char *message)
+{
+	char		text[512];
+	int			len;
+
+	len = snprintf(text, sizeof(text),
+				   "HTTP/1.1 %u %s\r\n"
+				   "Content-Type: application/json\r\n"
+				   "%s"
+				   "Connection: close\r\n"
+				   "Content-Length: %zu\r\n\r\n"
+				   "{\"error\":\"%s\"}",
+				   status, MHD_get_reason_phrase_for(status),
+				   status == MHD_HTTP_SERVICE_UNAVAILABLE
+					   ? "Retry-After: " RETRY_AFTER_SECONDS "\r\n"
+					   : "",
+				   strlen(message) + strlen("{\"error\":\"\"}"), message);
+	/* a peer that does not take it in one go goes without */
+	(void) send(fd, text, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	(void) shutdown(fd, SHUT_RDWR);
+}

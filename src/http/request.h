@@ -1,0 +1,126 @@
+/*
+ * request.h
+ *
+ * Connections and requests as the listener sees them.
+ *
+ * libmicrohttpd calls back into server.c while it runs; what happens in such a
+ * callback must not raise a PostgreSQL error, so it only collects: headers are
+ * looked at, the body is appended to, and a complete request is suspended and
+ * put on the ready queue. Everything else happens outside of libmicrohttpd.
+ *
+ * A request is RECEIVING, READY (on the ready queue), WAITING (on the waiting
+ * queue, until its events are committed), and ANSWERED. It is suspended in the
+ * two states between.
+ */
+#ifndef FAST_INGEST_REQUEST_H
+#define FAST_INGEST_REQUEST_H
+
+#include "datatype/timestamp.h"
+#include "lib/ilist.h"
+
+#include "event/parse.h"
+#include "http/reply.h"
+
+struct MHD_Connection;
+struct Request;
+
+typedef struct
+{
+	dlist_node	node; /* of all connections, the one longest without progress first */
+	struct MHD_Connection *mhd;
+	int			fd;
+	TimestampTz since; /* opened, or a request began or ended */
+	bool		cut;   /* shut down by us; libmicrohttpd will notice */
+	struct Request *request;
+} Connection;
+
+typedef enum
+{
+	REQUEST_RECEIVING,
+	REQUEST_READY,
+	REQUEST_WAITING,
+	REQUEST_ANSWERED
+} RequestState;
+
+/* Why a request is refused before its body is looked at. */
+typedef enum
+{
+	REFUSAL_NONE,
+	REFUSAL_NOT_FOUND,
+	REFUSAL_METHOD,
+	REFUSAL_HEAD_TOO_LARGE,
+	REFUSAL_CONTENT_TYPE,
+	REFUSAL_CONTENT_ENCODING,
+	REFUSAL_BODY_TOO_LARGE,
+	REFUSAL_NO_MEMORY
+} Refusal;
+
+typedef enum
+{
+	ROUTE_EVENTS,
+	ROUTE_BULK,
+	ROUTE_EVENT,
+	ROUTE_HEALTH,
+	ROUTE_READY,
+	NUM_ROUTES
+} RouteId;
+
+typedef struct
+{
+	const char *path;
+	const char *method;
+	const char *allow; /* for the answer to any other method */
+} Route;
+
+extern const Route Routes[NUM_ROUTES];
+
+typedef struct Request
+{
+	dlist_node	node; /* of the ready or the waiting queue */
+	Connection *connection;
+	RequestState state;
+	RouteId		route; /* NUM_ROUTES while unknown */
+	Refusal		refusal;
+	bool		head_seen;
+	bool		ndjson;
+
+	char	   *body; /* malloc'ed, with room for a NUL behind it */
+	size_t		len;
+	size_t		room;
+	size_t		discarded;
+
+	/* while waiting: its records are those of the ring from start to ticket */
+	uint64		start;
+	uint64		ticket;
+	uint64		dead_lettered; /* what the flusher's counter said before */
+	TimestampTz deadline;
+	int			accepted;
+	int			rejected;
+	char	   *errors; /* malloc'ed JSON: the members of "errors", or NULL */
+	int			nerrors;
+
+	Reply		reply;
+} Request;
+
+/*
+ * Make and free requests; NULL without memory. Bodies of all requests together
+ * stay below a limit.
+ */
+extern Request *RequestCreate(Connection *connection);
+extern void RequestFree(Request *request);
+
+/*
+ * Append to the body, up to max_len bytes and as long as all bodies together
+ * have room; beyond that the request becomes a refused one and what comes is
+ * thrown away.
+ */
+extern void RequestAppend(Request *request, const char *data, size_t len, size_t max_len,
+						  size_t max_memory);
+
+/* Free the body: it is not needed any more. */
+extern void RequestDropBody(Request *request);
+
+/* How many requests exist. */
+extern int	RequestCount(void);
+
+#endif

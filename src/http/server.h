@@ -1,0 +1,56 @@
+/*
+ * server.h
+ *
+ * libmicrohttpd, and everything that it calls back: from accepted sockets to
+ * complete requests, from replies to bytes. It runs inside the listener's own
+ * event loop.
+ */
+#ifndef FAST_INGEST_SERVER_H
+#define FAST_INGEST_SERVER_H
+
+#include <sys/socket.h>
+
+#include "http/request.h"
+
+/* Complete requests, suspended, in the order in which they came. */
+extern dlist_head ServerReadyQueue;
+
+/* The time of this turn of the loop; set by the listener, used for all deadlines. */
+extern TimestampTz ServerNow;
+
+/* Start; false when libmicrohttpd does not. */
+extern bool ServerStart(void);
+
+/* The descriptor that becomes readable when ServerRun has something to do. */
+extern int	ServerEpollFd(void);
+
+/* Hand over an accepted socket; it is answered with 503 and closed if there are too many. */
+extern void ServerAddConnection(int fd, const struct sockaddr_storage *address,
+								socklen_t address_len);
+
+/* Read and write what can be read and written without blocking. */
+extern void ServerRun(void);
+
+/* Does ServerRun have work that the descriptor does not show? */
+extern bool ServerHasWork(void);
+
+/* Answer a suspended request. Takes over the reply. */
+extern void ServerAnswer(Request *request, Reply reply);
+
+/*
+ * End connections that made no progress for fast_ingest.request_timeout: idle
+ * ones silently, half a request with 408. Returns the milliseconds until the
+ * next one is due, or -1.
+ */
+extern long ServerSweep(void);
+
+/* Begin to drain: idle connections end, half requests are answered with 503. */
+extern void ServerDrain(void);
+
+/* Stop; every request must have been answered. */
+extern void ServerStop(void);
+
+/* How many connections are open. */
+extern int	ServerConnectionCount(void);
+
+#endif
