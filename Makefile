@@ -51,6 +51,8 @@ tmp-install: all
 
 # Test programs. What each needs of src/ stands in UNIT_SRCS_<name> and
 # FUZZ_SRCS_<name>; none needs a server.
+UNIT_SRCS_ring_test = src/stage/ring.c
+UNIT_SRCS_timestamp_test = src/event/timestamp.c
 FUZZ_SRCS_event_fuzz = src/event/parse.c src/event/timestamp.c src/event/validate.c
 
 UNIT_PROGRAMS = $(patsubst test/unit/%.c,tmp_build/unit/%,$(wildcard test/unit/*_test.c))

@@ -305,7 +305,10 @@ serve(void)
 	ServerRun();
 	take_requests();
 	if (IngestComplete() > 0)
+	{
 		ServerRun();
+		take_requests();
+	}
 }
 
 /*

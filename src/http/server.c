@@ -39,6 +39,7 @@ static struct MHD_Daemon *http_daemon = NULL;
 static dlist_head connections = DLIST_STATIC_INIT(connections);
 static int	connection_count = 0;
 static bool draining = false;
+static bool resumed = false; /* since the last run */
 
 const Route Routes[NUM_ROUTES] = {
 	[ROUTE_EVENTS] = {"/events", "POST", "POST"},
@@ -368,6 +369,7 @@ ServerAddConnection(int fd, const struct sockaddr_storage *address, socklen_t ad
 void
 ServerRun(void)
 {
+	resumed = false;
 	(void) MHD_run(http_daemon);
 }
 
@@ -376,7 +378,9 @@ ServerHasWork(void)
 {
 	MHD_UNSIGNED_LONG_LONG timeout;
 
-	return MHD_get_timeout(http_daemon, &timeout) == MHD_YES && timeout == 0;
+	/* MHD_get_timeout knows nothing of connections that have just been resumed */
+	return resumed || !dlist_is_empty(&ServerReadyQueue) ||
+		(MHD_get_timeout(http_daemon, &timeout) == MHD_YES && timeout == 0);
 }
 
 void
@@ -388,6 +392,7 @@ ServerAnswer(Request *request, Reply reply)
 	RequestDropBody(request);
 	touch(request->connection);
 	MHD_resume_connection(request->connection->mhd);
+	resumed = true;
 }
 
 /*

@@ -31,7 +31,7 @@ extern void ServerAddConnection(int fd, const struct sockaddr_storage *address,
 /* Read and write what can be read and written without blocking. */
 extern void ServerRun(void);
 
-/* Does ServerRun have work that the descriptor does not show? */
+/* Is there work that the descriptor does not show? */
 extern bool ServerHasWork(void);
 
 /* Answer a suspended request. Takes over the reply. */

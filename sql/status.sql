@@ -1,0 +1,36 @@
+--
+-- fi_status(): its columns, and how it fits together. Numbers depend on what
+-- has come by HTTP, which nothing does here.
+--
+SELECT row_number() OVER () AS number, name, type::regtype
+FROM (SELECT unnest(proargnames) AS name, unnest(proallargtypes) AS type, unnest(proargmodes) AS mode
+      FROM pg_proc WHERE proname = 'fi_status') argument
+WHERE mode IN ('o', 't');
+
+-- one row for each worker
+SELECT worker FROM fi_status() ORDER BY 1;
+
+-- a worker that runs is a process of this server
+SELECT s.worker
+FROM fi_status() s LEFT JOIN pg_stat_activity a
+  ON a.pid = s.pid AND a.backend_type = 'fast_ingest ' || split_part(s.worker, ' ', 1)
+WHERE s.state = 'running' AND a.pid IS NULL;
+
+-- states that exist
+SELECT DISTINCT state FROM fi_status()
+WHERE state NOT IN ('starting', 'waiting', 'running', 'retrying', 'draining', 'stopped');
+
+-- who counts what
+SELECT split_part(worker, ' ', 1) AS worker,
+       num_nonnulls(received, accepted, rejected) AS of_listener,
+       num_nonnulls(duplicate, committed, dead_lettered, staged, staging_size) AS of_flusher
+FROM fi_status() ORDER BY 1;
+
+-- the books
+SELECT sum(accepted) = sum(committed) + sum(duplicate) + sum(dead_lettered) + sum(staged) AS accepted,
+       sum(received) = sum(accepted) + sum(rejected) AS received
+FROM fi_status();
+
+-- the size is the setting's
+SELECT staging_size = (SELECT pg_size_bytes(current_setting('fast_ingest.staging_size'))) AS size
+FROM fi_status() WHERE worker LIKE 'flusher%';

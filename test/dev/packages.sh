@@ -1,0 +1,95 @@
+#!/usr/bin/env bash
+#
+# packages.sh [test]: install the Debian packages that `make run` needs, or `make
+# test` and `make bench`, where they are missing. Without the right to do so it
+# names them and fails. Clusters of the system are not touched, and none is made.
+
+set -eu
+
+packages=(build-essential gzip curl jq libmicrohttpd-dev)
+if [ "${1:-run}" = test ]; then
+	packages+=(perl libipc-run-perl libssl-dev clang libclang-rt-dev wrk pkg-config)
+fi
+
+if ! command -v apt-get >/dev/null; then
+	echo "packages.sh: this is no Debian: it is up to you to have what is in ${packages[*]}, PostgreSQL and pg_cron" >&2
+	exit 0
+fi
+
+as_root=()
+if [ "$(id -u)" != 0 ]; then
+	as_root=(sudo -n)
+fi
+
+can_install()
+{
+	[ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null
+}
+
+update()
+{
+	echo "packages.sh: apt-get update"
+	"${as_root[@]}" apt-get update -qq
+}
+
+# The major version of PG_CONFIG, else the distribution's
+major_version()
+{
+	local pgxs
+
+	if pgxs=$("${PG_CONFIG:-pg_config}" --pgxs 2>/dev/null) && [ -f "$pgxs" ]; then
+		"${PG_CONFIG:-pg_config}" --version | sed -E 's/^PostgreSQL ([0-9]+).*/\1/'
+	else
+		apt-cache depends postgresql | sed -n 's/^ *Depends: postgresql-\([0-9]*\)$/\1/p'
+	fi
+}
+
+missing()
+{
+	local package
+
+	for package in "$@"; do
+		[ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || echo "$package"
+	done
+}
+
+version=$(major_version)
+if [ -z "$version" ] && can_install; then
+	update
+	updated=yes
+	version=$(major_version)
+fi
+if [ -z "$version" ]; then
+	echo "packages.sh: found neither pg_config nor Debian's package postgresql" >&2
+	exit 1
+fi
+
+# A PostgreSQL that is not Debian's needs no packages of Debian's
+bindir=$("${PG_CONFIG:-pg_config}" --bindir 2>/dev/null || true)
+case ${bindir:-/usr/lib/postgresql/} in
+	/usr/lib/postgresql/*)
+		packages+=("postgresql-$version" "postgresql-server-dev-$version" "postgresql-$version-cron")
+		;;
+esac
+
+mapfile -t wanted < <(missing "${packages[@]}")
+if [ "${#wanted[@]}" = 0 ]; then
+	exit 0
+fi
+if ! can_install; then
+	echo "packages.sh: these packages are missing: as root, apt-get install ${wanted[*]}" >&2
+	exit 1
+fi
+
+# Debian's PostgreSQL makes and starts a cluster when it is installed
+no_cluster=/etc/postgresql-common/createcluster.d/fast_ingest.conf
+trap '"${as_root[@]}" rm -f "$no_cluster"' EXIT
+"${as_root[@]}" mkdir -p "${no_cluster%/*}"
+echo 'create_main_cluster = false' | "${as_root[@]}" tee "$no_cluster" >/dev/null
+
+if [ -z "${updated:-}" ]; then
+	update
+fi
+echo "packages.sh: installing ${wanted[*]}"
+"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+	apt-get install -y -qq --no-install-recommends -o Dpkg::Use-Pty=0 "${wanted[@]}" </dev/null >/dev/null

@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+#
+# run.sh: build fast_ingest and run it in a private cluster in tmp_run/, which goes
+# on when this script has ended. Run again, it restarts the cluster with what was
+# built since. Reads from the environment:
+#   FI_PORT  where the API listens (default 8080)
+#   PGPORT   names the cluster's Unix socket; there is no other way in (default 54329)
+
+# shellcheck source=test/dev/lib.sh
+. "$(dirname "$0")/lib.sh"
+prepare run
+
+port=${FI_PORT:-8080}
+data=$tree/tmp_run/data
+log=$tree/tmp_run/log
+
+if (use_cluster) 2>/dev/null; then
+	"$bindir/pg_ctl" -D "$data" -m fast -w -s stop
+	echo "stopped the cluster that was running"
+fi
+if (: <>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
+	die "port $port is taken by another program: choose one with make run FI_PORT=..."
+fi
+
+install -d -m 700 tmp_run
+if [ ! -d "$data" ]; then
+	initialize "$data" events
+	echo "include 'fast_ingest.conf'" >>"$data/postgresql.conf"
+fi
+if [ "$(cat "$data/PG_VERSION")" != "$("$bindir/postgres" -V | sed -E 's/.* ([0-9]+).*/\1/')" ]; then
+	die "the cluster was made by PostgreSQL $(cat "$data/PG_VERSION"): make reset deletes it"
+fi
+
+# The demo's events are of 2015
+cat >"$data/fast_ingest.conf" <<EOF
+listen_addresses = ''
+unix_socket_directories = '$(socket_directory "$tree/tmp_run")'
+port = ${PGPORT:-54329}
+max_worker_processes = 16
+shared_preload_libraries = 'pg_cron,fast_ingest'
+cron.database_name = 'events'
+fast_ingest.database = 'events'
+fast_ingest.port = $port
+fast_ingest.max_age = '7300d'
+EOF
+
+start "$data" "$log"
+use_cluster
+sql "SET client_min_messages = warning;
+	CREATE EXTENSION IF NOT EXISTS pg_cron;
+	CREATE EXTENSION IF NOT EXISTS fast_ingest"
+
+url=http://127.0.0.1:$port
+answer=
+deadline=$((SECONDS + 30))
+while [ "$SECONDS" -lt "$deadline" ]; do
+	answer=$(curl -s -m 2 -w ' %{http_code}' "$url/ready" || true)
+	[ "${answer##* }" != 200 ] || break
+	sleep 0.1
+done
+if [ "${answer##* }" != 200 ]; then
+	echo "$script: $url/ready answered \"$answer\". The end of $log:" >&2
+	tail -n 30 "$log" >&2
+	exit 1
+fi
+
+cat <<EOF
+fast_ingest is ready at $url
+
+  curl -i $url/events -H 'Content-Type: application/json' \\
+    -d '{"event_name":"product_view","channel":"web","user_id":"user_123","timestamp":$(date +%s)}'
+
+  psql -h $PGHOST -p $PGPORT -U postgres events    (or make psql)
+
+make demo posts 9,999 real events, make logs shows the server's log, make stop stops it.
+EOF

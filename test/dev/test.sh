@@ -1,0 +1,176 @@
+#!/usr/bin/env bash
+#
+# test.sh [SUITE...]: run the tests against tmp_install/, every suite whatever
+# became of the one before. The last line is "N passed, N failed". A suite without
+# a test counts as a failed one. Reads from the environment:
+#   REGRESS, ISOLATION  names of tests, set by make
+#   TESTS               single TAP or unit programs (default: all)
+#   FUZZ_SECONDS        for each fuzz target (default 10)
+
+# shellcheck source=test/dev/lib.sh
+. "$(dirname "$0")/lib.sh"
+prepare test "$@"
+
+pgxs=$(dirname "$("$PG_CONFIG" --pgxs)")/../..
+check=$tree/tmp_check
+sockets=$(mktemp -d /tmp/fast_ingest.XXXXXX)
+running=
+database=contrib_regression
+
+stop_server()
+{
+	if [ -n "$running" ]; then
+		"$bindir/pg_ctl" -D "$running" -m fast -w -s stop || "$bindir/pg_ctl" -D "$running" -m immediate -w -s stop || true
+		running=
+	fi
+}
+
+# start_server NAME: a server for pg_regress and its like, that has the database
+# fast_ingest works in from the start
+start_server()
+{
+	local data=$check/$1/data http_port
+
+	initialize "$data" "$database"
+	http_port=$(perl -MIO::Socket::INET -e 'print IO::Socket::INET->new(Listen => 1, LocalAddr => "127.0.0.1")->sockport')
+	{
+		cat test/regress.conf
+		echo "unix_socket_directories = '$sockets'"
+		echo "cron.database_name = '$database'"
+		echo "fast_ingest.database = '$database'"
+		echo "fast_ingest.port = $http_port"
+	} >>"$data/postgresql.conf"
+	running=$data
+	start "$data" "$check/$1/server.log"
+}
+
+# count SUITE STATUS PASSED FAILED: note what a suite came to
+count()
+{
+	local bad=$4
+
+	if [ "$2" != 0 ] && [ "$bad" = 0 ]; then
+		bad=1
+		echo "$1 failed with exit status $2"
+	elif [ "$3" = 0 ] && [ "$bad" = 0 ]; then
+		bad=1
+		echo "$1 ran no test"
+	fi
+	[ "$bad" = 0 ] || echo "see $check/$1"
+	echo "$3 $bad" >"$check/$1/counts"
+}
+
+# pg_regress_suite SUITE PROGRAM INPUTDIR NAMES
+pg_regress_suite()
+{
+	local log=$check/$1/output status=0 names
+
+	start_server "$1"
+	read -ra names <<<"$4"
+	"$2" --use-existing --bindir="$bindir" --host="$sockets" --port=5432 --user=postgres --dbname="$database" \
+		--inputdir="$3" --outputdir="$check/$1" "${names[@]}" 2>&1 | tee "$log" || status=$?
+	stop_server
+	if [ -s "$check/$1/regression.diffs" ]; then
+		head -n 200 "$check/$1/regression.diffs"
+	fi
+	# as written until PostgreSQL 15, and since
+	count "$1" "$status" "$(grep -cE '\.\.\. ok |^ok ' "$log")" "$(grep -cE '\.\.\. FAILED|^not ok ' "$log")"
+}
+
+# tap_suite SUITE PROGRAM...
+tap_suite()
+{
+	local good=0 bad=0 status=0
+
+	if [ $# -gt 1 ]; then
+		perl test/dev/tap.pl "$check/$1/tap" "${@:2}" || status=$?
+		read -r good bad <"$check/$1/tap"
+	fi
+	count "$1" "$status" "$good" "$bad"
+}
+
+suite_regress()
+{
+	pg_regress_suite regress "$pgxs/src/test/regress/pg_regress" . "${REGRESS:-}"
+}
+
+suite_isolation()
+{
+	pg_regress_suite isolation "$pgxs/src/test/isolation/pg_isolation_regress" test/isolation "${ISOLATION:-}"
+}
+
+# PostgreSQL::Test takes from its environment where things are
+suite_tap()
+{
+	local programs=() program
+
+	for program in ${TESTS:-test/t/*.pl}; do
+		[ ! -f "$program" ] || programs+=("$program")
+	done
+	export PATH=$bindir:$PATH PERL5LIB=$pgxs/src/test/perl:$tree/test/perl
+	export PG_REGRESS=$pgxs/src/test/regress/pg_regress top_builddir=$check/tap
+	export TESTDIR=$check/tap TESTDATADIR=$check/tap/tmp_check TESTLOGDIR=$check/tap/tmp_check/log
+	tap_suite tap "${programs[@]}"
+}
+
+suite_unit()
+{
+	local programs=() program
+
+	make -s -j"$(nproc)" unit-programs
+	for program in ${TESTS:-tmp_build/unit/*_test}; do
+		[ ! -x "$program" ] || programs+=("$program")
+	done
+	tap_suite unit "${programs[@]}"
+}
+
+# New inputs are kept in tmp_build, so that the next run goes on from there
+suite_fuzz()
+{
+	local seconds=${FUZZ_SECONDS:-10} good=0 bad=0 source name log corpus
+
+	make -s -j"$(nproc)" fuzz-programs
+	for source in test/fuzz/*_fuzz.c; do
+		[ -f "$source" ] || continue
+		name=$(basename "$source" .c)
+		log=$check/fuzz/$name.log
+		corpus=("tmp_build/corpus/$name")
+		mkdir -p "${corpus[0]}"
+		[ ! -d "test/fuzz/corpus/$name" ] || corpus+=("test/fuzz/corpus/$name")
+		if "tmp_build/fuzz/$name" -max_total_time="$seconds" -timeout=10 -print_final_stats=1 \
+			-artifact_prefix="$check/fuzz/" "${corpus[@]}" >"$log" 2>&1; then
+			good=$((good + 1))
+			echo "$name: no fault in $(sed -n 's/^stat::number_of_executed_units: *//p' "$log") inputs"
+		else
+			bad=$((bad + 1))
+			tail -n 50 "$log"
+		fi
+	done
+	count fuzz 0 "$good" "$bad"
+}
+
+# A suite runs in a process of its own: when it breaks, the others still run
+trap 'rm -rf "$sockets"' EXIT
+rm -rf "$check"
+passed=0
+failed=0
+[ $# -gt 0 ] || set -- regress isolation tap unit fuzz
+for suite in "$@"; do
+	echo "# $suite"
+	mkdir -p "$check/$suite"
+	set +e
+	(
+		set -e
+		trap stop_server EXIT
+		"suite_$suite"
+	) 9>&-
+	set -e
+	if ! read -r good bad 2>/dev/null <"$check/$suite/counts"; then
+		good=0 bad=1
+		echo "$suite broke off"
+	fi
+	passed=$((passed + good))
+	failed=$((failed + bad))
+done
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]
