@@ -25,8 +25,6 @@ CREATE TABLE fast_ingest.events (
     ingested_at timestamptz NOT NULL DEFAULT pg_catalog.now()
 ) PARTITION BY RANGE (ts);
 
-CREATE INDEX events_ts_idx ON fast_ingest.events USING brin (ts);
-
 COMMENT ON TABLE fast_ingest.events IS
 'Events, partitioned by UTC day of ts. Partitions are made on demand for events that come over HTTP; fi_create_partition(day) makes one for INSERT and COPY.';
 COMMENT ON COLUMN fast_ingest.events.ts IS 'When the event happened, as the client said';

@@ -24,14 +24,17 @@ PG_MODULE_MAGIC;
 void		_PG_init(void);
 
 /*
- * Without preloading only the settings exist: CREATE EXTENSION and pg_dump
- * work, and functions that need shared memory say what to set.
+ * Without preloading nothing exists, not even settings, some of which cannot
+ * come to life in a running server. CREATE EXTENSION and pg_dump work all the
+ * same, and functions that need shared memory say what to set.
  */
 void
 _PG_init(void)
 {
+	if (!process_shared_preload_libraries_in_progress)
+		return;
 	DefineSettings();
-	if (!process_shared_preload_libraries_in_progress || IsBinaryUpgrade)
+	if (IsBinaryUpgrade)
 		return;
 	ControlInit();
 	RegisterWorkers();

@@ -174,6 +174,8 @@ WorkerStart(WorkerSlot *slot, const char *dbname)
 bool
 WorkerHandleInterrupts(void)
 {
+	/* nothing runs here that pg_cancel_backend could mean */
+	QueryCancelPending = false;
 	CHECK_FOR_INTERRUPTS();
 	if (!ConfigReloadPending)
 		return false;

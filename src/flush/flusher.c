@@ -166,6 +166,7 @@ check_extension(void)
 	snprintf(reason, sizeof(reason), "extension fast_ingest is not created in database \"%s\"",
 			 fi_database);
 	WorkerSetState(&pair->flusher, WORKER_WAITING, reason);
+	WorkerWake(&pair->listener);
 	return false;
 }
 

@@ -2,10 +2,13 @@
  * partition.c
  *
  * A partition is created as a table of its own and then attached: ATTACH takes
- * no lock that stops inserts, as CREATE TABLE ... PARTITION OF would. The
- * unique index on event_key exists on partitions only, because an index of the
- * parent would have to contain ts: it makes the day the scope in which a key
- * is unique.
+ * no lock that stops inserts, as CREATE TABLE ... PARTITION OF would.
+ *
+ * Indexes exist on partitions only. The unique one on event_key because an
+ * index of the parent would have to contain ts: the day is the scope in which a
+ * key is unique. Those of both kinds because pg_dump writes down partitions,
+ * which are the user's, but not the parent, which is the extension's: attaching
+ * a partition would make the parent's indexes before the dump makes its own.
  */
 #include "postgres.h"
 
@@ -140,6 +143,8 @@ PartitionCreate(int32 day)
 	table_close(events, NoLock);
 	name = ChooseRelationName("events", NULL, day_text(day, ""), schema, false);
 	run_format(SPI_OK_UTILITY, "CREATE TABLE fast_ingest.%s (LIKE " EVENTS " INCLUDING ALL)",
+			   quote_identifier(name));
+	run_format(SPI_OK_UTILITY, "CREATE INDEX ON fast_ingest.%s USING brin (ts)",
 			   quote_identifier(name));
 	run_format(SPI_OK_UTILITY,
 			   "CREATE UNIQUE INDEX ON fast_ingest.%s (event_key) WHERE event_key IS NOT NULL",

@@ -24,6 +24,8 @@
 #include "worker.h"
 
 #define MAX_REPORTED_ERRORS 100
+/* Every record has room for the message of the error that refuses it. */
+#define REFUSAL_ROOM 240
 #define UNIX_EPOCH_SECONDS \
 	((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY)
 
@@ -106,6 +108,7 @@ stage_event(Ingest *ingest, int index, Event *event)
 	static char message[EVENT_ERROR_SIZE];
 	MinimalTuple volatile tuple = NULL;
 	RingRecord *record;
+	uint32		room;
 
 	if (event->idempotency_key.data == NULL)
 		event->idempotency_key = ingest->idempotency_key;
@@ -127,8 +130,9 @@ stage_event(Ingest *ingest, int index, Event *event)
 	if (tuple == NULL)
 		return message;
 
-	ingest->needed += RECORD_HEADER_SIZE + tuple->t_len;
-	record = ingest->full ? NULL : RingReserve(&producer, tuple->t_len);
+	room = Max(tuple->t_len, REFUSAL_ROOM);
+	ingest->needed += RECORD_HEADER_SIZE + room;
+	record = ingest->full ? NULL : RingReserve(&producer, room);
 	if (record == NULL)
 	{
 		ingest->full = true;
@@ -407,7 +411,12 @@ IngestComplete(void)
 	uint64		committed = RingCommitted(producer.ring);
 	uint64		dead_lettered = pg_atomic_read_u64(&my_pair->dead_lettered);
 	uint64		release = committed;
+	bool		unavailable = pg_atomic_read_u32(&my_pair->flusher.state) == WORKER_WAITING;
+	char		reason[WORKER_ERROR_SIZE];
 	int			answered = 0;
+
+	if (unavailable)
+		WorkerReason(&my_pair->flusher, reason);
 
 	while (!dlist_is_empty(&waiting))
 	{
@@ -419,13 +428,14 @@ IngestComplete(void)
 			ServerAnswer(request, request->dead_lettered == dead_lettered ? accepted_reply(request)
 																		  : refused_reply(request));
 		}
-		else if (request->deadline <= ServerNow)
+		else if (unavailable || request->deadline <= ServerNow)
 		{
 			dlist_delete(&request->node);
 			ServerAnswer(request,
 						 ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE,
-									"not committed within fast_ingest.request_timeout: the event "
-									"may still be stored, send it again with the same key"));
+									"%s: the event may still be stored, send it again as it is",
+									unavailable ? reason
+												: "not committed within fast_ingest.request_timeout"));
 		}
 		else
 		{

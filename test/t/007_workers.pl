@@ -141,13 +141,15 @@ is(scalar(grep { $_->read_answer->{status} eq 202 } @waiting),
 	20, 'a new flusher takes over what the ended one left');
 is($server->count("user_id LIKE 'orphan-%'"), 20, 'all are stored, once');
 $server->books_balance('a flusher that ended');
+$server->wait_for_other_pid('flusher', $pid);
+$server->wait_ready;
 
 # A flusher cancelled in the middle of a batch tries it again.
 
 @events = map { event(++$n, user_id => "cancelled-$n") } 1 .. 20;
 $lock = $server->lock_table;
 @waiting = $server->send_events(@events);
-$server->wait_for_staged(20);
+is($server->wait_for_staged(20), 20, 'events are staged again');
 $server->sql('SELECT pg_cancel_backend(' . $server->worker_pid('flusher') . ')');
 $lock->quit;
 is(scalar(grep { $_->read_answer->{status} eq 202 } @waiting),
