@@ -58,19 +58,15 @@ RegisterWorkers(void)
 }
 
 /*
- * SIGTERM: the first asks to end in order, a second one at once
+ * SIGTERM asks to end in order. The postmaster sends it twice, to the process
+ * and to its group: a second one means nothing.
  */
 static void
 handle_sigterm(SIGNAL_ARGS)
 {
 	int			save_errno = errno;
 
-	if (WorkerShutdownRequested)
-	{
-		ProcDiePending = true;
-		InterruptPending = true;
-	}
-	else
+	if (!WorkerShutdownRequested)
 	{
 		WorkerShutdownTime = GetCurrentTimestamp();
 		WorkerShutdownRequested = true;

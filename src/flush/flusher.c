@@ -46,7 +46,7 @@ static int	retries;	 /* in a row */
 
 /*
  * A statement that hangs (a lock, a synchronous standby) must not keep the
- * server from stopping: after drain_timeout it is ended as by a second SIGTERM
+ * server from stopping: after drain_timeout the process ends as a backend would
  */
 static void
 drain_tick(void)

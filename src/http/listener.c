@@ -325,7 +325,8 @@ drain(void)
 	ListenClose(&sockets);
 	ServerDrain();
 
-	while (RequestCount() > 0 && WorkerDrainTimeLeft() > 0)
+	while (RequestCount() > 0 && WorkerDrainTimeLeft() > 0 &&
+		   pg_atomic_read_u32(&pair->flusher.state) != WORKER_STOPPED)
 	{
 		(void) WorkerHandleInterrupts();
 		serve();
