@@ -12,6 +12,8 @@
 #error "fast_ingest supports PostgreSQL 14 to 18"
 #endif
 
+#include "common/jsonapi.h"
+
 #ifndef FRONTEND
 
 #if PG_VERSION_NUM >= 180000
@@ -73,6 +75,11 @@ InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
 #endif
 
 #endif /* not FRONTEND */
+
+/* Goes before a declaration; 18 has it in place of pg_attribute_noreturn(). */
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn pg_attribute_noreturn()
+#endif
 
 /* Before 17 only the server explains what is wrong with JSON. */
 #if defined(FRONTEND) && PG_VERSION_NUM < 170000

@@ -8,7 +8,9 @@
 
 #include "settings.h"
 
+#include "nodes/pg_list.h"
 #include "utils/guc.h"
+#include "utils/varlena.h"
 
 #include <limits.h>
 
@@ -51,6 +53,7 @@ typedef struct
 	char	  **variable;
 	const char *initial;
 	GucContext	context;
+	GucStringCheckHook check;
 } TextSetting;
 
 typedef struct
@@ -74,15 +77,32 @@ typedef struct
 	const struct config_enum_entry *options;
 } EnumSetting;
 
+/*
+ * Refuse a value that is not a list, so that it is never half understood
+ */
+static bool
+check_list(char **value, void **extra, GucSource source)
+{
+	char	   *copy = pstrdup(*value);
+	List	   *items = NIL;
+	bool		valid = SplitGUCList(copy, ',', &items);
+
+	if (!valid)
+		GUC_check_errdetail("List syntax is invalid.");
+	list_free(items);
+	pfree(copy);
+	return valid;
+}
+
 static const TextSetting text_settings[] = {
 	{"fast_ingest.database", "Database that events are stored in.", &fi_database, "postgres",
-	 PGC_POSTMASTER},
+	 PGC_POSTMASTER, NULL},
 	{"fast_ingest.role", "Role the workers run as; empty is the bootstrap superuser.", &fi_role, "",
-	 PGC_POSTMASTER},
+	 PGC_POSTMASTER, NULL},
 	{"fast_ingest.listen_addresses", "Host names or addresses to serve HTTP on, or *.",
-	 &fi_listen_addresses, "localhost", PGC_POSTMASTER},
+	 &fi_listen_addresses, "localhost", PGC_POSTMASTER, check_list},
 	{"fast_ingest.channels", "Channels that events may name, separated by commas; empty is any.",
-	 &fi_channels, "", PGC_SIGHUP},
+	 &fi_channels, "", PGC_SIGHUP, check_list},
 };
 
 static const IntegerSetting integer_settings[] = {
@@ -131,7 +151,7 @@ DefineSettings(void)
 		const TextSetting *s = &text_settings[i];
 
 		DefineCustomStringVariable(s->name, s->description, NULL, s->variable, s->initial,
-								   s->context, 0, NULL, NULL, NULL);
+								   s->context, 0, s->check, NULL, NULL);
 	}
 	for (int i = 0; i < (int) lengthof(integer_settings); i++)
 	{

@@ -23,6 +23,7 @@
 #include <setjmp.h>
 
 #include "common/jsonapi.h"
+#include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 
 #include "compat.h"
@@ -102,7 +103,7 @@ typedef struct
 /*
  * Give up on the whole body
  */
-static void pg_attribute_noreturn() fail_body(Parser *p);
+pg_noreturn static void fail_body(Parser *p);
 
 static void
 fail_body(Parser *p)

@@ -32,6 +32,9 @@
 #include "flush/transaction.h"
 #include "worker.h"
 
+/* Batches that check for conflicts after one that met an event stored already. */
+#define CAREFUL_BATCHES 64
+
 #define INSERT_STAGED \
 	"INSERT INTO fast_ingest.events (" EVENT_COLUMNS ") SELECT " EVENT_COLUMNS " FROM staged"
 
@@ -42,7 +45,6 @@ typedef struct
 	int			n;
 	uint64		end; /* ring position behind the last */
 	uint64		first_end; /* and behind the first */
-	bool		has_keys;
 	Size		payload; /* bytes of all tuples */
 } Batch;
 
@@ -63,7 +65,8 @@ static Ring *my_ring;
 static TupleDesc staged_desc;
 static TupleTableSlot *staged_slot;
 static SPIPlanPtr insert_plan = NULL;
-static SPIPlanPtr insert_unique_plan = NULL;
+static SPIPlanPtr careful_plan = NULL;
+static int	careful_batches = 0; /* left to be stored by careful_plan */
 static Batch batch;
 static PendingCommit pending;
 
@@ -131,7 +134,6 @@ BatchTake(int max_events)
 
 	RingAttachConsumer(&consumer, my_ring);
 	batch.n = 0;
-	batch.has_keys = false;
 	batch.payload = 0;
 	while (batch.n < max_events && (record = RingNext(&consumer)) != NULL)
 	{
@@ -143,7 +145,6 @@ BatchTake(int max_events)
 		if (batch.n == 0)
 			batch.first_end = consumer.next;
 		batch.records[batch.n++] = record;
-		batch.has_keys |= record->has_key;
 		batch.payload += record->payload_size;
 	}
 	batch.end = consumer.next;
@@ -210,18 +211,22 @@ prepare(const char *statement)
 }
 
 /*
- * Insert the batch. Only a batch with keys pays for the check of conflicts.
+ * Insert the batch. Events that are stored already are rare, and looking for
+ * them costs as much as storing: a batch is inserted as if there were none, and
+ * one that turns out to hold some is inserted again with care, as are those
+ * after it.
  */
 static void
 store_body(void *arg)
 {
 	Tuplestorestate *store;
-	SPIPlanPtr *plan = batch.has_keys ? &insert_unique_plan : &insert_plan;
+	SPIPlanPtr *plan = careful_batches > 0 ? &careful_plan : &insert_plan;
 
 	lock_extension();
 	store = register_staged(batch.n);
 	if (*plan == NULL)
-		*plan = prepare(batch.has_keys ? INSERT_STAGED " ON CONFLICT DO NOTHING" : INSERT_STAGED);
+		*plan = prepare(careful_batches > 0 ? INSERT_STAGED " ON CONFLICT DO NOTHING"
+											: INSERT_STAGED);
 	if (SPI_execute_plan(*plan, NULL, NULL, false, 0) != SPI_OK_INSERT)
 		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not insert staged events")));
 	tuplestore_end(store);
@@ -303,9 +308,9 @@ forget_cached(void)
 	known_days = NULL;
 	if (insert_plan != NULL)
 		SPI_freeplan(insert_plan);
-	if (insert_unique_plan != NULL)
-		SPI_freeplan(insert_unique_plan);
-	insert_plan = insert_unique_plan = NULL;
+	if (careful_plan != NULL)
+		SPI_freeplan(careful_plan);
+	insert_plan = careful_plan = NULL;
 }
 
 static ErrorData *
@@ -315,7 +320,14 @@ try_to_store(void)
 
 	if (error == NULL)
 		error = RunTransaction("storing staged events", store_body, NULL);
-	if (error != NULL)
+	if (error == NULL)
+		careful_batches -= careful_batches > 0;
+	else if (error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION && careful_batches == 0)
+	{
+		careful_batches = CAREFUL_BATCHES;
+		return try_to_store();
+	}
+	else
 		forget_cached();
 	return error;
 }

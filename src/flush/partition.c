@@ -15,6 +15,7 @@
 #include "flush/partition.h"
 
 #include "access/table.h"
+#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "commands/defrem.h"
 #include "datatype/timestamp.h"

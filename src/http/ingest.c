@@ -81,10 +81,7 @@ IngestReadSettings(void)
 	rules.max_future = (int64) fi_max_future * USECS_PER_SEC;
 	rules.fold_unknown = fi_unknown_fields == UNKNOWN_FIELDS_METADATA;
 	rules.channels = NULL;
-	if (!SplitGUCList(pstrdup(fi_channels), ',', &names))
-		ereport(LOG, (errmsg("fast_ingest.channels \"%s\" is not a list: any channel is accepted",
-							 fi_channels)));
-	else if (names != NIL)
+	if (SplitGUCList(pstrdup(fi_channels), ',', &names) && names != NIL)
 	{
 		rules.channels = palloc0((list_length(names) + 1) * sizeof(char *));
 		foreach (cell, names)
@@ -141,8 +138,6 @@ stage_event(Ingest *ingest, int index, Event *event)
 	record->staged_at = ServerNow;
 	record->day = EVENT_DAY(event->time);
 	record->index = index;
-	record->has_key = event->idempotency_key.data != NULL ||
-		(fi_deduplicate == DEDUPLICATE_CONTENT && event->has_timestamp);
 	memcpy(RecordPayload(record), tuple, tuple->t_len);
 	return NULL;
 }

@@ -126,6 +126,7 @@ static void
 answer_probe(Request *request)
 {
 	uint32		flusher = pg_atomic_read_u32(&pair->flusher.state);
+	TimestampTz oldest = RingOldestStaged(StagingRing);
 	char		reason[WORKER_ERROR_SIZE];
 
 	if (request->route == ROUTE_HEALTH)
@@ -141,6 +142,11 @@ answer_probe(Request *request)
 	}
 	else if (RingPublished(StagingRing) - RingCommitted(StagingRing) > StagingRing->size / 10 * 9)
 		ServerAnswer(request, ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE, "staging is nearly full"));
+	else if (oldest != 0 && TimestampDifferenceExceeds(oldest, ServerNow, fi_request_timeout))
+		ServerAnswer(request,
+					 ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE,
+								"staged events have waited for their commit longer than "
+								"fast_ingest.request_timeout"));
 	else
 		ServerAnswer(request, ReplyConstant(MHD_HTTP_OK, "{\"status\":\"ready\"}"));
 }

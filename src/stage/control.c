@@ -42,6 +42,14 @@ request_shmem(void)
 }
 
 static void
+init_slot(WorkerSlot *slot)
+{
+	pg_atomic_init_u32(&slot->state, WORKER_STOPPED);
+	strlcpy(slot->reason, "it has not been started: is max_worker_processes large enough?",
+			WORKER_ERROR_SIZE);
+}
+
+static void
 init_control(void)
 {
 	Pair	   *pair = &Control->pair;
@@ -49,8 +57,8 @@ init_control(void)
 	memset(Control, 0, sizeof(*Control));
 	Control->lock = &GetNamedLWLockTranche(TRANCHE)->lock;
 	pg_atomic_init_u32(&Control->hold, 0);
-	pg_atomic_init_u32(&pair->listener.state, WORKER_STOPPED);
-	pg_atomic_init_u32(&pair->flusher.state, WORKER_STOPPED);
+	init_slot(&pair->listener);
+	init_slot(&pair->flusher);
 	pg_atomic_init_u64(&pair->received, 0);
 	pg_atomic_init_u64(&pair->accepted, 0);
 	pg_atomic_init_u64(&pair->rejected, 0);

@@ -76,7 +76,6 @@ typedef struct
 	int32		day;	/* of the event */
 	uint32		index;	/* of the event in its request */
 	uint32		payload_size;
-	bool		has_key; /* may be stored already */
 } RingRecord;
 
 #define RECORD_HEADER_SIZE MAXALIGN(sizeof(RingRecord))

@@ -37,6 +37,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define FIRST_TIME 1723420800	/* 2024-08-12 00:00:00 UTC: all events are of that day */
+#define REQUESTS_A_SECOND 100
 #define MAX_CONNECTIONS 64
 #define MAX_EVENTS 1000
 #define EVENT_ROOM 512			/* more than any event or row needs */
@@ -52,6 +54,7 @@ typedef struct Place
 {
 	size_t		user;
 	size_t		product;
+	size_t		time;
 } Place;
 
 /* A request (or the rows of one) in memory, ready but for the digits */
@@ -126,26 +129,25 @@ write_event(char *text, int i, Place *place)
 	static const char *const row_tags[] = {
 		"electronics,homepage,flash_sale", "books,search,gift", "garden,newsletter,returning"
 	};
-	int			second = i * 86;	/* all of one day */
 	int			size;
 
 	if (write_rows)
 		size = sprintf(text,
-					   "%s\t%s\tuser_###%03d\t2024-08-12 %02d:%02d:%02d+00\tcmp_%03d\tsite_%d\t/products/%d\t{%s}\t"
+					   "%s\t%s\tuser_###%03d\t2024-08-12 ##:##:##+00\tcmp_%03d\tsite_%d\t/products/%d\t{%s}\t"
 					   "{\"product_id\":\"prod-########%03d\",\"price\":129.99,\"currency\":\"TRY\",\"referrer\":\"google\"}\n",
 					   names[i % 5], channels[i % 3], i,
-					   second / 3600, second / 60 % 60, second % 60,
 					   i % 50, i % 7, i % 200, row_tags[i % 3], i);
 	else
 		size = sprintf(text,
-					   "{\"event_name\":\"%s\",\"channel\":\"%s\",\"user_id\":\"user_###%03d\",\"timestamp\":%d,"
+					   "{\"event_name\":\"%s\",\"channel\":\"%s\",\"user_id\":\"user_###%03d\",\"timestamp\":##########,"
 					   "\"campaign_id\":\"cmp_%03d\",\"site_id\":\"site_%d\",\"path\":\"/products/%d\",\"tags\":[%s],"
 					   "\"metadata\":{\"product_id\":\"prod-########%03d\",\"price\":129.99,\"currency\":\"TRY\",\"referrer\":\"google\"}}",
-					   names[i % 5], channels[i % 3], i, 1723420800 + second,
+					   names[i % 5], channels[i % 3], i,
 					   i % 50, i % 7, i % 200, json_tags[i % 3], i);
 
 	place->user = (size_t) (strstr(text, "user_###") + 5 - text);
 	place->product = (size_t) (strstr(text, "prod-########") + 5 - text);
+	place->time = (size_t) (strstr(text, write_rows ? "##:##:##" : "##########") - text);
 	return (size_t) size;
 }
 
@@ -173,6 +175,7 @@ build_template(Template *template)
 		length = write_event(body + size, i, place);
 		place->user += size;
 		place->product += size;
+		place->time += size;
 		size += length;
 	}
 	if (!write_rows && n_events > 1)
@@ -195,6 +198,7 @@ build_template(Template *template)
 	{
 		template->places[i].user += head_size;
 		template->places[i].product += head_size;
+		template->places[i].time += head_size;
 	}
 	free(body);
 }
@@ -205,13 +209,23 @@ fill_template(Template *template, long number)
 {
 	char		user[8];
 	char		product[16];
+	char		time[16];
+	int			second = (int) (number / REQUESTS_A_SECOND % 86400);
+	size_t		time_size;
 
+	/* time passes as it does for clients that send what just happened */
+	if (write_rows)
+		snprintf(time, sizeof(time), "%02d:%02d:%02d", second / 3600, second / 60 % 60, second % 60);
+	else
+		snprintf(time, sizeof(time), "%d", FIRST_TIME + second);
+	time_size = strlen(time);
 	snprintf(user, sizeof(user), "%03d", (int) (number % 1000));
 	snprintf(product, sizeof(product), "%08d", (int) (number % 100000000));
 	for (int i = 0; i < n_events; i++)
 	{
 		memcpy(template->text + template->places[i].user, user, 3);
 		memcpy(template->text + template->places[i].product, product, 8);
+		memcpy(template->text + template->places[i].time, time, time_size);
 	}
 }
 

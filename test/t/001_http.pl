@@ -68,6 +68,14 @@ foreach (
 	like($answer->{headers}{allow}, qr/\b$allowed\b/, "$method $path: Allow");
 }
 
+# An idle server answers at once what needs no commit: nothing else comes to
+# turn its loop. (Without that, each of these would wait for a time-out.)
+
+my $began = time;
+
+is_error($server->get("/idle-$_"), 404, qr/./, "idle server, probe $_") foreach 1 .. 5;
+cmp_ok(time - $began, '<', 10, 'an idle server keeps nobody waiting');
+
 # Content types
 
 foreach my $type ('application/json', 'application/json; charset=utf-8',
