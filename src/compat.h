@@ -22,6 +22,14 @@
 #include "storage/latch.h"
 #endif
 
+#if PG_VERSION_NUM >= 150000
+#define HAVE_SHMEM_REQUEST_HOOK
+#endif
+
+#if PG_VERSION_NUM >= 170000
+#define HAVE_TRANSACTION_TIMEOUT
+#endif
+
 #if PG_VERSION_NUM < 150000
 #define MarkGUCPrefixReserved(prefix) EmitWarningsOnPlaceholders(prefix)
 #endif

@@ -70,6 +70,8 @@ handle_sigterm(SIGNAL_ARGS)
 	{
 		WorkerShutdownTime = GetCurrentTimestamp();
 		WorkerShutdownRequested = true;
+		if (my_slot != NULL)
+			pg_atomic_write_u32(&my_slot->told_to_end, 1);
 	}
 	SetLatch(MyLatch);
 	errno = save_errno;
@@ -102,8 +104,11 @@ enter_slot(WorkerSlot *slot)
 	LWLockAcquire(Control->lock, LW_EXCLUSIVE);
 	slot->pid = MyProcPid;
 	slot->latch = MyLatch;
+	pg_atomic_write_u32(&slot->told_to_end, 0);
 	LWLockRelease(Control->lock);
 	my_slot = slot;
+	if (WorkerShutdownRequested)
+		pg_atomic_write_u32(&slot->told_to_end, 1);
 	WorkerSetState(slot, WORKER_STARTING, "it is starting");
 }
 
@@ -148,8 +153,11 @@ WorkerStart(WorkerSlot *slot, const char *dbname)
 
 	pqsignal(SIGTERM, handle_sigterm);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
-	if (dbname == NULL)
-		pqsignal(SIGINT, SIG_IGN); /* it runs no query that could be cancelled */
+	/*
+	 * A flush must not be cancelled: it would only be tried again, and a wait
+	 * for a synchronous standby that is cancelled counts as a commit.
+	 */
+	pqsignal(SIGINT, SIG_IGN);
 	BackgroundWorkerUnblockSignals();
 
 	/* before the connection, so that a FATAL there cleans up as well */
@@ -170,8 +178,6 @@ WorkerStart(WorkerSlot *slot, const char *dbname)
 bool
 WorkerHandleInterrupts(void)
 {
-	/* nothing runs here that pg_cancel_backend could mean */
-	QueryCancelPending = false;
 	CHECK_FOR_INTERRUPTS();
 	if (!ConfigReloadPending)
 		return false;

@@ -14,6 +14,8 @@
 
 /* Limits that API.md fixes, in bytes. */
 #define MAX_NAME_LENGTH 200
+/* Elements of tags; each costs several times its bytes while it is converted. */
+#define MAX_TAGS 10000
 /* Room for an error message that quotes one value. */
 #define EVENT_ERROR_SIZE 320
 

@@ -1,8 +1,9 @@
 /*
  * key.c
  *
- * Keys are cut from SHA-256: a client that can choose its events must not be
- * able to make one collide with somebody else's.
+ * Keys are cut from SHA-256: events that differ do not collide by chance, nor
+ * can a client make two that do. (A client that knows another's event to the
+ * last byte, or its key, can store it first: keys are no secrets.)
  *
  * A content key begins with the event's time in milliseconds, as UUIDv7 does.
  * The time is part of the content, so the key still depends on the content

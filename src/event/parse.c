@@ -441,6 +441,11 @@ scalar(void *state, char *token, JsonTokenType type)
 	{
 		Event	   *event = &p->event;
 
+		if (event->ntags == MAX_TAGS)
+		{
+			reject_event(p, "tags holds more than %d elements", MAX_TAGS);
+			JSON_ACTION_OK;
+		}
 		if (event->ntags >= p->tags_room)
 		{
 			p->tags_room = Max(8, p->tags_room * 2);

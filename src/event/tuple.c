@@ -22,9 +22,6 @@
 #include "compat.h"
 #include "event/key.h"
 
-#define UNIX_EPOCH_OFFSET \
-	((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * USECS_PER_SEC)
-
 typedef struct
 {
 	const char *name;

@@ -10,6 +10,7 @@
 
 #include "access/htup_details.h"
 #include "access/tupdesc.h"
+#include "datatype/timestamp.h"
 
 #include "event/event.h"
 
@@ -27,6 +28,9 @@ extern TupleDesc EventTupleDesc(void);
  * number out of numeric's range.
  */
 extern MinimalTuple EventFormTuple(TupleDesc desc, const Event *event, bool by_content);
+
+/* A Unix time in microseconds less this is a TimestampTz. */
+#define UNIX_EPOCH_OFFSET ((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY)
 
 /* Day of a Unix time in microseconds, counted from 1970-01-01 UTC. */
 #define EVENT_DAY(time) ((int32) ((time) / INT64CONST(86400000000)))

@@ -20,7 +20,7 @@
 #include "executor/executor.h"
 #include "executor/spi.h"
 #include "executor/tuptable.h"
-#include "mb/pg_wchar.h"
+#include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/memutils.h"
 #include "utils/queryenvironment.h"
@@ -32,6 +32,12 @@
 #include "flush/transaction.h"
 #include "worker.h"
 
+/* What one transaction may hold of memory and touch of partitions. */
+#define MAX_BATCH_BYTES (16 * 1024 * 1024)
+#define MAX_BATCH_DAYS 64
+/* Partitions made before events are stored again: others wait behind this batch. */
+#define MAX_PARTITIONS_MADE 8
+
 /* Batches that check for conflicts after one that met an event stored already. */
 #define CAREFUL_BATCHES 64
 
@@ -41,10 +47,9 @@
 typedef struct
 {
 	RingRecord **records;
+	uint64	   *ends; /* ring position behind each record */
 	int			room;
 	int			n;
-	uint64		end; /* ring position behind the last */
-	uint64		first_end; /* and behind the first */
 	Size		payload; /* bytes of all tuples */
 } Batch;
 
@@ -98,6 +103,9 @@ at_transaction_end(XactEvent event, void *arg)
 	{
 		if (pending.refused != NULL)
 			write_refusal(pending.refused, pending.message);
+		/* a wait for a standby may have been cut short: then this is no acknowledgement */
+		if (ProcDiePending)
+			pg_atomic_write_u64(&my_pair->in_doubt, pending.position);
 		CounterAdd(&my_pair->committed, pending.committed);
 		CounterAdd(&my_pair->duplicate, pending.duplicate);
 		CounterAdd(&my_pair->dead_lettered, pending.dead_lettered);
@@ -122,8 +130,45 @@ BatchInit(Pair *pair, Ring *ring)
 	staged_slot = MakeSingleTupleTableSlot(staged_desc, &TTSOpsMinimalTuple);
 	batch.room = 1024;
 	batch.records = palloc(batch.room * sizeof(RingRecord *));
+	batch.ends = palloc(batch.room * sizeof(uint64));
 	RegisterXactCallback(at_transaction_end, NULL);
 	MemoryContextSwitchTo(caller);
+}
+
+/*
+ * Add a record to the batch, unless it would become too large or touch too many
+ * partitions, each of which takes locks
+ */
+static bool
+add_record(RingRecord *record, uint64 end)
+{
+	static int32 days[MAX_BATCH_DAYS];
+	static int	ndays;
+	static int	last;
+
+	if (batch.n == 0)
+		ndays = last = 0;
+	else if (batch.payload + record->payload_size > MAX_BATCH_BYTES)
+		return false;
+	if (batch.n == 0 || record->day != days[last])
+	{
+		for (last = 0; last < ndays && days[last] != record->day; last++)
+			;
+		if (last == MAX_BATCH_DAYS)
+			return false;
+		if (last == ndays)
+			days[ndays++] = record->day;
+	}
+	if (batch.n == batch.room)
+	{
+		batch.room *= 2;
+		batch.records = repalloc(batch.records, batch.room * sizeof(RingRecord *));
+		batch.ends = repalloc(batch.ends, batch.room * sizeof(uint64));
+	}
+	batch.records[batch.n] = record;
+	batch.ends[batch.n++] = end;
+	batch.payload += record->payload_size;
+	return true;
 }
 
 int
@@ -135,19 +180,9 @@ BatchTake(int max_events)
 	RingAttachConsumer(&consumer, my_ring);
 	batch.n = 0;
 	batch.payload = 0;
-	while (batch.n < max_events && (record = RingNext(&consumer)) != NULL)
-	{
-		if (batch.n == batch.room)
-		{
-			batch.room *= 2;
-			batch.records = repalloc(batch.records, batch.room * sizeof(RingRecord *));
-		}
-		if (batch.n == 0)
-			batch.first_end = consumer.next;
-		batch.records[batch.n++] = record;
-		batch.payload += record->payload_size;
-	}
-	batch.end = consumer.next;
+	while (batch.n < max_events && (record = RingNext(&consumer)) != NULL &&
+		   add_record(record, consumer.next))
+		;
 	return batch.n;
 }
 
@@ -233,7 +268,7 @@ store_body(void *arg)
 
 	pending = (PendingCommit){
 		.active = true,
-		.position = batch.end,
+		.position = batch.ends[batch.n - 1],
 		.committed = SPI_processed,
 		.duplicate = batch.n - SPI_processed,
 	};
@@ -252,7 +287,7 @@ bury_body(void *arg)
 
 	pending = (PendingCommit){
 		.active = true,
-		.position = batch.first_end,
+		.position = batch.ends[0],
 		.dead_lettered = 1,
 		.refused = batch.records[0],
 		.message = reason->message ? reason->message : "the database refused the event",
@@ -270,12 +305,14 @@ create_partition_body(void *arg)
 }
 
 /*
- * Make the partitions that the batch needs, each in a transaction of its own
+ * Make the partitions that the batch needs, each in a transaction of its own. A
+ * batch that needs many is cut before the first event that must wait.
  */
 static ErrorData *
 ensure_partitions(void)
 {
 	int32		last = -1;
+	int			made = 0;
 
 	for (int i = 0; i < batch.n; i++)
 	{
@@ -288,6 +325,11 @@ ensure_partitions(void)
 		last = day;
 		if (bms_is_member(day, known_days))
 			continue;
+		if (made++ == MAX_PARTITIONS_MADE)
+		{
+			batch.n = i;
+			break;
+		}
 		error = RunTransaction("creating a partition", create_partition_body, &day);
 		if (error != NULL)
 			return error;
@@ -299,7 +341,7 @@ ensure_partitions(void)
 }
 
 /*
- * Trust nothing that was cached before an error
+ * Forget what was found out about the table: it may have changed
  */
 static void
 forget_cached(void)
@@ -313,35 +355,41 @@ forget_cached(void)
 	insert_plan = careful_plan = NULL;
 }
 
-static ErrorData *
-try_to_store(void)
-{
-	ErrorData  *error = ensure_partitions();
-
-	if (error == NULL)
-		error = RunTransaction("storing staged events", store_body, NULL);
-	if (error == NULL)
-		careful_batches -= careful_batches > 0;
-	else if (error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION && careful_batches == 0)
-	{
-		careful_batches = CAREFUL_BATCHES;
-		return try_to_store();
-	}
-	else
-		forget_cached();
-	return error;
-}
-
-ErrorData *
-BatchStore(void)
+BatchResult
+BatchStore(ErrorData **error)
 {
 	bool		trusted_cache = known_days != NULL;
-	ErrorData  *error = try_to_store();
 
-	/* a row without a partition violates a check, too: somebody may have dropped it */
-	if (error != NULL && trusted_cache && error->sqlerrcode == ERRCODE_CHECK_VIOLATION)
-		error = try_to_store();
-	return error;
+	*error = ensure_partitions();
+	if (*error != NULL)
+	{
+		/* whatever it is, it is not the events' fault */
+		forget_cached();
+		return BATCH_NOT_NOW;
+	}
+
+	*error = RunTransaction("storing staged events", store_body, NULL);
+	if (*error == NULL)
+	{
+		careful_batches -= careful_batches > 0;
+		return BATCH_STORED;
+	}
+	if ((*error)->sqlerrcode == ERRCODE_UNIQUE_VIOLATION && careful_batches == 0)
+	{
+		careful_batches = CAREFUL_BATCHES;
+		return BatchStore(error);
+	}
+	/* a row without a partition violates a nameless check: somebody may have dropped it */
+	if ((*error)->sqlerrcode == ERRCODE_CHECK_VIOLATION && (*error)->constraint_name == NULL &&
+		trusted_cache)
+	{
+		forget_cached();
+		return BatchStore(error);
+	}
+	if (!ErrorIsTransient((*error)->sqlerrcode))
+		return BATCH_REFUSED;
+	forget_cached();
+	return BATCH_NOT_NOW;
 }
 
 ErrorData *

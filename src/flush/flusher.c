@@ -5,8 +5,8 @@
  * listener, and looks again. It waits for no timer: while it commits, the next
  * batch gathers.
  *
- * Errors. One that says "not now" leaves the events staged, and the same batch
- * is tried again after a pause that doubles. Any other means that the database
+ * Errors. One that says "not now" leaves the events staged, and they are tried
+ * again after a pause that doubles. Any other means that the database
  * refuses some event of the batch: the batch is halved until it is the one
  * that is refused; this becomes a dead letter, and batches grow again.
  */
@@ -33,7 +33,7 @@
 #define FIRST_RETRY 20		/* ms */
 #define LONGEST_RETRY 5000	/* ms */
 #define LOG_INTERVAL 60000	/* ms between two log lines about the same trouble */
-#define LISTENER_GRACE 300	/* ms in which a listener says that it drains */
+#define LISTENER_GRACE 300	/* ms in which a listener hears that it shall end */
 #define DRAIN_TICK 1000		/* ms */
 
 /* Errors of no clear kind are tried this often before an event is blamed. */
@@ -43,6 +43,7 @@ static Pair *pair;
 static MemoryContext batch_context;
 static int	batch_limit; /* events in the next batch */
 static int	retries;	 /* in a row */
+static TimeoutId drain_timeout_id;
 
 /*
  * A statement that hangs (a lock, a synchronous standby) must not keep the
@@ -56,7 +57,7 @@ drain_tick(void)
 		ProcDiePending = true;
 		InterruptPending = true;
 	}
-	enable_timeout_after(USER_TIMEOUT, DRAIN_TICK);
+	enable_timeout_after(drain_timeout_id, DRAIN_TICK);
 }
 
 /*
@@ -70,7 +71,7 @@ pin_settings(void)
 		{"statement_timeout", "0"},
 		{"lock_timeout", "0"},
 		{"idle_in_transaction_session_timeout", "0"},
-#if PG_VERSION_NUM >= 170000
+#ifdef HAVE_TRANSACTION_TIMEOUT
 		{"transaction_timeout", "0"},
 #endif
 		{"default_transaction_isolation", "read committed"},
@@ -159,8 +160,12 @@ check_extension(void)
 	}
 	error = RunTransaction("looking for the extension", check_extension_body, &exists);
 	if (error != NULL)
+	{
 		report_error(error, "It looks for the extension again.");
-	else if (exists)
+		WorkerSetState(&pair->flusher, WORKER_RETRYING, error->message);
+		return false;
+	}
+	if (exists)
 		return true;
 
 	snprintf(reason, sizeof(reason), "extension fast_ingest is not created in database \"%s\"",
@@ -176,11 +181,12 @@ check_extension(void)
 static void
 flush_batch(int n)
 {
-	ErrorData  *error = BatchStore();
+	ErrorData  *error;
+	bool		refused = BatchStore(&error) == BATCH_REFUSED;
 
-	if (error != NULL && !ErrorIsTransient(error->sqlerrcode) &&
-		!(ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_INTERNAL_ERROR &&
-		  retries < UNCLEAR_TRIES))
+	if (refused && error->sqlerrcode == ERRCODE_INTERNAL_ERROR && retries < UNCLEAR_TRIES)
+		refused = false;
+	if (refused)
 	{
 		if (n > 1)
 		{
@@ -200,6 +206,9 @@ flush_batch(int n)
 		return;
 	}
 
+	/* less may fit where all of it did not: into the lock table, say */
+	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_INSUFFICIENT_RESOURCES)
+		batch_limit = Max(n / 2, 1);
 	report_error(error, "The events stay staged and will be tried again.");
 	if (!WorkerShutdownRequested)
 		WorkerSetState(&pair->flusher, WORKER_RETRYING, error->message);
@@ -208,20 +217,19 @@ flush_batch(int n)
 }
 
 /*
- * After SIGTERM: may this process end? Not while a listener still stages or
- * waits for answers; one that was not told to stop does not count for long.
+ * After SIGTERM: may this process end? Not while a listener that was told to
+ * end, too, still stages or waits for answers. One that was not will be there
+ * for the next flusher; but its own signal may be on its way.
  */
 static bool
 drained(int staged)
 {
-	WorkerState listener = pg_atomic_read_u32(&pair->listener.state);
-
 	if (WorkerDrainTimeLeft() == 0)
 		return true;
-	if (listener == WORKER_DRAINING)
-		return false;
-	if (listener == WORKER_STOPPED)
+	if (pg_atomic_read_u32(&pair->listener.state) == WORKER_STOPPED)
 		return staged == 0;
+	if (pg_atomic_read_u32(&pair->listener.told_to_end))
+		return false;
 	return TimestampDifferenceExceeds(WorkerShutdownTime, GetCurrentTimestamp(), LISTENER_GRACE);
 }
 
@@ -235,8 +243,8 @@ FlusherMain(Datum arg)
 	WorkerStart(&pair->flusher, fi_database);
 	pin_settings();
 	BatchInit(pair, StagingRing);
-	RegisterTimeout(USER_TIMEOUT, drain_tick);
-	enable_timeout_after(USER_TIMEOUT, DRAIN_TICK);
+	drain_timeout_id = RegisterTimeout(USER_TIMEOUT, drain_tick);
+	enable_timeout_after(drain_timeout_id, DRAIN_TICK);
 	batch_context = AllocSetContextCreate(TopMemoryContext, "fast_ingest batch", ALLOCSET_DEFAULT_SIZES);
 	batch_limit = fi_max_batch_events;
 	ereport(LOG, (errmsg("fast_ingest flusher started for database \"%s\"", fi_database)));

@@ -74,8 +74,9 @@ RunStatement(const char *statement, int expected_result)
 
 /*
  * Besides the classes of passing trouble (connection, transaction state,
- * rollback, resources, objects in use, operator intervention, system), what
- * concerns the table and not the row: an administrator will mend it, and then
+ * rollback, resources, objects in use, operator intervention, system), all that
+ * concerns the table and not the row: wrong or missing objects, columns, types
+ * and privileges, and damaged files. An administrator will mend it, and then
  * the same event is welcome.
  */
 bool
@@ -83,24 +84,22 @@ ErrorIsTransient(int sqlerrcode)
 {
 	switch (ERRCODE_TO_CATEGORY(sqlerrcode))
 	{
-		case MAKE_SQLSTATE('0', '8', '0', '0', '0'):
-		case MAKE_SQLSTATE('2', '5', '0', '0', '0'):
-		case MAKE_SQLSTATE('4', '0', '0', '0', '0'):
-		case MAKE_SQLSTATE('5', '3', '0', '0', '0'):
-		case MAKE_SQLSTATE('5', '5', '0', '0', '0'):
-		case MAKE_SQLSTATE('5', '7', '0', '0', '0'):
-		case MAKE_SQLSTATE('5', '8', '0', '0', '0'):
+		case ERRCODE_CONNECTION_EXCEPTION:
+		case ERRCODE_INVALID_TRANSACTION_STATE:
+		case ERRCODE_TRANSACTION_ROLLBACK:
+		case ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION:
+		case ERRCODE_INSUFFICIENT_RESOURCES:
+		case ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE:
+		case ERRCODE_OPERATOR_INTERVENTION:
+		case ERRCODE_SYSTEM_ERROR:
 			return true;
 	}
 	switch (sqlerrcode)
 	{
 		case ERRCODE_UNDEFINED_OBJECT:
-		case ERRCODE_UNDEFINED_TABLE:
-		case ERRCODE_UNDEFINED_COLUMN:
 		case ERRCODE_UNDEFINED_SCHEMA:
-		case ERRCODE_INSUFFICIENT_PRIVILEGE:
-		case ERRCODE_DUPLICATE_TABLE:
-		case ERRCODE_WRONG_OBJECT_TYPE:
+		case ERRCODE_DATA_CORRUPTED:
+		case ERRCODE_INDEX_CORRUPTED:
 			return true;
 	}
 	return false;

@@ -26,9 +26,6 @@
 #define MAX_REPORTED_ERRORS 100
 /* Every record has room for the message of the error that refuses it. */
 #define REFUSAL_ROOM 240
-#define UNIX_EPOCH_SECONDS \
-	((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY)
-
 /* A request being parsed. */
 typedef struct
 {
@@ -120,6 +117,9 @@ stage_event(Ingest *ingest, int index, Event *event)
 
 		MemoryContextSwitchTo(event_context);
 		error = CopyErrorData();
+		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_DATA_EXCEPTION &&
+			ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_PROGRAM_LIMIT_EXCEEDED)
+			PG_RE_THROW();
 		FlushErrorState();
 		snprintf(message, sizeof(message), "metadata cannot be stored: %s", error->message);
 	}
@@ -186,7 +186,8 @@ bulk_reply(unsigned int code, const char *status, int accepted, int rejected, co
 	initStringInfo(&body);
 	appendStringInfo(&body, "{\"status\":\"%s\",\"accepted\":%d", status, accepted);
 	if (rejected > 0)
-		appendStringInfo(&body, ",\"rejected\":%d,\"errors\":[%s]", rejected, errors);
+		appendStringInfo(&body, ",\"rejected\":%d,\"errors\":[%s]", rejected,
+						 errors ? errors : "");
 	appendStringInfoChar(&body, '}');
 	reply = ReplyText(code, body.data, body.len);
 	pfree(body.data);
@@ -255,9 +256,8 @@ publish(Request *request, Ingest *ingest)
 {
 	request->accepted = ingest->accepted;
 	request->rejected = ingest->rejected;
-	if (ingest->rejected > 0)
-		request->errors = strdup(ingest->errors.data);
-	request->nerrors = Min(ingest->rejected, MAX_REPORTED_ERRORS);
+	if (ingest->rejected > 0 && (request->errors = strdup(ingest->errors.data)) != NULL)
+		request->nerrors = Min(ingest->rejected, MAX_REPORTED_ERRORS);
 	request->dead_lettered = pg_atomic_read_u64(&my_pair->dead_lettered);
 	request->start = RingPublished(producer.ring);
 	/* the books before the goods: they must never show more stored than accepted */
@@ -313,7 +313,7 @@ IngestRequest(Request *request)
 	RingRollback(&producer); /* what a request left that ended by an error */
 	initStringInfo(&ingest.errors);
 	rules.form = request->route == ROUTE_EVENT ? EVENT_FORM_WEBSITE : EVENT_FORM_FULL;
-	rules.now = ServerNow + UNIX_EPOCH_SECONDS * USECS_PER_SEC;
+	rules.now = ServerNow + UNIX_EPOCH_OFFSET;
 	rules.max_events = bulk ? fi_max_bulk_events : 1;
 	if (!bulk)
 	{
@@ -405,6 +405,7 @@ IngestComplete(void)
 	MemoryContext caller = MemoryContextSwitchTo(request_context);
 	uint64		committed = RingCommitted(producer.ring);
 	uint64		dead_lettered = pg_atomic_read_u64(&my_pair->dead_lettered);
+	uint64		in_doubt = pg_atomic_read_u64(&my_pair->in_doubt);
 	uint64		release = committed;
 	bool		unavailable = pg_atomic_read_u32(&my_pair->flusher.state) == WORKER_WAITING;
 	char		reason[WORKER_ERROR_SIZE];
@@ -420,8 +421,14 @@ IngestComplete(void)
 		if (request->ticket <= committed)
 		{
 			dlist_delete(&request->node);
-			ServerAnswer(request, request->dead_lettered == dead_lettered ? accepted_reply(request)
-																		  : refused_reply(request));
+			if (request->start < in_doubt)
+				ServerAnswer(request, ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE,
+												 "stored, but not confirmed by a synchronous "
+												 "standby: send it again as it is"));
+			else
+				ServerAnswer(request, request->dead_lettered == dead_lettered
+										  ? accepted_reply(request)
+										  : refused_reply(request));
 		}
 		else if (unavailable || request->deadline <= ServerNow)
 		{

@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include <microhttpd.h>
+#include <sys/epoll.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -37,26 +38,44 @@
 static Pair *pair;
 static ListenSockets sockets;
 static WaitEventSet *wait_set = NULL;
-static bool accepting = false;		 /* are the sockets in wait_set? */
+static int	accept_epoll = -1;
+static bool accepting = false;		 /* are the sockets in accept_epoll? */
 static TimestampTz listen_again = 0; /* when to open, or to look at, the sockets */
 
 /*
- * Wait for sockets only while connections can be accepted. Sets cannot lose a
- * member, so a new one is made; this happens rarely.
+ * Begin or cease to wait for connections. The listening sockets have an epoll
+ * descriptor of their own in wait_set: sets of PostgreSQL cannot lose a member,
+ * and making a new one needs descriptors, which may be what we are out of.
  */
 static void
-build_wait_set(bool accept)
+set_accepting(bool accept)
 {
-	if (wait_set != NULL)
-		FreeWaitEventSet(wait_set);
-	wait_set = CreateProcessWaitEventSet(3 + MAX_LISTEN_SOCKETS);
+	for (int i = 0; i < sockets.n; i++)
+	{
+		struct epoll_event event = {.events = EPOLLIN};
+
+		if (epoll_ctl(accept_epoll, accept ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, sockets.fds[i],
+					  &event) != 0)
+			ereport(LOG, (errmsg("fast_ingest could not change what it listens to: %m")));
+	}
+	accepting = accept;
+}
+
+/*
+ * Make what the loop waits for
+ */
+static void
+build_wait_set(void)
+{
+	accept_epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (accept_epoll < 0)
+		ereport(ERROR,
+				(errcode_for_socket_access(), errmsg("could not create an epoll descriptor: %m")));
+	wait_set = CreateProcessWaitEventSet(4);
 	AddWaitEventToSet(wait_set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
 	AddWaitEventToSet(wait_set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
 	AddWaitEventToSet(wait_set, WL_SOCKET_READABLE, ServerEpollFd(), NULL, NULL);
-	if (accept)
-		for (int i = 0; i < sockets.n; i++)
-			AddWaitEventToSet(wait_set, WL_SOCKET_READABLE, sockets.fds[i], NULL, NULL);
-	accepting = accept;
+	AddWaitEventToSet(wait_set, WL_SOCKET_READABLE, accept_epoll, NULL, NULL);
 }
 
 /*
@@ -78,7 +97,7 @@ open_sockets(void)
 	if (open)
 	{
 		ereport(LOG, (errmsg("fast_ingest listens on %s port %d", fi_listen_addresses, fi_port)));
-		build_wait_set(true);
+		set_accepting(true);
 		WorkerSetState(&pair->listener, WORKER_RUNNING, NULL);
 		logged[0] = '\0';
 		return;
@@ -113,7 +132,7 @@ accept_connections(pgsocket listener)
 			ereport(LOG, (errmsg("fast_ingest cannot accept a connection: %m"),
 						  errdetail("It pauses for a second.")));
 			listen_again = TimestampTzPlusMilliseconds(ServerNow, EXHAUSTED_PAUSE);
-			build_wait_set(false);
+			set_accepting(false);
 		}
 		return;
 	}
@@ -152,13 +171,28 @@ answer_probe(Request *request)
 }
 
 /*
+ * A header's value as it can stand in an answer: headers need not be UTF-8
+ */
+static const char *
+header_value(Request *request, const char *name)
+{
+	static char shown[100];
+	const char *value =
+		MHD_lookup_connection_value(request->connection->mhd, MHD_HEADER_KIND, name);
+
+	strlcpy(shown, value ? value : "", sizeof(shown));
+	for (char *c = shown; *c != '\0'; c++)
+		if (*c < ' ' || *c > '~')
+			*c = '?';
+	return shown;
+}
+
+/*
  * Answer a request that is refused by its head
  */
 static void
 answer_refusal(Request *request)
 {
-	struct MHD_Connection *mhd = request->connection->mhd;
-	const char *value;
 	Reply		reply = {0};
 
 	switch (request->refusal)
@@ -176,17 +210,15 @@ answer_refusal(Request *request)
 			reply.close = true;
 			break;
 		case REFUSAL_CONTENT_TYPE:
-			value = MHD_lookup_connection_value(mhd, MHD_HEADER_KIND, "Content-Type");
 			reply = ReplyError(MHD_HTTP_UNSUPPORTED_MEDIA_TYPE,
-							   "Content-Type \"%.100s\" is not supported: expected application/json, "
+							   "Content-Type \"%s\" is not supported: expected application/json, "
 							   "application/x-ndjson or text/plain, in UTF-8",
-							   value ? value : "");
+							   header_value(request, "Content-Type"));
 			break;
 		case REFUSAL_CONTENT_ENCODING:
-			value = MHD_lookup_connection_value(mhd, MHD_HEADER_KIND, "Content-Encoding");
 			reply = ReplyError(MHD_HTTP_UNSUPPORTED_MEDIA_TYPE,
-							   "Content-Encoding \"%.100s\" is not supported: expected identity",
-							   value ? value : "");
+							   "Content-Encoding \"%s\" is not supported: expected identity",
+							   header_value(request, "Content-Encoding"));
 			break;
 		case REFUSAL_BODY_TOO_LARGE:
 			reply = ReplyError(MHD_HTTP_CONTENT_TOO_LARGE,
@@ -208,7 +240,7 @@ answer_refusal(Request *request)
 static bool
 take_request(Request *request)
 {
-	bool		staged = false;
+	volatile bool staged = false;
 
 	PG_TRY();
 	{
@@ -295,8 +327,9 @@ next_timeout(long sweep)
 static void
 serve(void)
 {
-	WaitEvent	events[3 + MAX_LISTEN_SOCKETS];
+	WaitEvent	events[4];
 	int			nevents;
+	bool		answered;
 	long		timeout = next_timeout(ServerSweep());
 
 	nevents = WaitEventSetWait(wait_set, timeout, events, lengthof(events), PG_WAIT_EXTENSION);
@@ -305,12 +338,14 @@ serve(void)
 	{
 		if (events[i].events & WL_LATCH_SET)
 			ResetLatch(MyLatch);
-		else if (events[i].fd != ServerEpollFd() && accepting)
-			accept_connections(events[i].fd);
+		else if (events[i].fd == accept_epoll)
+			for (int j = 0; j < sockets.n && accepting; j++)
+				accept_connections(sockets.fds[j]);
 	}
 	ServerRun();
+	answered = IngestComplete() > 0;
 	take_requests();
-	if (IngestComplete() > 0)
+	if (answered)
 	{
 		ServerRun();
 		take_requests();
@@ -327,7 +362,6 @@ drain(void)
 	ereport(LOG, (errmsg("fast_ingest listener is draining %d requests", RequestCount())));
 	WorkerSetState(&pair->listener, WORKER_DRAINING, "the server is shutting down");
 	IngestClose("the server is shutting down");
-	build_wait_set(false);
 	ListenClose(&sockets);
 	ServerDrain();
 
@@ -376,7 +410,7 @@ ListenerMain(Datum arg)
 	ServerNow = GetCurrentTimestamp();
 	if (!ServerStart())
 		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not start libmicrohttpd")));
-	build_wait_set(false);
+	build_wait_set();
 
 	while (!WorkerShutdownRequested)
 	{
@@ -387,7 +421,7 @@ ListenerMain(Datum arg)
 			if (sockets.n == 0)
 				open_sockets();
 			else
-				build_wait_set(true);
+				set_accepting(true);
 		}
 		report_activity();
 		serve();

@@ -80,6 +80,8 @@ on_connection(void *cls, struct MHD_Connection *mhd, void **context,
 
 	if (code == MHD_CONNECTION_NOTIFY_STARTED)
 	{
+		connection_count++;
+		ReserveExternalFD();
 		connection = calloc(1, sizeof(Connection));
 		*context = connection;
 		if (connection == NULL)
@@ -355,15 +357,8 @@ ServerAddConnection(int fd, const struct sockaddr_storage *address, socklen_t ad
 		close(fd);
 		return;
 	}
-	connection_count++;
-	ReserveExternalFD();
-	/* on failure it has closed the socket and told nobody */
-	if (MHD_add_connection(http_daemon, fd, (const struct sockaddr *) address, address_len) !=
-		MHD_YES)
-	{
-		connection_count--;
-		ReleaseExternalFD();
-	}
+	/* on failure it has closed the socket */
+	(void) MHD_add_connection(http_daemon, fd, (const struct sockaddr *) address, address_len);
 }
 
 void

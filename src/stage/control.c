@@ -20,7 +20,7 @@ ControlBlock *Control = NULL;
 Ring	   *StagingRing = NULL;
 
 static shmem_startup_hook_type prev_shmem_startup_hook = NULL;
-#if PG_VERSION_NUM >= 150000
+#ifdef HAVE_SHMEM_REQUEST_HOOK
 static shmem_request_hook_type prev_shmem_request_hook = NULL;
 #endif
 
@@ -33,7 +33,7 @@ ring_room(void)
 static void
 request_shmem(void)
 {
-#if PG_VERSION_NUM >= 150000
+#ifdef HAVE_SHMEM_REQUEST_HOOK
 	if (prev_shmem_request_hook)
 		prev_shmem_request_hook();
 #endif
@@ -45,6 +45,7 @@ static void
 init_slot(WorkerSlot *slot)
 {
 	pg_atomic_init_u32(&slot->state, WORKER_STOPPED);
+	pg_atomic_init_u32(&slot->told_to_end, 0);
 	strlcpy(slot->reason, "it has not been started: is max_worker_processes large enough?",
 			WORKER_ERROR_SIZE);
 }
@@ -66,6 +67,7 @@ init_control(void)
 	pg_atomic_init_u64(&pair->duplicate, 0);
 	pg_atomic_init_u64(&pair->dead_lettered, 0);
 	pg_atomic_init_u64(&pair->last_commit, 0);
+	pg_atomic_init_u64(&pair->in_doubt, 0);
 	pg_atomic_init_u32(&pair->failed_starts, 0);
 }
 
@@ -90,7 +92,7 @@ startup_shmem(void)
 void
 ControlInit(void)
 {
-#if PG_VERSION_NUM >= 150000
+#ifdef HAVE_SHMEM_REQUEST_HOOK
 	prev_shmem_request_hook = shmem_request_hook;
 	shmem_request_hook = request_shmem;
 #else

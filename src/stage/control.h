@@ -8,8 +8,8 @@
  * Counters		each by one process (named beside it), read by anybody; plain
  *				atomics without order among each other, so that the books
  *				balance only at rest.
- * WorkerSlot	by its own worker. state and latch are read by anybody without a
- *				lock; everything below them under Control->lock, held only to
+ * WorkerSlot	by its own worker. state, told_to_end and latch are read by anybody
+ *				without a lock; everything below them under Control->lock, held only to
  *				copy a few words.
  * hold			by the backend that runs DROP DATABASE (see worker.h).
  * Ring			see ring.h.
@@ -43,6 +43,7 @@ typedef enum
 typedef struct
 {
 	pg_atomic_uint32 state;
+	pg_atomic_uint32 told_to_end; /* set by its signal handler */
 	Latch	   *latch; /* NULL while there is no process */
 	int			pid;   /* 0 while there is no process */
 	TimestampTz since; /* of state */
@@ -66,6 +67,9 @@ typedef struct
 	pg_atomic_uint64 duplicate;
 	pg_atomic_uint64 dead_lettered;
 	pg_atomic_uint64 last_commit; /* TimestampTz */
+
+	/* ring position up to which a commit may not have reached a synchronous standby */
+	pg_atomic_uint64 in_doubt;
 
 	/* failed starts of the flusher in a row, to wait longer each time */
 	pg_atomic_uint32 failed_starts;

@@ -193,6 +193,30 @@ is($server->count("user_id = 'patient'"), 1, 'and the event is stored once');
 
 is(dead_letters(), $letters, 'nothing of this was given up');
 
+# Not now: no partition can be made. That is never the events' fault.
+
+$server->sql(<<'EOQ');
+CREATE FUNCTION no_ddl() RETURNS event_trigger LANGUAGE plpgsql AS
+  $$ BEGIN RAISE EXCEPTION 'no DDL today'; END $$;
+CREATE EVENT TRIGGER no_ddl ON ddl_command_start WHEN TAG IN ('CREATE TABLE') EXECUTE FUNCTION no_ddl();
+EOQ
+@waiting = $server->send_events(event(++$n, user_id => 'new-day', timestamp => $NOON + 200 * 86400));
+ok( wait_until(
+		sub { $server->sql('SELECT count(*) FROM fi_status() WHERE last_error ~ $$no DDL today$$') == 1 }
+	),
+	'a partition that cannot be made is an error of its own');
+$server->sql('DROP EVENT TRIGGER no_ddl');
+is($waiting[0]->read_answer->{status}, 202, 'the event waits for it');
+is($server->count("user_id = 'new-day'"), 1, 'and is stored once');
+is(dead_letters(), $letters, 'nothing of this was given up either');
+
+# Many days at once: more partitions than a transaction could lock
+
+$answer = $server->post_bulk(
+	[ map { event(++$n, user_id => 'traveller', timestamp => $NOON - $_ * 86400) } 1 .. 400 ]);
+is($answer->{json}{accepted}, 400, 'events of 400 days in one request');
+is($server->count("user_id = 'traveller'"), 400, 'all of them are stored');
+
 # Later than the client will wait
 
 $server->set('fast_ingest.request_timeout' => '2s');

@@ -1,0 +1,38 @@
+# More connections than PostgreSQL grants descriptors of its own: they are
+# served, and the server ends in order with all of them open.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+
+use FastIngest;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $connections = 500;
+my $server = FastIngest->new('many', conf => 'fast_ingest.max_connections = 600');
+my $listener = $server->worker_pid('listener');
+my @idle = map { $server->connect } 1 .. $connections;
+
+is($server->post_event(event(1))->{status}, 202, "an event beside $connections idle connections");
+$idle[-1]->send(http_message('POST', '/events', body => event(2)));
+is($idle[-1]->read_answer->{status}, 202, 'an event on the last of them');
+is($server->worker_pid('listener'), $listener, 'the listener is the same');
+
+my $offset = -s $server->node->logfile;
+
+$server->node->stop('fast');
+
+my $log = substr(slurp_file($server->node->logfile), $offset);
+
+like($log, qr/listener is draining/, 'the listener drains');
+unlike($log, qr/ERROR|FATAL|PANIC/, 'nothing goes wrong at the end');
+
+$server->start_again;
+$server->wait_ready;
+is($server->count, 2, 'both events are stored');
+$server->node->stop;
+
+done_testing();
