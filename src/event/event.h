@@ -54,11 +54,10 @@ typedef struct
 	Slice		path;
 	Slice		idempotency_key;
 	Slice		timestamp;		/* as it was written, for messages */
-	Slice		metadata;		/* JSON text of an object */
-	Slice		unknown_fields; /* JSON text of members to add to metadata, without braces */
 	Slice	   *tags;
 	int			ntags;
 	bool		has_tags;
+	bool		has_metadata;	/* the receiver has been given its members */
 	bool		has_timestamp;	/* the client said when */
 	int64_t		time;			/* Unix time, microseconds */
 } Event;

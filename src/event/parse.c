@@ -23,7 +23,6 @@
 #include <setjmp.h>
 
 #include "common/jsonapi.h"
-#include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 
 #include "compat.h"
@@ -56,7 +55,7 @@ static const Field full_fields[] = {
 	{"user_id", FIELD_TEXT, offsetof(Event, user_id)},
 	{"timestamp", FIELD_TIMESTAMP, offsetof(Event, timestamp)},
 	{"tags", FIELD_TAGS, 0},
-	{"metadata", FIELD_METADATA, offsetof(Event, metadata)},
+	{"metadata", FIELD_METADATA, 0},
 	{"campaign_id", FIELD_TEXT, offsetof(Event, campaign_id)},
 	{"site_id", FIELD_TEXT, offsetof(Event, site_id)},
 	{"path", FIELD_TEXT, offsetof(Event, path)},
@@ -92,9 +91,6 @@ typedef struct
 	bool		in_event;
 	Event		event;
 	const Field *field;			/* the event's field being read */
-	const char *value_start;	/* of that field's value in the body */
-	const char *member_end;		/* of the field before it, or the opening brace */
-	StringInfoData folded;		/* unknown fields, as they stand in the body */
 	uint32		seen;			/* bit per field */
 	int			tags_room;
 	char		event_error[EVENT_ERROR_SIZE]; /* "" while the event is valid */
@@ -181,8 +177,6 @@ begin_event(Parser *p)
 	p->field = NULL;
 	p->seen = 0;
 	p->tags_room = 0;
-	p->folded.data = NULL;
-	p->member_end = p->lex->token_start;
 	p->event_error[0] = '\0';
 }
 
@@ -194,6 +188,27 @@ end_event(Parser *p)
 	p->in_event = false;
 	p->receiver->end(p->receiver->arg, p->index++, &p->event,
 					 p->event_error[0] != '\0' ? p->event_error : NULL);
+}
+
+/*
+ * Hand on a token if it belongs to metadata: below the field of that name, or
+ * in an unknown one that is folded into it
+ */
+static void
+give_metadata(Parser *p, MetadataToken token, const char *text)
+{
+	if (!p->in_event || p->field == NULL || p->event_error[0] != '\0')
+		return;
+	if (p->field->kind == FIELD_METADATA)
+	{
+		p->event.has_metadata = true;
+		if (p->depth == p->event_depth + 1)
+			return; /* the braces of metadata itself */
+	}
+	else if (p->field->kind != FIELD_UNKNOWN)
+		return;
+	p->event.has_metadata = true;
+	p->receiver->metadata(p->receiver->arg, token, text);
 }
 
 /*
@@ -218,6 +233,7 @@ object_start(void *state)
 
 	if (!p->in_event && p->depth == p->event_depth)
 		begin_event(p);
+	give_metadata(p, METADATA_BEGIN_OBJECT, NULL);
 	enter(p);
 	JSON_ACTION_OK;
 }
@@ -230,6 +246,8 @@ object_end(void *state)
 	p->depth--;
 	if (p->in_event && p->depth == p->event_depth)
 		end_event(p);
+	else
+		give_metadata(p, METADATA_END_OBJECT, NULL);
 	JSON_ACTION_OK;
 }
 
@@ -245,6 +263,7 @@ array_start(void *state)
 	}
 	if (AT_FIELDS(p) && p->field != NULL && p->field->kind == FIELD_TAGS)
 		p->event.has_tags = true;
+	give_metadata(p, METADATA_BEGIN_ARRAY, NULL);
 	enter(p);
 	JSON_ACTION_OK;
 }
@@ -257,6 +276,7 @@ array_end(void *state)
 	p->depth--;
 	if (!p->in_event && p->depth == p->event_depth - 1)
 		p->event_depth = NO_EVENT;
+	give_metadata(p, METADATA_END_ARRAY, NULL);
 	JSON_ACTION_OK;
 }
 
@@ -329,11 +349,11 @@ field_start(void *state, char *fname, bool isnull)
 	if (AT_FIELDS(p))
 	{
 		p->field = find_field(p, fname);
-		p->value_start = p->lex->token_start;
 		if (p->field == &unknown_field)
 		{
 			if (!p->rules->fold_unknown)
 				reject_event(p, "unknown field %s", QuoteValue(fname, strlen(fname)));
+			give_metadata(p, METADATA_KEY, fname);
 		}
 		else
 		{
@@ -348,7 +368,9 @@ field_start(void *state, char *fname, bool isnull)
 				check_type(p, p->field);
 		}
 	}
-	else if (!p->in_event && p->depth == 1 && p->shape == BODY_BULK && p->event_depth != 1)
+	else if (p->in_event)
+		give_metadata(p, METADATA_KEY, fname);
+	else if (p->depth == 1 && p->shape == BODY_BULK && p->event_depth != 1)
 	{
 		/* {"events": [...]} */
 		if (strcmp(fname, "events") != 0)
@@ -369,40 +391,32 @@ field_start(void *state, char *fname, bool isnull)
 	JSON_ACTION_OK;
 }
 
-/*
- * Keep an unknown field for metadata: its name begins at the first quote after
- * the member before it
- */
-static void
-fold_field(Parser *p, const char *end)
-{
-	const char *start = memchr(p->member_end, '"', end - p->member_end);
-
-	if (p->folded.data == NULL)
-		initStringInfo(&p->folded);
-	else
-		appendStringInfoChar(&p->folded, ',');
-	appendBinaryStringInfo(&p->folded, start, end - start);
-	p->event.unknown_fields = (Slice){p->folded.data, p->folded.len};
-}
-
 static JsonActionResult
 field_end(void *state, char *fname, bool isnull)
 {
 	Parser	   *p = state;
 
 	if (AT_FIELDS(p))
-	{
-		const char *end = p->lex->prev_token_terminator;
-
-		if (p->field == &unknown_field && p->rules->fold_unknown)
-			fold_field(p, end);
-		else if (p->field != NULL && p->field->kind == FIELD_METADATA)
-			p->event.metadata = (Slice){p->value_start, end - p->value_start};
 		p->field = NULL;
-		p->member_end = end;
-	}
 	JSON_ACTION_OK;
+}
+
+static MetadataToken
+metadata_token(JsonTokenType type)
+{
+	switch (type)
+	{
+		case JSON_TOKEN_STRING:
+			return METADATA_STRING;
+		case JSON_TOKEN_NUMBER:
+			return METADATA_NUMBER;
+		case JSON_TOKEN_TRUE:
+			return METADATA_TRUE;
+		case JSON_TOKEN_FALSE:
+			return METADATA_FALSE;
+		default:
+			return METADATA_NULL;
+	}
 }
 
 /*
@@ -414,8 +428,13 @@ scalar(void *state, char *token, JsonTokenType type)
 	Parser	   *p = state;
 	size_t		len;
 
-	if (!p->in_event || p->field == NULL || type == JSON_TOKEN_NULL)
+	if (!p->in_event || p->field == NULL)
 		JSON_ACTION_OK;
+	if (p->field->kind == FIELD_METADATA || p->field->kind == FIELD_UNKNOWN)
+	{
+		give_metadata(p, metadata_token(type), token);
+		JSON_ACTION_OK;
+	}
 	len = strlen(token);
 
 	if (p->depth == p->event_depth + 1)

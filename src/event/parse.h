@@ -19,15 +19,35 @@ typedef enum
 	BODY_NDJSON	 /* one JSON object a line */
 } BodyShape;
 
+/* A piece of metadata, which is an object whose own braces are left out. */
+typedef enum
+{
+	METADATA_BEGIN_OBJECT,
+	METADATA_END_OBJECT,
+	METADATA_BEGIN_ARRAY,
+	METADATA_END_ARRAY,
+	METADATA_KEY,
+	METADATA_STRING,
+	METADATA_NUMBER,
+	METADATA_TRUE,
+	METADATA_FALSE,
+	METADATA_NULL
+} MetadataToken;
+
 /*
  * Receives the events. begin comes before anything of an event is allocated,
  * end when it is complete: error is NULL for a valid event, else its first
  * violation. What the event points to is only valid during the call; the
  * receiver may switch memory contexts in begin and reset them in end.
+ *
+ * metadata comes in between, once for each token: text is that of a key, string
+ * or number, and stays valid until end. Calls are balanced, unless the event
+ * turns out to be invalid.
  */
 typedef struct
 {
 	void		(*begin)(void *arg);
+	void		(*metadata)(void *arg, MetadataToken token, const char *text);
 	void		(*end)(void *arg, int index, Event *event, const char *error);
 	void	   *arg;
 } EventReceiver;

@@ -11,16 +11,14 @@
 #include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "datatype/timestamp.h"
-#include "lib/stringinfo.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
-#include "utils/jsonb.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
 #include "compat.h"
 #include "event/key.h"
+#include "event/metadata.h"
 
 typedef struct
 {
@@ -109,46 +107,6 @@ tags_datum(const Event *event, bool *isnull)
 }
 
 /*
- * metadata, with the unknown fields folded in; metadata's own keys win
- */
-static Datum
-metadata_datum(const Event *event, bool *isnull)
-{
-	Slice		metadata = event->metadata;
-	Slice		unknown = event->unknown_fields;
-	StringInfoData text;
-
-	*isnull = metadata.data == NULL && unknown.data == NULL;
-	if (*isnull)
-		return (Datum) 0;
-
-	initStringInfo(&text);
-	enlargeStringInfo(&text, (int) (metadata.len + unknown.len + 4));
-	if (unknown.data == NULL)
-		appendBinaryStringInfo(&text, metadata.data, (int) metadata.len);
-	else
-	{
-		appendStringInfoChar(&text, '{');
-		appendBinaryStringInfo(&text, unknown.data, (int) unknown.len);
-		if (metadata.data != NULL)
-		{
-			const char *inner = metadata.data + 1; /* after its brace */
-			const char *end = metadata.data + metadata.len - 1;
-
-			while (inner < end && strchr(" \t\r\n", *inner) != NULL)
-				inner++;
-			if (inner < end)
-			{
-				appendStringInfoChar(&text, ',');
-				appendBinaryStringInfo(&text, inner, (int) (end - inner));
-			}
-		}
-		appendStringInfoChar(&text, '}');
-	}
-	return DirectFunctionCall1(jsonb_in, CStringGetDatum(text.data));
-}
-
-/*
  * The key that the event is stored under once, if it has one
  */
 static Datum
@@ -186,7 +144,8 @@ EventFormTuple(TupleDesc desc, const Event *event, bool by_content)
 	values[COLUMN_SITE_ID] = text_datum(event->site_id, &isnull[COLUMN_SITE_ID]);
 	values[COLUMN_PATH] = text_datum(event->path, &isnull[COLUMN_PATH]);
 	values[COLUMN_TAGS] = tags_datum(event, &isnull[COLUMN_TAGS]);
-	values[COLUMN_METADATA] = metadata_datum(event, &isnull[COLUMN_METADATA]);
+	isnull[COLUMN_METADATA] = !event->has_metadata;
+	values[COLUMN_METADATA] = event->has_metadata ? MetadataFinish() : (Datum) 0;
 	values[COLUMN_EVENT_KEY] = key_datum(event, values[COLUMN_METADATA], !isnull[COLUMN_METADATA],
 										 by_content, &isnull[COLUMN_EVENT_KEY]);
 	return FormMinimalTuple(desc, values, isnull);

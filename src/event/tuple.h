@@ -22,10 +22,10 @@
 extern TupleDesc EventTupleDesc(void);
 
 /*
- * Form the tuple of a valid event in the current context. by_content asks for
- * a key of the content where the client gave none but said when the event
- * happened. Raises an ERROR for metadata that jsonb cannot hold, such as a
- * number out of numeric's range.
+ * Form the tuple of a valid event in the current context, with the metadata
+ * that metadata.c has collected. by_content asks for a key of the content where
+ * the client gave none but said when the event happened. Raises an ERROR for
+ * metadata that jsonb cannot hold.
  */
 extern MinimalTuple EventFormTuple(TupleDesc desc, const Event *event, bool by_content);
 

@@ -18,6 +18,7 @@
 #include "utils/timestamp.h"
 #include "utils/varlena.h"
 
+#include "event/metadata.h"
 #include "event/tuple.h"
 #include "http/server.h"
 #include "settings.h"
@@ -37,6 +38,7 @@ typedef struct
 	bool		full;
 	StringInfoData errors;
 	char		first_error[EVENT_ERROR_SIZE];
+	char		metadata_error[EVENT_ERROR_SIZE]; /* of the current event, or "" */
 } Ingest;
 
 static Pair *my_pair;
@@ -90,7 +92,55 @@ IngestReadSettings(void)
 static void
 begin_event(void *arg)
 {
+	Ingest	   *ingest = arg;
+
 	MemoryContextSwitchTo(event_context);
+	MetadataReset();
+	ingest->metadata_error[0] = '\0';
+}
+
+/*
+ * Turn an error about an event's metadata into a message; any other goes on
+ */
+static void
+catch_metadata_error(Ingest *ingest)
+{
+	ErrorData  *error;
+
+	MemoryContextSwitchTo(event_context);
+	error = CopyErrorData();
+	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_DATA_EXCEPTION &&
+		ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_PROGRAM_LIMIT_EXCEEDED)
+		PG_RE_THROW();
+	FlushErrorState();
+	snprintf(ingest->metadata_error, EVENT_ERROR_SIZE, "metadata cannot be stored: %s",
+			 error->message);
+}
+
+/*
+ * Take a piece of metadata; only numbers can be impossible
+ */
+static void
+add_metadata(void *arg, MetadataToken token, const char *text)
+{
+	Ingest	   *ingest = arg;
+
+	if (ingest->metadata_error[0] != '\0')
+		return;
+	if (token != METADATA_NUMBER)
+	{
+		MetadataAdd(token, text);
+		return;
+	}
+	PG_TRY();
+	{
+		MetadataAdd(token, text);
+	}
+	PG_CATCH();
+	{
+		catch_metadata_error(ingest);
+	}
+	PG_END_TRY();
 }
 
 /*
@@ -99,11 +149,12 @@ begin_event(void *arg)
 static const char *
 stage_event(Ingest *ingest, int index, Event *event)
 {
-	static char message[EVENT_ERROR_SIZE];
 	MinimalTuple volatile tuple = NULL;
 	RingRecord *record;
 	uint32		room;
 
+	if (ingest->metadata_error[0] != '\0')
+		return ingest->metadata_error;
 	if (event->idempotency_key.data == NULL)
 		event->idempotency_key = ingest->idempotency_key;
 
@@ -113,19 +164,11 @@ stage_event(Ingest *ingest, int index, Event *event)
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(event_context);
-		error = CopyErrorData();
-		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_DATA_EXCEPTION &&
-			ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_PROGRAM_LIMIT_EXCEEDED)
-			PG_RE_THROW();
-		FlushErrorState();
-		snprintf(message, sizeof(message), "metadata cannot be stored: %s", error->message);
+		catch_metadata_error(ingest);
 	}
 	PG_END_TRY();
 	if (tuple == NULL)
-		return message;
+		return ingest->metadata_error;
 
 	room = Max(tuple->t_len, REFUSAL_ROOM);
 	ingest->needed += RECORD_HEADER_SIZE + room;
@@ -301,7 +344,7 @@ IngestRequest(Request *request)
 	MemoryContext caller = MemoryContextSwitchTo(request_context);
 	bool		bulk = request->route == ROUTE_BULK;
 	Ingest		ingest = {.request = request};
-	EventReceiver receiver = {begin_event, end_event, &ingest};
+	EventReceiver receiver = {begin_event, add_metadata, end_event, &ingest};
 	char		error[EVENT_ERROR_SIZE];
 	char		reason[WORKER_ERROR_SIZE];
 	bool		atomic;

@@ -23,6 +23,9 @@ typedef struct
 	const EventRules *rules;
 	int			begun;
 	int			ended;
+	char		open[256]; /* the kinds of metadata's open containers */
+	int			depth;
+	bool		key_before;
 } Checker;
 
 static void
@@ -58,7 +61,41 @@ check_slice(Slice slice, bool required, size_t max_len)
 static void
 begin(void *arg)
 {
-	((Checker *) arg)->begun++;
+	Checker    *checker = arg;
+
+	checker->begun++;
+	checker->open[0] = '{';
+	checker->depth = 0;
+	checker->key_before = false;
+}
+
+/*
+ * Tokens must be what jsonb is built from: in an object a key before each
+ * value, containers closed as they were opened
+ */
+static void
+metadata(void *arg, MetadataToken token, const char *text)
+{
+	Checker    *checker = arg;
+	char		container = checker->open[checker->depth];
+
+	if (token == METADATA_END_OBJECT || token == METADATA_END_ARRAY)
+	{
+		require(checker->depth > 0 && !checker->key_before);
+		require(container == (token == METADATA_END_OBJECT ? '{' : '['));
+		checker->depth--;
+		return;
+	}
+	require((container == '{') == (checker->key_before || token == METADATA_KEY));
+	require(!checker->key_before || token != METADATA_KEY);
+	checker->key_before = token == METADATA_KEY;
+	if (token == METADATA_KEY || token == METADATA_STRING || token == METADATA_NUMBER)
+		require(pg_encoding_verifymbstr(PG_UTF8, text, (int) strlen(text)) == (int) strlen(text));
+	if (token == METADATA_BEGIN_OBJECT || token == METADATA_BEGIN_ARRAY)
+	{
+		require(checker->depth < 255);
+		checker->open[++checker->depth] = token == METADATA_BEGIN_OBJECT ? '{' : '[';
+	}
 }
 
 static void
@@ -81,14 +118,9 @@ end(void *arg, int index, Event *event, const char *error)
 	check_slice(event->site_id, rules->form == EVENT_FORM_WEBSITE, 0);
 	check_slice(event->path, false, 0);
 	check_slice(event->idempotency_key, false, 0);
-	check_slice(event->metadata, false, 0);
-	check_slice(event->unknown_fields, false, 0);
 	require(event->event_name.len > 0 && event->channel.len > 0);
 	require(event->time > 0 && event->time <= rules->now + rules->max_future);
-	require(event->metadata.data == NULL ||
-			(event->metadata.data[0] == '{' &&
-			 event->metadata.data[event->metadata.len - 1] == '}'));
-	require(event->unknown_fields.data == NULL || rules->fold_unknown);
+	require(checker->depth == 0 && !checker->key_before);
 	for (int i = 0; i < event->ntags; i++)
 		check_slice(event->tags[i], true, 0);
 }
@@ -101,7 +133,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static char *channels[] = {"web", "mobile", NULL};
 	EventRules	rules = {.now = NOW, .max_future = 300000000, .max_events = 50};
 	Checker		checker = {.rules = &rules};
-	EventReceiver receiver = {begin, end, &checker};
+	EventReceiver receiver = {begin, metadata, end, &checker};
 	char		error[EVENT_ERROR_SIZE] = "";
 	BodyShape	shape;
 	char	   *body;
