@@ -76,7 +76,8 @@ InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
 /* 18 keeps a short form of each attribute beside it, and pads tuples for its callers. */
 #if PG_VERSION_NUM >= 180000
 #define PopulateCompactAttribute(desc, i) populate_compact_attribute((desc), (i))
-#define FormMinimalTuple(desc, values, isnull) heap_form_minimal_tuple((desc), (values), (isnull), 0)
+#define FormMinimalTuple(desc, values, isnull) \
+	heap_form_minimal_tuple((desc), (values), (isnull), 0)
 #else
 #define PopulateCompactAttribute(desc, i) ((void) 0)
 #define FormMinimalTuple(desc, values, isnull) heap_form_minimal_tuple((desc), (values), (isnull))

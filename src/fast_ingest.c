@@ -21,7 +21,7 @@
 
 PG_MODULE_MAGIC;
 
-void		_PG_init(void);
+void _PG_init(void);
 
 /*
  * Without preloading nothing exists, not even settings, some of which cannot

@@ -16,24 +16,24 @@
 
 #include "compat.h"
 
-char	   *fi_database;
-char	   *fi_role;
-char	   *fi_listen_addresses;
-int			fi_port;
-int			fi_max_connections;
-int			fi_staging_size;
-int			fi_max_body_size;
-int			fi_max_request_memory;
-int			fi_request_timeout;
-int			fi_drain_timeout;
-int			fi_max_batch_events;
-int			fi_max_bulk_events;
-int			fi_acknowledge;
-int			fi_deduplicate;
-int			fi_unknown_fields;
-char	   *fi_channels;
-int			fi_max_age;
-int			fi_max_future;
+char *fi_database;
+char *fi_role;
+char *fi_listen_addresses;
+int fi_port;
+int fi_max_connections;
+int fi_staging_size;
+int fi_max_body_size;
+int fi_max_request_memory;
+int fi_request_timeout;
+int fi_drain_timeout;
+int fi_max_batch_events;
+int fi_max_bulk_events;
+int fi_acknowledge;
+int fi_deduplicate;
+int fi_unknown_fields;
+char *fi_channels;
+int fi_max_age;
+int fi_max_future;
 
 static const struct config_enum_entry acknowledge_modes[] = {
 	{"commit", ACKNOWLEDGE_COMMIT, false}, {"stage", ACKNOWLEDGE_STAGE, false}, {NULL, 0, false}};
@@ -50,9 +50,9 @@ typedef struct
 {
 	const char *name;
 	const char *description;
-	char	  **variable;
+	char **variable;
 	const char *initial;
-	GucContext	context;
+	GucContext context;
 	GucStringCheckHook check;
 } TextSetting;
 
@@ -60,20 +60,20 @@ typedef struct
 {
 	const char *name;
 	const char *description;
-	int		   *variable;
-	int			initial;
-	int			min;
-	int			max;
-	GucContext	context;
-	int			unit;
+	int *variable;
+	int initial;
+	int min;
+	int max;
+	GucContext context;
+	int unit;
 } IntegerSetting;
 
 typedef struct
 {
 	const char *name;
 	const char *description;
-	int		   *variable;
-	int			initial;
+	int *variable;
+	int initial;
 	const struct config_enum_entry *options;
 } EnumSetting;
 
@@ -83,9 +83,9 @@ typedef struct
 static bool
 check_list(char **value, void **extra, GucSource source)
 {
-	char	   *copy = pstrdup(*value);
-	List	   *items = NIL;
-	bool		valid = SplitGUCList(copy, ',', &items);
+	char *copy = pstrdup(*value);
+	List *items = NIL;
+	bool valid = SplitGUCList(copy, ',', &items);
 
 	if (!valid)
 		GUC_check_errdetail("List syntax is invalid.");
@@ -115,8 +115,9 @@ static const IntegerSetting integer_settings[] = {
 	 128 * 1024, PGC_SIGHUP, GUC_UNIT_KB},
 	{"fast_ingest.max_request_memory", "Memory for the bodies of all requests together.",
 	 &fi_max_request_memory, 256 * 1024, 1024, 64 * 1024 * 1024, PGC_SIGHUP, GUC_UNIT_KB},
-	{"fast_ingest.request_timeout", "Time for a request to arrive, and again for its events to be "
-									"committed; idle connections are closed after it.",
+	{"fast_ingest.request_timeout",
+	 "Time for a request to arrive, and again for its events to be "
+	 "committed; idle connections are closed after it.",
 	 &fi_request_timeout, 30000, 100, 3600 * 1000, PGC_SIGHUP, GUC_UNIT_MS},
 	{"fast_ingest.drain_timeout", "Time to commit and answer what is staged at shutdown.",
 	 &fi_drain_timeout, 5000, 0, 600 * 1000, PGC_SIGHUP, GUC_UNIT_MS},

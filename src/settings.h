@@ -29,23 +29,23 @@ typedef enum
 extern char *fi_database;
 extern char *fi_role;
 extern char *fi_listen_addresses;
-extern int	fi_port;
-extern int	fi_max_connections;
-extern int	fi_staging_size; /* kB */
+extern int fi_port;
+extern int fi_max_connections;
+extern int fi_staging_size; /* kB */
 
 /* reloadable */
-extern int	fi_max_body_size;	   /* kB */
-extern int	fi_max_request_memory; /* kB */
-extern int	fi_request_timeout;	   /* ms */
-extern int	fi_drain_timeout;	   /* ms */
-extern int	fi_max_batch_events;
-extern int	fi_max_bulk_events;
-extern int	fi_acknowledge;
-extern int	fi_deduplicate;
-extern int	fi_unknown_fields;
+extern int fi_max_body_size;	  /* kB */
+extern int fi_max_request_memory; /* kB */
+extern int fi_request_timeout;	  /* ms */
+extern int fi_drain_timeout;	  /* ms */
+extern int fi_max_batch_events;
+extern int fi_max_bulk_events;
+extern int fi_acknowledge;
+extern int fi_deduplicate;
+extern int fi_unknown_fields;
 extern char *fi_channels;
-extern int	fi_max_age;	   /* s */
-extern int	fi_max_future; /* s */
+extern int fi_max_age;	  /* s */
+extern int fi_max_future; /* s */
 
 /* The largest request head that is read; longer ones are answered with 431. */
 #define MAX_REQUEST_HEAD_SIZE (16 * 1024)

@@ -64,7 +64,7 @@ RegisterWorkers(void)
 static void
 handle_sigterm(SIGNAL_ARGS)
 {
-	int			save_errno = errno;
+	int save_errno = errno;
 
 	if (!WorkerShutdownRequested)
 	{
@@ -125,20 +125,19 @@ wait_to_connect(WorkerSlot *slot, const char *dbname)
 
 	if (pg_atomic_fetch_add_u32(failed_starts, 1) > 0)
 	{
-		char		reason[WORKER_ERROR_SIZE];
+		char reason[WORKER_ERROR_SIZE];
 
 		snprintf(reason, sizeof(reason), "could not connect to database \"%s\"", dbname);
 		WorkerSetState(slot, WORKER_WAITING, reason);
 	}
 	for (;;)
 	{
-		int			failures = Max((int) pg_atomic_read_u32(failed_starts) - 1, 0);
+		int failures = Max((int) pg_atomic_read_u32(failed_starts) - 1, 0);
 
 		if (WorkerShutdownRequested)
 			proc_exit(1);
-		if (!WorkerOnHold() &&
-			TimestampDifferenceExceeds(start, GetCurrentTimestamp(),
-									   Min(failures, MAX_CONNECT_WAIT) * 1000))
+		if (!WorkerOnHold() && TimestampDifferenceExceeds(start, GetCurrentTimestamp(),
+														  Min(failures, MAX_CONNECT_WAIT) * 1000))
 			return;
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 100,
 						 PG_WAIT_EXTENSION);
@@ -219,7 +218,7 @@ WorkerReason(WorkerSlot *slot, char reason[WORKER_ERROR_SIZE])
 void
 WorkerWake(WorkerSlot *slot)
 {
-	Latch	   *latch = *(Latch *volatile *) &slot->latch;
+	Latch *latch = *(Latch *volatile *) &slot->latch;
 
 	if (latch != NULL)
 		SetLatch(latch);
@@ -235,7 +234,7 @@ WorkerDrainTimeLeft(void)
 bool
 WorkerOnHold(void)
 {
-	int			holder = (int) pg_atomic_read_u32(&Control->hold);
+	int holder = (int) pg_atomic_read_u32(&Control->hold);
 
 	return holder != 0 && BackendPidGetProc(holder) != NULL;
 }

@@ -23,7 +23,7 @@
 typedef struct
 {
 	const char *data;
-	size_t		len;
+	size_t len;
 } Slice;
 
 /* Which fields a request may carry: POST /events and /events/bulk, or POST /event. */
@@ -35,31 +35,31 @@ typedef enum
 
 typedef struct
 {
-	EventForm	form;
-	int64_t		now;		/* Unix time, microseconds */
-	int64_t		max_age;	/* microseconds; 0: any age */
-	int64_t		max_future; /* microseconds */
-	int			max_events; /* in one request */
-	bool		fold_unknown;
-	char	  **channels; /* NULL-terminated; NULL: any */
+	EventForm form;
+	int64_t now;		/* Unix time, microseconds */
+	int64_t max_age;	/* microseconds; 0: any age */
+	int64_t max_future; /* microseconds */
+	int max_events;		/* in one request */
+	bool fold_unknown;
+	char **channels; /* NULL-terminated; NULL: any */
 } EventRules;
 
 typedef struct
 {
-	Slice		event_name;
-	Slice		channel;
-	Slice		user_id;
-	Slice		campaign_id;
-	Slice		site_id;
-	Slice		path;
-	Slice		idempotency_key;
-	Slice		timestamp;		/* as it was written, for messages */
-	Slice	   *tags;
-	int			ntags;
-	bool		has_tags;
-	bool		has_metadata;	/* the receiver has been given its members */
-	bool		has_timestamp;	/* the client said when */
-	int64_t		time;			/* Unix time, microseconds */
+	Slice event_name;
+	Slice channel;
+	Slice user_id;
+	Slice campaign_id;
+	Slice site_id;
+	Slice path;
+	Slice idempotency_key;
+	Slice timestamp; /* as it was written, for messages */
+	Slice *tags;
+	int ntags;
+	bool has_tags;
+	bool has_metadata;	/* the receiver has been given its members */
+	bool has_timestamp; /* the client said when */
+	int64_t time;		/* Unix time, microseconds */
 } Event;
 
 #endif

@@ -48,14 +48,14 @@ sha256(const char *data, size_t len, uint8 digest[PG_SHA256_DIGEST_LENGTH])
 static bool
 parse_uuid(Slice text, unsigned char key[EVENT_KEY_SIZE])
 {
-	int			nibbles = 0;
+	int nibbles = 0;
 
 	if (text.len != 36)
 		return false;
 	for (size_t i = 0; i < text.len; i++)
 	{
-		char		c = text.data[i];
-		int			value;
+		char c = text.data[i];
+		int value;
 
 		if (i == 8 || i == 13 || i == 18 || i == 23)
 		{
@@ -78,7 +78,7 @@ parse_uuid(Slice text, unsigned char key[EVENT_KEY_SIZE])
 void
 KeyFromIdempotencyKey(Slice text, unsigned char key[EVENT_KEY_SIZE])
 {
-	uint8		digest[PG_SHA256_DIGEST_LENGTH];
+	uint8 digest[PG_SHA256_DIGEST_LENGTH];
 
 	if (parse_uuid(text, key))
 		return;
@@ -92,7 +92,7 @@ KeyFromIdempotencyKey(Slice text, unsigned char key[EVENT_KEY_SIZE])
 static void
 append_slice(StringInfo buffer, Slice value)
 {
-	uint32		len = value.data ? (uint32) value.len : PG_UINT32_MAX;
+	uint32 len = value.data ? (uint32) value.len : PG_UINT32_MAX;
 
 	appendBinaryStringInfo(buffer, (const char *) &len, sizeof(len));
 	if (value.data)
@@ -102,10 +102,10 @@ append_slice(StringInfo buffer, Slice value)
 void
 KeyFromContent(const Event *event, Slice metadata, unsigned char key[EVENT_KEY_SIZE])
 {
-	uint8		digest[PG_SHA256_DIGEST_LENGTH];
+	uint8 digest[PG_SHA256_DIGEST_LENGTH];
 	StringInfoData content;
-	uint32		ntags = event->has_tags ? (uint32) event->ntags : PG_UINT32_MAX;
-	uint64		milliseconds = (uint64) event->time / 1000;
+	uint32 ntags = event->has_tags ? (uint32) event->ntags : PG_UINT32_MAX;
+	uint64 milliseconds = (uint64) event->time / 1000;
 
 	initStringInfo(&content);
 	appendBinaryStringInfo(&content, (const char *) &event->time, sizeof(event->time));

@@ -29,7 +29,7 @@ static Numeric
 read_number(const char *text)
 {
 	const char *digits = text + (text[0] == '-');
-	size_t		len = strspn(digits, "0123456789");
+	size_t len = strspn(digits, "0123456789");
 
 	if (len <= INTEGER_DIGITS && digits[len] == '\0')
 		return int64_to_numeric(strtoll(text, NULL, 10));
@@ -40,7 +40,7 @@ read_number(const char *text)
 void
 MetadataAdd(MetadataToken token, const char *text)
 {
-	JsonbValue	value;
+	JsonbValue value;
 	JsonbIteratorToken place;
 
 	if (state == NULL)

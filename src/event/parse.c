@@ -45,8 +45,8 @@ typedef enum
 typedef struct
 {
 	const char *name;
-	FieldKind	kind;
-	size_t		offset; /* of its Slice in Event */
+	FieldKind kind;
+	size_t offset; /* of its Slice in Event */
 } Field;
 
 static const Field full_fields[] = {
@@ -77,23 +77,23 @@ typedef struct
 	const EventRules *rules;
 	const EventReceiver *receiver;
 	const Field *fields;
-	int			nfields;
+	int nfields;
 	JsonLexContext *lex;
-	BodyShape	shape;
-	sigjmp_buf	fail;
-	char	   *body_error;
+	BodyShape shape;
+	sigjmp_buf fail;
+	char *body_error;
 
-	int			depth;
-	int			event_depth; /* NO_EVENT while no event may begin */
-	bool		seen_events; /* the array of events has been met */
-	int			index;		 /* of the current event in the request */
+	int depth;
+	int event_depth;  /* NO_EVENT while no event may begin */
+	bool seen_events; /* the array of events has been met */
+	int index;		  /* of the current event in the request */
 
-	bool		in_event;
-	Event		event;
-	const Field *field;			/* the event's field being read */
-	uint32		seen;			/* bit per field */
-	int			tags_room;
-	char		event_error[EVENT_ERROR_SIZE]; /* "" while the event is valid */
+	bool in_event;
+	Event event;
+	const Field *field; /* the event's field being read */
+	uint32 seen;		/* bit per field */
+	int tags_room;
+	char event_error[EVENT_ERROR_SIZE]; /* "" while the event is valid */
 } Parser;
 
 /*
@@ -111,7 +111,8 @@ fail_body(Parser *p)
  * Record an event's first violation
  */
 #define reject_event(p, ...) \
-	do { \
+	do \
+	{ \
 		if ((p)->event_error[0] == '\0') \
 			snprintf((p)->event_error, EVENT_ERROR_SIZE, __VA_ARGS__); \
 	} while (0)
@@ -147,7 +148,7 @@ static const char *
 describe_value(Parser *p)
 {
 	static char shown[48];
-	int			len = (int) (p->lex->token_terminator - p->lex->token_start);
+	int len = (int) (p->lex->token_terminator - p->lex->token_start);
 
 	if (p->lex->token_type == JSON_TOKEN_NUMBER && len < (int) sizeof(shown))
 	{
@@ -229,7 +230,7 @@ enter(Parser *p)
 static JsonActionResult
 object_start(void *state)
 {
-	Parser	   *p = state;
+	Parser *p = state;
 
 	if (!p->in_event && p->depth == p->event_depth)
 		begin_event(p);
@@ -241,7 +242,7 @@ object_start(void *state)
 static JsonActionResult
 object_end(void *state)
 {
-	Parser	   *p = state;
+	Parser *p = state;
 
 	p->depth--;
 	if (p->in_event && p->depth == p->event_depth)
@@ -254,7 +255,7 @@ object_end(void *state)
 static JsonActionResult
 array_start(void *state)
 {
-	Parser	   *p = state;
+	Parser *p = state;
 
 	if (p->depth == 0 && p->shape == BODY_BULK)
 	{
@@ -271,7 +272,7 @@ array_start(void *state)
 static JsonActionResult
 array_end(void *state)
 {
-	Parser	   *p = state;
+	Parser *p = state;
 
 	p->depth--;
 	if (!p->in_event && p->depth == p->event_depth - 1)
@@ -283,10 +284,9 @@ array_end(void *state)
 static JsonActionResult
 element_start(void *state, bool isnull)
 {
-	Parser	   *p = state;
+	Parser *p = state;
 
-	if (!p->in_event && p->depth == p->event_depth &&
-		p->lex->token_type != JSON_TOKEN_OBJECT_START)
+	if (!p->in_event && p->depth == p->event_depth && p->lex->token_type != JSON_TOKEN_OBJECT_START)
 	{
 		begin_event(p);
 		reject_event(p, "event is %s: expected an object", describe_value(p));
@@ -344,7 +344,7 @@ find_field(Parser *p, const char *name)
 static JsonActionResult
 field_start(void *state, char *fname, bool isnull)
 {
-	Parser	   *p = state;
+	Parser *p = state;
 
 	if (AT_FIELDS(p))
 	{
@@ -357,7 +357,7 @@ field_start(void *state, char *fname, bool isnull)
 		}
 		else
 		{
-			uint32		bit = 1U << (p->field - p->fields);
+			uint32 bit = 1U << (p->field - p->fields);
 
 			if (p->seen & bit)
 				reject_event(p, "%s is given twice", fname);
@@ -394,7 +394,7 @@ field_start(void *state, char *fname, bool isnull)
 static JsonActionResult
 field_end(void *state, char *fname, bool isnull)
 {
-	Parser	   *p = state;
+	Parser *p = state;
 
 	if (AT_FIELDS(p))
 		p->field = NULL;
@@ -425,8 +425,8 @@ metadata_token(JsonTokenType type)
 static JsonActionResult
 scalar(void *state, char *token, JsonTokenType type)
 {
-	Parser	   *p = state;
-	size_t		len;
+	Parser *p = state;
+	size_t len;
 
 	if (!p->in_event || p->field == NULL)
 		JSON_ACTION_OK;
@@ -443,12 +443,12 @@ scalar(void *state, char *token, JsonTokenType type)
 			*(Slice *) ((char *) &p->event + p->field->offset) = (Slice){token, len};
 		else if (p->field->kind == FIELD_TIMESTAMP)
 		{
-			Event	   *event = &p->event;
+			Event *event = &p->event;
 
 			event->timestamp = (Slice){token, Min(len, 40)};
 			event->has_timestamp = type == JSON_TOKEN_STRING
-				? TimestampFromRfc3339(token, len, &event->time)
-				: TimestampFromNumber(token, len, &event->time);
+									   ? TimestampFromRfc3339(token, len, &event->time)
+									   : TimestampFromNumber(token, len, &event->time);
 			if (!event->has_timestamp)
 				reject_event(p,
 							 "timestamp %s is not a time: expected Unix seconds, milliseconds or "
@@ -458,7 +458,7 @@ scalar(void *state, char *token, JsonTokenType type)
 	}
 	else if (p->depth == p->event_depth + 2 && p->field->kind == FIELD_TAGS)
 	{
-		Event	   *event = &p->event;
+		Event *event = &p->event;
 
 		if (event->ntags == MAX_TAGS)
 		{
@@ -516,8 +516,8 @@ parse_text(Parser *p, char *body, size_t offset, size_t len)
 	if (result != JSON_SUCCESS)
 	{
 		const char *at = p->lex->token_start ? p->lex->token_start : p->lex->token_terminator;
-		int			used = snprintf(p->body_error, EVENT_ERROR_SIZE, "invalid JSON at byte %zu: %s",
-									(size_t) (at - body), json_errdetail(result, p->lex));
+		int used = snprintf(p->body_error, EVENT_ERROR_SIZE, "invalid JSON at byte %zu: %s",
+							(size_t) (at - body), json_errdetail(result, p->lex));
 
 		if (used >= EVENT_ERROR_SIZE)
 			cut_at_character(p->body_error, EVENT_ERROR_SIZE - 1);
@@ -532,14 +532,14 @@ parse_text(Parser *p, char *body, size_t offset, size_t len)
 static bool
 parse_lines(Parser *p, char *body, size_t len)
 {
-	size_t		start = 0;
+	size_t start = 0;
 
 	while (start < len)
 	{
-		char	   *newline = memchr(body + start, '\n', len - start);
-		size_t		end = newline ? (size_t) (newline - body) : len;
-		size_t		text_end = end;
-		int			index = p->index;
+		char *newline = memchr(body + start, '\n', len - start);
+		size_t end = newline ? (size_t) (newline - body) : len;
+		size_t text_end = end;
+		int index = p->index;
 
 		while (text_end > start && strchr(" \t\r", body[text_end - 1]) != NULL)
 			text_end--;
@@ -565,7 +565,7 @@ parse_lines(Parser *p, char *body, size_t len)
 static bool
 check_encoding(const char *body, size_t len, char *error)
 {
-	int			valid = pg_encoding_verifymbstr(PG_UTF8, body, (int) len);
+	int valid = pg_encoding_verifymbstr(PG_UTF8, body, (int) len);
 
 	if (valid < (int) len)
 	{
@@ -586,16 +586,16 @@ bool
 ParseEvents(char *body, size_t len, BodyShape shape, const EventRules *rules,
 			const EventReceiver *receiver, char error[EVENT_ERROR_SIZE])
 {
-	Parser		parser = {
+	Parser parser = {
 		.rules = rules,
 		.receiver = receiver,
 		.shape = shape,
 		.body_error = error,
 		.fields = rules->form == EVENT_FORM_WEBSITE ? website_fields : full_fields,
-		.nfields = rules->form == EVENT_FORM_WEBSITE ? lengthof(website_fields)
-													 : lengthof(full_fields),
+		.nfields =
+			rules->form == EVENT_FORM_WEBSITE ? lengthof(website_fields) : lengthof(full_fields),
 	};
-	Parser	   *volatile p = &parser;
+	Parser *volatile p = &parser;
 
 	if (!check_encoding(body, len, error))
 		return false;

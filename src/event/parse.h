@@ -46,10 +46,10 @@ typedef enum
  */
 typedef struct
 {
-	void		(*begin)(void *arg);
-	void		(*metadata)(void *arg, MetadataToken token, const char *text);
-	void		(*end)(void *arg, int index, Event *event, const char *error);
-	void	   *arg;
+	void (*begin)(void *arg);
+	void (*metadata)(void *arg, MetadataToken token, const char *text);
+	void (*end)(void *arg, int index, Event *event, const char *error);
+	void *arg;
 } EventReceiver;
 
 /*

@@ -23,7 +23,7 @@
 static const char *
 read_fraction(const char *p, const char *end, int64_t *microseconds)
 {
-	int64_t		unit = MICROSECONDS / 10;
+	int64_t unit = MICROSECONDS / 10;
 
 	*microseconds = 0;
 	for (; p < end && isdigit((unsigned char) *p); p++)
@@ -39,10 +39,10 @@ TimestampFromNumber(const char *text, size_t len, int64_t *microseconds)
 {
 	const char *p = text;
 	const char *end = text + len;
-	bool		negative = false;
-	int64_t		whole = 0;
-	int64_t		fraction = 0;
-	bool		has_fraction = false;
+	bool negative = false;
+	int64_t whole = 0;
+	int64_t fraction = 0;
+	bool has_fraction = false;
 
 	if (p < end && *p == '-')
 	{
@@ -62,8 +62,8 @@ TimestampFromNumber(const char *text, size_t len, int64_t *microseconds)
 	}
 	if (p < end)
 	{
-		char		copy[64];
-		double		value;
+		char copy[64];
+		double value;
 
 		if (len >= sizeof(copy))
 			return false;
@@ -121,8 +121,8 @@ read_char(const char **p, const char *end, const char *allowed)
 static int64_t
 days_from_date(int year, int month, int day)
 {
-	int			y = month <= 2 ? year - 1 : year;
-	int			day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+	int y = month <= 2 ? year - 1 : year;
+	int day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
 
 	return INT64_C(365) * y + y / 4 - y / 100 + y / 400 + day_of_year - 719468;
 }
@@ -131,7 +131,7 @@ static int
 days_in_month(int year, int month)
 {
 	static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-	bool		leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+	bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
 
 	return month == 2 && leap ? 29 : days[month - 1];
 }
@@ -141,15 +141,15 @@ TimestampFromRfc3339(const char *text, size_t len, int64_t *microseconds)
 {
 	const char *p = text;
 	const char *end = text + len;
-	int			year;
-	int			month;
-	int			day;
-	int			hour;
-	int			minute;
-	int			second;
-	int64_t		fraction = 0;
-	int64_t		offset = 0;
-	int64_t		seconds;
+	int year;
+	int month;
+	int day;
+	int hour;
+	int minute;
+	int second;
+	int64_t fraction = 0;
+	int64_t offset = 0;
+	int64_t seconds;
 
 	if (!read_digits(&p, end, 4, &year) || !read_char(&p, end, "-") ||
 		!read_digits(&p, end, 2, &month) || !read_char(&p, end, "-") ||
@@ -171,9 +171,9 @@ TimestampFromRfc3339(const char *text, size_t len, int64_t *microseconds)
 
 	if (p < end && (*p == '+' || *p == '-'))
 	{
-		int			sign = *p++ == '-' ? -1 : 1;
-		int			offset_hour;
-		int			offset_minute;
+		int sign = *p++ == '-' ? -1 : 1;
+		int offset_hour;
+		int offset_minute;
 
 		if (!read_digits(&p, end, 2, &offset_hour) || !read_char(&p, end, ":") ||
 			!read_digits(&p, end, 2, &offset_minute) || offset_hour > 23 || offset_minute > 59)
@@ -185,7 +185,8 @@ TimestampFromRfc3339(const char *text, size_t len, int64_t *microseconds)
 	if (p != end)
 		return false;
 
-	seconds = days_from_date(year, month, day) * 86400 + hour * 3600 + minute * 60 + second - offset;
+	seconds =
+		days_from_date(year, month, day) * 86400 + hour * 3600 + minute * 60 + second - offset;
 	*microseconds = seconds * MICROSECONDS + fraction;
 	return true;
 }

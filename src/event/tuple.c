@@ -23,11 +23,11 @@
 typedef struct
 {
 	const char *name;
-	Oid			type;
-	int16		len;
-	char		align;
-	char		storage;
-	bool		by_value;
+	Oid type;
+	int16 len;
+	char align;
+	char storage;
+	bool by_value;
 } Column;
 
 enum
@@ -61,7 +61,7 @@ static const Column columns[NUM_COLUMNS] = {
 TupleDesc
 EventTupleDesc(void)
 {
-	TupleDesc	desc = CreateTemplateTupleDesc(NUM_COLUMNS);
+	TupleDesc desc = CreateTemplateTupleDesc(NUM_COLUMNS);
 
 	for (int i = 0; i < NUM_COLUMNS; i++)
 	{
@@ -75,9 +75,9 @@ EventTupleDesc(void)
 		attribute->attstorage = column->storage;
 		attribute->attbyval = column->by_value;
 		attribute->attndims = column->type == TEXTARRAYOID ? 1 : 0;
-		attribute->attcollation =
-			column->type == TEXTOID || column->type == TEXTARRAYOID ? DEFAULT_COLLATION_OID
-																	: InvalidOid;
+		attribute->attcollation = column->type == TEXTOID || column->type == TEXTARRAYOID
+									  ? DEFAULT_COLLATION_OID
+									  : InvalidOid;
 		PopulateCompactAttribute(desc, i);
 	}
 	return desc;
@@ -93,7 +93,7 @@ text_datum(Slice value, bool *isnull)
 static Datum
 tags_datum(const Event *event, bool *isnull)
 {
-	Datum	   *elements;
+	Datum *elements;
 
 	*isnull = !event->has_tags;
 	if (*isnull)
@@ -112,8 +112,8 @@ tags_datum(const Event *event, bool *isnull)
 static Datum
 key_datum(const Event *event, Datum metadata, bool has_metadata, bool by_content, bool *isnull)
 {
-	pg_uuid_t  *key = palloc(sizeof(pg_uuid_t));
-	Slice		canonical = {NULL, 0};
+	pg_uuid_t *key = palloc(sizeof(pg_uuid_t));
+	Slice canonical = {NULL, 0};
 
 	*isnull = false;
 	if (event->idempotency_key.data != NULL)
@@ -133,8 +133,8 @@ key_datum(const Event *event, Datum metadata, bool has_metadata, bool by_content
 MinimalTuple
 EventFormTuple(TupleDesc desc, const Event *event, bool by_content)
 {
-	Datum		values[NUM_COLUMNS];
-	bool		isnull[NUM_COLUMNS] = {false};
+	Datum values[NUM_COLUMNS];
+	bool isnull[NUM_COLUMNS] = {false};
 
 	values[COLUMN_EVENT_NAME] = text_datum(event->event_name, &isnull[COLUMN_EVENT_NAME]);
 	values[COLUMN_CHANNEL] = text_datum(event->channel, &isnull[COLUMN_CHANNEL]);

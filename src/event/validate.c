@@ -15,8 +15,8 @@ const char *
 QuoteValue(const char *data, size_t len)
 {
 	static char buffers[2][QUOTED_LENGTH + 8];
-	static int	next = 0;
-	char	   *buffer = buffers[next];
+	static int next = 0;
+	char *buffer = buffers[next];
 
 	next = 1 - next;
 	if (len <= QUOTED_LENGTH)
@@ -64,7 +64,7 @@ check_text(const char *name, const Slice *value, bool required, bool may_be_empt
 static bool
 check_channel(const Slice *channel, char *const *channels, char *error)
 {
-	int			used;
+	int used;
 
 	if (channels == NULL)
 		return true;
@@ -76,7 +76,7 @@ check_channel(const Slice *channel, char *const *channels, char *error)
 					QuoteValue(channel->data, channel->len));
 	for (char *const *c = channels; *c != NULL; c++)
 	{
-		size_t		room = EVENT_ERROR_SIZE - used;
+		size_t room = EVENT_ERROR_SIZE - used;
 
 		if (strlen(*c) + sizeof(", ...") > room)
 		{
@@ -94,8 +94,8 @@ check_channel(const Slice *channel, char *const *channels, char *error)
 static bool
 check_time(const Event *event, const EventRules *rules, char *error)
 {
-	int64_t		oldest = rules->max_age > 0 ? rules->now - rules->max_age : 0;
-	int64_t		newest = rules->now + rules->max_future;
+	int64_t oldest = rules->max_age > 0 ? rules->now - rules->max_age : 0;
+	int64_t newest = rules->now + rules->max_future;
 
 	if (event->time <= 0)
 		snprintf(error, EVENT_ERROR_SIZE, "timestamp %.*s is not positive",
@@ -117,7 +117,7 @@ check_time(const Event *event, const EventRules *rules, char *error)
 bool
 EventValidate(Event *event, const EventRules *rules, char error[EVENT_ERROR_SIZE])
 {
-	bool		website = rules->form == EVENT_FORM_WEBSITE;
+	bool website = rules->form == EVENT_FORM_WEBSITE;
 	const char *name_field = website ? "event_type" : "event_name";
 
 	if (website)

@@ -47,20 +47,20 @@
 typedef struct
 {
 	RingRecord **records;
-	uint64	   *ends; /* ring position behind each record */
-	int			room;
-	int			n;
-	Size		payload; /* bytes of all tuples */
+	uint64 *ends; /* ring position behind each record */
+	int room;
+	int n;
+	Size payload; /* bytes of all tuples */
 } Batch;
 
 /* What the transaction in progress will change when it commits. */
 typedef struct
 {
-	bool		active;
-	uint64		position;
-	uint64		committed;
-	uint64		duplicate;
-	uint64		dead_lettered;
+	bool active;
+	uint64 position;
+	uint64 committed;
+	uint64 duplicate;
+	uint64 dead_lettered;
 	RingRecord *refused; /* the record to turn into its message, or NULL */
 	const char *message;
 } PendingCommit;
@@ -71,7 +71,7 @@ static TupleDesc staged_desc;
 static TupleTableSlot *staged_slot;
 static SPIPlanPtr insert_plan = NULL;
 static SPIPlanPtr careful_plan = NULL;
-static int	careful_batches = 0; /* left to be stored by careful_plan */
+static int careful_batches = 0; /* left to be stored by careful_plan */
 static Batch batch;
 static PendingCommit pending;
 
@@ -84,7 +84,7 @@ static Bitmapset *known_days = NULL;
 static void
 write_refusal(RingRecord *record, const char *message)
 {
-	uint32		len = Min(strlen(message), record->payload_size);
+	uint32 len = Min(strlen(message), record->payload_size);
 
 	/* pg_mbcliplen would do, but may not be called where nothing may fail */
 	while (len > 0 && len < strlen(message) && ((unsigned char) message[len] & 0xC0) == 0x80)
@@ -143,8 +143,8 @@ static bool
 add_record(RingRecord *record, uint64 end)
 {
 	static int32 days[MAX_BATCH_DAYS];
-	static int	ndays;
-	static int	last;
+	static int ndays;
+	static int last;
 
 	if (batch.n == 0)
 		ndays = last = 0;
@@ -192,7 +192,7 @@ BatchTake(int max_events)
 static void
 lock_extension(void)
 {
-	Oid			extension = get_extension_oid("fast_ingest", true);
+	Oid extension = get_extension_oid("fast_ingest", true);
 
 	if (OidIsValid(extension))
 	{
@@ -212,7 +212,7 @@ register_staged(int n)
 {
 	EphemeralNamedRelation relation = palloc0(sizeof(EphemeralNamedRelationData));
 	/* room for all of it: a batch never goes to disk */
-	int			kilobytes = (int) (batch.payload / 512) + n / 8 + 64;
+	int kilobytes = (int) (batch.payload / 512) + n / 8 + 64;
 	Tuplestorestate *store = tuplestore_begin_heap(false, false, kilobytes);
 
 	for (int i = 0; i < n; i++)
@@ -236,12 +236,12 @@ register_staged(int n)
 static SPIPlanPtr
 prepare(const char *statement)
 {
-	SPIPlanPtr	plan = SPI_prepare(statement, 0, NULL);
+	SPIPlanPtr plan = SPI_prepare(statement, 0, NULL);
 
 	if (plan == NULL || SPI_keepplan(plan) != 0)
-		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not prepare \"%s\": %s",
-																statement,
-																SPI_result_code_string(SPI_result))));
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not prepare \"%s\": %s", statement,
+														 SPI_result_code_string(SPI_result))));
 	return plan;
 }
 
@@ -260,8 +260,8 @@ store_body(void *arg)
 	lock_extension();
 	store = register_staged(batch.n);
 	if (*plan == NULL)
-		*plan = prepare(careful_batches > 0 ? INSERT_STAGED " ON CONFLICT DO NOTHING"
-											: INSERT_STAGED);
+		*plan =
+			prepare(careful_batches > 0 ? INSERT_STAGED " ON CONFLICT DO NOTHING" : INSERT_STAGED);
 	if (SPI_execute_plan(*plan, NULL, NULL, false, 0) != SPI_OK_INSERT)
 		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not insert staged events")));
 	tuplestore_end(store);
@@ -297,7 +297,7 @@ bury_body(void *arg)
 static void
 create_partition_body(void *arg)
 {
-	int32		day = *(int32 *) arg;
+	int32 day = *(int32 *) arg;
 
 	lock_extension();
 	if (!PartitionExists(day))
@@ -311,14 +311,14 @@ create_partition_body(void *arg)
 static ErrorData *
 ensure_partitions(void)
 {
-	int32		last = -1;
-	int			made = 0;
+	int32 last = -1;
+	int made = 0;
 
 	for (int i = 0; i < batch.n; i++)
 	{
-		int32		day = batch.records[i]->day;
+		int32 day = batch.records[i]->day;
 		MemoryContext caller;
-		ErrorData  *error;
+		ErrorData *error;
 
 		if (day == last)
 			continue;
@@ -358,7 +358,7 @@ forget_cached(void)
 BatchResult
 BatchStore(ErrorData **error)
 {
-	bool		trusted_cache = known_days != NULL;
+	bool trusted_cache = known_days != NULL;
 
 	*error = ensure_partitions();
 	if (*error != NULL)

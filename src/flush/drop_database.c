@@ -33,7 +33,7 @@ static ProcessUtility_hook_type prev_process_utility = NULL;
 static bool
 is_our_database(const char *name)
 {
-	Oid			database;
+	Oid database;
 
 	if (strcmp(name, fi_database) != 0)
 		return false;
@@ -43,13 +43,14 @@ is_our_database(const char *name)
 
 static void
 process_utility(PlannedStmt *statement, const char *query_string, bool read_only_tree,
-				ProcessUtilityContext context, ParamListInfo params,
-				QueryEnvironment *environment, DestReceiver *receiver, QueryCompletion *completion)
+				ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *environment,
+				DestReceiver *receiver, QueryCompletion *completion)
 {
-	Node	   *command = statement->utilityStmt;
-	volatile bool creates = IsA(command, CreatedbStmt) &&
-		strcmp(((CreatedbStmt *) command)->dbname, fi_database) == 0;
-	volatile bool drops = IsA(command, DropdbStmt) && is_our_database(((DropdbStmt *) command)->dbname);
+	Node *command = statement->utilityStmt;
+	volatile bool creates =
+		IsA(command, CreatedbStmt) && strcmp(((CreatedbStmt *) command)->dbname, fi_database) == 0;
+	volatile bool drops =
+		IsA(command, DropdbStmt) && is_our_database(((DropdbStmt *) command)->dbname);
 
 	if (drops)
 	{

@@ -28,21 +28,21 @@
 #include "settings.h"
 #include "worker.h"
 
-#define IDLE_WAIT 1000		/* ms between two looks at the extension */
-#define EXTENSION_WAIT 200	/* ms between two looks while it is missing */
-#define FIRST_RETRY 20		/* ms */
-#define LONGEST_RETRY 5000	/* ms */
-#define LOG_INTERVAL 60000	/* ms between two log lines about the same trouble */
-#define LISTENER_GRACE 300	/* ms in which a listener hears that it shall end */
-#define DRAIN_TICK 1000		/* ms */
+#define IDLE_WAIT 1000	   /* ms between two looks at the extension */
+#define EXTENSION_WAIT 200 /* ms between two looks while it is missing */
+#define FIRST_RETRY 20	   /* ms */
+#define LONGEST_RETRY 5000 /* ms */
+#define LOG_INTERVAL 60000 /* ms between two log lines about the same trouble */
+#define LISTENER_GRACE 300 /* ms in which a listener hears that it shall end */
+#define DRAIN_TICK 1000	   /* ms */
 
 /* Errors of no clear kind are tried this often before an event is blamed. */
 #define UNCLEAR_TRIES 3
 
 static Pair *pair;
 static MemoryContext batch_context;
-static int	batch_limit; /* events in the next batch */
-static int	retries;	 /* in a row */
+static int batch_limit; /* events in the next batch */
+static int retries;		/* in a row */
 static TimeoutId drain_timeout_id;
 
 /*
@@ -103,7 +103,7 @@ pause_for(long timeout)
 
 	while (!WorkerShutdownRequested && !WorkerOnHold())
 	{
-		long		left = timeout - TimestampDifferenceMilliseconds(start, GetCurrentTimestamp());
+		long left = timeout - TimestampDifferenceMilliseconds(start, GetCurrentTimestamp());
 
 		if (left <= 0)
 			return;
@@ -122,7 +122,7 @@ report_error(const ErrorData *error, const char *consequence)
 {
 	static TimestampTz logged_at = 0;
 	static char logged[WORKER_ERROR_SIZE];
-	char		message[WORKER_ERROR_SIZE];
+	char message[WORKER_ERROR_SIZE];
 
 	snprintf(message, sizeof(message), "%s", error->message ? error->message : "unknown error");
 	WorkerSetError(&pair->flusher, message);
@@ -147,9 +147,9 @@ check_extension_body(void *arg)
 static bool
 check_extension(void)
 {
-	bool		exists = false;
-	char		reason[WORKER_ERROR_SIZE];
-	ErrorData  *error;
+	bool exists = false;
+	char reason[WORKER_ERROR_SIZE];
+	ErrorData *error;
 
 	if (GetDatabaseEncoding() != PG_UTF8)
 	{
@@ -181,8 +181,8 @@ check_extension(void)
 static void
 flush_batch(int n)
 {
-	ErrorData  *error;
-	bool		refused = BatchStore(&error) == BATCH_REFUSED;
+	ErrorData *error;
+	bool refused = BatchStore(&error) == BATCH_REFUSED;
 
 	if (refused && error->sqlerrcode == ERRCODE_INTERNAL_ERROR && retries < UNCLEAR_TRIES)
 		refused = false;
@@ -236,7 +236,7 @@ drained(int staged)
 void
 FlusherMain(Datum arg)
 {
-	bool		attached = false;
+	bool attached = false;
 	TimestampTz looked_at = 0;
 
 	pair = &Control->pair;
@@ -245,13 +245,14 @@ FlusherMain(Datum arg)
 	BatchInit(pair, StagingRing);
 	drain_timeout_id = RegisterTimeout(USER_TIMEOUT, drain_tick);
 	enable_timeout_after(drain_timeout_id, DRAIN_TICK);
-	batch_context = AllocSetContextCreate(TopMemoryContext, "fast_ingest batch", ALLOCSET_DEFAULT_SIZES);
+	batch_context =
+		AllocSetContextCreate(TopMemoryContext, "fast_ingest batch", ALLOCSET_DEFAULT_SIZES);
 	batch_limit = fi_max_batch_events;
 	ereport(LOG, (errmsg("fast_ingest flusher started for database \"%s\"", fi_database)));
 
 	for (;;)
 	{
-		int			n;
+		int n;
 
 		MemoryContextReset(batch_context);
 		MemoryContextSwitchTo(batch_context);
@@ -280,7 +281,8 @@ FlusherMain(Datum arg)
 		else
 		{
 			wait_for_work(IDLE_WAIT);
-			/* what waits for a quiet moment: statistics, and whether the extension is still there */
+			/* what waits for a quiet moment: statistics, and whether the extension is still there
+			 */
 			if (TimestampDifferenceExceeds(looked_at, GetCurrentTimestamp(), IDLE_WAIT))
 			{
 				pgstat_report_stat(true);

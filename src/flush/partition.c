@@ -45,8 +45,8 @@ PG_FUNCTION_INFO_V1(fi_create_partition);
 static Oid
 events_oid(void)
 {
-	Oid			schema = get_namespace_oid("fast_ingest", true);
-	Oid			events = OidIsValid(schema) ? get_relname_relid("events", schema) : InvalidOid;
+	Oid schema = get_namespace_oid("fast_ingest", true);
+	Oid events = OidIsValid(schema) ? get_relname_relid("events", schema) : InvalidOid;
 
 	if (!OidIsValid(events) || get_rel_relkind(events) != RELKIND_PARTITIONED_TABLE)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
@@ -63,10 +63,10 @@ partition_of(Relation events, TimestampTz ts)
 {
 	PartitionKey key = RelationGetPartitionKey(events);
 	PartitionDesc desc = RelationGetPartitionDesc(events, true);
-	Datum		value = TimestampTzGetDatum(ts);
-	bool		is_equal;
-	int			bound;
-	int			index;
+	Datum value = TimestampTzGetDatum(ts);
+	bool is_equal;
+	int bound;
+	int index;
 
 	if (desc->nparts == 0)
 		return InvalidOid;
@@ -87,22 +87,21 @@ day_start(int32 day)
 bool
 PartitionExists(int32 day)
 {
-	Relation	events = table_open(events_oid(), AccessShareLock);
-	bool		exists = OidIsValid(partition_of(events, day_start(day))) &&
-		OidIsValid(partition_of(events, day_start(day + 1) - 1));
+	Relation events = table_open(events_oid(), AccessShareLock);
+	bool exists = OidIsValid(partition_of(events, day_start(day))) &&
+				  OidIsValid(partition_of(events, day_start(day + 1) - 1));
 
 	table_close(events, AccessShareLock);
 	return exists;
 }
 
-static void
-run_format(int expected_result, const char *format, ...) pg_attribute_printf(2, 3);
+static void run_format(int expected_result, const char *format, ...) pg_attribute_printf(2, 3);
 
 static void
 run_format(int expected_result, const char *format, ...)
 {
-	va_list		args;
-	char		statement[1024];
+	va_list args;
+	char statement[1024];
 
 	va_start(args, format);
 	vsnprintf(statement, sizeof(statement), format, args);
@@ -116,9 +115,9 @@ run_format(int expected_result, const char *format, ...)
 static char *
 day_text(int32 day, const char *separator)
 {
-	int			year;
-	int			month;
-	int			date;
+	int year;
+	int month;
+	int date;
 
 	j2date(day + UNIX_EPOCH_JDATE, &year, &month, &date);
 	return psprintf("%04d%s%02d%s%02d", year, separator, month, separator, date);
@@ -127,10 +126,10 @@ day_text(int32 day, const char *separator)
 void
 PartitionCreate(int32 day)
 {
-	Relation	events;
-	Oid			owner;
-	Oid			schema;
-	char	   *name;
+	Relation events;
+	Oid owner;
+	Oid schema;
+	char *name;
 
 	/* two makers meet here, others pass */
 	RunStatement("LOCK TABLE " EVENTS " IN SHARE UPDATE EXCLUSIVE MODE", SPI_OK_UTILITY);
@@ -165,16 +164,17 @@ PartitionCreate(int32 day)
 Datum
 fi_create_partition(PG_FUNCTION_ARGS)
 {
-	DateADT		date = PG_GETARG_DATEADT(0);
-	int32		day;
-	Relation	events;
-	Oid			partition;
+	DateADT date = PG_GETARG_DATEADT(0);
+	int32 day;
+	Relation events;
+	Oid partition;
 
 	if (DATE_NOT_FINITE(date) || date < date2j(1, 1, 1) - POSTGRES_EPOCH_JDATE ||
 		date > date2j(9999, 12, 30) - POSTGRES_EPOCH_JDATE)
-		ereport(ERROR, (errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
-						errmsg("day is out of range for a partition: %s",
-							   DatumGetCString(DirectFunctionCall1(date_out, DateADTGetDatum(date))))));
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+				 errmsg("day is out of range for a partition: %s",
+						DatumGetCString(DirectFunctionCall1(date_out, DateADTGetDatum(date))))));
 	day = date + (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE);
 
 	SPI_connect();

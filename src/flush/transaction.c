@@ -18,7 +18,7 @@
 static ErrorData *
 recover(MemoryContext caller)
 {
-	ErrorData  *error;
+	ErrorData *error;
 
 	HOLD_INTERRUPTS();
 	QueryCancelPending = false;
@@ -34,7 +34,7 @@ ErrorData *
 RunTransaction(const char *activity, TransactionBody body, void *arg)
 {
 	MemoryContext caller = CurrentMemoryContext;
-	ErrorData  *volatile error = NULL;
+	ErrorData *volatile error = NULL;
 
 	pgstat_report_activity(STATE_RUNNING, activity);
 	PG_TRY();
@@ -64,7 +64,7 @@ RunTransaction(const char *activity, TransactionBody body, void *arg)
 void
 RunStatement(const char *statement, int expected_result)
 {
-	int			result = SPI_execute(statement, false, 0);
+	int result = SPI_execute(statement, false, 0);
 
 	if (result != expected_result)
 		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR),

@@ -30,15 +30,15 @@
 /* A request being parsed. */
 typedef struct
 {
-	Request    *request;
-	Slice		idempotency_key; /* of the header */
-	int			accepted;
-	int			rejected;
-	size_t		needed; /* bytes of staging for all valid events */
-	bool		full;
+	Request *request;
+	Slice idempotency_key; /* of the header */
+	int accepted;
+	int rejected;
+	size_t needed; /* bytes of staging for all valid events */
+	bool full;
 	StringInfoData errors;
-	char		first_error[EVENT_ERROR_SIZE];
-	char		metadata_error[EVENT_ERROR_SIZE]; /* of the current event, or "" */
+	char first_error[EVENT_ERROR_SIZE];
+	char metadata_error[EVENT_ERROR_SIZE]; /* of the current event, or "" */
 } Ingest;
 
 static Pair *my_pair;
@@ -70,9 +70,9 @@ void
 IngestReadSettings(void)
 {
 	MemoryContext caller;
-	List	   *names = NIL;
-	ListCell   *cell;
-	int			n = 0;
+	List *names = NIL;
+	ListCell *cell;
+	int n = 0;
 
 	MemoryContextReset(settings_context);
 	caller = MemoryContextSwitchTo(settings_context);
@@ -92,7 +92,7 @@ IngestReadSettings(void)
 static void
 begin_event(void *arg)
 {
-	Ingest	   *ingest = arg;
+	Ingest *ingest = arg;
 
 	MemoryContextSwitchTo(event_context);
 	MetadataReset();
@@ -105,7 +105,7 @@ begin_event(void *arg)
 static void
 catch_metadata_error(Ingest *ingest)
 {
-	ErrorData  *error;
+	ErrorData *error;
 
 	MemoryContextSwitchTo(event_context);
 	error = CopyErrorData();
@@ -123,7 +123,7 @@ catch_metadata_error(Ingest *ingest)
 static void
 add_metadata(void *arg, MetadataToken token, const char *text)
 {
-	Ingest	   *ingest = arg;
+	Ingest *ingest = arg;
 
 	if (ingest->metadata_error[0] != '\0')
 		return;
@@ -151,7 +151,7 @@ stage_event(Ingest *ingest, int index, Event *event)
 {
 	MinimalTuple volatile tuple = NULL;
 	RingRecord *record;
-	uint32		room;
+	uint32 room;
 
 	if (ingest->metadata_error[0] != '\0')
 		return ingest->metadata_error;
@@ -201,7 +201,7 @@ append_error(StringInfo errors, int n, int index, const char *message)
 static void
 end_event(void *arg, int index, Event *event, const char *error)
 {
-	Ingest	   *ingest = arg;
+	Ingest *ingest = arg;
 
 	if (error == NULL)
 		error = stage_event(ingest, index, event);
@@ -224,13 +224,12 @@ static Reply
 bulk_reply(unsigned int code, const char *status, int accepted, int rejected, const char *errors)
 {
 	StringInfoData body;
-	Reply		reply;
+	Reply reply;
 
 	initStringInfo(&body);
 	appendStringInfo(&body, "{\"status\":\"%s\",\"accepted\":%d", status, accepted);
 	if (rejected > 0)
-		appendStringInfo(&body, ",\"rejected\":%d,\"errors\":[%s]", rejected,
-						 errors ? errors : "");
+		appendStringInfo(&body, ",\"rejected\":%d,\"errors\":[%s]", rejected, errors ? errors : "");
 	appendStringInfoChar(&body, '}');
 	reply = ReplyText(code, body.data, body.len);
 	pfree(body.data);
@@ -261,8 +260,8 @@ accepted_reply(Request *request)
 static bool
 read_atomic(Request *request, bool *atomic)
 {
-	const char *value = MHD_lookup_connection_value(request->connection->mhd,
-													MHD_GET_ARGUMENT_KIND, "atomic");
+	const char *value =
+		MHD_lookup_connection_value(request->connection->mhd, MHD_GET_ARGUMENT_KIND, "atomic");
 
 	*atomic = false;
 	return value == NULL || parse_bool(value, atomic);
@@ -325,7 +324,7 @@ publish(Request *request, Ingest *ingest)
 static bool
 check_flusher(char reason[WORKER_ERROR_SIZE])
 {
-	uint32		state = pg_atomic_read_u32(&my_pair->flusher.state);
+	uint32 state = pg_atomic_read_u32(&my_pair->flusher.state);
 
 	if (closed_reason != NULL)
 	{
@@ -342,15 +341,15 @@ bool
 IngestRequest(Request *request)
 {
 	MemoryContext caller = MemoryContextSwitchTo(request_context);
-	bool		bulk = request->route == ROUTE_BULK;
-	Ingest		ingest = {.request = request};
+	bool bulk = request->route == ROUTE_BULK;
+	Ingest ingest = {.request = request};
 	EventReceiver receiver = {begin_event, add_metadata, end_event, &ingest};
-	char		error[EVENT_ERROR_SIZE];
-	char		reason[WORKER_ERROR_SIZE];
-	bool		atomic;
-	bool		parsed;
-	bool		staged;
-	BodyShape	shape = !bulk ? BODY_SINGLE : request->ndjson ? BODY_NDJSON : BODY_BULK;
+	char error[EVENT_ERROR_SIZE];
+	char reason[WORKER_ERROR_SIZE];
+	bool atomic;
+	bool parsed;
+	bool staged;
+	BodyShape shape = !bulk ? BODY_SINGLE : request->ndjson ? BODY_NDJSON : BODY_BULK;
 
 	MemoryContextReset(request_context);
 	RingRollback(&producer); /* what a request left that ended by an error */
@@ -370,10 +369,12 @@ IngestRequest(Request *request)
 	if (!check_flusher(reason))
 		staged = refuse(request, 0, ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE, "%s", reason));
 	else if (!read_atomic(request, &atomic))
-		staged = refuse(request, 0, ReplyError(MHD_HTTP_BAD_REQUEST,
-											   "atomic is not a boolean: expected true or false"));
+		staged = refuse(
+			request, 0,
+			ReplyError(MHD_HTTP_BAD_REQUEST, "atomic is not a boolean: expected true or false"));
 	else if (request->len == 0)
-		staged = refuse(request, 0, ReplyError(MHD_HTTP_BAD_REQUEST, "body is empty: expected JSON"));
+		staged =
+			refuse(request, 0, ReplyError(MHD_HTTP_BAD_REQUEST, "body is empty: expected JSON"));
 	else
 	{
 		parsed = ParseEvents(request->body, request->len, shape, &rules, &receiver, error);
@@ -409,8 +410,8 @@ static Reply
 refused_reply(Request *request)
 {
 	StringInfoData errors;
-	int			nrefused = 0;
-	char		first[EVENT_ERROR_SIZE] = "";
+	int nrefused = 0;
+	char first[EVENT_ERROR_SIZE] = "";
 
 	initStringInfo(&errors);
 	if (request->errors != NULL)
@@ -418,7 +419,7 @@ refused_reply(Request *request)
 	for (uint64 position = request->start; position < request->ticket;)
 	{
 		RingRecord *record = RingRecordAt(producer.ring, &position);
-		char		message[EVENT_ERROR_SIZE];
+		char message[EVENT_ERROR_SIZE];
 
 		if (record->kind != RECORD_REFUSED)
 			continue;
@@ -446,20 +447,20 @@ int
 IngestComplete(void)
 {
 	MemoryContext caller = MemoryContextSwitchTo(request_context);
-	uint64		committed = RingCommitted(producer.ring);
-	uint64		dead_lettered = pg_atomic_read_u64(&my_pair->dead_lettered);
-	uint64		in_doubt = pg_atomic_read_u64(&my_pair->in_doubt);
-	uint64		release = committed;
-	bool		unavailable = pg_atomic_read_u32(&my_pair->flusher.state) == WORKER_WAITING;
-	char		reason[WORKER_ERROR_SIZE];
-	int			answered = 0;
+	uint64 committed = RingCommitted(producer.ring);
+	uint64 dead_lettered = pg_atomic_read_u64(&my_pair->dead_lettered);
+	uint64 in_doubt = pg_atomic_read_u64(&my_pair->in_doubt);
+	uint64 release = committed;
+	bool unavailable = pg_atomic_read_u32(&my_pair->flusher.state) == WORKER_WAITING;
+	char reason[WORKER_ERROR_SIZE];
+	int answered = 0;
 
 	if (unavailable)
 		WorkerReason(&my_pair->flusher, reason);
 
 	while (!dlist_is_empty(&waiting))
 	{
-		Request    *request = dlist_head_element(Request, node, &waiting);
+		Request *request = dlist_head_element(Request, node, &waiting);
 
 		if (request->ticket <= committed)
 		{
@@ -479,8 +480,9 @@ IngestComplete(void)
 			ServerAnswer(request,
 						 ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE,
 									"%s: the event may still be stored, send it again as it is",
-									unavailable ? reason
-												: "not committed within fast_ingest.request_timeout"));
+									unavailable
+										? reason
+										: "not committed within fast_ingest.request_timeout"));
 		}
 		else
 		{
@@ -498,7 +500,7 @@ IngestComplete(void)
 long
 IngestNextDeadline(void)
 {
-	Request    *request;
+	Request *request;
 
 	if (dlist_is_empty(&waiting))
 		return -1;
@@ -511,7 +513,7 @@ IngestAbandon(const char *reason)
 {
 	while (!dlist_is_empty(&waiting))
 	{
-		Request    *request = dlist_head_element(Request, node, &waiting);
+		Request *request = dlist_head_element(Request, node, &waiting);
 
 		dlist_delete(&request->node);
 		ServerAnswer(request, ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE, "%s", reason));

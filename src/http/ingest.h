@@ -22,7 +22,7 @@ extern void IngestReadSettings(void);
 extern bool IngestRequest(Request *request);
 
 /* Answer what was committed, refused or has waited too long. Returns how many. */
-extern int	IngestComplete(void);
+extern int IngestComplete(void);
 
 /* Milliseconds until the first waiting request has waited too long, or -1. */
 extern long IngestNextDeadline(void);

@@ -29,8 +29,8 @@
 #include "settings.h"
 #include "worker.h"
 
-#define PORT_RETRY 1000		  /* ms between two tries of a port that is taken */
-#define EXHAUSTED_PAUSE 1000  /* ms without accepting, when out of descriptors */
+#define PORT_RETRY 1000		 /* ms between two tries of a port that is taken */
+#define EXHAUSTED_PAUSE 1000 /* ms without accepting, when out of descriptors */
 #define ACCEPTS_PER_TURN 64
 #define ACTIVITY_INTERVAL 1000 /* ms between two updates of pg_stat_activity */
 #define OTHER_DESCRIPTORS 64   /* that this process needs besides connections */
@@ -38,7 +38,7 @@
 static Pair *pair;
 static ListenSockets sockets;
 static WaitEventSet *wait_set = NULL;
-static int	accept_epoll = -1;
+static int accept_epoll = -1;
 static bool accepting = false;		 /* are the sockets in accept_epoll? */
 static TimestampTz listen_again = 0; /* when to open, or to look at, the sockets */
 
@@ -85,11 +85,11 @@ static void
 open_sockets(void)
 {
 	static char logged[WORKER_ERROR_SIZE] = "";
-	char		error[WORKER_ERROR_SIZE];
+	char error[WORKER_ERROR_SIZE];
 	MemoryContext context =
 		AllocSetContextCreate(TopMemoryContext, "fast_ingest sockets", ALLOCSET_SMALL_SIZES);
 	MemoryContext caller = MemoryContextSwitchTo(context);
-	bool		open = ListenOpen(&sockets, fi_listen_addresses, fi_port, error, sizeof(error));
+	bool open = ListenOpen(&sockets, fi_listen_addresses, fi_port, error, sizeof(error));
 
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(context);
@@ -118,9 +118,9 @@ accept_connections(pgsocket listener)
 	for (int i = 0; i < ACCEPTS_PER_TURN; i++)
 	{
 		struct sockaddr_storage address;
-		socklen_t	address_len;
-		bool		exhausted;
-		pgsocket	fd = ListenAccept(listener, &address, &address_len, &exhausted);
+		socklen_t address_len;
+		bool exhausted;
+		pgsocket fd = ListenAccept(listener, &address, &address_len, &exhausted);
 
 		if (fd != PGINVALID_SOCKET)
 		{
@@ -144,9 +144,9 @@ accept_connections(pgsocket listener)
 static void
 answer_probe(Request *request)
 {
-	uint32		flusher = pg_atomic_read_u32(&pair->flusher.state);
+	uint32 flusher = pg_atomic_read_u32(&pair->flusher.state);
 	TimestampTz oldest = RingOldestStaged(StagingRing);
-	char		reason[WORKER_ERROR_SIZE];
+	char reason[WORKER_ERROR_SIZE];
 
 	if (request->route == ROUTE_HEALTH)
 		ServerAnswer(request, ReplyConstant(MHD_HTTP_OK, "{\"status\":\"ok\"}"));
@@ -156,16 +156,15 @@ answer_probe(Request *request)
 	else if (flusher != WORKER_RUNNING)
 	{
 		WorkerReason(&pair->flusher, reason);
-		ServerAnswer(request, ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE, "the flusher is not ready: %s",
-										 reason));
+		ServerAnswer(request, ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE,
+										 "the flusher is not ready: %s", reason));
 	}
 	else if (RingPublished(StagingRing) - RingCommitted(StagingRing) > StagingRing->size / 10 * 9)
 		ServerAnswer(request, ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE, "staging is nearly full"));
 	else if (oldest != 0 && TimestampDifferenceExceeds(oldest, ServerNow, fi_request_timeout))
-		ServerAnswer(request,
-					 ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE,
-								"staged events have waited for their commit longer than "
-								"fast_ingest.request_timeout"));
+		ServerAnswer(request, ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE,
+										 "staged events have waited for their commit longer than "
+										 "fast_ingest.request_timeout"));
 	else
 		ServerAnswer(request, ReplyConstant(MHD_HTTP_OK, "{\"status\":\"ready\"}"));
 }
@@ -193,7 +192,7 @@ header_value(Request *request, const char *name)
 static void
 answer_refusal(Request *request)
 {
-	Reply		reply = {0};
+	Reply reply = {0};
 
 	switch (request->refusal)
 	{
@@ -227,8 +226,9 @@ answer_refusal(Request *request)
 			break;
 		case REFUSAL_NO_MEMORY:
 		case REFUSAL_NONE:
-			reply = ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE,
-							   "too many large requests at a time (fast_ingest.max_request_memory)");
+			reply =
+				ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE,
+						   "too many large requests at a time (fast_ingest.max_request_memory)");
 			break;
 	}
 	ServerAnswer(request, reply);
@@ -271,11 +271,11 @@ take_request(Request *request)
 static void
 take_requests(void)
 {
-	bool		staged = false;
+	bool staged = false;
 
 	while (!dlist_is_empty(&ServerReadyQueue))
-		staged |= take_request(dlist_container(Request, node,
-											   dlist_pop_head_node(&ServerReadyQueue)));
+		staged |=
+			take_request(dlist_container(Request, node, dlist_pop_head_node(&ServerReadyQueue)));
 	if (staged)
 		WorkerWake(&pair->flusher);
 }
@@ -287,9 +287,9 @@ static void
 report_activity(void)
 {
 	static TimestampTz reported_at = 0;
-	static int	reported_count = -1;
-	char		activity[128];
-	int			count = ServerConnectionCount();
+	static int reported_count = -1;
+	char activity[128];
+	int count = ServerConnectionCount();
 
 	if (count == reported_count ||
 		!TimestampDifferenceExceeds(reported_at, ServerNow, ACTIVITY_INTERVAL))
@@ -307,8 +307,8 @@ report_activity(void)
 static long
 next_timeout(long sweep)
 {
-	long		timeout = sweep;
-	long		deadline = IngestNextDeadline();
+	long timeout = sweep;
+	long deadline = IngestNextDeadline();
 
 	if (ServerHasWork())
 		return 0;
@@ -327,10 +327,10 @@ next_timeout(long sweep)
 static void
 serve(void)
 {
-	WaitEvent	events[4];
-	int			nevents;
-	bool		answered;
-	long		timeout = next_timeout(ServerSweep());
+	WaitEvent events[4];
+	int nevents;
+	bool answered;
+	long timeout = next_timeout(ServerSweep());
 
 	nevents = WaitEventSetWait(wait_set, timeout, events, lengthof(events), PG_WAIT_EXTENSION);
 	ServerNow = GetCurrentTimestamp();
@@ -384,7 +384,7 @@ drain(void)
 static void
 raise_descriptor_limit(void)
 {
-	rlim_t		needed = (rlim_t) fi_max_connections + OTHER_DESCRIPTORS;
+	rlim_t needed = (rlim_t) fi_max_connections + OTHER_DESCRIPTORS;
 	struct rlimit limit;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY ||

@@ -22,7 +22,7 @@ ReplyConstant(unsigned int status, const char *body)
 Reply
 ReplyText(unsigned int status, const char *body, size_t len)
 {
-	char	   *copy = malloc(len);
+	char *copy = malloc(len);
 
 	if (copy == NULL)
 		return ReplyConstant(MHD_HTTP_SERVICE_UNAVAILABLE, "{\"error\":\"out of memory\"}");
@@ -34,9 +34,9 @@ Reply
 ReplyError(unsigned int status, const char *format, ...)
 {
 	StringInfoData body;
-	char		message[1024];
-	va_list		args;
-	Reply		reply;
+	char message[1024];
+	va_list args;
+	Reply reply;
 
 	va_start(args, format);
 	vsnprintf(message, sizeof(message), format, args);
@@ -62,21 +62,20 @@ ReplyFree(Reply *reply)
 void
 ReplyAndCut(int fd, unsigned int status, const char *message)
 {
-	char		text[512];
-	int			len;
+	char text[512];
+	int len;
 
-	len = snprintf(text, sizeof(text),
-				   "HTTP/1.1 %u %s\r\n"
-				   "Content-Type: application/json\r\n"
-				   "%s"
-				   "Connection: close\r\n"
-				   "Content-Length: %zu\r\n\r\n"
-				   "{\"error\":\"%s\"}",
-				   status, MHD_get_reason_phrase_for(status),
-				   status == MHD_HTTP_SERVICE_UNAVAILABLE
-					   ? "Retry-After: " RETRY_AFTER_SECONDS "\r\n"
-					   : "",
-				   strlen(message) + strlen("{\"error\":\"\"}"), message);
+	len = snprintf(
+		text, sizeof(text),
+		"HTTP/1.1 %u %s\r\n"
+		"Content-Type: application/json\r\n"
+		"%s"
+		"Connection: close\r\n"
+		"Content-Length: %zu\r\n\r\n"
+		"{\"error\":\"%s\"}",
+		status, MHD_get_reason_phrase_for(status),
+		status == MHD_HTTP_SERVICE_UNAVAILABLE ? "Retry-After: " RETRY_AFTER_SECONDS "\r\n" : "",
+		strlen(message) + strlen("{\"error\":\"\"}"), message);
 	/* a peer that does not take it in one go goes without */
 	(void) send(fd, text, len, MSG_DONTWAIT | MSG_NOSIGNAL);
 	(void) shutdown(fd, SHUT_RDWR);

@@ -15,10 +15,10 @@ typedef struct
 {
 	unsigned int status; /* 0 while there is no reply */
 	const char *body;
-	size_t		len;
-	bool		owned;	   /* body is malloc'ed and belongs to the reply */
-	bool		close;	   /* the connection ends with this reply */
-	const char *allow;	   /* for 405: constant text */
+	size_t len;
+	bool owned;		   /* body is malloc'ed and belongs to the reply */
+	bool close;		   /* the connection ends with this reply */
+	const char *allow; /* for 405: constant text */
 } Reply;
 
 /* A reply with a constant body. */

@@ -8,13 +8,13 @@
 
 #include "http/request.h"
 
-static int	request_count = 0;
+static int request_count = 0;
 static size_t body_memory = 0;
 
 Request *
 RequestCreate(Connection *connection)
 {
-	Request    *request = calloc(1, sizeof(Request));
+	Request *request = calloc(1, sizeof(Request));
 
 	if (request == NULL)
 		return NULL;
@@ -58,7 +58,7 @@ discard(Request *request, Refusal refusal, size_t len)
 void
 RequestAppend(Request *request, const char *data, size_t len, size_t max_len, size_t max_memory)
 {
-	size_t		needed = request->len + len + 1;
+	size_t needed = request->len + len + 1;
 
 	if (request->refusal != REFUSAL_NONE || needed - 1 > max_len)
 	{
@@ -67,8 +67,8 @@ RequestAppend(Request *request, const char *data, size_t len, size_t max_len, si
 	}
 	if (needed > request->room)
 	{
-		size_t		room = Max(needed, request->room * 2);
-		char	   *body;
+		size_t room = Max(needed, request->room * 2);
+		char *body;
 
 		if (body_memory - request->room + room > max_memory ||
 			(body = realloc(request->body, room)) == NULL)

@@ -26,11 +26,11 @@ struct Request;
 
 typedef struct
 {
-	dlist_node	node; /* of all connections, the one longest without progress first */
+	dlist_node node; /* of all connections, the one longest without progress first */
 	struct MHD_Connection *mhd;
-	int			fd;
+	int fd;
 	TimestampTz since; /* opened, or a request began or ended */
-	bool		cut;   /* shut down by us; libmicrohttpd will notice */
+	bool cut;		   /* shut down by us; libmicrohttpd will notice */
 	struct Request *request;
 } Connection;
 
@@ -76,30 +76,30 @@ extern const Route Routes[NUM_ROUTES];
 
 typedef struct Request
 {
-	dlist_node	node; /* of the ready or the waiting queue */
+	dlist_node node; /* of the ready or the waiting queue */
 	Connection *connection;
 	RequestState state;
-	RouteId		route; /* NUM_ROUTES while unknown */
-	Refusal		refusal;
-	bool		head_seen;
-	bool		ndjson;
+	RouteId route; /* NUM_ROUTES while unknown */
+	Refusal refusal;
+	bool head_seen;
+	bool ndjson;
 
-	char	   *body; /* malloc'ed, with room for a NUL behind it */
-	size_t		len;
-	size_t		room;
-	size_t		discarded;
+	char *body; /* malloc'ed, with room for a NUL behind it */
+	size_t len;
+	size_t room;
+	size_t discarded;
 
 	/* while waiting: its records are those of the ring from start to ticket */
-	uint64		start;
-	uint64		ticket;
-	uint64		dead_lettered; /* what the flusher's counter said before */
+	uint64 start;
+	uint64 ticket;
+	uint64 dead_lettered; /* what the flusher's counter said before */
 	TimestampTz deadline;
-	int			accepted;
-	int			rejected;
-	char	   *errors; /* malloc'ed JSON: the members of "errors", or NULL */
-	int			nerrors;
+	int accepted;
+	int rejected;
+	char *errors; /* malloc'ed JSON: the members of "errors", or NULL */
+	int nerrors;
 
-	Reply		reply;
+	Reply reply;
 } Request;
 
 /*
@@ -121,6 +121,6 @@ extern void RequestAppend(Request *request, const char *data, size_t len, size_t
 extern void RequestDropBody(Request *request);
 
 /* How many requests exist. */
-extern int	RequestCount(void);
+extern int RequestCount(void);
 
 #endif

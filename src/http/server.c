@@ -32,12 +32,12 @@
 /* Connections beyond our limit that libmicrohttpd still takes: none in practice. */
 #define SPARE_CONNECTIONS 16
 
-dlist_head	ServerReadyQueue = DLIST_STATIC_INIT(ServerReadyQueue);
+dlist_head ServerReadyQueue = DLIST_STATIC_INIT(ServerReadyQueue);
 TimestampTz ServerNow = 0;
 
 static struct MHD_Daemon *http_daemon = NULL;
 static dlist_head connections = DLIST_STATIC_INIT(connections);
-static int	connection_count = 0;
+static int connection_count = 0;
 static bool draining = false;
 static bool resumed = false; /* since the last run */
 
@@ -129,7 +129,7 @@ static void
 on_completed(void *cls, struct MHD_Connection *mhd, void **context,
 			 enum MHD_RequestTerminationCode code)
 {
-	Request    *request = *context;
+	Request *request = *context;
 
 	*context = NULL;
 	if (request == NULL)
@@ -147,9 +147,9 @@ on_completed(void *cls, struct MHD_Connection *mhd, void **context,
 static bool
 read_content_type(const char *value, bool *ndjson)
 {
-	static const char *const accepted[] = {"application/json", "text/plain",
-										   "application/x-ndjson", "application/ndjson"};
-	size_t		len = strcspn(value, "; \t");
+	static const char *const accepted[] = {"application/json", "text/plain", "application/x-ndjson",
+										   "application/ndjson"};
+	size_t len = strcspn(value, "; \t");
 	const char *charset = strcasestr(value + len, "charset=");
 
 	if (charset != NULL)
@@ -239,7 +239,7 @@ skip_body(Request *request)
 	if (request->refusal == REFUSAL_NONE)
 		return false;
 	return announced > 2 * max_body_bytes() ||
-		MHD_lookup_connection_value(mhd, MHD_HEADER_KIND, "Expect") != NULL;
+		   MHD_lookup_connection_value(mhd, MHD_HEADER_KIND, "Expect") != NULL;
 }
 
 /*
@@ -260,13 +260,13 @@ static enum MHD_Result
 send_reply(Request *request)
 {
 	struct MHD_Connection *mhd = request->connection->mhd;
-	Reply	   *reply = &request->reply;
+	Reply *reply = &request->reply;
 	struct MHD_Response *response;
 	enum MHD_Result result;
 
-	response = MHD_create_response_from_buffer(
-		reply->len, (void *) reply->body,
-		reply->owned ? MHD_RESPMEM_MUST_FREE : MHD_RESPMEM_PERSISTENT);
+	response = MHD_create_response_from_buffer(reply->len, (void *) reply->body,
+											   reply->owned ? MHD_RESPMEM_MUST_FREE
+															: MHD_RESPMEM_PERSISTENT);
 	if (response == NULL)
 		return MHD_NO;
 	reply->owned = false;
@@ -292,7 +292,7 @@ static enum MHD_Result
 on_request(void *cls, struct MHD_Connection *mhd, const char *url, const char *method,
 		   const char *version, const char *upload_data, size_t *upload_data_size, void **context)
 {
-	Request    *request = *context;
+	Request *request = *context;
 
 	if (request == NULL)
 		return MHD_NO;
@@ -375,7 +375,7 @@ ServerHasWork(void)
 
 	/* MHD_get_timeout knows nothing of connections that have just been resumed */
 	return resumed || !dlist_is_empty(&ServerReadyQueue) ||
-		(MHD_get_timeout(http_daemon, &timeout) == MHD_YES && timeout == 0);
+		   (MHD_get_timeout(http_daemon, &timeout) == MHD_YES && timeout == 0);
 }
 
 void
@@ -396,7 +396,7 @@ ServerAnswer(Request *request, Reply reply)
 static void
 cut(Connection *connection, unsigned int status, const char *message)
 {
-	Request    *request = connection->request;
+	Request *request = connection->request;
 
 	if (connection->cut)
 		return;
@@ -436,10 +436,10 @@ ServerSweep(void)
 void
 ServerDrain(void)
 {
-	dlist_iter	iter;
+	dlist_iter iter;
 
 	draining = true;
-	dlist_foreach(iter, &connections)
+	dlist_foreach (iter, &connections)
 	{
 		Connection *connection = dlist_container(Connection, node, iter.cur);
 

@@ -22,7 +22,7 @@ extern TimestampTz ServerNow;
 extern bool ServerStart(void);
 
 /* The descriptor that becomes readable when ServerRun has something to do. */
-extern int	ServerEpollFd(void);
+extern int ServerEpollFd(void);
 
 /* Hand over an accepted socket; it is answered with 503 and closed if there are too many. */
 extern void ServerAddConnection(int fd, const struct sockaddr_storage *address,
@@ -51,6 +51,6 @@ extern void ServerDrain(void);
 extern void ServerStop(void);
 
 /* How many connections are open. */
-extern int	ServerConnectionCount(void);
+extern int ServerConnectionCount(void);
 
 #endif

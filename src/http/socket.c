@@ -22,9 +22,9 @@
 static int
 open_socket(const struct addrinfo *address)
 {
-	int			on = 1;
-	int			save_errno;
-	int			fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int on = 1;
+	int save_errno;
+	int fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
 	if (fd < 0)
 		return -1;
@@ -47,25 +47,26 @@ open_socket(const struct addrinfo *address)
 static bool
 listen_on_host(ListenSockets *sockets, const char *host, int port, char *error, size_t error_size)
 {
-	struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM,
-							 .ai_flags = AI_PASSIVE};
+	struct addrinfo hints = {
+		.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
 	struct addrinfo *addresses = NULL;
-	char		service[16];
-	int			result;
-	bool		usable = true;
+	char service[16];
+	int result;
+	bool usable = true;
 
 	snprintf(service, sizeof(service), "%d", port);
 	result = getaddrinfo(strcmp(host, "*") == 0 ? NULL : host, service, &hints, &addresses);
 	if (result != 0)
 	{
-		snprintf(error, error_size, "could not resolve host \"%s\" of fast_ingest.listen_addresses: %s",
-				 host, gai_strerror(result));
+		snprintf(error, error_size,
+				 "could not resolve host \"%s\" of fast_ingest.listen_addresses: %s", host,
+				 gai_strerror(result));
 		return false;
 	}
 	for (struct addrinfo *a = addresses; a != NULL && usable; a = a->ai_next)
 	{
-		int			fd;
-		char		name[NI_MAXHOST] = "?";
+		int fd;
+		char name[NI_MAXHOST] = "?";
 
 		if (sockets->n >= MAX_LISTEN_SOCKETS)
 			break;
@@ -89,9 +90,9 @@ listen_on_host(ListenSockets *sockets, const char *host, int port, char *error, 
 bool
 ListenOpen(ListenSockets *sockets, const char *hosts, int port, char *error, size_t error_size)
 {
-	char	   *copy = pstrdup(hosts);
-	List	   *names;
-	ListCell   *cell;
+	char *copy = pstrdup(hosts);
+	List *names;
+	ListCell *cell;
 
 	sockets->n = 0;
 	if (!SplitGUCList(copy, ',', &names) || names == NIL)
@@ -126,10 +127,11 @@ pgsocket
 ListenAccept(pgsocket listener, struct sockaddr_storage *address, socklen_t *address_len,
 			 bool *exhausted)
 {
-	pgsocket	fd;
+	pgsocket fd;
 
 	*address_len = sizeof(*address);
 	fd = accept4(listener, (struct sockaddr *) address, address_len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	*exhausted = fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM);
+	*exhausted =
+		fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM);
 	return fd < 0 ? PGINVALID_SOCKET : fd;
 }

@@ -12,8 +12,8 @@
 
 typedef struct
 {
-	int			n;
-	pgsocket	fds[MAX_LISTEN_SOCKETS];
+	int n;
+	pgsocket fds[MAX_LISTEN_SOCKETS];
 } ListenSockets;
 
 /*

@@ -17,7 +17,7 @@
 #define TRANCHE "fast_ingest"
 
 ControlBlock *Control = NULL;
-Ring	   *StagingRing = NULL;
+Ring *StagingRing = NULL;
 
 static shmem_startup_hook_type prev_shmem_startup_hook = NULL;
 #ifdef HAVE_SHMEM_REQUEST_HOOK
@@ -53,7 +53,7 @@ init_slot(WorkerSlot *slot)
 static void
 init_control(void)
 {
-	Pair	   *pair = &Control->pair;
+	Pair *pair = &Control->pair;
 
 	memset(Control, 0, sizeof(*Control));
 	Control->lock = &GetNamedLWLockTranche(TRANCHE)->lock;
@@ -74,7 +74,7 @@ init_control(void)
 static void
 startup_shmem(void)
 {
-	bool		found;
+	bool found;
 
 	if (prev_shmem_startup_hook)
 		prev_shmem_startup_hook();
@@ -106,9 +106,10 @@ void
 ControlRequire(void)
 {
 	if (Control == NULL)
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("fast_ingest is not loaded"),
-						errdetail("Its workers and its shared memory exist only from server start."),
-						errhint("Add fast_ingest to shared_preload_libraries and restart the "
-								"server.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("fast_ingest is not loaded"),
+				 errdetail("Its workers and its shared memory exist only from server start."),
+				 errhint("Add fast_ingest to shared_preload_libraries and restart the "
+						 "server.")));
 }

@@ -34,7 +34,7 @@ typedef enum
 {
 	WORKER_STOPPED,
 	WORKER_STARTING,
-	WORKER_WAITING,	 /* for something outside: the database, CREATE EXTENSION, the port */
+	WORKER_WAITING, /* for something outside: the database, CREATE EXTENSION, the port */
 	WORKER_RUNNING,
 	WORKER_RETRYING, /* after an error that says "not now" */
 	WORKER_DRAINING
@@ -43,19 +43,19 @@ typedef enum
 typedef struct
 {
 	pg_atomic_uint32 state;
-	pg_atomic_uint32 told_to_end; /* set by its signal handler */
-	Latch	   *latch; /* NULL while there is no process */
-	int			pid;   /* 0 while there is no process */
-	TimestampTz since; /* of state */
-	char		reason[WORKER_ERROR_SIZE];	   /* for a state other than running, "" else */
-	char		last_error[WORKER_ERROR_SIZE]; /* "" while there was none */
+	pg_atomic_uint32 told_to_end;		/* set by its signal handler */
+	Latch *latch;						/* NULL while there is no process */
+	int pid;							/* 0 while there is no process */
+	TimestampTz since;					/* of state */
+	char reason[WORKER_ERROR_SIZE];		/* for a state other than running, "" else */
+	char last_error[WORKER_ERROR_SIZE]; /* "" while there was none */
 } WorkerSlot;
 
 /* A listener, its flusher, and the ring between them. */
 typedef struct
 {
-	WorkerSlot	listener;
-	WorkerSlot	flusher;
+	WorkerSlot listener;
+	WorkerSlot flusher;
 
 	/* by the listener, in events */
 	pg_atomic_uint64 received;
@@ -77,9 +77,9 @@ typedef struct
 
 typedef struct
 {
-	LWLock	   *lock;
+	LWLock *lock;
 	pg_atomic_uint32 hold; /* pid of a backend that wants the database to itself, or 0 */
-	Pair		pair;
+	Pair pair;
 } ControlBlock;
 
 /* NULL where fast_ingest was not preloaded. */

@@ -29,10 +29,10 @@ RingAttachProducer(RingProducer *producer, Ring *ring)
 RingRecord *
 RingReserve(RingProducer *producer, uint32 payload_size)
 {
-	Ring	   *ring = producer->ring;
-	uint64		size = MAXALIGN((uint64) RECORD_HEADER_SIZE + payload_size);
-	uint64		to_end = ring->size - producer->reserved % ring->size;
-	uint64		padding = size > to_end ? to_end : 0;
+	Ring *ring = producer->ring;
+	uint64 size = MAXALIGN((uint64) RECORD_HEADER_SIZE + payload_size);
+	uint64 to_end = ring->size - producer->reserved % ring->size;
+	uint64 padding = size > to_end ? to_end : 0;
 	RingRecord *record;
 
 	if (producer->reserved + padding + size > producer->released + ring->size)
@@ -63,7 +63,7 @@ RingRollback(RingProducer *producer)
 uint64
 RingPublish(RingProducer *producer)
 {
-	Ring	   *ring = producer->ring;
+	Ring *ring = producer->ring;
 
 	pg_atomic_write_u64(&ring->published_records,
 						pg_atomic_read_u64(&ring->published_records) + producer->reserved_records);
@@ -122,7 +122,7 @@ RingCommit(Ring *ring, uint64 position, uint64 records)
 uint64
 RingStagedRecords(Ring *ring)
 {
-	uint64		committed = pg_atomic_read_u64(&ring->committed_records);
+	uint64 committed = pg_atomic_read_u64(&ring->committed_records);
 
 	pg_read_barrier();
 	return pg_atomic_read_u64(&ring->published_records) - committed;
@@ -137,9 +137,9 @@ RingOldestStaged(Ring *ring)
 {
 	for (;;)
 	{
-		uint64		committed = RingCommitted(ring);
-		uint64		position = committed;
-		int64		staged_at;
+		uint64 committed = RingCommitted(ring);
+		uint64 position = committed;
+		int64 staged_at;
 
 		if (committed == RingPublished(ring))
 			return 0;

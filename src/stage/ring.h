@@ -46,14 +46,14 @@ typedef struct
 	/* written by the producer */
 	pg_atomic_uint64 published;
 	pg_atomic_uint64 published_records;
-	char		padding1[RING_CACHE_LINE - 2 * sizeof(pg_atomic_uint64)];
+	char padding1[RING_CACHE_LINE - 2 * sizeof(pg_atomic_uint64)];
 	/* written by the consumer */
 	pg_atomic_uint64 committed;
 	pg_atomic_uint64 committed_records;
-	char		padding2[RING_CACHE_LINE - 2 * sizeof(pg_atomic_uint64)];
-	uint64		size; /* of buffer, a multiple of MAXIMUM_ALIGNOF; constant */
-	char		padding3[RING_CACHE_LINE - sizeof(uint64)];
-	char		buffer[FLEXIBLE_ARRAY_MEMBER];
+	char padding2[RING_CACHE_LINE - 2 * sizeof(pg_atomic_uint64)];
+	uint64 size; /* of buffer, a multiple of MAXIMUM_ALIGNOF; constant */
+	char padding3[RING_CACHE_LINE - sizeof(uint64)];
+	char buffer[FLEXIBLE_ARRAY_MEMBER];
 } Ring;
 
 /* What became of a record; written by the consumer before it commits it. */
@@ -70,12 +70,12 @@ typedef enum
  */
 typedef struct
 {
-	uint32		size; /* of the whole record, a multiple of MAXIMUM_ALIGNOF */
-	uint32		kind; /* RecordKind */
-	int64		staged_at;
-	int32		day;	/* of the event */
-	uint32		index;	/* of the event in its request */
-	uint32		payload_size;
+	uint32 size; /* of the whole record, a multiple of MAXIMUM_ALIGNOF */
+	uint32 kind; /* RecordKind */
+	int64 staged_at;
+	int32 day;	  /* of the event */
+	uint32 index; /* of the event in its request */
+	uint32 payload_size;
 } RingRecord;
 
 #define RECORD_HEADER_SIZE MAXALIGN(sizeof(RingRecord))
@@ -84,17 +84,17 @@ typedef struct
 /* The producer's own positions; process-local. */
 typedef struct
 {
-	Ring	   *ring;
-	uint64		reserved;
-	uint64		released;
-	uint64		reserved_records; /* since the last publish */
+	Ring *ring;
+	uint64 reserved;
+	uint64 released;
+	uint64 reserved_records; /* since the last publish */
 } RingProducer;
 
 /* The consumer's own position; process-local. */
 typedef struct
 {
-	Ring	   *ring;
-	uint64		next;
+	Ring *ring;
+	uint64 next;
 } RingConsumer;
 
 /* Bytes of shared memory for a ring with that much room; a header more, for RingOldestStaged. */
@@ -145,7 +145,7 @@ extern int64 RingOldestStaged(Ring *ring);
 static inline uint64
 RingPublished(Ring *ring)
 {
-	uint64		position = pg_atomic_read_u64(&ring->published);
+	uint64 position = pg_atomic_read_u64(&ring->published);
 
 	pg_read_barrier();
 	return position;
@@ -154,7 +154,7 @@ RingPublished(Ring *ring)
 static inline uint64
 RingCommitted(Ring *ring)
 {
-	uint64		position = pg_atomic_read_u64(&ring->committed);
+	uint64 position = pg_atomic_read_u64(&ring->committed);
 
 	pg_memory_barrier();
 	return position;

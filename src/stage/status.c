@@ -46,8 +46,8 @@ state_name(WorkerState state)
 
 typedef struct
 {
-	Datum		values[NUM_STATUS_COLUMNS];
-	bool		isnull[NUM_STATUS_COLUMNS];
+	Datum values[NUM_STATUS_COLUMNS];
+	bool isnull[NUM_STATUS_COLUMNS];
 } StatusRow;
 
 static void
@@ -63,7 +63,7 @@ set_value(StatusRow *row, int column, Datum value)
 static void
 set_worker(StatusRow *row, const char *name, WorkerSlot *slot)
 {
-	WorkerSlot	copy;
+	WorkerSlot copy;
 
 	LWLockAcquire(Control->lock, LW_SHARED);
 	copy = *slot;
@@ -73,8 +73,7 @@ set_worker(StatusRow *row, const char *name, WorkerSlot *slot)
 	set_value(row, STATUS_WORKER, CStringGetTextDatum(name));
 	if (copy.pid != 0)
 		set_value(row, STATUS_PID, Int32GetDatum(copy.pid));
-	set_value(row, STATUS_STATE,
-			  CStringGetTextDatum(state_name(pg_atomic_read_u32(&slot->state))));
+	set_value(row, STATUS_STATE, CStringGetTextDatum(state_name(pg_atomic_read_u32(&slot->state))));
 	if (copy.since != 0)
 		set_value(row, STATUS_SINCE, TimestampTzGetDatum(copy.since));
 	if (copy.last_error[0] != '\0')
@@ -98,8 +97,8 @@ Datum
 fi_status(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	Pair	   *pair;
-	StatusRow	row;
+	Pair *pair;
+	StatusRow row;
 	TimestampTz oldest;
 
 	ControlRequire();

@@ -21,7 +21,7 @@
  * It costs the server's cores as little as possible: each connection has one
  * request ready in memory, in which only the digits that differ are written anew.
  */
-#define _GNU_SOURCE				/* strcasestr */
+#define _GNU_SOURCE /* strcasestr */
 
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -37,11 +37,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#define FIRST_TIME 1723420800	/* 2024-08-12 00:00:00 UTC: all events are of that day */
+#define FIRST_TIME 1723420800 /* 2024-08-12 00:00:00 UTC: all events are of that day */
 #define REQUESTS_A_SECOND 100
 #define MAX_CONNECTIONS 64
 #define MAX_EVENTS 1000
-#define EVENT_ROOM 512			/* more than any event or row needs */
+#define EVENT_ROOM 512 /* more than any event or row needs */
 #define HEAD_ROOM 256
 #define ANSWER_ROOM 8192
 
@@ -52,37 +52,37 @@
  */
 typedef struct Place
 {
-	size_t		user;
-	size_t		product;
-	size_t		time;
+	size_t user;
+	size_t product;
+	size_t time;
 } Place;
 
 /* A request (or the rows of one) in memory, ready but for the digits */
 typedef struct Template
 {
-	char	   *text;
-	size_t		size;
-	Place		places[MAX_EVENTS];
+	char *text;
+	size_t size;
+	Place places[MAX_EVENTS];
 } Template;
 
 typedef struct Connection
 {
-	int			fd;
-	int			busy;			/* a request is under way */
-	Template	request;
-	size_t		sent;
-	double		started;		/* of the request under way */
-	char		answer[ANSWER_ROOM];
-	size_t		received;
+	int fd;
+	int busy; /* a request is under way */
+	Template request;
+	size_t sent;
+	double started; /* of the request under way */
+	char answer[ANSWER_ROOM];
+	size_t received;
 } Connection;
 
-static int	port = 0;
-static int	n_connections = 1;
-static int	n_events = 1;
+static int port = 0;
+static int n_connections = 1;
+static int n_events = 1;
 static long n_requests = 0;
 static long first_request = 10000000;
-static int	seconds_allowed = 60;
-static int	write_rows = 0;
+static int seconds_allowed = 60;
+static int write_rows = 0;
 
 static long n_started = 0;
 static long n_answered = 0;
@@ -91,9 +91,9 @@ static long n_refused = 0;
 static float *latencies;
 
 static void
-fail(const char *format,...)
+fail(const char *format, ...)
 {
-	va_list		args;
+	va_list args;
 
 	fprintf(stderr, "event_client: ");
 	va_start(args, format);
@@ -119,31 +119,29 @@ now(void)
 static size_t
 write_event(char *text, int i, Place *place)
 {
-	static const char *const names[] = {"product_view", "add_to_cart", "page_view", "purchase", "search"};
+	static const char *const names[] = {"product_view", "add_to_cart", "page_view", "purchase",
+										"search"};
 	static const char *const channels[] = {"web", "mobile", "email"};
-	static const char *const json_tags[] = {
-		"\"electronics\",\"homepage\",\"flash_sale\"",
-		"\"books\",\"search\",\"gift\"",
-		"\"garden\",\"newsletter\",\"returning\""
-	};
-	static const char *const row_tags[] = {
-		"electronics,homepage,flash_sale", "books,search,gift", "garden,newsletter,returning"
-	};
-	int			size;
+	static const char *const json_tags[] = {"\"electronics\",\"homepage\",\"flash_sale\"",
+											"\"books\",\"search\",\"gift\"",
+											"\"garden\",\"newsletter\",\"returning\""};
+	static const char *const row_tags[] = {"electronics,homepage,flash_sale", "books,search,gift",
+										   "garden,newsletter,returning"};
+	int size;
 
 	if (write_rows)
-		size = sprintf(text,
-					   "%s\t%s\tuser_###%03d\t2024-08-12 ##:##:##+00\tcmp_%03d\tsite_%d\t/products/%d\t{%s}\t"
-					   "{\"product_id\":\"prod-########%03d\",\"price\":129.99,\"currency\":\"TRY\",\"referrer\":\"google\"}\n",
-					   names[i % 5], channels[i % 3], i,
-					   i % 50, i % 7, i % 200, row_tags[i % 3], i);
+		size = sprintf(
+			text,
+			"%s\t%s\tuser_###%03d\t2024-08-12 ##:##:##+00\tcmp_%03d\tsite_%d\t/products/%d\t{%s}\t"
+			"{\"product_id\":\"prod-########%03d\",\"price\":129.99,\"currency\":\"TRY\",\"referrer\":\"google\"}\n",
+			names[i % 5], channels[i % 3], i, i % 50, i % 7, i % 200, row_tags[i % 3], i);
 	else
-		size = sprintf(text,
-					   "{\"event_name\":\"%s\",\"channel\":\"%s\",\"user_id\":\"user_###%03d\",\"timestamp\":##########,"
-					   "\"campaign_id\":\"cmp_%03d\",\"site_id\":\"site_%d\",\"path\":\"/products/%d\",\"tags\":[%s],"
-					   "\"metadata\":{\"product_id\":\"prod-########%03d\",\"price\":129.99,\"currency\":\"TRY\",\"referrer\":\"google\"}}",
-					   names[i % 5], channels[i % 3], i,
-					   i % 50, i % 7, i % 200, json_tags[i % 3], i);
+		size = sprintf(
+			text,
+			"{\"event_name\":\"%s\",\"channel\":\"%s\",\"user_id\":\"user_###%03d\",\"timestamp\":##########,"
+			"\"campaign_id\":\"cmp_%03d\",\"site_id\":\"site_%d\",\"path\":\"/products/%d\",\"tags\":[%s],"
+			"\"metadata\":{\"product_id\":\"prod-########%03d\",\"price\":129.99,\"currency\":\"TRY\",\"referrer\":\"google\"}}",
+			names[i % 5], channels[i % 3], i, i % 50, i % 7, i % 200, json_tags[i % 3], i);
 
 	place->user = (size_t) (strstr(text, "user_###") + 5 - text);
 	place->product = (size_t) (strstr(text, "prod-########") + 5 - text);
@@ -155,10 +153,10 @@ write_event(char *text, int i, Place *place)
 static void
 build_template(Template *template)
 {
-	char	   *body = malloc((size_t) n_events * EVENT_ROOM + 2);
-	char		head[HEAD_ROOM] = "";
-	size_t		head_size;
-	size_t		size = 0;
+	char *body = malloc((size_t) n_events * EVENT_ROOM + 2);
+	char head[HEAD_ROOM] = "";
+	size_t head_size;
+	size_t size = 0;
 
 	if (body == NULL)
 		fail("out of memory");
@@ -167,8 +165,8 @@ build_template(Template *template)
 		body[size++] = '[';
 	for (int i = 0; i < n_events; i++)
 	{
-		Place	   *place = &template->places[i];
-		size_t		length;
+		Place *place = &template->places[i];
+		size_t length;
 
 		if (!write_rows && i > 0)
 			body[size++] = ',';
@@ -207,15 +205,16 @@ build_template(Template *template)
 static void
 fill_template(Template *template, long number)
 {
-	char		user[8];
-	char		product[16];
-	char		time[16];
-	int			second = (int) (number / REQUESTS_A_SECOND % 86400);
-	size_t		time_size;
+	char user[8];
+	char product[16];
+	char time[16];
+	int second = (int) (number / REQUESTS_A_SECOND % 86400);
+	size_t time_size;
 
 	/* time passes as it does for clients that send what just happened */
 	if (write_rows)
-		snprintf(time, sizeof(time), "%02d:%02d:%02d", second / 3600, second / 60 % 60, second % 60);
+		snprintf(time, sizeof(time), "%02d:%02d:%02d", second / 3600, second / 60 % 60,
+				 second % 60);
 	else
 		snprintf(time, sizeof(time), "%d", FIRST_TIME + second);
 	time_size = strlen(time);
@@ -235,8 +234,7 @@ send_more(Connection *c)
 {
 	while (c->sent < c->request.size)
 	{
-		ssize_t		n = send(c->fd, c->request.text + c->sent,
-							 c->request.size - c->sent, MSG_NOSIGNAL);
+		ssize_t n = send(c->fd, c->request.text + c->sent, c->request.size - c->sent, MSG_NOSIGNAL);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -279,7 +277,7 @@ number_after(const char *from, const char *name)
 static void
 judge_answer(Connection *c, const char *body)
 {
-	long		accepted = n_events > 1 ? number_after(body, "\"accepted\":") : 1;
+	long accepted = n_events > 1 ? number_after(body, "\"accepted\":") : 1;
 
 	if (strncmp(c->answer, "HTTP/1.1 202 ", 13) == 0 && accepted == n_events)
 		n_accepted += accepted;
@@ -297,11 +295,10 @@ judge_answer(Connection *c, const char *body)
 static void
 receive_more(Connection *c)
 {
-	ssize_t		n = recv(c->fd, c->answer + c->received,
-						 ANSWER_ROOM - 1 - c->received, 0);
-	char	   *end;
-	size_t		head_size;
-	long		body_size;
+	ssize_t n = recv(c->fd, c->answer + c->received, ANSWER_ROOM - 1 - c->received, 0);
+	char *end;
+	size_t head_size;
+	long body_size;
 
 	if (n < 0 && (errno == EINTR || errno == EAGAIN))
 		return;
@@ -335,12 +332,10 @@ receive_more(Connection *c)
 static void
 open_connection(Connection *c)
 {
-	struct sockaddr_in address = {
-		.sin_family = AF_INET,
-		.sin_port = htons((unsigned short) port),
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)
-	};
-	int			one = 1;
+	struct sockaddr_in address = {.sin_family = AF_INET,
+								  .sin_port = htons((unsigned short) port),
+								  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int one = 1;
 
 	c->fd = socket(AF_INET, SOCK_STREAM, 0);
 	if (c->fd < 0 || connect(c->fd, (struct sockaddr *) &address, sizeof(address)) != 0)
@@ -351,8 +346,8 @@ open_connection(Connection *c)
 static int
 compare_floats(const void *a, const void *b)
 {
-	float		x = *(const float *) a;
-	float		y = *(const float *) b;
+	float x = *(const float *) a;
+	float y = *(const float *) b;
 
 	return (x > y) - (x < y);
 }
@@ -362,9 +357,9 @@ static int
 send_requests(void)
 {
 	static Connection connections[MAX_CONNECTIONS];
-	int			epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	double		started;
-	double		seconds;
+	int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	double started;
+	double seconds;
 
 	if (epoll_fd < 0)
 		fail("epoll_create1: %s", strerror(errno));
@@ -382,10 +377,7 @@ send_requests(void)
 	for (int i = 0; i < n_connections; i++)
 	{
 		Connection *c = &connections[i];
-		struct epoll_event event = {
-			.events = EPOLLIN | EPOLLOUT | EPOLLET,
-			.data.ptr = c
-		};
+		struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = c};
 
 		if (fcntl(c->fd, F_SETFL, O_NONBLOCK) != 0 ||
 			epoll_ctl(epoll_fd, EPOLL_CTL_ADD, c->fd, &event) != 0)
@@ -396,7 +388,7 @@ send_requests(void)
 	while (n_answered < n_requests)
 	{
 		struct epoll_event events[MAX_CONNECTIONS];
-		int			n = epoll_wait(epoll_fd, events, MAX_CONNECTIONS, 1000);
+		int n = epoll_wait(epoll_fd, events, MAX_CONNECTIONS, 1000);
 
 		for (int i = 0; i < n; i++)
 		{
@@ -408,15 +400,15 @@ send_requests(void)
 				receive_more(c);
 		}
 		if (now() - started > seconds_allowed)
-			fail("%ld of %ld requests answered after %d seconds",
-				 n_answered, n_requests, seconds_allowed);
+			fail("%ld of %ld requests answered after %d seconds", n_answered, n_requests,
+				 seconds_allowed);
 	}
 	seconds = now() - started;
 
 	qsort(latencies, (size_t) n_answered, sizeof(float), compare_floats);
 	printf("client requests=%ld accepted=%ld refused=%ld seconds=%.6f p50_us=%.0f p99_us=%.0f\n",
-		   n_answered, n_accepted, n_refused, seconds,
-		   latencies[n_answered / 2], latencies[n_answered * 99 / 100]);
+		   n_answered, n_accepted, n_refused, seconds, latencies[n_answered / 2],
+		   latencies[n_answered * 99 / 100]);
 	return n_refused > 0;
 }
 
@@ -424,7 +416,7 @@ send_requests(void)
 static int
 print_rows(void)
 {
-	Template	rows;
+	Template rows;
 
 	build_template(&rows);
 	for (long i = 0; i < n_requests; i++)
@@ -439,7 +431,7 @@ print_rows(void)
 int
 main(int argc, char **argv)
 {
-	int			option;
+	int option;
 
 	while ((option = getopt(argc, argv, "p:n:e:c:f:t:w")) != -1)
 	{
@@ -470,9 +462,8 @@ main(int argc, char **argv)
 				return 2;
 		}
 	}
-	if (n_requests < 1 || n_events < 1 || n_events > MAX_EVENTS ||
-		n_connections < 1 || n_connections > MAX_CONNECTIONS ||
-		(!write_rows && (port < 1 || port > 65535)))
+	if (n_requests < 1 || n_events < 1 || n_events > MAX_EVENTS || n_connections < 1 ||
+		n_connections > MAX_CONNECTIONS || (!write_rows && (port < 1 || port > 65535)))
 	{
 		fprintf(stderr, "event_client: need -n REQUESTS, -p PORT or -w, -e 1 to %d, -c 1 to %d\n",
 				MAX_EVENTS, MAX_CONNECTIONS);

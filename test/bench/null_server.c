@@ -31,15 +31,15 @@
 typedef struct Request
 {
 	struct MHD_Connection *connection;
-	char	   *body;
-	size_t		size;
-	size_t		capacity;
-	int			complete;		/* the body is here, the request was suspended */
+	char *body;
+	size_t size;
+	size_t capacity;
+	int complete; /* the body is here, the request was suspended */
 } Request;
 
 /* the requests suspended in this turn; MAX_WAITING is the connection limit too */
 static Request *waiting[MAX_WAITING];
-static int	n_waiting = 0;
+static int n_waiting = 0;
 
 static struct MHD_Response *accepted;
 static struct MHD_Response *bulk_accepted;
@@ -61,8 +61,8 @@ append_body(Request *request, const char *data, size_t size)
 {
 	if (request->size + size > request->capacity)
 	{
-		size_t		capacity = 2 * (request->size + size);
-		char	   *body;
+		size_t capacity = 2 * (request->size + size);
+		char *body;
 
 		if (capacity > 2 * (size_t) MAX_BODY)
 			return MHD_NO;
@@ -82,12 +82,11 @@ append_body(Request *request, const char *data, size_t size)
  * body, at its end, and again after the resume.
  */
 static enum MHD_Result
-handle_request(void *cls, struct MHD_Connection *connection, const char *url,
-			   const char *method, const char *version,
-			   const char *upload_data, size_t *upload_data_size,
+handle_request(void *cls, struct MHD_Connection *connection, const char *url, const char *method,
+			   const char *version, const char *upload_data, size_t *upload_data_size,
 			   void **req_cls)
 {
-	Request    *request = *req_cls;
+	Request *request = *req_cls;
 
 	(void) cls;
 	(void) method;
@@ -105,7 +104,7 @@ handle_request(void *cls, struct MHD_Connection *connection, const char *url,
 
 	if (*upload_data_size > 0)
 	{
-		size_t		size = *upload_data_size;
+		size_t size = *upload_data_size;
 
 		*upload_data_size = 0;
 		return append_body(request, upload_data, size);
@@ -120,15 +119,14 @@ handle_request(void *cls, struct MHD_Connection *connection, const char *url,
 	}
 
 	return MHD_queue_response(connection, MHD_HTTP_ACCEPTED,
-							  strcmp(url, "/events/bulk") == 0 ?
-							  bulk_accepted : accepted);
+							  strcmp(url, "/events/bulk") == 0 ? bulk_accepted : accepted);
 }
 
 static void
 free_request(void *cls, struct MHD_Connection *connection, void **req_cls,
 			 enum MHD_RequestTerminationCode code)
 {
-	Request    *request = *req_cls;
+	Request *request = *req_cls;
 
 	(void) cls;
 	(void) connection;
@@ -148,11 +146,9 @@ make_response(char *json)
 {
 	struct MHD_Response *response;
 
-	response = MHD_create_response_from_buffer(strlen(json), json,
-											   MHD_RESPMEM_PERSISTENT);
+	response = MHD_create_response_from_buffer(strlen(json), json, MHD_RESPMEM_PERSISTENT);
 	if (response == NULL ||
-		MHD_add_response_header(response, "Content-Type",
-								"application/json") != MHD_YES)
+		MHD_add_response_header(response, "Content-Type", "application/json") != MHD_YES)
 	{
 		fprintf(stderr, "null_server: out of memory\n");
 		exit(1);
@@ -167,8 +163,8 @@ make_response(char *json)
 static void
 serve(struct MHD_Daemon *daemon)
 {
-	int			mhd_fd = MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
-	int			loop_fd = epoll_create1(EPOLL_CLOEXEC);
+	int mhd_fd = MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
+	int loop_fd = epoll_create1(EPOLL_CLOEXEC);
 	struct epoll_event event = {.events = EPOLLIN};
 
 	if (loop_fd < 0 || epoll_ctl(loop_fd, EPOLL_CTL_ADD, mhd_fd, &event) != 0)
@@ -208,10 +204,7 @@ serve(struct MHD_Daemon *daemon)
 int
 main(int argc, char **argv)
 {
-	struct sockaddr_in address = {
-		.sin_family = AF_INET,
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)
-	};
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	struct sigaction action = {.sa_handler = handle_stop};
 	struct MHD_Daemon *daemon;
 
@@ -224,13 +217,10 @@ main(int argc, char **argv)
 	accepted = make_response("{\"status\":\"accepted\"}");
 	bulk_accepted = make_response("{\"status\":\"accepted\",\"accepted\":1000}");
 
-	daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME |
-							  MHD_USE_ERROR_LOG, 0, NULL, NULL,
-							  handle_request, NULL,
-							  MHD_OPTION_SOCK_ADDR, &address,
+	daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL,
+							  NULL, handle_request, NULL, MHD_OPTION_SOCK_ADDR, &address,
 							  MHD_OPTION_CONNECTION_LIMIT, (unsigned int) MAX_WAITING,
-							  MHD_OPTION_NOTIFY_COMPLETED, free_request, NULL,
-							  MHD_OPTION_END);
+							  MHD_OPTION_NOTIFY_COMPLETED, free_request, NULL, MHD_OPTION_END);
 	if (daemon == NULL)
 	{
 		fprintf(stderr, "null_server: could not listen on 127.0.0.1\n");

@@ -8,7 +8,7 @@ set -eu
 
 packages=(build-essential gzip curl jq libmicrohttpd-dev)
 if [ "${1:-run}" = test ]; then
-	packages+=(perl libipc-run-perl libssl-dev clang libclang-rt-dev wrk pkg-config)
+	packages+=(perl libipc-run-perl libssl-dev clang libclang-rt-dev clang-format wrk pkg-config)
 fi
 
 if ! command -v apt-get >/dev/null; then

@@ -13,8 +13,8 @@ typedef struct ArenaBlock
 {
 	struct ArenaBlock *next;
 	struct ArenaBlock *previous;
-	size_t		size;
-	size_t		padding;
+	size_t size;
+	size_t padding;
 } ArenaBlock;
 
 static ArenaBlock arena = {&arena, &arena, 0, 0};
@@ -73,8 +73,8 @@ palloc_extended(Size size, int flags)
 void *
 repalloc(void *pointer, Size size)
 {
-	size_t		old_size = ((ArenaBlock *) pointer - 1)->size;
-	void	   *copy = palloc(size);
+	size_t old_size = ((ArenaBlock *) pointer - 1)->size;
+	void *copy = palloc(size);
 
 	memcpy(copy, pointer, Min(old_size, size));
 	pfree(pointer);
@@ -84,8 +84,8 @@ repalloc(void *pointer, Size size)
 char *
 pnstrdup(const char *in, Size size)
 {
-	size_t		len = strnlen(in, size);
-	char	   *copy = palloc(len + 1);
+	size_t len = strnlen(in, size);
+	char *copy = palloc(len + 1);
 
 	memcpy(copy, in, len);
 	copy[len] = '\0';

@@ -21,11 +21,11 @@
 typedef struct
 {
 	const EventRules *rules;
-	int			begun;
-	int			ended;
-	char		open[256]; /* the kinds of metadata's open containers */
-	int			depth;
-	bool		key_before;
+	int begun;
+	int ended;
+	char open[256]; /* the kinds of metadata's open containers */
+	int depth;
+	bool key_before;
 } Checker;
 
 static void
@@ -38,7 +38,7 @@ require(bool condition)
 static void
 check_message(const char *message)
 {
-	size_t		len = strlen(message);
+	size_t len = strlen(message);
 
 	require(len > 0 && len < EVENT_ERROR_SIZE);
 	require(pg_encoding_verifymbstr(PG_UTF8, message, (int) len) == (int) len);
@@ -61,7 +61,7 @@ check_slice(Slice slice, bool required, size_t max_len)
 static void
 begin(void *arg)
 {
-	Checker    *checker = arg;
+	Checker *checker = arg;
 
 	checker->begun++;
 	checker->open[0] = '{';
@@ -76,8 +76,8 @@ begin(void *arg)
 static void
 metadata(void *arg, MetadataToken token, const char *text)
 {
-	Checker    *checker = arg;
-	char		container = checker->open[checker->depth];
+	Checker *checker = arg;
+	char container = checker->open[checker->depth];
 
 	if (token == METADATA_END_OBJECT || token == METADATA_END_ARRAY)
 	{
@@ -101,7 +101,7 @@ metadata(void *arg, MetadataToken token, const char *text)
 static void
 end(void *arg, int index, Event *event, const char *error)
 {
-	Checker    *checker = arg;
+	Checker *checker = arg;
 	const EventRules *rules = checker->rules;
 
 	require(index == checker->ended);
@@ -125,18 +125,18 @@ end(void *arg, int index, Event *event, const char *error)
 		check_slice(event->tags[i], true, 0);
 }
 
-int			LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static char *channels[] = {"web", "mobile", NULL};
-	EventRules	rules = {.now = NOW, .max_future = 300000000, .max_events = 50};
-	Checker		checker = {.rules = &rules};
+	EventRules rules = {.now = NOW, .max_future = 300000000, .max_events = 50};
+	Checker checker = {.rules = &rules};
 	EventReceiver receiver = {begin, metadata, end, &checker};
-	char		error[EVENT_ERROR_SIZE] = "";
-	BodyShape	shape;
-	char	   *body;
+	char error[EVENT_ERROR_SIZE] = "";
+	BodyShape shape;
+	char *body;
 
 	if (size < 1)
 		return 0;

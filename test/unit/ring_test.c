@@ -16,7 +16,7 @@
 static Ring *
 make_ring(size_t room, uint64 start)
 {
-	Ring	   *ring = calloc(1, RingShmemSize(room));
+	Ring *ring = calloc(1, RingShmemSize(room));
 
 	RingInit(ring, room, start);
 	return ring;
@@ -52,7 +52,7 @@ intact(const RingRecord *record, uint32 number, uint32 size)
 static void
 test_publish_and_rollback(void)
 {
-	Ring	   *ring = make_ring(4096, 0);
+	Ring *ring = make_ring(4096, 0);
 	RingProducer producer;
 	RingConsumer consumer;
 
@@ -77,10 +77,10 @@ test_publish_and_rollback(void)
 static void
 test_full(void)
 {
-	Ring	   *ring = make_ring(1024, 0);
+	Ring *ring = make_ring(1024, 0);
 	RingProducer producer;
 	RingConsumer consumer;
-	uint32		n = 0;
+	uint32 n = 0;
 
 	RingAttachProducer(&producer, ring);
 	RingAttachConsumer(&consumer, ring);
@@ -104,15 +104,15 @@ test_full(void)
 static void
 test_model(uint64 start, size_t room)
 {
-	Ring	   *ring = make_ring(room, start);
+	Ring *ring = make_ring(room, start);
 	RingProducer producer;
 	RingConsumer consumer;
 	static uint32 sizes[1 << 20];
-	uint32		published = 0;
-	uint32		consumed = 0;
-	uint32		committed = 0;
-	uint32		refused = 0;
-	bool		good = true;
+	uint32 published = 0;
+	uint32 consumed = 0;
+	uint32 committed = 0;
+	uint32 refused = 0;
+	bool good = true;
 
 	srandom(42);
 	RingAttachProducer(&producer, ring);
@@ -123,26 +123,26 @@ test_model(uint64 start, size_t room)
 		{
 			case 0:
 			case 1: /* a request of some records, all or nothing */
-				{
-					uint32		n = 1 + random() % 8;
-					uint32		i;
+			{
+				uint32 n = 1 + random() % 8;
+				uint32 i;
 
-					for (i = 0; i < n; i++)
-					{
-						sizes[published + i] = random() % 300;
-						if (!put(&producer, published + i, sizes[published + i]))
-							break;
-					}
-					if (i < n || random() % 10 == 0)
-					{
-						RingRollback(&producer);
-						refused++;
+				for (i = 0; i < n; i++)
+				{
+					sizes[published + i] = random() % 300;
+					if (!put(&producer, published + i, sizes[published + i]))
 						break;
-					}
-					RingPublish(&producer);
-					published += n;
+				}
+				if (i < n || random() % 10 == 0)
+				{
+					RingRollback(&producer);
+					refused++;
 					break;
 				}
+				RingPublish(&producer);
+				published += n;
+				break;
+			}
 			case 2:
 			case 3: /* consume one */
 				if (consumed == published)
@@ -211,12 +211,12 @@ produce(void *arg)
 static void
 test_concurrency(void)
 {
-	Ring	   *ring = make_ring(8192, 0);
+	Ring *ring = make_ring(8192, 0);
 	RingConsumer consumer;
-	pthread_t	producer;
-	uint32		n = 0;
-	uint32		uncommitted = 0;
-	bool		good = true;
+	pthread_t producer;
+	uint32 n = 0;
+	uint32 uncommitted = 0;
+	bool good = true;
 
 	pthread_create(&producer, NULL, produce, ring);
 	RingAttachConsumer(&consumer, ring);

@@ -9,13 +9,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static int	tap_tests = 0;
-static int	tap_failed = 0;
+static int tap_tests = 0;
+static int tap_failed = 0;
 
 /* Report one check; prints where it is when it fails. */
 #define ok(condition, ...) \
-	do { \
-		int			passed = (condition); \
+	do \
+	{ \
+		int passed = (condition); \
 		tap_failed += !passed; \
 		printf("%sok %d - ", passed ? "" : "not ", ++tap_tests); \
 		printf(__VA_ARGS__); \

@@ -13,7 +13,7 @@
 static void
 number(const char *text, int64_t expected)
 {
-	int64_t		time = -1;
+	int64_t time = -1;
 
 	ok(TimestampFromNumber(text, strlen(text), &time) && time == expected, "%s is %lld (got %lld)",
 	   text, (long long) expected, (long long) time);
@@ -22,7 +22,7 @@ number(const char *text, int64_t expected)
 static void
 date_time(const char *text, int64_t expected)
 {
-	int64_t		time = -1;
+	int64_t time = -1;
 
 	ok(TimestampFromRfc3339(text, strlen(text), &time) && time == expected, "%s is %lld (got %lld)",
 	   text, (long long) expected, (long long) time);
@@ -31,7 +31,7 @@ date_time(const char *text, int64_t expected)
 static void
 no_number(const char *text)
 {
-	int64_t		time;
+	int64_t time;
 
 	ok(!TimestampFromNumber(text, strlen(text), &time), "%s is refused", text);
 }
@@ -39,7 +39,7 @@ no_number(const char *text)
 static void
 no_date_time(const char *text)
 {
-	int64_t		time;
+	int64_t time;
 
 	ok(!TimestampFromRfc3339(text, strlen(text), &time), "\"%s\" is refused", text);
 }
@@ -50,18 +50,19 @@ no_date_time(const char *text)
 static void
 all_days(void)
 {
-	bool		good = true;
+	bool good = true;
 
 	for (int64_t day = -141427; day < 4500; day++)
 	{
-		time_t		seconds = (time_t) (day * 86400);
-		struct tm	tm;
-		char		text[64];
-		int64_t		time;
+		time_t seconds = (time_t) (day * 86400);
+		struct tm tm;
+		char text[64];
+		int64_t time;
 
 		gmtime_r(&seconds, &tm);
 		strftime(text, sizeof(text), "%Y-%m-%dT00:00:00Z", &tm);
-		good &= TimestampFromRfc3339(text, strlen(text), &time) && time == seconds * INT64_C(1000000);
+		good &=
+			TimestampFromRfc3339(text, strlen(text), &time) && time == seconds * INT64_C(1000000);
 	}
 	ok(good, "every day from 1582 on is where the C library has it");
 }
