@@ -13,18 +13,17 @@
 
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/json.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 #include "utils/varlena.h"
 
 #include "event/metadata.h"
 #include "event/tuple.h"
+#include "http/outcome.h"
 #include "http/server.h"
 #include "settings.h"
 #include "worker.h"
 
-#define MAX_REPORTED_ERRORS 100
 /* Every record has room for the message of the error that refuses it. */
 #define REFUSAL_ROOM 240
 /* A request being parsed. */
@@ -185,19 +184,6 @@ stage_event(Ingest *ingest, int index, Event *event)
 	return NULL;
 }
 
-/*
- * Add an entry to "errors"
- */
-static void
-append_error(StringInfo errors, int n, int index, const char *message)
-{
-	if (n >= MAX_REPORTED_ERRORS)
-		return;
-	appendStringInfo(errors, "%s{\"index\":%d,\"error\":", n > 0 ? "," : "", index);
-	escape_json(errors, message);
-	appendStringInfoChar(errors, '}');
-}
-
 static void
 end_event(void *arg, int index, Event *event, const char *error)
 {
@@ -211,47 +197,10 @@ end_event(void *arg, int index, Event *event, const char *error)
 	{
 		if (ingest->rejected == 0)
 			strlcpy(ingest->first_error, error, sizeof(ingest->first_error));
-		append_error(&ingest->errors, ingest->rejected++, index, error);
+		OutcomeAppendError(&ingest->errors, ingest->rejected++, index, error);
 	}
 	MemoryContextSwitchTo(request_context);
 	MemoryContextReset(event_context);
-}
-
-/*
- * The answer of a bulk request: what became of its events
- */
-static Reply
-bulk_reply(unsigned int code, const char *status, int accepted, int rejected, const char *errors)
-{
-	StringInfoData body;
-	Reply reply;
-
-	initStringInfo(&body);
-	appendStringInfo(&body, "{\"status\":\"%s\",\"accepted\":%d", status, accepted);
-	if (rejected > 0)
-		appendStringInfo(&body, ",\"rejected\":%d,\"errors\":[%s]", rejected, errors ? errors : "");
-	appendStringInfoChar(&body, '}');
-	reply = ReplyText(code, body.data, body.len);
-	pfree(body.data);
-	return reply;
-}
-
-/*
- * The answer of a request whose accepted events are safe
- */
-static Reply
-accepted_reply(Request *request)
-{
-	switch (request->route)
-	{
-		case ROUTE_BULK:
-			return bulk_reply(MHD_HTTP_ACCEPTED, "accepted", request->accepted, request->rejected,
-							  request->errors);
-		case ROUTE_EVENT:
-			return ReplyConstant(MHD_HTTP_NO_CONTENT, "");
-		default:
-			return ReplyConstant(MHD_HTTP_ACCEPTED, "{\"status\":\"accepted\"}");
-	}
 }
 
 /*
@@ -308,7 +257,7 @@ publish(Request *request, Ingest *ingest)
 	RequestDropBody(request);
 
 	if (fi_acknowledge == ACKNOWLEDGE_STAGE)
-		ServerAnswer(request, accepted_reply(request));
+		ServerAnswer(request, OutcomeAccepted(request));
 	else
 	{
 		request->state = REQUEST_WAITING;
@@ -385,8 +334,7 @@ IngestRequest(Request *request)
 			staged = refuse(request, 1, ReplyError(MHD_HTTP_BAD_REQUEST, "%s", ingest.first_error));
 		else if (ingest.accepted == 0 || (atomic && ingest.rejected > 0))
 			staged = refuse(request, ingest.accepted + ingest.rejected,
-							bulk_reply(MHD_HTTP_BAD_REQUEST, "rejected", 0, ingest.rejected,
-									   ingest.errors.data));
+							OutcomeRejected(ingest.rejected, ingest.errors.data));
 		else if (ingest.needed > RingLargestRequest(producer.ring))
 			staged = refuse(request, ingest.accepted + ingest.rejected,
 							ReplyError(MHD_HTTP_CONTENT_TOO_LARGE,
@@ -401,46 +349,6 @@ IngestRequest(Request *request)
 	}
 	MemoryContextSwitchTo(caller);
 	return staged;
-}
-
-/*
- * The answer of a request some of whose events the database refused
- */
-static Reply
-refused_reply(Request *request)
-{
-	StringInfoData errors;
-	int nrefused = 0;
-	char first[EVENT_ERROR_SIZE] = "";
-
-	initStringInfo(&errors);
-	if (request->errors != NULL)
-		appendStringInfoString(&errors, request->errors);
-	for (uint64 position = request->start; position < request->ticket;)
-	{
-		RingRecord *record = RingRecordAt(producer.ring, &position);
-		char message[EVENT_ERROR_SIZE];
-
-		if (record->kind != RECORD_REFUSED)
-			continue;
-		snprintf(message, sizeof(message), "the database refused the event: %.*s",
-				 (int) record->payload_size, RecordPayload(record));
-		if (nrefused++ == 0)
-			strlcpy(first, message, sizeof(first));
-		append_error(&errors, request->nerrors++, record->index, message);
-	}
-
-	if (nrefused == 0)
-		return accepted_reply(request);
-	if (request->route != ROUTE_BULK)
-		return ReplyError(MHD_HTTP_UNPROCESSABLE_CONTENT, "%s", first);
-	request->accepted -= nrefused;
-	request->rejected += nrefused;
-	if (request->accepted == 0)
-		return bulk_reply(MHD_HTTP_UNPROCESSABLE_CONTENT, "rejected", 0, request->rejected,
-						  errors.data);
-	return bulk_reply(MHD_HTTP_ACCEPTED, "accepted", request->accepted, request->rejected,
-					  errors.data);
 }
 
 int
@@ -471,8 +379,8 @@ IngestComplete(void)
 												 "standby: send it again as it is"));
 			else
 				ServerAnswer(request, request->dead_lettered == dead_lettered
-										  ? accepted_reply(request)
-										  : refused_reply(request));
+										  ? OutcomeAccepted(request)
+										  : OutcomeRefused(request, producer.ring));
 		}
 		else if (unavailable || request->deadline <= ServerNow)
 		{
