@@ -329,7 +329,6 @@ serve(void)
 {
 	WaitEvent events[4];
 	int nevents;
-	bool answered;
 	long timeout = next_timeout(ServerSweep());
 
 	nevents = WaitEventSetWait(wait_set, timeout, events, lengthof(events), PG_WAIT_EXTENSION);
@@ -343,13 +342,9 @@ serve(void)
 				accept_connections(sockets.fds[j]);
 	}
 	ServerRun();
-	answered = IngestComplete() > 0;
-	take_requests();
-	if (answered)
-	{
+	if (IngestComplete() > 0)
 		ServerRun();
-		take_requests();
-	}
+	take_requests();
 }
 
 /*

@@ -1,5 +1,6 @@
 # More connections than PostgreSQL grants descriptors of its own: they are
-# served, and the server ends in order with all of them open.
+# served, and the server ends in order with all of them open. And fewer
+# descriptors than connections: the listener pauses, and goes on.
 
 use strict;
 use warnings;
@@ -33,6 +34,23 @@ unlike($log, qr/ERROR|FATAL|PANIC/, 'nothing goes wrong at the end');
 $server->start_again;
 $server->wait_ready;
 is($server->count, 2, 'both events are stored');
+
+# Out of descriptors (prlimit takes them from the running listener)
+
+$listener = $server->worker_pid('listener');
+$offset = -s $server->node->logfile;
+my $early = $server->connect;
+$early->send(http_message('GET', '/health'));
+is($early->read_answer->{status}, 200, 'a connection from before');
+system_or_bail('prlimit', '--pid', $listener, '--nofile=60:60');
+@idle = grep { defined } map { $server->try_connect } 1 .. 100;
+ok($server->wait_for_log_line(qr/cannot accept a connection/, $offset), 'the log says so');
+$early->send(http_message('POST', '/events', body => event(3)));
+is($early->read_answer->{status}, 202, 'open connections are served meanwhile');
+$_->close foreach @idle;
+is($server->wait_for_answer(202, sub { $server->post_event(event(4)) })->{status},
+	202, 'new ones again, when descriptors are free');
+is($server->worker_pid('listener'), $listener, 'by the same listener');
 $server->node->stop;
 
 done_testing();
