@@ -190,16 +190,18 @@ sub restart
 	return;
 }
 
-# kill -9 of the postmaster. Its children leave by themselves; true once they
-# have, so that the server can be started again.
+# kill -9 of the postmaster. Its children leave by themselves, unless they are
+# to be killed at_once; true once they have, so that the server can be started
+# again.
 sub crash
 {
-	my ($self) = @_;
+	my ($self, %opt) = @_;
 	my @pids = split /\n/, $self->sql('SELECT pid FROM pg_stat_activity');
 
 	my $pid_file = $self->node->data_dir . '/postmaster.pid';
 
 	push @pids, PostgreSQL::Test::Utils::slurp_file($pid_file) =~ /\A(\d+)/;
+	kill 'KILL', @pids if $opt{at_once};
 	$self->node->kill9;
 	return 0 unless wait_until(sub { !grep { is_running($_) } @pids });
 
