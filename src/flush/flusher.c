@@ -281,8 +281,7 @@ FlusherMain(Datum arg)
 		else
 		{
 			wait_for_work(IDLE_WAIT);
-			/* what waits for a quiet moment: statistics, and whether the extension is still there
-			 */
+			/* a quiet moment, for statistics, and to see whether the extension is there */
 			if (TimestampDifferenceExceeds(looked_at, GetCurrentTimestamp(), IDLE_WAIT))
 			{
 				pgstat_report_stat(true);
