@@ -13,9 +13,9 @@
 
 #include "libpq/pqsignal.h"
 #include "miscadmin.h"
+#include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
-#include "pgstat.h"
 #include "storage/ipc.h"
 #include "storage/procarray.h"
 #include "utils/guc.h"
@@ -139,9 +139,7 @@ wait_to_connect(WorkerSlot *slot, const char *dbname)
 		if (!WorkerOnHold() && TimestampDifferenceExceeds(start, GetCurrentTimestamp(),
 														  Min(failures, MAX_CONNECT_WAIT) * 1000))
 			return;
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 100,
-						 PG_WAIT_EXTENSION);
-		ResetLatch(MyLatch);
+		WorkerWait(100);
 	}
 }
 
@@ -213,6 +211,14 @@ WorkerReason(WorkerSlot *slot, char reason[WORKER_ERROR_SIZE])
 	LWLockAcquire(Control->lock, LW_SHARED);
 	strlcpy(reason, slot->reason, WORKER_ERROR_SIZE);
 	LWLockRelease(Control->lock);
+}
+
+void
+WorkerWait(long timeout)
+{
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, timeout,
+					 PG_WAIT_EXTENSION);
+	ResetLatch(MyLatch);
 }
 
 void

@@ -37,6 +37,9 @@ extern void WorkerSetError(WorkerSlot *slot, const char *message);
 /* Copy why a worker is not running; "" when it is. */
 extern void WorkerReason(WorkerSlot *slot, char reason[WORKER_ERROR_SIZE]);
 
+/* Sleep until woken, or for that many milliseconds. */
+extern void WorkerWait(long timeout);
+
 /* Wake a worker, if there is one. */
 extern void WorkerWake(WorkerSlot *slot);
 

@@ -200,15 +200,11 @@ give_metadata(Parser *p, MetadataToken token, const char *text)
 {
 	if (!p->in_event || p->field == NULL || p->event_error[0] != '\0')
 		return;
-	if (p->field->kind == FIELD_METADATA)
-	{
-		p->event.has_metadata = true;
-		if (p->depth == p->event_depth + 1)
-			return; /* the braces of metadata itself */
-	}
-	else if (p->field->kind != FIELD_UNKNOWN)
+	if (p->field->kind != FIELD_METADATA && p->field->kind != FIELD_UNKNOWN)
 		return;
 	p->event.has_metadata = true;
+	if (p->field->kind == FIELD_METADATA && p->depth == p->event_depth + 1)
+		return; /* the braces of metadata itself */
 	p->receiver->metadata(p->receiver->arg, token, text);
 }
 

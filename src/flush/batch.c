@@ -312,7 +312,7 @@ static ErrorData *
 ensure_partitions(void)
 {
 	int32 last = -1;
-	int made = 0;
+	int unknown = 0; /* days looked at, each of which may have to be made */
 
 	for (int i = 0; i < batch.n; i++)
 	{
@@ -325,7 +325,7 @@ ensure_partitions(void)
 		last = day;
 		if (bms_is_member(day, known_days))
 			continue;
-		if (made++ == MAX_PARTITIONS_MADE)
+		if (unknown++ == MAX_PARTITIONS_MADE)
 		{
 			batch.n = i;
 			break;

@@ -83,17 +83,6 @@ pin_settings(void)
 }
 
 /*
- * Sleep until woken or for that long
- */
-static void
-wait_for_work(long timeout)
-{
-	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, timeout,
-					 PG_WAIT_EXTENSION);
-	ResetLatch(MyLatch);
-}
-
-/*
  * Sleep for that long, but not beyond a shutdown
  */
 static void
@@ -107,11 +96,11 @@ pause_for(long timeout)
 
 		if (left <= 0)
 			return;
-		wait_for_work(left);
+		WorkerWait(left);
 		(void) WorkerHandleInterrupts();
 	}
 	if (WorkerDrainTimeLeft() > 0)
-		wait_for_work(Min(timeout, 50));
+		WorkerWait(Min(timeout, 50));
 }
 
 /*
@@ -275,12 +264,12 @@ FlusherMain(Datum arg)
 		if (n > 0)
 			flush_batch(n);
 		else if (WorkerShutdownRequested)
-			wait_for_work(10);
+			WorkerWait(10);
 		else if (!attached)
-			wait_for_work(EXTENSION_WAIT);
+			WorkerWait(EXTENSION_WAIT);
 		else
 		{
-			wait_for_work(IDLE_WAIT);
+			WorkerWait(IDLE_WAIT);
 			/* a quiet moment, for statistics, and to see whether the extension is there */
 			if (TimestampDifferenceExceeds(looked_at, GetCurrentTimestamp(), IDLE_WAIT))
 			{

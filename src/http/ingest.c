@@ -11,7 +11,6 @@
 
 #include <microhttpd.h>
 
-#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -26,10 +25,10 @@
 
 /* Every record has room for the message of the error that refuses it. */
 #define REFUSAL_ROOM 240
+
 /* A request being parsed. */
 typedef struct
 {
-	Request *request;
 	Slice idempotency_key; /* of the header */
 	int accepted;
 	int rejected;
@@ -291,7 +290,7 @@ IngestRequest(Request *request)
 {
 	MemoryContext caller = MemoryContextSwitchTo(request_context);
 	bool bulk = request->route == ROUTE_BULK;
-	Ingest ingest = {.request = request};
+	Ingest ingest = {0};
 	EventReceiver receiver = {begin_event, add_metadata, end_event, &ingest};
 	char error[EVENT_ERROR_SIZE];
 	char reason[WORKER_ERROR_SIZE];
@@ -369,34 +368,28 @@ IngestComplete(void)
 	while (!dlist_is_empty(&waiting))
 	{
 		Request *request = dlist_head_element(Request, node, &waiting);
+		Reply reply;
 
-		if (request->ticket <= committed)
-		{
-			dlist_delete(&request->node);
-			if (request->start < in_doubt)
-				ServerAnswer(request, ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE,
-												 "stored, but not confirmed by a synchronous "
-												 "standby: send it again as it is"));
-			else
-				ServerAnswer(request, request->dead_lettered == dead_lettered
-										  ? OutcomeAccepted(request)
-										  : OutcomeRefused(request, producer.ring));
-		}
+		if (request->ticket <= committed && request->start < in_doubt)
+			reply = ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE,
+							   "stored, but not confirmed by a synchronous standby: send it again "
+							   "as it is");
+		else if (request->ticket <= committed)
+			reply = request->dead_lettered == dead_lettered
+						? OutcomeAccepted(request)
+						: OutcomeRefused(request, producer.ring);
 		else if (unavailable || request->deadline <= ServerNow)
-		{
-			dlist_delete(&request->node);
-			ServerAnswer(request,
-						 ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE,
-									"%s: the event may still be stored, send it again as it is",
-									unavailable
-										? reason
-										: "not committed within fast_ingest.request_timeout"));
-		}
+			reply = ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE,
+							   "%s: the event may still be stored, send it again as it is",
+							   unavailable ? reason
+										   : "not committed within fast_ingest.request_timeout");
 		else
 		{
 			release = Min(release, request->start);
 			break;
 		}
+		dlist_delete(&request->node);
+		ServerAnswer(request, reply);
 		answered++;
 	}
 	RingRelease(&producer, release);

@@ -5,8 +5,8 @@
  * the listening sockets and libmicrohttpd's epoll descriptor. It is bound to no
  * database and runs no SQL.
  *
- * One turn: let libmicrohttpd read and write; take the complete requests, which
- * stages their events, and wake the flusher; answer what has been committed.
+ * One turn: let libmicrohttpd read and write; answer what has been committed;
+ * take the complete requests, which stages their events, and wake the flusher.
  */
 #include "postgres.h"
 
@@ -139,18 +139,16 @@ accept_connections(pgsocket listener)
 }
 
 /*
- * Answer a request that has no events
+ * Would an event sent now be committed?
  */
 static void
-answer_probe(Request *request)
+answer_ready(Request *request)
 {
 	uint32 flusher = pg_atomic_read_u32(&pair->flusher.state);
 	TimestampTz oldest = RingOldestStaged(StagingRing);
 	char reason[WORKER_ERROR_SIZE];
 
-	if (request->route == ROUTE_HEALTH)
-		ServerAnswer(request, ReplyConstant(MHD_HTTP_OK, "{\"status\":\"ok\"}"));
-	else if (WorkerShutdownRequested)
+	if (WorkerShutdownRequested)
 		ServerAnswer(request,
 					 ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE, "the server is shutting down"));
 	else if (flusher != WORKER_RUNNING)
@@ -205,7 +203,8 @@ answer_refusal(Request *request)
 			reply.allow = Routes[request->route].allow;
 			break;
 		case REFUSAL_HEAD_TOO_LARGE:
-			reply = ReplyError(431, "headers are larger than %d bytes", MAX_REQUEST_HEAD_SIZE);
+			reply = ReplyError(MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE,
+							   "headers are larger than %d bytes", MAX_REQUEST_HEAD_SIZE);
 			reply.close = true;
 			break;
 		case REFUSAL_CONTENT_TYPE:
@@ -246,8 +245,10 @@ take_request(Request *request)
 	{
 		if (request->refusal != REFUSAL_NONE)
 			answer_refusal(request);
-		else if (request->route == ROUTE_HEALTH || request->route == ROUTE_READY)
-			answer_probe(request);
+		else if (request->route == ROUTE_HEALTH)
+			ServerAnswer(request, ReplyConstant(MHD_HTTP_OK, "{\"status\":\"ok\"}"));
+		else if (request->route == ROUTE_READY)
+			answer_ready(request);
 		else
 			staged = IngestRequest(request);
 	}
