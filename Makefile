@@ -12,7 +12,7 @@ DATA = $(filter-out $(DATA_built),$(wildcard sql/fast_ingest--*.sql))
 PG_CPPFLAGS = -I$(srcdir)/src
 # PostgreSQL's callbacks have parameters not every one of them needs
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter $(if $(WERROR),-Werror) -MMD -MP
-SHLIB_LINK = -lmicrohttpd
+SHLIB_LINK = -lmicrohttpd -lroaring
 
 # The install test creates the extension, the others use it
 REGRESS = install $(filter-out install fast_ingest%,$(basename $(notdir $(wildcard sql/*.sql))))

@@ -34,6 +34,11 @@ int fi_unknown_fields;
 char *fi_channels;
 int fi_max_age;
 int fi_max_future;
+int fi_query_workers;
+int fi_query_timeout;
+int fi_refresh_backlog;
+int fi_retention;
+int fi_partitions_ahead;
 
 static const struct config_enum_entry acknowledge_modes[] = {
 	{"commit", ACKNOWLEDGE_COMMIT, false}, {"stage", ACKNOWLEDGE_STAGE, false}, {NULL, 0, false}};
@@ -129,6 +134,18 @@ static const IntegerSetting integer_settings[] = {
 	 3650 * 86400, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_S},
 	{"fast_ingest.max_future", "How far ahead of the server's clock an event may be.",
 	 &fi_max_future, 300, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_S},
+	{"fast_ingest.query_workers", "Number of processes that answer GET /metrics and GET /stats.",
+	 &fi_query_workers, 1, 1, 64, PGC_POSTMASTER, 0},
+	{"fast_ingest.query_timeout", "Time for a query over HTTP to be answered.", &fi_query_timeout,
+	 10000, 1, 3600 * 1000, PGC_SIGHUP, GUC_UNIT_MS},
+	{"fast_ingest.refresh_backlog",
+	 "Number of events not yet in the rollup at which it is refreshed without waiting for "
+	 "pg_cron; 0 is never.",
+	 &fi_refresh_backlog, 20000, 0, INT_MAX, PGC_SIGHUP, 0},
+	{"fast_ingest.retention", "Age at which raw events are dropped; 0 keeps them for ever.",
+	 &fi_retention, 0, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_S},
+	{"fast_ingest.partitions_ahead", "Number of days to come whose partitions are made ahead.",
+	 &fi_partitions_ahead, 2, 0, 366, PGC_SIGHUP, 0},
 };
 
 static const EnumSetting enum_settings[] = {

@@ -32,6 +32,7 @@ extern char *fi_listen_addresses;
 extern int fi_port;
 extern int fi_max_connections;
 extern int fi_staging_size; /* kB */
+extern int fi_query_workers;
 
 /* reloadable */
 extern int fi_max_body_size;	  /* kB */
@@ -44,8 +45,12 @@ extern int fi_acknowledge;
 extern int fi_deduplicate;
 extern int fi_unknown_fields;
 extern char *fi_channels;
-extern int fi_max_age;	  /* s */
-extern int fi_max_future; /* s */
+extern int fi_max_age;			/* s */
+extern int fi_max_future;		/* s */
+extern int fi_query_timeout;	/* ms */
+extern int fi_refresh_backlog;	/* events */
+extern int fi_retention;		/* s; 0 keeps all */
+extern int fi_partitions_ahead; /* days */
 
 /* The largest request head that is read; longer ones are answered with 431. */
 #define MAX_REQUEST_HEAD_SIZE (16 * 1024)

@@ -33,6 +33,7 @@ volatile sig_atomic_t WorkerShutdownRequested = false;
 TimestampTz WorkerShutdownTime = 0;
 
 static WorkerSlot *my_slot = NULL;
+static bool connected = false; /* to fast_ingest.database */
 
 static void
 register_worker(const char *name, const char *entry)
@@ -120,7 +121,7 @@ enter_slot(WorkerSlot *slot)
 static void
 wait_to_connect(WorkerSlot *slot, const char *dbname)
 {
-	pg_atomic_uint32 *failed_starts = &Control->pair.failed_starts;
+	pg_atomic_uint32 *failed_starts = &slot->failed_starts;
 	TimestampTz start = GetCurrentTimestamp();
 
 	if (pg_atomic_fetch_add_u32(failed_starts, 1) > 0)
@@ -141,6 +142,28 @@ wait_to_connect(WorkerSlot *slot, const char *dbname)
 			return;
 		WorkerWait(100);
 	}
+}
+
+/*
+ * Settings of the database or role must not change what our statements mean
+ */
+static void
+pin_settings(void)
+{
+	static const char *const pinned[][2] = {
+		{"search_path", ""},
+		{"statement_timeout", "0"},
+		{"lock_timeout", "0"},
+		{"idle_in_transaction_session_timeout", "0"},
+#ifdef HAVE_TRANSACTION_TIMEOUT
+		{"transaction_timeout", "0"},
+#endif
+		{"default_transaction_isolation", "read committed"},
+		{"row_security", "off"},
+	};
+
+	for (int i = 0; i < (int) lengthof(pinned); i++)
+		SetConfigOption(pinned[i][0], pinned[i][1], PGC_SUSET, PGC_S_OVERRIDE);
 }
 
 void
@@ -166,7 +189,11 @@ WorkerStart(WorkerSlot *slot, const char *dbname)
 
 	BackgroundWorkerInitializeConnection(dbname, dbname != NULL ? role : NULL, 0);
 	if (dbname != NULL)
-		pg_atomic_write_u32(&Control->pair.failed_starts, 0);
+	{
+		pg_atomic_write_u32(&slot->failed_starts, 0);
+		pin_settings();
+		connected = true;
+	}
 
 	if (CurrentResourceOwner == NULL)
 		CurrentResourceOwner = ResourceOwnerCreate(NULL, "fast_ingest worker");
@@ -176,6 +203,8 @@ bool
 WorkerHandleInterrupts(void)
 {
 	CHECK_FOR_INTERRUPTS();
+	if (connected && WorkerOnHold())
+		proc_exit(1);
 	if (!ConfigReloadPending)
 		return false;
 	ConfigReloadPending = false;

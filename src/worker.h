@@ -25,7 +25,10 @@ extern void RegisterWorkers(void);
  */
 extern void WorkerStart(WorkerSlot *slot, const char *dbname);
 
-/* Serve interrupts, barriers and SIGHUP; true when settings were read again. */
+/*
+ * Serve interrupts, barriers and SIGHUP; true when settings were read again.
+ * Ends the process if it is in the way of somebody who wants the database.
+ */
 extern bool WorkerHandleInterrupts(void);
 
 /* Publish a state; reason says why for any but WORKER_RUNNING, NULL else. */

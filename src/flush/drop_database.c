@@ -41,6 +41,37 @@ is_our_database(const char *name)
 	return OidIsValid(database) && OwnsDatabase(database);
 }
 
+/*
+ * The slots of all workers that are connected to the database, by number; NULL
+ * behind the last one
+ */
+static WorkerSlot *
+database_worker(int i)
+{
+	switch (i)
+	{
+		case 0:
+			return &Control->pair.flusher;
+		case 1:
+			return &Control->maintenance;
+	}
+	return NULL;
+}
+
+static void
+wake_workers(void)
+{
+	for (int i = 0; database_worker(i) != NULL; i++)
+		WorkerWake(database_worker(i));
+}
+
+static void
+forget_failed_starts(void)
+{
+	for (int i = 0; database_worker(i) != NULL; i++)
+		pg_atomic_write_u32(&database_worker(i)->failed_starts, 0);
+}
+
 static void
 process_utility(PlannedStmt *statement, const char *query_string, bool read_only_tree,
 				ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *environment,
@@ -55,7 +86,7 @@ process_utility(PlannedStmt *statement, const char *query_string, bool read_only
 	if (drops)
 	{
 		pg_atomic_write_u32(&Control->hold, MyProcPid);
-		WorkerWake(&Control->pair.flusher);
+		wake_workers();
 	}
 	PG_TRY();
 	{
@@ -70,9 +101,9 @@ process_utility(PlannedStmt *statement, const char *query_string, bool read_only
 		if (drops)
 			pg_atomic_write_u32(&Control->hold, 0);
 		if (creates)
-			pg_atomic_write_u32(&Control->pair.failed_starts, 0);
+			forget_failed_starts();
 		if (drops || creates)
-			WorkerWake(&Control->pair.flusher);
+			wake_workers();
 	}
 	PG_END_TRY();
 }

@@ -17,7 +17,6 @@
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/ipc.h"
-#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
@@ -58,28 +57,6 @@ drain_tick(void)
 		InterruptPending = true;
 	}
 	enable_timeout_after(drain_timeout_id, DRAIN_TICK);
-}
-
-/*
- * Settings of the database or role must not change what a flush means
- */
-static void
-pin_settings(void)
-{
-	static const char *const pinned[][2] = {
-		{"search_path", ""},
-		{"statement_timeout", "0"},
-		{"lock_timeout", "0"},
-		{"idle_in_transaction_session_timeout", "0"},
-#ifdef HAVE_TRANSACTION_TIMEOUT
-		{"transaction_timeout", "0"},
-#endif
-		{"default_transaction_isolation", "read committed"},
-		{"row_security", "off"},
-	};
-
-	for (int i = 0; i < (int) lengthof(pinned); i++)
-		SetConfigOption(pinned[i][0], pinned[i][1], PGC_SUSET, PGC_S_OVERRIDE);
 }
 
 /*
@@ -230,7 +207,6 @@ FlusherMain(Datum arg)
 
 	pair = &Control->pair;
 	WorkerStart(&pair->flusher, fi_database);
-	pin_settings();
 	BatchInit(pair, StagingRing);
 	drain_timeout_id = RegisterTimeout(USER_TIMEOUT, drain_tick);
 	enable_timeout_after(drain_timeout_id, DRAIN_TICK);
@@ -247,8 +223,6 @@ FlusherMain(Datum arg)
 		MemoryContextSwitchTo(batch_context);
 		if (WorkerHandleInterrupts())
 			batch_limit = Min(batch_limit, fi_max_batch_events);
-		if (WorkerOnHold())
-			proc_exit(1);
 
 		if (!attached || retries > 0)
 		{

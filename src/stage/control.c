@@ -46,6 +46,7 @@ init_slot(WorkerSlot *slot)
 {
 	pg_atomic_init_u32(&slot->state, WORKER_STOPPED);
 	pg_atomic_init_u32(&slot->told_to_end, 0);
+	pg_atomic_init_u32(&slot->failed_starts, 0);
 	strlcpy(slot->reason, "it has not been started: is max_worker_processes large enough?",
 			WORKER_ERROR_SIZE);
 }
@@ -68,7 +69,8 @@ init_control(void)
 	pg_atomic_init_u64(&pair->dead_lettered, 0);
 	pg_atomic_init_u64(&pair->last_commit, 0);
 	pg_atomic_init_u64(&pair->in_doubt, 0);
-	pg_atomic_init_u32(&pair->failed_starts, 0);
+	init_slot(&Control->maintenance);
+	pg_atomic_init_u64(&Control->backlog, 0);
 }
 
 static void

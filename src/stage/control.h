@@ -49,6 +49,9 @@ typedef struct
 	TimestampTz since;					/* of state */
 	char reason[WORKER_ERROR_SIZE];		/* for a state other than running, "" else */
 	char last_error[WORKER_ERROR_SIZE]; /* "" while there was none */
+
+	/* failed starts in a row, to wait longer each time */
+	pg_atomic_uint32 failed_starts;
 } WorkerSlot;
 
 /* A listener, its flusher, and the ring between them. */
@@ -70,9 +73,6 @@ typedef struct
 
 	/* ring position up to which a commit may not have reached a synchronous standby */
 	pg_atomic_uint64 in_doubt;
-
-	/* failed starts of the flusher in a row, to wait longer each time */
-	pg_atomic_uint32 failed_starts;
 } Pair;
 
 typedef struct
@@ -80,6 +80,14 @@ typedef struct
 	LWLock *lock;
 	pg_atomic_uint32 hold; /* pid of a backend that wants the database to itself, or 0 */
 	Pair pair;
+	WorkerSlot maintenance;
+
+	/*
+	 * Events whose deltas have not been merged, more or less: added to by every
+	 * insert, even one that is rolled back, and set to 0 by a refresh. An alarm,
+	 * not an account.
+	 */
+	pg_atomic_uint64 backlog;
 } ControlBlock;
 
 /* NULL where fast_ingest was not preloaded. */

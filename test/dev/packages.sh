@@ -6,7 +6,7 @@
 
 set -eu
 
-packages=(build-essential gzip curl jq libmicrohttpd-dev)
+packages=(build-essential gzip curl jq libmicrohttpd-dev libroaring-dev)
 if [ "${1:-run}" = test ]; then
 	packages+=(perl libipc-run-perl libssl-dev clang libclang-rt-dev clang-format wrk pkg-config)
 fi
