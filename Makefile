@@ -13,6 +13,8 @@ PG_CPPFLAGS = -I$(srcdir)/src
 # PostgreSQL's callbacks have parameters not every one of them needs
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter $(if $(WERROR),-Werror) -MMD -MP
 SHLIB_LINK = -lmicrohttpd -lroaring
+# Its loops are written to be vectorized, as those over PostgreSQL's checksums are
+src/rollup/portable.o: CFLAGS += $(CFLAGS_VECTORIZE)
 
 # The install test creates the extension, the others use it
 REGRESS = install $(filter-out install fast_ingest%,$(basename $(notdir $(wildcard sql/*.sql))))
@@ -54,6 +56,7 @@ tmp-install: all
 UNIT_SRCS_ring_test = src/stage/ring.c
 UNIT_SRCS_timestamp_test = src/event/timestamp.c
 FUZZ_SRCS_event_fuzz = src/event/parse.c src/event/timestamp.c src/event/validate.c
+FUZZ_SRCS_user_set_fuzz = src/rollup/portable.c
 
 UNIT_PROGRAMS = $(patsubst test/unit/%.c,tmp_build/unit/%,$(wildcard test/unit/*_test.c))
 FUZZ_PROGRAMS = $(patsubst test/fuzz/%.c,tmp_build/fuzz/%,$(wildcard test/fuzz/*_fuzz.c))
@@ -62,7 +65,7 @@ FUZZ_CFLAGS = -g -O1 -fno-omit-frame-pointer -fsanitize=fuzzer,address,undefined
 # PostgreSQL's headers were configured for gcc
 FUZZ_CFLAGS += -Wall -Wextra -Wno-unused-parameter -Wno-ignored-attributes
 PROGRAM_CPPFLAGS = -Isrc -I'$(includedir_server)' -D_GNU_SOURCE
-PROGRAM_LIBS = -L'$(pkglibdir)' -L'$(libdir)' -lpgcommon -lpgport -lcrypto -lm -lpthread
+PROGRAM_LIBS = -L'$(pkglibdir)' -L'$(libdir)' -lpgcommon -lpgport -lroaring -lcrypto -lm -lpthread
 
 .PHONY: unit-programs fuzz-programs
 unit-programs: $(UNIT_PROGRAMS)
