@@ -59,6 +59,22 @@ InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
 }
 #endif
 
+/* Parse analysis of a statement without parameters. */
+#if PG_VERSION_NUM >= 150000
+#define AnalyzeStatement(raw, text) parse_analyze_fixedparams((raw), (text), NULL, 0, NULL)
+#else
+#define AnalyzeStatement(raw, text) parse_analyze((raw), (text), NULL, 0, NULL)
+#endif
+
+/* An index scan; 18 can count its work. */
+#if PG_VERSION_NUM >= 180000
+#define BeginIndexScan(table, index, snapshot, nkeys) \
+	index_beginscan((table), (index), (snapshot), NULL, (nkeys), 0)
+#else
+#define BeginIndexScan(table, index, snapshot, nkeys) \
+	index_beginscan((table), (index), (snapshot), (nkeys), 0)
+#endif
+
 /* Ownership checks have one function for all kinds of objects since 16. */
 #if PG_VERSION_NUM >= 160000
 #define OwnsDatabase(oid) object_ownercheck(DatabaseRelationId, (oid), GetUserId())

@@ -16,7 +16,6 @@
 
 #include "access/table.h"
 #include "access/xact.h"
-#include "catalog/namespace.h"
 #include "commands/defrem.h"
 #include "datatype/timestamp.h"
 #include "executor/spi.h"
@@ -33,27 +32,12 @@
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
+#include "catalog.h"
 #include "flush/transaction.h"
 
 #define EVENTS "fast_ingest.events"
 
 PG_FUNCTION_INFO_V1(fi_create_partition);
-
-/*
- * Find fast_ingest.events
- */
-static Oid
-events_oid(void)
-{
-	Oid schema = get_namespace_oid("fast_ingest", true);
-	Oid events = OidIsValid(schema) ? get_relname_relid("events", schema) : InvalidOid;
-
-	if (!OidIsValid(events) || get_rel_relkind(events) != RELKIND_PARTITIONED_TABLE)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
-						errmsg("partitioned table \"%s\" does not exist", EVENTS),
-						errhint("Run CREATE EXTENSION fast_ingest.")));
-	return events;
-}
 
 /*
  * Which partition takes a time? InvalidOid where none does.
@@ -87,12 +71,77 @@ day_start(int32 day)
 bool
 PartitionExists(int32 day)
 {
-	Relation events = table_open(events_oid(), AccessShareLock);
+	Relation events = table_open(ExtensionTable("events"), AccessShareLock);
 	bool exists = OidIsValid(partition_of(events, day_start(day))) &&
 				  OidIsValid(partition_of(events, day_start(day + 1) - 1));
 
 	table_close(events, AccessShareLock);
 	return exists;
+}
+
+/*
+ * A bound of a range partition: a time, or one of the ends of time
+ */
+static TimestampTz
+bound_time(PartitionBoundInfo bounds, int bound)
+{
+	if (bound < 0 || bounds->kind[bound][0] == PARTITION_RANGE_DATUM_MINVALUE)
+		return MIN_TIMESTAMP;
+	if (bound >= bounds->ndatums || bounds->kind[bound][0] == PARTITION_RANGE_DATUM_MAXVALUE)
+		return END_TIMESTAMP;
+	return DatumGetTimestampTz(bounds->datums[bound][0]);
+}
+
+void
+PartitionBounds(Oid partition, TimestampTz *lower, TimestampTz *upper)
+{
+	Relation events = table_open(ExtensionTable("events"), AccessShareLock);
+	PartitionDesc desc = RelationGetPartitionDesc(events, true);
+	PartitionBoundInfo bounds = desc->boundinfo;
+
+	*lower = MIN_TIMESTAMP;
+	*upper = END_TIMESTAMP;
+	for (int bound = 0; bounds != NULL && bound <= bounds->ndatums; bound++)
+	{
+		int index = bounds->indexes[bound];
+
+		if (index < 0 || desc->oids[index] != partition)
+			continue;
+		*lower = bound_time(bounds, bound - 1);
+		*upper = bound_time(bounds, bound);
+		break;
+	}
+	table_close(events, AccessShareLock);
+}
+
+int
+PartitionRanges(TimestampTz **lowers, TimestampTz **uppers)
+{
+	Relation events = table_open(ExtensionTable("events"), AccessShareLock);
+	PartitionDesc desc = RelationGetPartitionDesc(events, true);
+	PartitionBoundInfo bounds = desc->boundinfo;
+	int room = bounds == NULL ? 1 : bounds->ndatums + 2;
+	int n = 0;
+
+	*lowers = palloc(room * sizeof(TimestampTz));
+	*uppers = palloc(room * sizeof(TimestampTz));
+	if (bounds != NULL && bounds->default_index >= 0)
+	{
+		(*lowers)[n] = MIN_TIMESTAMP;
+		(*uppers)[n++] = END_TIMESTAMP;
+	}
+	else
+	{
+		for (int bound = 0; bounds != NULL && bound <= bounds->ndatums; bound++)
+		{
+			if (bounds->indexes[bound] < 0)
+				continue;
+			(*lowers)[n] = bound_time(bounds, bound - 1);
+			(*uppers)[n++] = bound_time(bounds, bound);
+		}
+	}
+	table_close(events, AccessShareLock);
+	return n;
 }
 
 static void run_format(int expected_result, const char *format, ...) pg_attribute_printf(2, 3);
@@ -123,6 +172,29 @@ day_text(int32 day, const char *separator)
 	return psprintf("%04d%s%02d%s%02d", year, separator, month, separator, date);
 }
 
+/*
+ * The triggers of fast_ingest.events once more: they do not fire for a statement
+ * that names the partition
+ */
+static void
+create_triggers(const char *partition)
+{
+	static const char *const triggers[][3] = {
+		{"inserted", "INSERT", "REFERENCING NEW TABLE AS new_rows"},
+		{"updated", "UPDATE", "REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows"},
+		{"deleted", "DELETE", "REFERENCING OLD TABLE AS old_rows"},
+		{"truncated", "TRUNCATE", ""},
+	};
+	const char *schema = ExtensionSchema();
+
+	for (int i = 0; i < (int) lengthof(triggers); i++)
+		run_format(SPI_OK_UTILITY,
+				   "CREATE TRIGGER fi_%s AFTER %s ON fast_ingest.%s %s"
+				   " FOR EACH STATEMENT EXECUTE FUNCTION %s.fi_events_%s()",
+				   triggers[i][0], triggers[i][1], quote_identifier(partition), triggers[i][2],
+				   schema, i == 1 || i == 2 ? "changed" : triggers[i][0]);
+}
+
 void
 PartitionCreate(int32 day)
 {
@@ -137,18 +209,21 @@ PartitionCreate(int32 day)
 	if (PartitionExists(day))
 		return;
 
-	events = table_open(events_oid(), NoLock);
+	events = table_open(ExtensionTable("events"), NoLock);
 	owner = events->rd_rel->relowner;
 	schema = RelationGetNamespace(events);
 	table_close(events, NoLock);
 	name = ChooseRelationName("events", NULL, day_text(day, ""), schema, false);
 	run_format(SPI_OK_UTILITY, "CREATE TABLE fast_ingest.%s (LIKE " EVENTS " INCLUDING ALL)",
 			   quote_identifier(name));
-	run_format(SPI_OK_UTILITY, "CREATE INDEX ON fast_ingest.%s USING brin (ts)",
+	run_format(SPI_OK_UTILITY,
+			   "CREATE INDEX ON fast_ingest.%s USING brin (ts)"
+			   " WITH (autosummarize = on, pages_per_range = 32)",
 			   quote_identifier(name));
 	run_format(SPI_OK_UTILITY,
 			   "CREATE UNIQUE INDEX ON fast_ingest.%s (event_key) WHERE event_key IS NOT NULL",
 			   quote_identifier(name));
+	create_triggers(name);
 	if (owner != GetUserId())
 		run_format(SPI_OK_UTILITY, "ALTER TABLE fast_ingest.%s OWNER TO %s", quote_identifier(name),
 				   quote_identifier(GetUserNameFromId(owner, false)));
@@ -182,7 +257,7 @@ fi_create_partition(PG_FUNCTION_ARGS)
 	SPI_finish();
 
 	CommandCounterIncrement();
-	events = table_open(events_oid(), AccessShareLock);
+	events = table_open(ExtensionTable("events"), AccessShareLock);
 	partition = partition_of(events, day_start(day));
 	table_close(events, AccessShareLock);
 	PG_RETURN_OID(partition);

@@ -1,0 +1,262 @@
+/*
+ * breakdown.c
+ *
+ * Reads the breakdowns, and compiles their expressions for the trigger.
+ *
+ * Every backend that inserts keeps a compiled list. Whoever changes
+ * fast_ingest.breakdowns invalidates the table's relation cache entry, and holds a
+ * lock on fast_ingest.events that lets no insert pass meanwhile: taking its own lock
+ * on events, the next insert hears of the change.
+ */
+#include "postgres.h"
+
+#include "rollup/breakdown.h"
+
+#include "access/table.h"
+#include "access/tableam.h"
+#include "mb/pg_wchar.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+#include "parser/analyze.h"
+#include "parser/parser.h"
+#include "tcop/tcopprot.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "catalog.h"
+#include "compat.h"
+#include "event/key.h"
+
+static MemoryContext cache_context = NULL;
+static BreakdownList *cached = NULL;
+static Oid breakdowns_oid = InvalidOid;
+
+int64
+BucketWidth(RollupLevel level)
+{
+	switch (level)
+	{
+		case LEVEL_MINUTE:
+			return USECS_PER_MINUTE;
+		case LEVEL_HOUR:
+			return USECS_PER_HOUR;
+		default:
+			return USECS_PER_DAY;
+	}
+}
+
+int64
+BucketStart(int64 ts, RollupLevel level)
+{
+	int64 width = BucketWidth(level);
+	int64 offset = ts % width;
+
+	return ts - (offset < 0 ? offset + width : offset);
+}
+
+int
+RollupText(const char *text, size_t len, char result[ROLLUP_TEXT_SIZE])
+{
+	unsigned char hash[EVENT_KEY_SIZE];
+	int kept;
+
+	if (len <= ROLLUP_TEXT_SIZE)
+	{
+		memcpy(result, text, len);
+		return (int) len;
+	}
+	KeyFromIdempotencyKey((Slice){text, len}, hash);
+	kept = pg_mbcliplen(text, len, ROLLUP_TEXT_SIZE - 2 * EVENT_KEY_SIZE - 4);
+	memcpy(result, text, kept);
+	memcpy(result + kept, "... ", 4);
+	kept += 4;
+	for (int i = 0; i < EVENT_KEY_SIZE; i++)
+	{
+		result[kept++] = "0123456789abcdef"[hash[i] >> 4];
+		result[kept++] = "0123456789abcdef"[hash[i] & 15];
+	}
+	return kept;
+}
+
+static char *
+text_value(TupleTableSlot *slot, int attribute)
+{
+	bool isnull;
+	Datum value = slot_getattr(slot, attribute, &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(value);
+}
+
+static int
+compare_ids(const void *a, const void *b)
+{
+	return ((const Breakdown *) a)->id - ((const Breakdown *) b)->id;
+}
+
+BreakdownList *
+BreakdownsRead(Snapshot snapshot)
+{
+	Relation table = table_open(ExtensionTable("breakdowns"), AccessShareLock);
+	TableScanDesc scan = table_beginscan(table, snapshot, 0, NULL);
+	TupleTableSlot *slot = table_slot_create(table, NULL);
+	BreakdownList *list = palloc0(sizeof(BreakdownList));
+	int room = 8;
+
+	list->items = palloc(room * sizeof(Breakdown));
+	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		Breakdown *item;
+		bool isnull;
+
+		if (list->n == room)
+			list->items = repalloc(list->items, (room *= 2) * sizeof(Breakdown));
+		item = &list->items[list->n++];
+		memset(item, 0, sizeof(*item));
+		item->id = DatumGetInt16(slot_getattr(slot, 1, &isnull));
+		item->name = text_value(slot, 2);
+		item->key_sql = text_value(slot, 3);
+		item->scope_sql = text_value(slot, 4);
+		item->finest = DatumGetInt16(slot_getattr(slot, 5, &isnull));
+		item->max_keys = DatumGetInt32(slot_getattr(slot, 6, &isnull));
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	table_endscan(scan);
+	table_close(table, AccessShareLock);
+	qsort(list->items, list->n, sizeof(Breakdown), compare_ids);
+	return list;
+}
+
+/*
+ * The one expression of "SELECT expression FROM table", checked to be nothing
+ * else and to depend on a single row of the table alone
+ */
+static Expr *
+checked_expression(RawStmt *raw, const char *statement, const char *expression)
+{
+	Query *query = AnalyzeStatement(raw, statement);
+	TargetEntry *target;
+
+	if (query->commandType != CMD_SELECT || list_length(query->rtable) != 1 ||
+		list_length(query->targetList) != 1 || query->hasSubLinks || query->hasAggs ||
+		query->hasWindowFuncs || query->hasTargetSRFs || query->jointree->quals != NULL ||
+		query->sortClause != NIL || query->groupClause != NIL || query->limitCount != NULL ||
+		query->distinctClause != NIL || query->cteList != NIL || query->setOperations != NULL)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("invalid expression for a breakdown: %s", expression),
+						errdetail("It must be a scalar expression over the columns of a row of "
+								  "fast_ingest.events, without subqueries, aggregates or window "
+								  "functions.")));
+	target = linitial(query->targetList);
+	if (contain_mutable_functions((Node *) target->expr))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("expression for a breakdown is not immutable: %s", expression),
+						errdetail("The same row must have the same key for ever.")));
+	return expression_planner(target->expr);
+}
+
+Expr *
+BreakdownCompile(const char *expression, Relation relation)
+{
+	char *statement = psprintf("SELECT (%s\n)::pg_catalog.text FROM %s.%s", expression,
+							   quote_identifier(get_namespace_name(RelationGetNamespace(relation))),
+							   quote_identifier(RelationGetRelationName(relation)));
+	int level = NewGUCNestLevel();
+	List *raw;
+	Expr *result;
+
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	raw = raw_parser(statement, RAW_PARSE_DEFAULT);
+	if (list_length(raw) != 1)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("invalid expression for a breakdown: %s", expression)));
+	result = checked_expression(linitial(raw), statement, expression);
+	AtEOXact_GUC(true, level);
+	return result;
+}
+
+/*
+ * Callback: a relation's definition, or the breakdowns, may have changed
+ */
+static void
+on_relcache_invalidation(Datum arg, Oid relation)
+{
+	if (cached != NULL &&
+		(!OidIsValid(relation) || relation == breakdowns_oid || relation == cached->relation))
+		cached = NULL;
+}
+
+static AttrNumber
+column(Relation relation, const char *name)
+{
+	AttrNumber number = get_attnum(RelationGetRelid(relation), name);
+
+	if (number == InvalidAttrNumber)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+						errmsg("column \"%s\" of \"%s\" does not exist", name,
+							   RelationGetRelationName(relation))));
+	return number;
+}
+
+const BreakdownList *
+BreakdownsFor(Relation relation)
+{
+	MemoryContext caller;
+	BreakdownList *list;
+
+	if (cached != NULL && cached->relation == RelationGetRelid(relation))
+		return cached;
+
+	if (cache_context == NULL)
+	{
+		cache_context = AllocSetContextCreate(CacheMemoryContext, "fast_ingest breakdowns",
+											  ALLOCSET_SMALL_SIZES);
+		CacheRegisterRelcacheCallback(on_relcache_invalidation, (Datum) 0);
+	}
+	cached = NULL;
+	MemoryContextReset(cache_context);
+	caller = MemoryContextSwitchTo(cache_context);
+
+	/* the lock first: what is read with it cannot change before the insert ends */
+	breakdowns_oid = ExtensionTable("breakdowns");
+	list = BreakdownsRead(GetLatestSnapshot());
+	list->relation = RelationGetRelid(relation);
+	list->event_name = column(relation, "event_name");
+	list->user_id = column(relation, "user_id");
+	list->ts = column(relation, "ts");
+	for (int i = 0; i < list->n; i++)
+	{
+		Breakdown *item = &list->items[i];
+
+		item->key = BreakdownCompile(item->key_sql, relation);
+		if (item->scope_sql != NULL)
+			item->scope = BreakdownCompile(item->scope_sql, relation);
+	}
+	MemoryContextSwitchTo(caller);
+	cached = list;
+	return cached;
+}
+
+const Breakdown *
+BreakdownByName(const BreakdownList *list, const char *name)
+{
+	for (int i = 0; i < list->n; i++)
+		if (strcmp(list->items[i].name, name) == 0)
+			return &list->items[i];
+	return NULL;
+}
+
+const Breakdown *
+BreakdownById(const BreakdownList *list, int id)
+{
+	for (int i = 0; i < list->n; i++)
+		if (list->items[i].id == id)
+			return &list->items[i];
+	return NULL;
+}

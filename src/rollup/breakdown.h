@@ -1,0 +1,90 @@
+/*
+ * breakdown.h
+ *
+ * What the rollup is broken down by. A breakdown is a row of
+ * fast_ingest.breakdowns: a name, the SQL expression over a row of
+ * fast_ingest.events that gives its key, and the finest level it is kept at. Events
+ * whose key is NULL are not in it.
+ *
+ * The scope of a key is the website of a page: pages of two websites are two
+ * rows of the rollup, which GET /stats tells apart and fi_metrics adds up.
+ */
+#ifndef FAST_INGEST_BREAKDOWN_H
+#define FAST_INGEST_BREAKDOWN_H
+
+#include "nodes/primnodes.h"
+#include "utils/rel.h"
+#include "utils/snapshot.h"
+
+/* Widths of buckets, as column "level" has them. */
+typedef enum
+{
+	LEVEL_MINUTE = 1, /* rows of hours that are open; a closed hour's row holds its minutes */
+	LEVEL_HOUR = 2,
+	LEVEL_DAY = 3
+} RollupLevel;
+
+/* Built-in breakdowns. The first has no row: it is what channels add up to. */
+#define BREAKDOWN_TOTAL 0
+#define BREAKDOWN_CHANNEL 1
+#define BREAKDOWN_SITE 2
+#define BREAKDOWN_PAGE 3
+
+/* A longer name, key or scope is cut, and told apart by a hash. */
+#define ROLLUP_TEXT_SIZE 255
+
+typedef struct
+{
+	int16 id;
+	RollupLevel finest;
+	int max_keys; /* in one bucket of the finest level, for one event_name */
+	char *name;
+	char *key_sql;
+	char *scope_sql; /* NULL: the scope is "" */
+	Expr *key;		 /* of type text, over the relation it was compiled for */
+	Expr *scope;
+} Breakdown;
+
+typedef struct
+{
+	Oid relation; /* what the expressions and attribute numbers are of */
+	AttrNumber event_name;
+	AttrNumber user_id;
+	AttrNumber ts;
+	int n;
+	Breakdown *items; /* by id */
+} BreakdownList;
+
+/*
+ * The breakdowns that rows inserted from here on count in, compiled for
+ * fast_ingest.events or a partition of it. Valid until the next catalog
+ * invalidation; the caller has a lock on the relation.
+ */
+extern const BreakdownList *BreakdownsFor(Relation relation);
+
+/* The breakdowns that a snapshot shows, not compiled, in the current memory context. */
+extern BreakdownList *BreakdownsRead(Snapshot snapshot);
+
+/*
+ * Compile an expression over a relation's rows to a text. An ERROR for one that
+ * is more than an immutable scalar expression.
+ */
+extern Expr *BreakdownCompile(const char *expression, Relation relation);
+
+/* One of them by name or id, or NULL. */
+extern const Breakdown *BreakdownByName(const BreakdownList *list, const char *name);
+extern const Breakdown *BreakdownById(const BreakdownList *list, int id);
+
+/* Beginning of the bucket of a level that a time is in. */
+extern int64 BucketStart(int64 ts, RollupLevel level);
+
+/* Microseconds of a bucket. */
+extern int64 BucketWidth(RollupLevel level);
+
+/*
+ * A name, key or scope as the rollup has it: as it is, or cut and told apart by
+ * a hash. Writes at most ROLLUP_TEXT_SIZE bytes and returns how many.
+ */
+extern int RollupText(const char *text, size_t len, char result[ROLLUP_TEXT_SIZE]);
+
+#endif

@@ -1,0 +1,148 @@
+/*
+ * dictionary.c
+ *
+ * Looking up users and adding them.
+ */
+#include "postgres.h"
+
+#include "rollup/dictionary.h"
+
+#include "access/genam.h"
+#include "access/stratnum.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "executor/tuptable.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/fmgroids.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/uuid.h"
+
+#include "catalog.h"
+#include "compat.h"
+
+/* Users added by one statement. */
+#define USERS_PER_INSERT 10000
+
+/* A hash and where it stands in the caller's list. */
+typedef struct
+{
+	UserHash hash;
+	int position;
+} Wanted;
+
+static int
+compare_wanted(const void *a, const void *b)
+{
+	return memcmp(a, b, sizeof(UserHash));
+}
+
+/*
+ * The hashes in the order of the index, so that its pages are read once
+ */
+static Wanted *
+in_index_order(int n, const UserHash *hashes)
+{
+	Wanted *wanted = palloc_extended((Size) Max(n, 1) * sizeof(Wanted), MCXT_ALLOC_HUGE);
+
+	for (int i = 0; i < n; i++)
+		wanted[i] = (Wanted){hashes[i], i};
+	qsort(wanted, n, sizeof(Wanted), compare_wanted);
+	return wanted;
+}
+
+void
+DictionaryLookup(Snapshot snapshot, int n, const UserHash *hashes, uint32 *numbers)
+{
+	Relation table = table_open(ExtensionTable("users"), AccessShareLock);
+	Relation index = index_open(RelationGetPrimaryKeyIndex(table), AccessShareLock);
+	IndexScanDesc scan = BeginIndexScan(table, index, snapshot, 1);
+	TupleTableSlot *slot = table_slot_create(table, NULL);
+	Wanted *wanted = in_index_order(n, hashes);
+	ScanKeyData key;
+
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(NULL));
+	for (int i = 0; i < n; i++)
+	{
+		uint32 number = USER_UNKNOWN;
+
+		if (i > 0 && compare_wanted(&wanted[i], &wanted[i - 1]) == 0)
+		{
+			numbers[wanted[i].position] = numbers[wanted[i - 1].position];
+			continue;
+		}
+		CHECK_FOR_INTERRUPTS();
+		key.sk_argument = UUIDPGetDatum((pg_uuid_t *) wanted[i].hash.bytes);
+		index_rescan(scan, &key, 1, NULL, 0);
+		if (index_getnext_slot(scan, ForwardScanDirection, slot))
+		{
+			bool isnull;
+
+			number = (uint32) DatumGetInt32(slot_getattr(slot, 2, &isnull));
+		}
+		numbers[wanted[i].position] = number;
+	}
+	pfree(wanted);
+	ExecDropSingleTupleTableSlot(slot);
+	index_endscan(scan);
+	index_close(index, NoLock);
+	table_close(table, NoLock);
+}
+
+/*
+ * Add users in one statement
+ */
+static void
+insert_users(int n, const Datum *hashes, const Datum *numbers)
+{
+	Oid types[] = {UUIDARRAYOID, INT4ARRAYOID};
+	Datum values[2];
+
+	values[0] = PointerGetDatum(
+		construct_array((Datum *) hashes, n, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
+	values[1] = PointerGetDatum(
+		construct_array((Datum *) numbers, n, INT4OID, sizeof(int32), true, TYPALIGN_INT));
+	if (SPI_execute_with_args("INSERT INTO fast_ingest.users (user_hash, user_no)"
+							  " SELECT * FROM unnest($1, $2)",
+							  2, types, values, NULL, false, 0) != SPI_OK_INSERT)
+		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not add users")));
+	pfree(DatumGetPointer(values[0]));
+	pfree(DatumGetPointer(values[1]));
+}
+
+void
+DictionaryAssign(int n, const UserHash *hashes, uint32 *numbers, int64 *next)
+{
+	Wanted *wanted = in_index_order(n, hashes);
+	Datum *new_hashes = palloc(USERS_PER_INSERT * sizeof(Datum));
+	Datum *new_numbers = palloc(USERS_PER_INSERT * sizeof(Datum));
+	int count = 0;
+
+	PushActiveSnapshot(GetLatestSnapshot());
+	DictionaryLookup(GetActiveSnapshot(), n, hashes, numbers);
+	PopActiveSnapshot();
+	for (int i = 0; i < n; i++)
+	{
+		if (numbers[wanted[i].position] != USER_UNKNOWN)
+			continue;
+		if (*next >= MAX_USERS)
+			ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+							errmsg("fast_ingest.users is full: %d users", MAX_USERS)));
+		numbers[wanted[i].position] = (uint32) *next;
+		new_hashes[count] = UUIDPGetDatum((pg_uuid_t *) wanted[i].hash.bytes);
+		new_numbers[count++] = Int32GetDatum((int32) (*next)++);
+		if (count == USERS_PER_INSERT)
+		{
+			insert_users(count, new_hashes, new_numbers);
+			count = 0;
+		}
+	}
+	if (count > 0)
+		insert_users(count, new_hashes, new_numbers);
+	pfree(new_numbers);
+	pfree(new_hashes);
+	pfree(wanted);
+}

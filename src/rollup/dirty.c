@@ -1,0 +1,253 @@
+/*
+ * dirty.c
+ *
+ * Marking what must be counted again, and finding the marks.
+ */
+#include "postgres.h"
+
+#include "rollup/dirty.h"
+
+#include "access/heapam.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "executor/executor.h"
+#include "executor/tuptable.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "catalog.h"
+#include "compat.h"
+#include "flush/partition.h"
+
+/* Columns of fast_ingest.rollup_dirty. */
+enum
+{
+	DIRTY_COLUMN_LOW = 1,
+	DIRTY_COLUMN_HIGH,
+	DIRTY_COLUMN_BREAKDOWN /* NULL: all */
+};
+
+/* Minutes gathered before they are sorted and joined. */
+#define MAX_MINUTES (1024 * 1024)
+
+typedef struct
+{
+	int n;
+	int room;
+	int64 *minutes;
+} MinuteList;
+
+void
+SpanListAppend(SpanList *list, TimestampTz low, TimestampTz high)
+{
+	if (low >= high)
+		return;
+	if (list->n == list->room)
+	{
+		list->room = list->room == 0 ? 8 : list->room * 2;
+		list->spans = list->spans == NULL ? palloc(list->room * sizeof(Span))
+										  : repalloc(list->spans, list->room * sizeof(Span));
+	}
+	list->spans[list->n++] = (Span){low, high};
+}
+
+void
+SpanListAdd(SpanList *list, TimestampTz low, TimestampTz high)
+{
+	if (low < high && list->n > 0 && low <= list->spans[list->n - 1].high)
+		list->spans[list->n - 1].high = Max(list->spans[list->n - 1].high, high);
+	else
+		SpanListAppend(list, low, high);
+}
+
+bool
+SpanListTouches(const SpanList *list, TimestampTz low, TimestampTz high)
+{
+	int first = 0;
+	int last = list->n;
+
+	while (first < last)
+	{
+		int middle = (first + last) / 2;
+
+		if (list->spans[middle].high <= low)
+			first = middle + 1;
+		else
+			last = middle;
+	}
+	return first < list->n && list->spans[first].low < high;
+}
+
+bool
+SpanListHas(const SpanList *list, TimestampTz ts)
+{
+	return SpanListTouches(list, ts, ts + 1);
+}
+
+void
+DirtyMark(TimestampTz low, TimestampTz high, int breakdown)
+{
+	Relation table = table_open(ExtensionTable("rollup_dirty"), RowExclusiveLock);
+	Datum values[] = {TimestampTzGetDatum(low), TimestampTzGetDatum(high),
+					  Int16GetDatum((int16) breakdown)};
+	bool isnull[] = {false, false, breakdown == 0};
+	HeapTuple tuple = heap_form_tuple(RelationGetDescr(table), values, isnull);
+
+	simple_heap_insert(table, tuple);
+	heap_freetuple(tuple);
+	table_close(table, NoLock);
+}
+
+static int
+compare_minutes(const void *a, const void *b)
+{
+	int64 left = *(const int64 *) a;
+	int64 right = *(const int64 *) b;
+
+	return (left > right) - (left < right);
+}
+
+/*
+ * Mark what was gathered, neighbours together
+ */
+static void
+mark_minutes(MinuteList *list)
+{
+	SpanList spans = {0};
+
+	qsort(list->minutes, list->n, sizeof(int64), compare_minutes);
+	for (int i = 0; i < list->n; i++)
+		SpanListAdd(&spans, list->minutes[i], list->minutes[i] + USECS_PER_MINUTE);
+	for (int i = 0; i < spans.n; i++)
+		DirtyMark(spans.spans[i].low, spans.spans[i].high, 0);
+	list->n = 0;
+}
+
+static void
+gather_minutes(MinuteList *list, Relation relation, Tuplestorestate *rows)
+{
+	TupleTableSlot *slot =
+		MakeSingleTupleTableSlot(RelationGetDescr(relation), &TTSOpsMinimalTuple);
+	AttrNumber ts = BreakdownsFor(relation)->ts;
+	bool isnull;
+
+	tuplestore_select_read_pointer(rows, tuplestore_alloc_read_pointer(rows, EXEC_FLAG_REWIND));
+	tuplestore_rescan(rows);
+	while (tuplestore_gettupleslot(rows, true, false, slot))
+	{
+		int64 minute =
+			BucketStart(DatumGetTimestampTz(slot_getattr(slot, ts, &isnull)), LEVEL_MINUTE);
+
+		CHECK_FOR_INTERRUPTS();
+		if (list->n > 0 && list->minutes[list->n - 1] == minute)
+			continue;
+		if (list->n == MAX_MINUTES)
+			mark_minutes(list);
+		if (list->n == list->room)
+		{
+			list->room *= 2;
+			list->minutes = repalloc(list->minutes, list->room * sizeof(int64));
+		}
+		list->minutes[list->n++] = minute;
+	}
+	ExecDropSingleTupleTableSlot(slot);
+}
+
+void
+DirtyMarkRows(Relation relation, Tuplestorestate *before, Tuplestorestate *after)
+{
+	MinuteList list = {.room = 64};
+
+	list.minutes = palloc(list.room * sizeof(int64));
+	gather_minutes(&list, relation, before);
+	if (after != NULL)
+		gather_minutes(&list, relation, after);
+	mark_minutes(&list);
+	pfree(list.minutes);
+}
+
+static int
+compare_spans(const void *a, const void *b)
+{
+	return compare_minutes(&((const Span *) a)->low, &((const Span *) b)->low);
+}
+
+/* The end of the last bucket that has a part before a time */
+static TimestampTz
+bucket_end(TimestampTz high, RollupLevel level)
+{
+	return BucketStart(high - 1, level) + BucketWidth(level);
+}
+
+SpanList *
+SpanListIntersection(const SpanList *a, const SpanList *b)
+{
+	SpanList *list = palloc0(sizeof(SpanList));
+
+	for (int i = 0, j = 0; i < a->n && j < b->n;)
+	{
+		SpanListAdd(list, Max(a->spans[i].low, b->spans[j].low),
+					Min(a->spans[i].high, b->spans[j].high));
+		if (a->spans[i].high < b->spans[j].high)
+			i++;
+		else
+			j++;
+	}
+	return list;
+}
+
+/*
+ * Those whole buckets whose rows can be counted: the rollup outlives its rows,
+ * and what it has of a partition that was dropped must stay
+ */
+static SpanList *
+where_rows_are(const SpanList *dirty, RollupLevel level)
+{
+	TimestampTz *lowers;
+	TimestampTz *uppers;
+	int n = PartitionRanges(&lowers, &uppers);
+	SpanList partitions = {0};
+	SpanList buckets = {0};
+
+	for (int i = 0; i < n; i++)
+		SpanListAdd(&partitions, lowers[i], uppers[i]);
+	for (int i = 0; i < partitions.n; i++)
+		SpanListAdd(&buckets, bucket_end(partitions.spans[i].low, level),
+					BucketStart(partitions.spans[i].high, level));
+	return SpanListIntersection(dirty, &buckets);
+}
+
+SpanList *
+DirtySpans(Snapshot snapshot, int breakdown, RollupLevel level)
+{
+	Relation table = table_open(ExtensionTable("rollup_dirty"), AccessShareLock);
+	TableScanDesc scan = table_beginscan(table, snapshot, 0, NULL);
+	TupleTableSlot *slot = table_slot_create(table, NULL);
+	SpanList found = {0};
+	SpanList *list = palloc0(sizeof(SpanList));
+
+	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		bool isnull;
+		int16 of = DatumGetInt16(slot_getattr(slot, DIRTY_COLUMN_BREAKDOWN, &isnull));
+		bool concerns = isnull || of == breakdown;
+		TimestampTz low;
+		TimestampTz high;
+
+		if (!concerns)
+			continue;
+		low = DatumGetTimestampTz(slot_getattr(slot, DIRTY_COLUMN_LOW, &isnull));
+		high = DatumGetTimestampTz(slot_getattr(slot, DIRTY_COLUMN_HIGH, &isnull));
+		SpanListAppend(&found, low, high);
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	table_endscan(scan);
+	table_close(table, NoLock);
+
+	qsort(found.spans, found.n, sizeof(Span), compare_spans);
+	for (int i = 0; i < found.n; i++)
+		SpanListAdd(list, BucketStart(found.spans[i].low, level),
+					bucket_end(found.spans[i].high, level));
+	return list->n == 0 ? list : where_rows_are(list, level);
+}

@@ -1,0 +1,383 @@
+/*
+ * refresh.c
+ *
+ * fi_refresh() and fi_rebuild().
+ */
+#include "postgres.h"
+
+#include "rollup/refresh.h"
+
+#include "access/heapam.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/pg_extension.h"
+#include "commands/extension.h"
+#include "executor/spi.h"
+#include "executor/tuptable.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "catalog.h"
+#include "compat.h"
+#include "rollup/dirty.h"
+#include "rollup/merge.h"
+#include "rollup/raw.h"
+#include "rollup/seal.h"
+#include "stage/control.h"
+
+PG_FUNCTION_INFO_V1(fi_refresh);
+PG_FUNCTION_INFO_V1(fi_rebuild);
+
+/* What a refresh knows all the way through. */
+typedef struct
+{
+	Snapshot snapshot;
+	RollupState state;
+	BreakdownList *breakdowns;
+	SpanList **dirty; /* for each breakdown */
+	Merger *merger;
+	RefreshResult *result;
+} Refresh;
+
+/*
+ * Be the only refresh until the transaction ends
+ */
+static void
+lock_refresh(void)
+{
+	LockDatabaseObject(ExtensionRelationId, get_extension_oid("fast_ingest", false), 1,
+					   ExclusiveLock);
+}
+
+static void
+read_state(RollupState *state)
+{
+	bool isnull;
+
+	if (SPI_execute("SELECT hours_closed, days_closed, users FROM fast_ingest.rollup_state", false,
+					2) != SPI_OK_SELECT)
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not read the rollup's state")));
+	if (SPI_processed == 0)
+	{
+		/* nothing was ever merged: nothing is missing in what is over */
+		TimestampTz now = GetCurrentTimestamp();
+
+		state->hours_closed = BucketStart(now - CLOSE_DELAY, LEVEL_HOUR);
+		state->days_closed = BucketStart(state->hours_closed, LEVEL_DAY);
+		state->users = 0;
+		(void) RollupStatement(
+			"INSERT INTO fast_ingest.rollup_state (hours_closed, days_closed, users)"
+			" VALUES ($1, $2, 0)",
+			state->hours_closed, state->days_closed);
+		return;
+	}
+	state->hours_closed = DatumGetTimestampTz(
+		SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	state->days_closed = DatumGetTimestampTz(
+		SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull));
+	state->users =
+		DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 3, &isnull));
+}
+
+static void
+write_state(const RollupState *state)
+{
+	char statement[128];
+
+	snprintf(statement, sizeof(statement),
+			 "UPDATE fast_ingest.rollup_state SET hours_closed = $1, days_closed = $2,"
+			 " users = " INT64_FORMAT,
+			 state->users);
+	(void) RollupStatement(statement, state->hours_closed, state->days_closed);
+}
+
+/*
+ * Gather what a delta holds. The merger's numbers of its strings and users are
+ * looked up when first needed.
+ */
+static void
+gather_delta(Refresh *refresh, const struct varlena *groups)
+{
+	DeltaReader reader;
+	DeltaSectionReader section;
+	uint32 *texts;
+	uint32 *users;
+
+	DeltaRead(&reader, groups);
+	texts = palloc((reader.header->nstrings + 1) * sizeof(uint32));
+	users = palloc((reader.header->nusers + 1) * sizeof(uint32));
+	for (uint32 i = 0; i < reader.header->nstrings; i++)
+	{
+		uint32 len;
+		const char *text = DeltaString(&reader, i, &len);
+
+		texts[i] = MergerText(refresh->merger, text, len);
+	}
+	for (uint32 i = 0; i < reader.header->nusers; i++)
+		users[i] = MergerUser(refresh->merger, reader.users[i]);
+
+	while (DeltaNextSection(&reader, &section))
+	{
+		const Breakdown *breakdown = BreakdownById(refresh->breakdowns, section.breakdown);
+		const uint16 *ref = section.refs;
+
+		if (breakdown == NULL)
+			continue; /* it was dropped since */
+		for (uint32 i = 0; i < section.ngroups; i++)
+		{
+			const DeltaGroup *source = &section.groups[i];
+			TimestampTz bucket = DeltaBucket(source);
+			MergeGroup *group;
+
+			if (SpanListHas(refresh->dirty[breakdown - refresh->breakdowns->items], bucket))
+			{
+				/* raw rows are counted in its stead, this one's among them */
+				ref += source->nrefs;
+				continue;
+			}
+			group = MergerGroup(refresh->merger, breakdown, texts[source->event_name],
+								texts[source->scope], texts[source->key], bucket);
+			MergeGroupEvents(group, source->events);
+			for (int j = 0; j < source->nrefs; j++)
+				MergeGroupUser(group, users[*ref++]);
+		}
+	}
+	pfree(users);
+	pfree(texts);
+}
+
+/*
+ * Merge and delete all deltas of the snapshot
+ */
+static void
+merge_deltas(Refresh *refresh)
+{
+	Relation table = table_open(ExtensionTable("rollup_delta"), RowExclusiveLock);
+	TableScanDesc scan = table_beginscan(table, refresh->snapshot, 0, NULL);
+	TupleTableSlot *slot = table_slot_create(table, NULL);
+
+	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		bool isnull;
+		Datum value = slot_getattr(slot, DELTA_COLUMN_GROUPS, &isnull);
+		struct varlena *groups = PG_DETOAST_DATUM(value);
+
+		CHECK_FOR_INTERRUPTS();
+		refresh->result->events += DatumGetInt32(slot_getattr(slot, DELTA_COLUMN_EVENTS, &isnull));
+		gather_delta(refresh, groups);
+		if ((Pointer) groups != DatumGetPointer(value))
+			pfree(groups);
+		simple_heap_delete(table, &slot->tts_tid);
+		if (MergerIsFull(refresh->merger))
+			MergerFlush(refresh->merger);
+	}
+	MergerFlush(refresh->merger);
+	ExecDropSingleTupleTableSlot(slot);
+	table_endscan(scan);
+	table_close(table, NoLock);
+}
+
+typedef struct
+{
+	Refresh *refresh;
+	const Breakdown *breakdown;
+} RawTarget;
+
+/*
+ * Count a raw row
+ */
+static void
+gather_row(const RawRow *row, void *arg)
+{
+	RawTarget *target = arg;
+	Merger *merger = target->refresh->merger;
+	MergeGroup *group = MergerGroup(
+		merger, target->breakdown, MergerText(merger, row->event_name, row->event_name_len),
+		MergerText(merger, row->scope, row->scope_len), MergerText(merger, row->key, row->key_len),
+		BucketStart(row->ts, target->breakdown->finest));
+
+	MergeGroupEvents(group, 1);
+	if (row->has_user)
+		MergeGroupUser(group, MergerUser(merger, row->user));
+	target->refresh->result->raw_rows++;
+	if (MergerIsFull(merger))
+		MergerFlush(merger);
+}
+
+/*
+ * Forget what the rollup has of dirty buckets, and count their rows again
+ */
+static void
+rebuild_dirty(Refresh *refresh)
+{
+	for (int i = 0; i < refresh->breakdowns->n; i++)
+	{
+		const Breakdown *breakdown = &refresh->breakdowns->items[i];
+		SpanList *dirty = refresh->dirty[i];
+
+		for (int j = 0; j < dirty->n; j++)
+		{
+			RawTarget target = {refresh, breakdown};
+
+			SealForget(breakdown, dirty->spans[j]);
+			RawScan(breakdown, NULL, NULL, dirty->spans[j], gather_row, &target);
+		}
+		MergerFlush(refresh->merger);
+		for (int j = 0; j < dirty->n; j++)
+			SealAgain(breakdown, dirty->spans[j], &refresh->state);
+	}
+}
+
+/*
+ * Delete the marks of the snapshot
+ */
+static void
+delete_marks(Refresh *refresh)
+{
+	Relation table = table_open(ExtensionTable("rollup_dirty"), RowExclusiveLock);
+	TableScanDesc scan = table_beginscan(table, refresh->snapshot, 0, NULL);
+	TupleTableSlot *slot = table_slot_create(table, NULL);
+
+	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+		simple_heap_delete(table, &slot->tts_tid);
+	ExecDropSingleTupleTableSlot(slot);
+	table_endscan(scan);
+	table_close(table, NoLock);
+}
+
+/*
+ * Statements over the rollup look up few rows of many by its index, whatever the
+ * planner thinks of a table that changes so fast
+ */
+static void
+set_planner(void)
+{
+	static const char *const off[] = {"enable_hashjoin", "enable_mergejoin", "enable_seqscan",
+									  "jit"};
+
+	for (int i = 0; i < (int) lengthof(off); i++)
+		(void) set_config_option(off[i], "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true,
+								 0, false);
+}
+
+static void
+refresh_with_snapshot(Refresh *refresh)
+{
+	int64 users;
+
+	read_state(&refresh->state);
+	users = refresh->state.users;
+	refresh->breakdowns = BreakdownsRead(refresh->snapshot);
+	refresh->dirty = palloc(Max(refresh->breakdowns->n, 1) * sizeof(SpanList *));
+	for (int i = 0; i < refresh->breakdowns->n; i++)
+		refresh->dirty[i] = DirtySpans(refresh->snapshot, refresh->breakdowns->items[i].id,
+									   refresh->breakdowns->items[i].finest);
+	refresh->merger = MergerCreate(&refresh->state, refresh->breakdowns);
+
+	merge_deltas(refresh);
+	rebuild_dirty(refresh);
+	delete_marks(refresh);
+	SealClose(&refresh->state, refresh->breakdowns, &refresh->result->hours_closed,
+			  &refresh->result->days_closed);
+	write_state(&refresh->state);
+	refresh->result->groups = MergerGroupsMerged(refresh->merger);
+	refresh->result->users = refresh->state.users - users;
+}
+
+void
+RefreshRun(RefreshResult *result)
+{
+	MemoryContext context;
+	MemoryContext caller;
+	Refresh refresh = {.result = result};
+	int level;
+
+	memset(result, 0, sizeof(*result));
+	if (IsolationUsesXactSnapshot())
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("the rollup cannot be refreshed at isolation level %s",
+							   GetConfigOption("transaction_isolation", false, false)),
+						errdetail("A refresh must see what was committed before it began."),
+						errhint("Use READ COMMITTED.")));
+
+	context =
+		AllocSetContextCreate(CurrentMemoryContext, "fast_ingest refresh", ALLOCSET_DEFAULT_SIZES);
+	caller = MemoryContextSwitchTo(context);
+	/* events before anything else, as whoever truncates them does */
+	table_close(table_open(ExtensionTable("events"), AccessShareLock), NoLock);
+	lock_refresh();
+	level = NewGUCNestLevel();
+	set_planner();
+	if (Control != NULL)
+		pg_atomic_write_u64(&Control->backlog, 0);
+	PushActiveSnapshot(GetLatestSnapshot());
+	refresh.snapshot = GetActiveSnapshot();
+	refresh_with_snapshot(&refresh);
+	PopActiveSnapshot();
+	AtEOXact_GUC(true, level);
+	MemoryContextSwitchTo(caller);
+	MemoryContextDelete(context);
+}
+
+/*
+ * Run a refresh for a function and return its result
+ */
+static Datum
+refresh_and_return(FunctionCallInfo fcinfo)
+{
+	RefreshResult result;
+	TupleDesc desc;
+	Datum values[6];
+	bool isnull[6] = {0};
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	desc = BlessTupleDesc(desc);
+	SPI_connect();
+	RefreshRun(&result);
+	SPI_finish();
+	values[0] = Int64GetDatum(result.events);
+	values[1] = Int64GetDatum(result.groups);
+	values[2] = Int64GetDatum(result.users);
+	values[3] = Int64GetDatum(result.raw_rows);
+	values[4] = Int64GetDatum(result.hours_closed);
+	values[5] = Int64GetDatum(result.days_closed);
+	return HeapTupleGetDatum(heap_form_tuple(desc, values, isnull));
+}
+
+Datum
+fi_refresh(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_DATUM(refresh_and_return(fcinfo));
+}
+
+/*
+ * fi_rebuild("from" timestamptz, "to" timestamptz): NULL is the beginning or the
+ * end of time
+ */
+Datum
+fi_rebuild(PG_FUNCTION_ARGS)
+{
+	TimestampTz from = PG_ARGISNULL(0) ? TIME_BEGIN : PG_GETARG_TIMESTAMPTZ(0);
+	TimestampTz to = PG_ARGISNULL(1) ? TIME_END : PG_GETARG_TIMESTAMPTZ(1);
+
+	from = Max(from, TIME_BEGIN);
+	to = Min(to, TIME_END);
+	if (from >= to)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("\"from\" must be before \"to\": %s is not before %s",
+							   pstrdup(timestamptz_to_str(from)), timestamptz_to_str(to))));
+	DirtyMark(BucketStart(from, LEVEL_MINUTE), BucketStart(to - 1, LEVEL_MINUTE) + USECS_PER_MINUTE,
+			  0);
+	CommandCounterIncrement();
+	PG_RETURN_DATUM(refresh_and_return(fcinfo));
+}

@@ -1,0 +1,189 @@
+/*
+ * seal.c
+ *
+ * Closing hours and days, and undoing it for buckets that must be counted
+ * again.
+ */
+#include "postgres.h"
+
+#include "rollup/seal.h"
+
+#include "utils/timestamp.h"
+
+#include "rollup/refresh.h"
+
+/* Minutes of one hour or more become rows of hours. Between $1 and $2. */
+#define CLOSE_HOURS \
+	"WITH gone AS (DELETE FROM fast_ingest.rollup" \
+	" WHERE breakdown = ANY (ARRAY(SELECT id FROM fast_ingest.breakdowns WHERE finest = 1))" \
+	"  AND level = 1 AND bucket >= $1 AND bucket < $2 RETURNING *)" \
+	"INSERT INTO fast_ingest.rollup" \
+	" (breakdown, level, event_name, bucket, scope, key, events, unique_users, users, minutes)" \
+	" SELECT breakdown, 2, event_name, date_trunc('hour', bucket, 'UTC'), scope, key," \
+	"  sum(events), %1$s.fi_cardinality(%1$s.fi_union(users)), %1$s.fi_union(users)," \
+	"  %1$s.fi_pack_minutes(" \
+	"   (extract(epoch FROM bucket - date_trunc('hour', bucket, 'UTC')) / 60)::integer," \
+	"   events, users)" \
+	" FROM gone GROUP BY breakdown, event_name, date_trunc('hour', bucket, 'UTC'), scope, key"
+
+/* The totals of hours between $1 and $2. */
+#define FORGET_HOUR_TOTALS \
+	"DELETE FROM fast_ingest.rollup WHERE breakdown = 0 AND level = 2" \
+	" AND bucket >= $1 AND bucket < $2"
+#define COUNT_HOUR_TOTALS \
+	"INSERT INTO fast_ingest.rollup" \
+	" (breakdown, level, event_name, bucket, scope, key, events, unique_users)" \
+	" SELECT 0, 2, event_name, bucket, '', '', sum(events)," \
+	"  %1$s.fi_cardinality(%1$s.fi_union(users))" \
+	" FROM fast_ingest.rollup" \
+	" WHERE breakdown = 1 AND level = 2 AND bucket >= $1 AND bucket < $2" \
+	" GROUP BY event_name, bucket"
+
+/* Rows of hours become rows of days, for one breakdown and one it is counted as. */
+#define CLOSE_DAYS \
+	"INSERT INTO fast_ingest.rollup" \
+	" (breakdown, level, event_name, bucket, scope, key, events, unique_users, users)" \
+	" SELECT %d, 3, event_name, date_trunc('day', bucket, 'UTC'), scope, %s, sum(events)," \
+	"  %%1$s.fi_cardinality(%%1$s.fi_union(users)), %%1$s.fi_union(users)" \
+	" FROM fast_ingest.rollup" \
+	" WHERE breakdown = %d AND level = 2 AND bucket >= $1 AND bucket < $2" \
+	" GROUP BY event_name, date_trunc('day', bucket, 'UTC'), scope, %s"
+
+/*
+ * Run a statement with a breakdown's number in it
+ */
+static void run_for(TimestampTz low, TimestampTz high, const char *format, ...)
+	pg_attribute_printf(3, 4);
+
+static void
+run_for(TimestampTz low, TimestampTz high, const char *format, ...)
+{
+	char statement[2048];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(statement, sizeof(statement), format, args);
+	va_end(args);
+	(void) RollupStatement(statement, low, high);
+}
+
+static void
+forget(int breakdown, RollupLevel level, TimestampTz low, TimestampTz high)
+{
+	run_for(low, high,
+			"DELETE FROM fast_ingest.rollup"
+			" WHERE breakdown = %d AND level = %d AND bucket >= $1 AND bucket < $2",
+			breakdown, level);
+}
+
+/*
+ * Make a breakdown's rows of whole days out of its hours, and with those of
+ * channels the totals
+ */
+static void
+close_days(int breakdown, TimestampTz low, TimestampTz high)
+{
+	run_for(low, high, CLOSE_DAYS, breakdown, "key", breakdown, "key");
+	if (breakdown == BREAKDOWN_CHANNEL)
+		run_for(low, high, CLOSE_DAYS, BREAKDOWN_TOTAL, "''::text", breakdown, "''::text");
+}
+
+static void
+forget_days(int breakdown, TimestampTz low, TimestampTz high)
+{
+	forget(breakdown, LEVEL_DAY, low, high);
+	if (breakdown == BREAKDOWN_CHANNEL)
+		forget(BREAKDOWN_TOTAL, LEVEL_DAY, low, high);
+}
+
+void
+SealClose(RollupState *state, const BreakdownList *breakdowns, int64 *hours, int64 *days)
+{
+	TimestampTz hour = BucketStart(GetCurrentTimestamp() - CLOSE_DELAY, LEVEL_HOUR);
+	TimestampTz day = BucketStart(hour, LEVEL_DAY);
+
+	*hours = *days = 0;
+	if (hour > state->hours_closed)
+	{
+		(void) RollupStatement(CLOSE_HOURS, state->hours_closed, hour);
+		(void) RollupStatement(COUNT_HOUR_TOTALS, state->hours_closed, hour);
+		*hours = (hour - state->hours_closed) / USECS_PER_HOUR;
+		state->hours_closed = hour;
+	}
+	if (day > state->days_closed)
+	{
+		for (int i = 0; i < breakdowns->n; i++)
+			if (breakdowns->items[i].finest < LEVEL_DAY)
+				close_days(breakdowns->items[i].id, state->days_closed, day);
+		*days = (day - state->days_closed) / USECS_PER_DAY;
+		state->days_closed = day;
+	}
+}
+
+/*
+ * Take the minutes of a span out of rows of closed hours, and leave the others
+ */
+static void
+forget_minutes(int breakdown, Span span)
+{
+	TimestampTz first = BucketStart(span.low, LEVEL_HOUR);
+	TimestampTz last = BucketStart(span.high - 1, LEVEL_HOUR) + USECS_PER_HOUR;
+
+	/* hours that are covered whole need not be taken apart */
+	if (first < span.low || last > span.high)
+	{
+		run_for(span.low, span.high,
+				"WITH gone AS (DELETE FROM fast_ingest.rollup"
+				" WHERE breakdown = %d AND level = 2"
+				"  AND (bucket = date_trunc('hour', $1, 'UTC') AND bucket < $1"
+				"   OR bucket = date_trunc('hour', $2, 'UTC') AND bucket < $2) RETURNING *),"
+				" kept AS (SELECT g.breakdown, g.event_name, g.bucket, g.scope, g.key,"
+				"  m.minute, m.events, m.users"
+				" FROM gone AS g, %%1$s.fi_unpack_minutes(g.users, g.minutes) AS m"
+				" WHERE g.bucket + m.minute * interval '1 minute' < $1"
+				"  OR g.bucket + m.minute * interval '1 minute' >= $2)"
+				"INSERT INTO fast_ingest.rollup"
+				" (breakdown, level, event_name, bucket, scope, key, events, unique_users, users,"
+				"  minutes)"
+				" SELECT breakdown, 2, event_name, bucket, scope, key, sum(events),"
+				"  %%1$s.fi_cardinality(%%1$s.fi_union(users)), %%1$s.fi_union(users),"
+				"  %%1$s.fi_pack_minutes(minute, events, users)"
+				" FROM kept GROUP BY breakdown, event_name, bucket, scope, key",
+				breakdown);
+		first += first < span.low ? USECS_PER_HOUR : 0;
+		last -= last > span.high ? USECS_PER_HOUR : 0;
+	}
+	if (first < last)
+		forget(breakdown, LEVEL_HOUR, first, last);
+	forget(breakdown, LEVEL_MINUTE, span.low, span.high);
+}
+
+void
+SealForget(const Breakdown *breakdown, Span span)
+{
+	if (breakdown->finest == LEVEL_MINUTE)
+		forget_minutes(breakdown->id, span);
+	else
+		forget(breakdown->id, breakdown->finest, span.low, span.high);
+}
+
+void
+SealAgain(const Breakdown *breakdown, Span span, const RollupState *state)
+{
+	TimestampTz low = BucketStart(span.low, LEVEL_HOUR);
+	TimestampTz high =
+		Min(BucketStart(span.high - 1, LEVEL_HOUR) + USECS_PER_HOUR, state->hours_closed);
+
+	if (breakdown->id == BREAKDOWN_CHANNEL && low < high)
+	{
+		(void) RollupStatement(FORGET_HOUR_TOTALS, low, high);
+		(void) RollupStatement(COUNT_HOUR_TOTALS, low, high);
+	}
+	low = BucketStart(span.low, LEVEL_DAY);
+	high = Min(BucketStart(span.high - 1, LEVEL_DAY) + USECS_PER_DAY, state->days_closed);
+	if (breakdown->finest < LEVEL_DAY && low < high)
+	{
+		forget_days(breakdown->id, low, high);
+		close_days(breakdown->id, low, high);
+	}
+}

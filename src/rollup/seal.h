@@ -1,0 +1,27 @@
+/*
+ * seal.h
+ *
+ * Closing hours and days: when a bucket is over, the rows of the level below
+ * become one row of its own level. Needs the refresh's lock and SPI.
+ */
+#ifndef FAST_INGEST_SEAL_H
+#define FAST_INGEST_SEAL_H
+
+#include "rollup/dirty.h"
+#include "rollup/merge.h"
+
+/* Close all hours and days that are over by the clock; advances the state. Says how many. */
+extern void SealClose(RollupState *state, const BreakdownList *breakdowns, int64 *hours,
+					  int64 *days);
+
+/*
+ * Forget what the rollup has of a breakdown's buckets in a span of whole buckets
+ * of its finest level, so that they can be merged anew. What is merged into days
+ * that the span touches is wrong until SealAgain.
+ */
+extern void SealForget(const Breakdown *breakdown, Span span);
+
+/* Make closed rows above such a span again. */
+extern void SealAgain(const Breakdown *breakdown, Span span, const RollupState *state);
+
+#endif

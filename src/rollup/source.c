@@ -1,0 +1,267 @@
+/*
+ * source.c
+ *
+ * The statements are prepared once in a process and planned once, whatever
+ * their parameters: finding rows by the index is always right.
+ */
+#include "postgres.h"
+
+#include "rollup/source.h"
+
+#include "access/table.h"
+#include "access/tableam.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "executor/tuptable.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "catalog.h"
+#include "rollup/metrics.h"
+
+#define ROWS_OF_LEVEL \
+	"SELECT bucket, key, events, unique_users, users, minutes" \
+	" FROM fast_ingest.rollup" \
+	" WHERE breakdown = $1 AND level = $2 AND event_name = $3 AND bucket >= $4" \
+	" AND bucket < $5"
+#define WITH_KEY " AND key IN ($6, '" METRICS_OTHER "')"
+
+enum
+{
+	ROW_COLUMN_BUCKET = 1,
+	ROW_COLUMN_KEY,
+	ROW_COLUMN_EVENTS,
+	ROW_COLUMN_UNIQUE_USERS,
+	ROW_COLUMN_USERS,
+	ROW_COLUMN_MINUTES
+};
+
+static SPIPlanPtr
+prepared_plan(bool with_key)
+{
+	static SPIPlanPtr plans[2];
+	Oid types[] = {INT2OID, INT2OID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID};
+
+	if (plans[with_key] == NULL)
+	{
+		SPIPlanPtr plan = SPI_prepare_cursor(with_key ? ROWS_OF_LEVEL WITH_KEY : ROWS_OF_LEVEL,
+											 with_key ? 6 : 5, types, CURSOR_OPT_GENERIC_PLAN);
+
+		if (plan == NULL || SPI_keepplan(plan) != 0)
+			ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR),
+							errmsg("could not prepare to read the rollup: %s",
+								   SPI_result_code_string(SPI_result))));
+		plans[with_key] = plan;
+	}
+	return plans[with_key];
+}
+
+static Datum
+column(SPITupleTable *rows, uint64 row, int number)
+{
+	bool isnull;
+	Datum value = SPI_getbinval(rows->vals[row], rows->tupdesc, number, &isnull);
+
+	return isnull ? (Datum) 0 : value;
+}
+
+/*
+ * Visit the rows of the result
+ */
+static int64
+visit_rows(RollupRowVisitor visitor, void *arg)
+{
+	SPITupleTable *rows = SPI_tuptable;
+	uint64 n = SPI_processed;
+
+	for (uint64 i = 0; i < n; i++)
+	{
+		struct varlena *text = PG_DETOAST_DATUM_PACKED(column(rows, i, ROW_COLUMN_KEY));
+		RollupRow row;
+
+		CHECK_FOR_INTERRUPTS();
+		row.bucket = DatumGetTimestampTz(column(rows, i, ROW_COLUMN_BUCKET));
+		row.key = VARDATA_ANY(text);
+		row.key_len = VARSIZE_ANY_EXHDR(text);
+		row.events = DatumGetInt64(column(rows, i, ROW_COLUMN_EVENTS));
+		row.unique_users = DatumGetInt64(column(rows, i, ROW_COLUMN_UNIQUE_USERS));
+		row.users = column(rows, i, ROW_COLUMN_USERS);
+		row.minutes = column(rows, i, ROW_COLUMN_MINUTES);
+		visitor(&row, arg);
+	}
+	SPI_freetuptable(rows);
+	return (int64) n;
+}
+
+int64
+RollupRows(int breakdown, RollupLevel level, const char *event_name, const char *key, Span span,
+		   RollupRowVisitor visitor, void *arg)
+{
+	Datum values[6];
+
+	values[0] = Int16GetDatum((int16) breakdown);
+	values[1] = Int16GetDatum((int16) level);
+	values[2] = CStringGetTextDatum(event_name);
+	values[3] = TimestampTzGetDatum(span.low);
+	values[4] = TimestampTzGetDatum(span.high);
+	values[5] = key ? CStringGetTextDatum(key) : (Datum) 0;
+	if (SPI_execute_plan(prepared_plan(key != NULL), values, NULL, true, 0) != SPI_OK_SELECT)
+		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not read the rollup")));
+	return visit_rows(visitor, arg);
+}
+
+int64
+RollupScopeRows(int breakdown, const char *scope, TimestampTz day, RollupRowVisitor visitor,
+				void *arg)
+{
+	Oid types[] = {INT2OID, TEXTOID, TIMESTAMPTZOID};
+	Datum values[3];
+
+	values[0] = Int16GetDatum((int16) breakdown);
+	values[1] = CStringGetTextDatum(scope);
+	values[2] = TimestampTzGetDatum(day);
+	if (SPI_execute_with_args("SELECT bucket, key, events, unique_users, users, minutes"
+							  " FROM fast_ingest.rollup WHERE scope = $2 AND scope <> ''"
+							  "  AND bucket = $3 AND breakdown = $1 AND level = 3",
+							  3, types, values, NULL, true, 0) != SPI_OK_SELECT)
+		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not read the rollup")));
+	return visit_rows(visitor, arg);
+}
+
+Span
+RollupExtent(const char *event_name)
+{
+	Oid types[] = {TEXTOID};
+	Datum values[] = {CStringGetTextDatum(event_name)};
+	Span extent = {TIME_END, TIME_BEGIN};
+
+	for (int level = LEVEL_MINUTE; level <= LEVEL_HOUR; level++)
+	{
+		char statement[256];
+		Datum low;
+		Datum high;
+
+		snprintf(statement, sizeof(statement),
+				 "SELECT min(bucket), max(bucket) FROM fast_ingest.rollup"
+				 " WHERE breakdown = %d AND level = %d AND event_name = $1",
+				 BREAKDOWN_CHANNEL, level);
+		if (SPI_execute_with_args(statement, 1, types, values, NULL, true, 0) != SPI_OK_SELECT)
+			ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not read the rollup")));
+		low = column(SPI_tuptable, 0, 1);
+		high = column(SPI_tuptable, 0, 2);
+		if (high != (Datum) 0 || low != (Datum) 0)
+		{
+			extent.low = Min(extent.low, DatumGetTimestampTz(low));
+			extent.high = Max(extent.high, DatumGetTimestampTz(high) + BucketWidth(level));
+		}
+		SPI_freetuptable(SPI_tuptable);
+	}
+	return extent;
+}
+
+/*
+ * Visit the groups of one delta
+ */
+static void
+visit_groups(const struct varlena *groups, int breakdown, const char *event_name,
+			 DeltaRowVisitor visitor, void *arg)
+{
+	uint32 name_len = event_name ? strlen(event_name) : 0;
+	DeltaReader reader;
+	DeltaSectionReader section;
+	uint32 name;
+
+	DeltaRead(&reader, groups);
+	for (name = 0; event_name != NULL && name < reader.header->nstrings; name++)
+	{
+		uint32 len;
+		const char *text = DeltaString(&reader, name, &len);
+
+		if (len == name_len && memcmp(text, event_name, len) == 0)
+			break;
+	}
+	if (name == reader.header->nstrings)
+		return;
+	while (DeltaNextSection(&reader, &section))
+	{
+		const uint16 *ref = section.refs;
+
+		if (section.breakdown != breakdown)
+			continue;
+		for (uint32 i = 0; i < section.ngroups; i++)
+		{
+			const DeltaGroup *group = &section.groups[i];
+
+			if (event_name == NULL || group->event_name == name)
+			{
+				uint32 scope_len;
+				uint32 key_len;
+				DeltaRow row;
+
+				row.bucket = DeltaBucket(group);
+				row.scope = DeltaString(&reader, group->scope, &scope_len);
+				row.key = DeltaString(&reader, group->key, &key_len);
+				row.scope_len = (int) scope_len;
+				row.key_len = (int) key_len;
+				row.events = group->events;
+				row.nusers = group->nrefs;
+				row.hashes = reader.users;
+				row.users = ref;
+				visitor(&row, arg);
+			}
+			ref += group->nrefs;
+		}
+	}
+}
+
+void
+DeltaRows(Snapshot snapshot, int breakdown, const char *event_name, Span span,
+		  DeltaRowVisitor visitor, void *arg)
+{
+	Relation table = table_open(ExtensionTable("rollup_delta"), AccessShareLock);
+	TableScanDesc scan = table_beginscan(table, snapshot, 0, NULL);
+	TupleTableSlot *slot = table_slot_create(table, NULL);
+
+	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		bool isnull;
+		Datum value;
+		struct varlena *groups;
+
+		CHECK_FOR_INTERRUPTS();
+		if (DatumGetTimestampTz(slot_getattr(slot, DELTA_COLUMN_LAST, &isnull)) < span.low ||
+			DatumGetTimestampTz(slot_getattr(slot, DELTA_COLUMN_FIRST, &isnull)) >= span.high)
+			continue;
+		value = slot_getattr(slot, DELTA_COLUMN_GROUPS, &isnull);
+		groups = PG_DETOAST_DATUM(value);
+		visit_groups(groups, breakdown, event_name, visitor, arg);
+		if ((Pointer) groups != DatumGetPointer(value))
+			pfree(groups);
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	table_endscan(scan);
+	table_close(table, NoLock);
+}
+
+RollupState
+RollupStateRead(Snapshot snapshot)
+{
+	RollupState state = {TIME_BEGIN, TIME_BEGIN, 0};
+	Relation table = table_open(ExtensionTable("rollup_state"), AccessShareLock);
+	TableScanDesc scan = table_beginscan(table, snapshot, 0, NULL);
+	TupleTableSlot *slot = table_slot_create(table, NULL);
+
+	if (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		bool isnull;
+
+		state.hours_closed = DatumGetTimestampTz(slot_getattr(slot, 1, &isnull));
+		state.days_closed = DatumGetTimestampTz(slot_getattr(slot, 2, &isnull));
+		state.users = DatumGetInt64(slot_getattr(slot, 3, &isnull));
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	table_endscan(scan);
+	table_close(table, NoLock);
+	return state;
+}

@@ -1,0 +1,69 @@
+/*
+ * source.h
+ *
+ * Reading rows of the rollup and deltas for an answer, in the active snapshot.
+ */
+#ifndef FAST_INGEST_SOURCE_H
+#define FAST_INGEST_SOURCE_H
+
+#include "rollup/delta.h"
+#include "rollup/plan.h"
+
+/* A row of fast_ingest.rollup; pointers are valid while it is visited. */
+typedef struct
+{
+	TimestampTz bucket;
+	const char *key;
+	int key_len;
+	int64 events;
+	int64 unique_users;
+	Datum users;   /* fi_user_set, not detoasted; 0 for NULL */
+	Datum minutes; /* bytea, not detoasted; 0 for NULL */
+} RollupRow;
+
+typedef void (*RollupRowVisitor)(const RollupRow *row, void *arg);
+
+/*
+ * Show a visitor the rows of a level in a span, with one key and METRICS_OTHER, or
+ * with any key (NULL). Returns how many. Needs SPI.
+ */
+extern int64 RollupRows(int breakdown, RollupLevel level, const char *event_name, const char *key,
+						Span span, RollupRowVisitor visitor, void *arg);
+
+/*
+ * Show a visitor the rows of days of all event_names with a scope. Returns how
+ * many. Needs SPI.
+ */
+extern int64 RollupScopeRows(int breakdown, const char *scope, TimestampTz day,
+							 RollupRowVisitor visitor, void *arg);
+
+/* From where to where the rollup has rows of an event_name; an empty span if nowhere. Needs SPI. */
+extern Span RollupExtent(const char *event_name);
+
+/* A group of a delta; pointers are valid while it is visited. */
+typedef struct
+{
+	TimestampTz bucket;
+	const char *scope;
+	const char *key;
+	int scope_len;
+	int key_len;
+	int events;
+	int nusers;
+	const UserHash *hashes;
+	const uint16 *users; /* which of the hashes */
+} DeltaRow;
+
+typedef void (*DeltaRowVisitor)(const DeltaRow *row, void *arg);
+
+/*
+ * Show a visitor the groups of a breakdown, and of one event_name or of any
+ * (NULL), in deltas that have events in a span (and maybe others).
+ */
+extern void DeltaRows(Snapshot snapshot, int breakdown, const char *event_name, Span span,
+					  DeltaRowVisitor visitor, void *arg);
+
+/* How far the rollup is for a snapshot: nothing is closed before the first refresh. */
+extern RollupState RollupStateRead(Snapshot snapshot);
+
+#endif

@@ -1,0 +1,219 @@
+/*
+ * stats.c
+ *
+ * What one website saw on a UTC day: the site's rows and the pages' rows of its
+ * scope, of all event_names, with deltas and, where the day is dirty, raw rows.
+ */
+#include "postgres.h"
+
+#include "rollup/metrics.h"
+
+#include "access/table.h"
+#include "common/hashfn.h"
+#include "executor/spi.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "catalog.h"
+#include "event/event.h"
+#include "rollup/raw.h"
+#include "rollup/source.h"
+#include "rollup/tally.h"
+
+typedef struct
+{
+	Slice path;
+	int64 views;
+	uint32 hash;
+	char status;
+} PathViews;
+
+#define SH_PREFIX paths
+#define SH_ELEMENT_TYPE PathViews
+#define SH_KEY_TYPE Slice
+#define SH_KEY path
+#define SH_HASH_KEY(table, key) hash_bytes((const unsigned char *) (key).data, (int) (key).len)
+#define SH_EQUAL(table, a, b) ((a).len == (b).len && memcmp((a).data, (b).data, (a).len) == 0)
+#define SH_STORE_HASH
+#define SH_GET_HASH(table, entry) (entry)->hash
+#define SH_SCOPE static inline
+#define SH_DECLARE
+#define SH_DEFINE
+#include "lib/simplehash.h"
+
+typedef struct
+{
+	const char *scope;
+	Span day;
+	Tally site;
+	HashedUsers users;
+	paths_hash *paths;
+} Stats;
+
+static void
+count_path(Stats *stats, const char *path, int len, int64 views)
+{
+	bool found;
+	PathViews *entry = paths_insert(stats->paths, (Slice){path, len}, &found);
+
+	if (!found)
+	{
+		char *copy = palloc(len + 1);
+
+		memcpy(copy, path, len);
+		copy[len] = '\0';
+		entry->path.data = copy;
+		entry->views = 0;
+	}
+	entry->views += views;
+}
+
+static bool
+in_scope(const Stats *stats, const char *scope, int len)
+{
+	return (size_t) len == strlen(stats->scope) && memcmp(scope, stats->scope, len) == 0;
+}
+
+static void
+add_site_row(const RollupRow *row, void *arg)
+{
+	TallyRow(&((Stats *) arg)->site, row->events, row->unique_users, row->users);
+}
+
+static void
+add_page_row(const RollupRow *row, void *arg)
+{
+	count_path(arg, row->key, row->key_len, row->events);
+}
+
+static void
+add_site_delta(const DeltaRow *row, void *arg)
+{
+	Stats *stats = arg;
+
+	if (row->bucket != stats->day.low || !in_scope(stats, row->scope, row->scope_len))
+		return;
+	stats->site.events += row->events;
+	(void) TallyUsers(&stats->site);
+	for (int i = 0; i < row->nusers; i++)
+		HashedUsersAdd(&stats->users, &stats->site, row->hashes[row->users[i]]);
+}
+
+static void
+add_page_delta(const DeltaRow *row, void *arg)
+{
+	Stats *stats = arg;
+
+	if (row->bucket == stats->day.low && in_scope(stats, row->scope, row->scope_len))
+		count_path(stats, row->key, row->key_len, row->events);
+}
+
+static void
+add_site_raw(const RawRow *row, void *arg)
+{
+	Stats *stats = arg;
+
+	if (!in_scope(stats, row->scope, row->scope_len))
+		return;
+	stats->site.events++;
+	(void) TallyUsers(&stats->site);
+	if (row->has_user)
+		HashedUsersAdd(&stats->users, &stats->site, row->user);
+}
+
+static void
+add_page_raw(const RawRow *row, void *arg)
+{
+	if (in_scope(arg, row->scope, row->scope_len))
+		count_path(arg, row->key, row->key_len, 1);
+}
+
+/*
+ * Read one of the two breakdowns
+ */
+static void
+read_breakdown(Stats *stats, const Breakdown *breakdown, RollupRowVisitor add_row,
+			   DeltaRowVisitor add_delta, RawRowVisitor add_raw)
+{
+	if (SpanListHas(DirtySpans(stats->users.snapshot, breakdown->id, breakdown->finest),
+					stats->day.low))
+	{
+		RawScan(breakdown, NULL, NULL, stats->day, add_raw, stats);
+		return;
+	}
+	(void) RollupScopeRows(breakdown->id, stats->scope, stats->day.low, add_row, stats);
+	DeltaRows(stats->users.snapshot, breakdown->id, NULL, stats->day, add_delta, stats);
+}
+
+static int
+compare_paths(const void *a, const void *b)
+{
+	const StatsPath *left = a;
+	const StatsPath *right = b;
+
+	if (left->views != right->views)
+		return left->views > right->views ? -1 : 1;
+	return strcmp(left->path, right->path);
+}
+
+static StatsAnswer *
+make_answer(Stats *stats, int max_paths)
+{
+	StatsAnswer *answer = palloc0(sizeof(StatsAnswer));
+	paths_iterator iterator;
+	PathViews *entry;
+
+	answer->total_views = stats->site.events;
+	answer->unique_users = TallyUniqueUsers(&stats->site);
+	answer->paths =
+		palloc_extended((stats->paths->members + 1) * sizeof(StatsPath), MCXT_ALLOC_HUGE);
+	paths_start_iterate(stats->paths, &iterator);
+	while ((entry = paths_iterate(stats->paths, &iterator)) != NULL)
+		answer->paths[answer->npaths++] = (StatsPath){entry->path.data, entry->views};
+	qsort(answer->paths, answer->npaths, sizeof(StatsPath), compare_paths);
+	answer->npaths = Min(answer->npaths, max_paths);
+	return answer;
+}
+
+StatsAnswer *
+StatsCompute(const char *site_id, DateADT date, int max_paths)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext context =
+		AllocSetContextCreate(caller, "fast_ingest answer", ALLOCSET_DEFAULT_SIZES);
+	char scope[ROLLUP_TEXT_SIZE + 1];
+	BreakdownList *breakdowns;
+	StatsAnswer *answer;
+	Stats stats = {0};
+
+	if (site_id[0] == '\0')
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("site_id is empty: expected the site_id of events")));
+	if (max_paths < 1)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("limit %d is not valid: expected at least 1", max_paths)));
+	if (DATE_NOT_FINITE(date) || date >= TIMESTAMP_END_JULIAN - POSTGRES_EPOCH_JDATE)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("date is out of range")));
+
+	table_close(table_open(ExtensionTable("events"), AccessShareLock), NoLock);
+	SPI_connect();
+	MemoryContextSwitchTo(context);
+	scope[RollupText(site_id, strlen(site_id), scope)] = '\0';
+	stats.scope = scope;
+	stats.day.low = (TimestampTz) date * USECS_PER_DAY;
+	stats.day.high = stats.day.low + USECS_PER_DAY;
+	stats.paths = paths_create(context, 64, NULL);
+	HashedUsersInit(&stats.users, GetActiveSnapshot());
+	breakdowns = BreakdownsRead(GetActiveSnapshot());
+	read_breakdown(&stats, BreakdownById(breakdowns, BREAKDOWN_SITE), add_site_row, add_site_delta,
+				   add_site_raw);
+	read_breakdown(&stats, BreakdownById(breakdowns, BREAKDOWN_PAGE), add_page_row, add_page_delta,
+				   add_page_raw);
+	HashedUsersResolve(&stats.users);
+	answer = make_answer(&stats, max_paths);
+	SPI_finish();
+	MemoryContextSwitchTo(caller);
+	return answer;
+}

@@ -1,0 +1,54 @@
+/*
+ * tally.h
+ *
+ * Counting one group of an answer: events, and users each once, from as few
+ * reads of user sets as can be.
+ */
+#ifndef FAST_INGEST_TALLY_H
+#define FAST_INGEST_TALLY_H
+
+#include "rollup/dictionary.h"
+#include "rollup/user_set.h"
+
+typedef struct
+{
+	int64 events;
+	int sources;		/* rows that were added */
+	int64 unique_users; /* of the only source, while there is one */
+	Datum first;		/* its users, not read yet; 0 when there are none to read */
+	UserSet *users;		/* of all sources, from the second on */
+} Tally;
+
+/* Users of deltas and raw rows, who are known by hash, and where they count. */
+typedef struct
+{
+	Snapshot snapshot;
+	int n;
+	int room;
+	Tally **tallies;
+	UserHash *hashes;
+	struct strangers_hash *strangers; /* users who are not in the dictionary */
+	uint32 next_stranger;
+} HashedUsers;
+
+/*
+ * Add a row of the rollup. users is its fi_user_set, or 0 in a row that only
+ * counts: such a row must be the only source of its tally.
+ */
+extern void TallyRow(Tally *tally, int64 events, int64 unique_users, Datum users);
+
+/* The set that users of other kinds of sources are added to. */
+extern UserSet *TallyUsers(Tally *tally);
+
+/* How many users there are; the last call for a tally. */
+extern int64 TallyUniqueUsers(Tally *tally);
+
+extern void HashedUsersInit(HashedUsers *users, Snapshot snapshot);
+
+/* Note that a user counts in a tally. */
+extern void HashedUsersAdd(HashedUsers *users, Tally *tally, UserHash hash);
+
+/* Add all that were noted to their tallies. */
+extern void HashedUsersResolve(HashedUsers *users);
+
+#endif

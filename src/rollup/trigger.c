@@ -1,0 +1,109 @@
+/*
+ * trigger.c
+ *
+ * The statement triggers of fast_ingest.events and its partitions, which keep the
+ * rollup in step whichever way rows come and go. A statement that names the
+ * table fires those of the table, one that names a partition those of the
+ * partition.
+ */
+#include "postgres.h"
+
+#include "access/heapam.h"
+#include "access/table.h"
+#include "commands/trigger.h"
+#include "executor/executor.h"
+#include "executor/spi.h"
+#include "executor/tuptable.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "partitioning/partbounds.h"
+#include "utils/lsyscache.h"
+#include "utils/partcache.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+
+#include "flush/partition.h"
+#include "flush/transaction.h"
+#include "rollup/delta.h"
+#include "rollup/dirty.h"
+
+PG_FUNCTION_INFO_V1(fi_events_inserted);
+PG_FUNCTION_INFO_V1(fi_events_changed);
+PG_FUNCTION_INFO_V1(fi_events_truncated);
+
+static TriggerData *
+trigger_data(FunctionCallInfo fcinfo)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+						errmsg("function can only be called as a trigger")));
+	return (TriggerData *) fcinfo->context;
+}
+
+static void
+require_rows(const Tuplestorestate *rows)
+{
+	if (rows == NULL)
+		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+						errmsg("trigger has no transition table")));
+}
+
+/*
+ * AFTER INSERT: write down what the rows add
+ */
+Datum
+fi_events_inserted(PG_FUNCTION_ARGS)
+{
+	TriggerData *data = trigger_data(fcinfo);
+
+	require_rows(data->tg_newtable);
+	DeltaWrite(data->tg_relation, data->tg_newtable);
+	PG_RETURN_POINTER(NULL);
+}
+
+/*
+ * AFTER UPDATE or DELETE: users cannot be taken out of a set without looking at
+ * the rows that stay, so only note which minutes must be counted again
+ */
+Datum
+fi_events_changed(PG_FUNCTION_ARGS)
+{
+	TriggerData *data = trigger_data(fcinfo);
+
+	require_rows(data->tg_oldtable);
+	DirtyMarkRows(data->tg_relation, data->tg_oldtable, data->tg_newtable);
+	PG_RETURN_POINTER(NULL);
+}
+
+/*
+ * AFTER TRUNCATE: of the table, empty the rollup; of a partition, count what it
+ * held again
+ */
+Datum
+fi_events_truncated(PG_FUNCTION_ARGS)
+{
+	TriggerData *data = trigger_data(fcinfo);
+	Relation relation = data->tg_relation;
+	Oid user;
+	int context;
+
+	if (relation->rd_rel->relispartition)
+	{
+		TimestampTz lower;
+		TimestampTz upper;
+
+		PartitionBounds(RelationGetRelid(relation), &lower, &upper);
+		DirtyMark(lower, upper, 0);
+		PG_RETURN_POINTER(NULL);
+	}
+
+	/* who may empty the events need have no rights on what follows from them */
+	GetUserIdAndSecContext(&user, &context);
+	SetUserIdAndSecContext(relation->rd_rel->relowner, context | SECURITY_LOCAL_USERID_CHANGE);
+	SPI_connect();
+	RunStatement("TRUNCATE fast_ingest.rollup, fast_ingest.rollup_delta, fast_ingest.rollup_dirty",
+				 SPI_OK_UTILITY);
+	SPI_finish();
+	SetUserIdAndSecContext(user, context);
+	PG_RETURN_POINTER(NULL);
+}
