@@ -4,6 +4,7 @@
  *		127.0.0.1, or writes the same events as rows for COPY.
  *
  * usage: event_client -p PORT -n REQUESTS [-e EVENTS] [-c CONNECTIONS] [-f FIRST] [-t SECONDS]
+ *					   [-r RATE] [-u USERS [-o] [-s TIME -d SECONDS]]
  *		  event_client -w -n REQUESTS [-e EVENTS] [-f FIRST]
  *
  * -e 1 sends single events to /events, more than one sends arrays of that many
@@ -12,11 +13,21 @@
  * different numbers are equal.  -w writes to standard output, in the text
  * format of COPY, the rows which the same requests would store.
  *
+ * -r sends that many events a second, or as many as are answered if those are
+ * fewer.
+ *
+ * -u sends events for questions to be asked about: 10 names, 5 channels and 20
+ * paths of one site (requests of 100 events hold them all), of that many users,
+ * drawn at random or, with -o, one after the other.  They happen when they are
+ * sent, or with -s and -d in those seconds from that Unix time on, the first
+ * request's first.
+ *
  * Every answer must be a 202 that accepted all events of its request.  The last
  * line of the output is "client key=value ...": requests, accepted events,
  * other answers, seconds from the first byte to the last answer, and latency in
- * microseconds.  The exit code is 1 when an answer was another one (the first
- * is printed), a connection broke, or -t SECONDS (default 60) were over.
+ * microseconds (with -r from when the request was due).  The exit code is 1 when
+ * an answer was another one (the first is printed), a connection broke, or -t
+ * SECONDS (default 60) were over.
  *
  * It costs the server's cores as little as possible: each connection has one
  * request ready in memory, in which only the digits that differ are written anew.
@@ -37,33 +48,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define FIRST_TIME 1723420800 /* 2024-08-12 00:00:00 UTC: all events are of that day */
-#define REQUESTS_A_SECOND 100
+#include "request.h"
+
 #define MAX_CONNECTIONS 64
-#define MAX_EVENTS 1000
-#define EVENT_ROOM 512 /* more than any event or row needs */
-#define HEAD_ROOM 256
 #define ANSWER_ROOM 8192
-
-/*
- * Where the digits are in an event's text: the 3 digits of the user that come
- * from the request's number, and the 8 digits of the product that are the
- * number.  The digits after them are the event's place in its request.
- */
-typedef struct Place
-{
-	size_t user;
-	size_t product;
-	size_t time;
-} Place;
-
-/* A request (or the rows of one) in memory, ready but for the digits */
-typedef struct Template
-{
-	char *text;
-	size_t size;
-	Place places[MAX_EVENTS];
-} Template;
 
 typedef struct Connection
 {
@@ -76,14 +64,13 @@ typedef struct Connection
 	size_t received;
 } Connection;
 
-static int port = 0;
 static int n_connections = 1;
-static int n_events = 1;
 static long n_requests = 0;
 static long first_request = 10000000;
 static int seconds_allowed = 60;
-static int write_rows = 0;
+static double rate = 0; /* requests a second; 0: as many as are answered */
 
+static double started;
 static long n_started = 0;
 static long n_answered = 0;
 static long n_accepted = 0;
@@ -112,122 +99,6 @@ now(void)
 	return (double) ts.tv_sec + (double) ts.tv_nsec / 1e9;
 }
 
-/*
- * Write the i-th event of a request to `text`, as JSON or as a row for COPY, and
- * note where its digits are.  Returns its length.
- */
-static size_t
-write_event(char *text, int i, Place *place)
-{
-	static const char *const names[] = {"product_view", "add_to_cart", "page_view", "purchase",
-										"search"};
-	static const char *const channels[] = {"web", "mobile", "email"};
-	static const char *const json_tags[] = {"\"electronics\",\"homepage\",\"flash_sale\"",
-											"\"books\",\"search\",\"gift\"",
-											"\"garden\",\"newsletter\",\"returning\""};
-	static const char *const row_tags[] = {"electronics,homepage,flash_sale", "books,search,gift",
-										   "garden,newsletter,returning"};
-	int size;
-
-	if (write_rows)
-		size = sprintf(
-			text,
-			"%s\t%s\tuser_###%03d\t2024-08-12 ##:##:##+00\tcmp_%03d\tsite_%d\t/products/%d\t{%s}\t"
-			"{\"product_id\":\"prod-########%03d\",\"price\":129.99,\"currency\":\"TRY\",\"referrer\":\"google\"}\n",
-			names[i % 5], channels[i % 3], i, i % 50, i % 7, i % 200, row_tags[i % 3], i);
-	else
-		size = sprintf(
-			text,
-			"{\"event_name\":\"%s\",\"channel\":\"%s\",\"user_id\":\"user_###%03d\",\"timestamp\":##########,"
-			"\"campaign_id\":\"cmp_%03d\",\"site_id\":\"site_%d\",\"path\":\"/products/%d\",\"tags\":[%s],"
-			"\"metadata\":{\"product_id\":\"prod-########%03d\",\"price\":129.99,\"currency\":\"TRY\",\"referrer\":\"google\"}}",
-			names[i % 5], channels[i % 3], i, i % 50, i % 7, i % 200, json_tags[i % 3], i);
-
-	place->user = (size_t) (strstr(text, "user_###") + 5 - text);
-	place->product = (size_t) (strstr(text, "prod-########") + 5 - text);
-	place->time = (size_t) (strstr(text, write_rows ? "##:##:##" : "##########") - text);
-	return (size_t) size;
-}
-
-/* Build the request, or the rows, in memory of its own, which is never freed */
-static void
-build_template(Template *template)
-{
-	char *body = malloc((size_t) n_events * EVENT_ROOM + 2);
-	char head[HEAD_ROOM] = "";
-	size_t head_size;
-	size_t size = 0;
-
-	if (body == NULL)
-		fail("out of memory");
-
-	if (!write_rows && n_events > 1)
-		body[size++] = '[';
-	for (int i = 0; i < n_events; i++)
-	{
-		Place *place = &template->places[i];
-		size_t length;
-
-		if (!write_rows && i > 0)
-			body[size++] = ',';
-		length = write_event(body + size, i, place);
-		place->user += size;
-		place->product += size;
-		place->time += size;
-		size += length;
-	}
-	if (!write_rows && n_events > 1)
-		body[size++] = ']';
-
-	if (!write_rows)
-		snprintf(head, sizeof(head),
-				 "POST %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Type: application/json\r\n"
-				 "Content-Length: %zu\r\n\r\n",
-				 n_events > 1 ? "/events/bulk" : "/events", port, size);
-	head_size = strlen(head);
-
-	template->size = head_size + size;
-	template->text = malloc(template->size);
-	if (template->text == NULL)
-		fail("out of memory");
-	memcpy(template->text, head, head_size);
-	memcpy(template->text + head_size, body, size);
-	for (int i = 0; i < n_events; i++)
-	{
-		template->places[i].user += head_size;
-		template->places[i].product += head_size;
-		template->places[i].time += head_size;
-	}
-	free(body);
-}
-
-/* Make the template the request of this number */
-static void
-fill_template(Template *template, long number)
-{
-	char user[8];
-	char product[16];
-	char time[16];
-	int second = (int) (number / REQUESTS_A_SECOND % 86400);
-	size_t time_size;
-
-	/* time passes as it does for clients that send what just happened */
-	if (write_rows)
-		snprintf(time, sizeof(time), "%02d:%02d:%02d", second / 3600, second / 60 % 60,
-				 second % 60);
-	else
-		snprintf(time, sizeof(time), "%d", FIRST_TIME + second);
-	time_size = strlen(time);
-	snprintf(user, sizeof(user), "%03d", (int) (number % 1000));
-	snprintf(product, sizeof(product), "%08d", (int) (number % 100000000));
-	for (int i = 0; i < n_events; i++)
-	{
-		memcpy(template->text + template->places[i].user, user, 3);
-		memcpy(template->text + template->places[i].product, product, 8);
-		memcpy(template->text + template->places[i].time, time, time_size);
-	}
-}
-
 /* Send what the socket takes of the request */
 static void
 send_more(Connection *c)
@@ -246,18 +117,27 @@ send_more(Connection *c)
 	}
 }
 
-/* Begin the next request, if one is left */
+/* When the next request may be sent */
+static double
+due(void)
+{
+	return rate > 0 ? started + (double) n_started * event_form.n_events / rate : 0;
+}
+
+/* Begin the next request, if one is left and due */
 static void
 start_request(Connection *c)
 {
-	c->busy = n_started < n_requests;
+	double time = now();
+
+	c->busy = n_started < n_requests && due() <= time;
 	if (!c->busy)
 		return;
-	fill_template(&c->request, first_request + n_started);
+	c->started = rate > 0 ? due() : time;
+	fill_template(&c->request, first_request + n_started, n_started);
 	n_started++;
 	c->sent = 0;
 	c->received = 0;
-	c->started = now();
 	send_more(c);
 }
 
@@ -277,9 +157,9 @@ number_after(const char *from, const char *name)
 static void
 judge_answer(Connection *c, const char *body)
 {
-	long accepted = n_events > 1 ? number_after(body, "\"accepted\":") : 1;
+	long accepted = event_form.n_events > 1 ? number_after(body, "\"accepted\":") : 1;
 
-	if (strncmp(c->answer, "HTTP/1.1 202 ", 13) == 0 && accepted == n_events)
+	if (strncmp(c->answer, "HTTP/1.1 202 ", 13) == 0 && accepted == event_form.n_events)
 		n_accepted += accepted;
 	else
 	{
@@ -333,13 +213,13 @@ static void
 open_connection(Connection *c)
 {
 	struct sockaddr_in address = {.sin_family = AF_INET,
-								  .sin_port = htons((unsigned short) port),
+								  .sin_port = htons((unsigned short) event_form.port),
 								  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	int one = 1;
 
 	c->fd = socket(AF_INET, SOCK_STREAM, 0);
 	if (c->fd < 0 || connect(c->fd, (struct sockaddr *) &address, sizeof(address)) != 0)
-		fail("could not connect to 127.0.0.1:%d: %s", port, strerror(errno));
+		fail("could not connect to 127.0.0.1:%d: %s", event_form.port, strerror(errno));
 	setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 }
 
@@ -358,7 +238,6 @@ send_requests(void)
 {
 	static Connection connections[MAX_CONNECTIONS];
 	int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	double started;
 	double seconds;
 
 	if (epoll_fd < 0)
@@ -369,7 +248,8 @@ send_requests(void)
 
 	for (int i = 0; i < n_connections; i++)
 	{
-		build_template(&connections[i].request);
+		if (!build_template(&connections[i].request))
+			fail("out of memory");
 		open_connection(&connections[i]);
 	}
 
@@ -388,16 +268,21 @@ send_requests(void)
 	while (n_answered < n_requests)
 	{
 		struct epoll_event events[MAX_CONNECTIONS];
-		int n = epoll_wait(epoll_fd, events, MAX_CONNECTIONS, 1000);
+		int n = epoll_wait(epoll_fd, events, MAX_CONNECTIONS, rate > 0 ? 1 : 1000);
 
 		for (int i = 0; i < n; i++)
 		{
 			Connection *c = events[i].data.ptr;
 
-			if (events[i].events & EPOLLOUT)
+			if (c->busy && (events[i].events & EPOLLOUT))
 				send_more(c);
 			if (c->busy && (events[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
 				receive_more(c);
+		}
+		for (int i = 0; rate > 0 && i < n_connections; i++)
+		{
+			if (!connections[i].busy)
+				start_request(&connections[i]);
 		}
 		if (now() - started > seconds_allowed)
 			fail("%ld of %ld requests answered after %d seconds", n_answered, n_requests,
@@ -418,10 +303,11 @@ print_rows(void)
 {
 	Template rows;
 
-	build_template(&rows);
+	if (!build_template(&rows))
+		fail("out of memory");
 	for (long i = 0; i < n_requests; i++)
 	{
-		fill_template(&rows, first_request + i);
+		fill_template(&rows, first_request + i, i);
 		if (fwrite(rows.text, 1, rows.size, stdout) != rows.size)
 			fail("could not write: %s", strerror(errno));
 	}
@@ -433,18 +319,18 @@ main(int argc, char **argv)
 {
 	int option;
 
-	while ((option = getopt(argc, argv, "p:n:e:c:f:t:w")) != -1)
+	while ((option = getopt(argc, argv, "p:n:e:c:f:t:wr:u:os:d:")) != -1)
 	{
 		switch (option)
 		{
 			case 'p':
-				port = atoi(optarg);
+				event_form.port = atoi(optarg);
 				break;
 			case 'n':
 				n_requests = atol(optarg);
 				break;
 			case 'e':
-				n_events = atoi(optarg);
+				event_form.n_events = atoi(optarg);
 				break;
 			case 'c':
 				n_connections = atoi(optarg);
@@ -456,22 +342,50 @@ main(int argc, char **argv)
 				seconds_allowed = atoi(optarg);
 				break;
 			case 'w':
-				write_rows = 1;
+				event_form.write_rows = 1;
+				break;
+			case 'r':
+				rate = atof(optarg);
+				break;
+			case 'u':
+				event_form.n_users = atoi(optarg);
+				break;
+			case 'o':
+				event_form.users_in_turn = 1;
+				break;
+			case 's':
+				event_form.from = atol(optarg);
+				break;
+			case 'd':
+				event_form.duration = atol(optarg);
 				break;
 			default:
 				return 2;
 		}
 	}
-	if (n_requests < 1 || n_events < 1 || n_events > MAX_EVENTS || n_connections < 1 ||
-		n_connections > MAX_CONNECTIONS || (!write_rows && (port < 1 || port > 65535)))
+	if (n_requests < 1 || event_form.n_events < 1 || event_form.n_events > MAX_EVENTS ||
+		n_connections < 1 || n_connections > MAX_CONNECTIONS ||
+		(!event_form.write_rows && (event_form.port < 1 || event_form.port > 65535)))
 	{
 		fprintf(stderr, "event_client: need -n REQUESTS, -p PORT or -w, -e 1 to %d, -c 1 to %d\n",
 				MAX_EVENTS, MAX_CONNECTIONS);
 		return 2;
 	}
+	if (event_form.n_users < 0 || event_form.n_users > MAX_USERS ||
+		(event_form.n_users > 0 && (event_form.write_rows || event_form.n_events < 100)) ||
+		(event_form.n_users == 0 && (event_form.users_in_turn || event_form.duration != 0)))
+	{
+		fprintf(
+			stderr,
+			"event_client: -u is 1 to %d, with -e 100 or more and without -w; -o and -d are for -u\n",
+			MAX_USERS);
+		return 2;
+	}
+	if (event_form.duration > 0)
+		event_form.n_slices = n_requests;
 
 	if (n_connections > n_requests)
 		n_connections = (int) n_requests;
 
-	return write_rows ? print_rows() : send_requests();
+	return event_form.write_rows ? print_rows() : send_requests();
 }

@@ -1,8 +1,9 @@
 -- events.lua: single events for wrk, each of them distinct.
 --
--- usage: wrk -s events.lua http://127.0.0.1:PORT/events -- RUN
+-- usage: wrk -s events.lua http://127.0.0.1:PORT/events -- RUN [TIME]
 --
 -- RUN (100 to 999) keeps the events of one run apart from those of another.
+-- TIME is the Unix time of the first event.
 -- The last line printed is "wrk key=value ...": answers, seconds, answers that
 -- refuse, socket errors, and latency in microseconds.
 --
@@ -28,7 +29,7 @@ end
 function init(args)
 	local run = tonumber(args[1]) or 100
 
-	start = start + run * 60
+	start = tonumber(args[2]) or start + run * 60
 	local names = { "product_view", "add_to_cart", "page_view", "purchase", "search" }
 	local channels = { "web", "mobile", "email" }
 	local tags = { '"electronics","homepage","flash_sale"', '"books","search"', '"garden","newsletter","returning"' }
