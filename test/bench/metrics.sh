@@ -285,15 +285,15 @@ metrics_figures()
 		name=${q_name[i]}
 		[ "$name" != growing ] || continue
 		figure "metrics, ${q_title[i]}, ms" "metrics_large_$name" 2 most "${q_target[i]}"
-		figure "... raw rows, ms" "raw_large_$name" 0
+		figure "... raw rows, ms" "raw_large_$name" 1
 		figure "... of $METRICS_SMALL events, ms" "metrics_small_$name" 2 most "${q_target[i]}"
-		figure "... raw rows, ms" "raw_small_$name" 0
+		figure "... raw rows, ms" "raw_small_$name" 1
 	done
 	for i in "${!q_name[@]}"; do
 		name=${q_name[i]}
 		figure "p95, ${q_title[i]}, quiet, ms" "quiet_$name" 2
 		figure "... with $live_rate events/s, ms" "load_$name" 2 most \
-			"$(awk -v quiet="$(median "quiet_$name")" 'BEGIN { printf "%.2f", quiet > 5 ? 2 * quiet : 10 }')"
+			"$(awk -v quiet="$(median "quiet_$name")" 'BEGIN { printf "%.2f", (quiet > 5 ? 2 * quiet : 10) }')"
 	done
 	figure "... events/s that came in" load_rate 0 least $((live_rate * 98 / 100))
 	figure 'rollup, % of the raw bytes' rollup_share 2 most 3
