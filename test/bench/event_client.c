@@ -14,7 +14,7 @@
  * format of COPY, the rows which the same requests would store.
  *
  * -r sends that many events a second, or as many as are answered if those are
- * fewer.
+ * fewer.  SIGTERM begins no more requests and ends when the last is answered.
  *
  * -u sends events for questions to be asked about: 10 names, 5 channels and 20
  * paths of one site (requests of 100 events hold them all), of that many users,
@@ -41,6 +41,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -70,6 +71,7 @@ static long first_request = 10000000;
 static int seconds_allowed = 60;
 static double rate = 0; /* requests a second; 0: as many as are answered */
 
+static volatile sig_atomic_t stop = 0;
 static double started;
 static long n_started = 0;
 static long n_answered = 0;
@@ -88,6 +90,13 @@ fail(const char *format, ...)
 	va_end(args);
 	fprintf(stderr, "\n");
 	exit(1);
+}
+
+static void
+handle_stop(int signo)
+{
+	(void) signo;
+	stop = 1;
 }
 
 static double
@@ -253,6 +262,7 @@ send_requests(void)
 		open_connection(&connections[i]);
 	}
 
+	signal(SIGTERM, handle_stop);
 	started = now();
 	for (int i = 0; i < n_connections; i++)
 	{
@@ -270,6 +280,8 @@ send_requests(void)
 		struct epoll_event events[MAX_CONNECTIONS];
 		int n = epoll_wait(epoll_fd, events, MAX_CONNECTIONS, rate > 0 ? 1 : 1000);
 
+		if (stop)
+			n_requests = n_started;
 		for (int i = 0; i < n; i++)
 		{
 			Connection *c = events[i].data.ptr;

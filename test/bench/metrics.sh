@@ -225,7 +225,8 @@ paced_questions()
 # The same questions while events come in, and one more whose range is still growing
 measure_under_load()
 {
-	local requests=$((live_rate * (METRICS_SECONDS + 10) / live_bulk))
+	local seconds_allowed=$((METRICS_SECONDS + 120))
+	local requests=$((live_rate * seconds_allowed / live_bulk))
 	local start=$((midnight - metrics_days * 86400)) end=$((midnight + 2 * 86400)) rate
 	local growing="SELECT NULL, count(*), count(DISTINCT user_id) FROM fast_ingest.events WHERE event_name = 'product_view'"
 
@@ -235,14 +236,12 @@ measure_under_load()
 	paced_questions quiet
 
 	"$work/bin/event_client" -p "$http_port" -n "$requests" -e "$live_bulk" -c 8 -f "$next_request" \
-		-u "$metrics_users" -r "$live_rate" -t $((METRICS_SECONDS + 120)) >"$work/live" &
+		-u "$metrics_users" -r "$live_rate" -t $((seconds_allowed + 10)) >"$work/live" &
 	client_pid=$!
 	next_request=$((next_request + requests))
 	sleep 3
 	paced_questions load
-	if ! kill -0 "$client_pid" 2>/dev/null; then
-		problem "the events ended before the questions"
-	fi
+	kill "$client_pid" || problem "the events ended before the questions"
 	wait "$client_pid" || problem "not every answer was a 202: $(cat "$work/live")"
 	client_pid=
 	line=$(cat "$work/live")
