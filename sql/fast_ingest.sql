@@ -494,7 +494,65 @@ CREATE FUNCTION fi_status(
     OUT oldest_staged interval,
     OUT last_commit timestamptz
 ) RETURNS SETOF record
-    AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL SAFE ROWS 2;
+    AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL SAFE ROWS 4;
 
 COMMENT ON FUNCTION fi_status() IS
 'One row per worker. A listener counts events received, accepted and rejected since server start; a flusher those committed, duplicate, dead-lettered and still staged, the size of the staging ring in bytes, the age of the oldest staged event and the time of the last commit. At rest accepted = committed + duplicate + dead_lettered + staged. Error 55000 if fast_ingest is not in shared_preload_libraries.';
+
+-- ---------------------------------------------------------------------------
+-- Answers as HTTP gives them
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION fi_metrics_json(
+    event_name text,
+    "from" timestamptz DEFAULT NULL,
+    "to" timestamptz DEFAULT NULL,
+    group_by text DEFAULT NULL,
+    channel text DEFAULT NULL,
+    timezone text DEFAULT 'UTC',
+    fill boolean DEFAULT true,
+    "limit" integer DEFAULT NULL,
+    cursor text DEFAULT NULL
+) RETURNS json
+    AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION fi_metrics_json(text, timestamptz, timestamptz, text, text, text, boolean, integer, text) IS
+'The body of GET /metrics: events named event_name from "from" (inclusive) to "to" (exclusive), in all and by hour, day or a breakdown, of one channel only where it is given. hour and day are those of timezone; fill adds those without events. limit is the number of groups (NULL: 1000, hours and days all), cursor the next_cursor of the page before. Times in the answer are Unix seconds. Error 22023 for an argument that is not allowed.';
+
+CREATE FUNCTION fi_metrics_json(
+    event_name text,
+    "from" bigint,
+    "to" bigint DEFAULT NULL,
+    group_by text DEFAULT NULL,
+    channel text DEFAULT NULL,
+    timezone text DEFAULT 'UTC',
+    fill boolean DEFAULT true,
+    "limit" integer DEFAULT NULL,
+    cursor text DEFAULT NULL
+) RETURNS json
+    AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION fi_metrics_json(text, bigint, bigint, text, text, text, boolean, integer, text) IS
+'As fi_metrics_json of timestamps, with "from" and "to" in Unix seconds, or in milliseconds above 100000000000.';
+
+CREATE FUNCTION fi_metrics_json(
+    event_name text,
+    "from" text,
+    "to" text DEFAULT NULL,
+    group_by text DEFAULT NULL,
+    channel text DEFAULT NULL,
+    timezone text DEFAULT 'UTC',
+    fill boolean DEFAULT true,
+    "limit" integer DEFAULT NULL,
+    cursor text DEFAULT NULL
+) RETURNS json
+    AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION fi_metrics_json(text, text, text, text, text, text, boolean, integer, text) IS
+'As fi_metrics_json of timestamps, with "from" and "to" as HTTP takes them: Unix seconds or milliseconds, or RFC 3339.';
+
+CREATE FUNCTION fi_stats_json(site_id text, date date DEFAULT NULL, max_paths integer DEFAULT 10) RETURNS json
+    AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION fi_stats_json(text, date, integer) IS
+'The body of GET /stats: what a website saw on a UTC day (NULL: today), with its max_paths most viewed paths. Error 22023 for an argument that is not allowed.';

@@ -36,7 +36,7 @@ static WorkerSlot *my_slot = NULL;
 static bool connected = false; /* to fast_ingest.database */
 
 static void
-register_worker(const char *name, const char *entry)
+register_worker(const char *name, const char *entry, int number)
 {
 	BackgroundWorker worker;
 
@@ -48,14 +48,17 @@ register_worker(const char *name, const char *entry)
 	snprintf(worker.bgw_function_name, BGW_MAXLEN, "%s", entry);
 	snprintf(worker.bgw_name, BGW_MAXLEN, "%s", name);
 	snprintf(worker.bgw_type, BGW_MAXLEN, "%s", name);
+	worker.bgw_main_arg = Int32GetDatum(number);
 	RegisterBackgroundWorker(&worker);
 }
 
 void
 RegisterWorkers(void)
 {
-	register_worker("fast_ingest listener", "ListenerMain");
-	register_worker("fast_ingest flusher", "FlusherMain");
+	register_worker("fast_ingest listener", "ListenerMain", 0);
+	register_worker("fast_ingest flusher", "FlusherMain", 0);
+	for (int i = 0; i < fi_query_workers; i++)
+		register_worker("fast_ingest query", "QueryMain", i);
 }
 
 /*

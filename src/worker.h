@@ -55,5 +55,6 @@ extern bool WorkerOnHold(void);
 /* Entry points, called by the postmaster. */
 extern PGDLLEXPORT void ListenerMain(Datum arg);
 extern PGDLLEXPORT void FlusherMain(Datum arg);
+extern PGDLLEXPORT void QueryMain(Datum arg);
 
 #endif

@@ -1,18 +1,20 @@
 /*
  * drop_database.c
  *
- * A utility hook for the two commands that make the flusher's database go and
- * come.
+ * A utility hook for the two commands that make the database of our workers go
+ * and come.
  *
- * The flusher's connection would make DROP DATABASE of its database wait and
- * fail. So a backend that runs this command puts it on hold: the flusher ends,
- * and its next process does not connect before the command is over. If the
- * database is gone then, that process says so and comes back now and again, and
- * at once after CREATE DATABASE.
+ * The connections of our workers would make DROP DATABASE of their database
+ * wait and fail. So a backend that runs this command puts it on hold: the workers
+ * end, and their next processes do not connect before the command is over. If
+ * the database is gone then, those processes say so and come back now and again,
+ * and at once after CREATE DATABASE.
  */
 #include "postgres.h"
 
 #include "flush/drop_database.h"
+
+#include <signal.h>
 
 #include "catalog/pg_database.h"
 #include "commands/dbcommands.h"
@@ -22,13 +24,14 @@
 #include "utils/acl.h"
 
 #include "compat.h"
+#include "query/slot.h"
 #include "settings.h"
 #include "worker.h"
 
 static ProcessUtility_hook_type prev_process_utility = NULL;
 
 /*
- * May the user drop the database? Nobody else shall disturb the flusher.
+ * May the user drop the database? Nobody else shall disturb the workers.
  */
 static bool
 is_our_database(const char *name)
@@ -55,7 +58,25 @@ database_worker(int i)
 		case 1:
 			return &Control->maintenance;
 	}
-	return NULL;
+	i -= 2;
+	return i < fi_query_workers ? &QuerySlots[i].worker : NULL;
+}
+
+/*
+ * Cancel what the query workers run: it may be longer than DROP DATABASE waits
+ */
+static void
+cancel_queries(void)
+{
+	for (int i = 0; i < fi_query_workers; i++)
+	{
+		WorkerSlot *worker = &QuerySlots[i].worker;
+
+		LWLockAcquire(Control->lock, LW_SHARED);
+		if (worker->pid != 0)
+			(void) kill(worker->pid, SIGINT);
+		LWLockRelease(Control->lock);
+	}
 }
 
 static void
@@ -86,6 +107,7 @@ process_utility(PlannedStmt *statement, const char *query_string, bool read_only
 	if (drops)
 	{
 		pg_atomic_write_u32(&Control->hold, MyProcPid);
+		cancel_queries();
 		wake_workers();
 	}
 	PG_TRY();

@@ -1,7 +1,7 @@
 /*
  * drop_database.h
  *
- * DROP DATABASE of the database that the flusher is connected to.
+ * DROP DATABASE of the database that our workers are connected to.
  */
 #ifndef FAST_INGEST_DROP_DATABASE_H
 #define FAST_INGEST_DROP_DATABASE_H

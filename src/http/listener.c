@@ -6,7 +6,8 @@
  * database and runs no SQL.
  *
  * One turn: let libmicrohttpd read and write; answer what has been committed;
- * take the complete requests, which stages their events, and wake the flusher.
+ * take the complete requests, which stages their events, and wake the flusher;
+ * hand questions to query workers and take in their answers.
  */
 #include "postgres.h"
 
@@ -24,6 +25,7 @@
 
 #include "compat.h"
 #include "http/ingest.h"
+#include "http/query.h"
 #include "http/server.h"
 #include "http/socket.h"
 #include "settings.h"
@@ -249,6 +251,8 @@ take_request(Request *request)
 			ServerAnswer(request, ReplyConstant(MHD_HTTP_OK, "{\"status\":\"ok\"}"));
 		else if (request->route == ROUTE_READY)
 			answer_ready(request);
+		else if (request->route == ROUTE_METRICS || request->route == ROUTE_STATS)
+			QueryRequest(request);
 		else
 			staged = IngestRequest(request);
 	}
@@ -309,12 +313,13 @@ static long
 next_timeout(long sweep)
 {
 	long timeout = sweep;
-	long deadline = IngestNextDeadline();
+	long deadlines[] = {IngestNextDeadline(), QueryNextDeadline()};
 
 	if (ServerHasWork())
 		return 0;
-	if (deadline >= 0 && (timeout < 0 || deadline < timeout))
-		timeout = deadline;
+	for (int i = 0; i < (int) lengthof(deadlines); i++)
+		if (deadlines[i] >= 0 && (timeout < 0 || deadlines[i] < timeout))
+			timeout = deadlines[i];
 	if (!accepting && !WorkerShutdownRequested)
 		timeout = timeout < 0 ? PORT_RETRY : Min(timeout, PORT_RETRY);
 	if (WorkerShutdownRequested)
@@ -346,6 +351,7 @@ serve(void)
 	if (IngestComplete() > 0)
 		ServerRun();
 	take_requests();
+	QueryComplete();
 }
 
 /*
@@ -358,6 +364,7 @@ drain(void)
 	ereport(LOG, (errmsg("fast_ingest listener is draining %d requests", RequestCount())));
 	WorkerSetState(&pair->listener, WORKER_DRAINING, "the server is shutting down");
 	IngestClose("the server is shutting down");
+	QueryClose("the server is shutting down");
 	ListenClose(&sockets);
 	ServerDrain();
 
@@ -402,6 +409,7 @@ ListenerMain(Datum arg)
 	/* Without a database the encoding would be SQL_ASCII; the flusher insists on UTF8. */
 	SetDatabaseEncoding(PG_UTF8);
 	IngestInit(pair, StagingRing);
+	QueryInit();
 	raise_descriptor_limit();
 	ServerNow = GetCurrentTimestamp();
 	if (!ServerStart())

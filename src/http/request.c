@@ -10,6 +10,7 @@
 
 static int request_count = 0;
 static size_t body_memory = 0;
+static size_t answer_memory = 0;
 
 Request *
 RequestCreate(Connection *connection)
@@ -39,6 +40,8 @@ RequestFree(Request *request)
 	RequestDropBody(request);
 	free(request->errors);
 	ReplyFree(&request->reply);
+	answer_memory -= request->answer_room;
+	free(request->answer);
 	free(request);
 	request_count--;
 }
@@ -83,6 +86,17 @@ RequestAppend(Request *request, const char *data, size_t len, size_t max_len, si
 	memcpy(request->body + request->len, data, len);
 	request->len += len;
 	request->body[request->len] = '\0';
+}
+
+bool
+RequestReserveAnswer(Request *request, size_t len, size_t max_memory)
+{
+	if (answer_memory > max_memory || len > max_memory - answer_memory ||
+		(request->answer = malloc(Max(len, 1))) == NULL)
+		return false;
+	request->answer_room = len;
+	answer_memory += len;
+	return true;
 }
 
 int

@@ -9,8 +9,8 @@
  * put on the ready queue. Everything else happens outside of libmicrohttpd.
  *
  * A request is RECEIVING, READY (on the ready queue), WAITING (on the waiting
- * queue, until its events are committed), and ANSWERED. It is suspended in the
- * two states between.
+ * queue until its events are committed, or with query.c until its question is
+ * answered), and ANSWERED. It is suspended in the two states between.
  */
 #ifndef FAST_INGEST_REQUEST_H
 #define FAST_INGEST_REQUEST_H
@@ -62,6 +62,8 @@ typedef enum
 	ROUTE_EVENT,
 	ROUTE_HEALTH,
 	ROUTE_READY,
+	ROUTE_METRICS,
+	ROUTE_STATS,
 	NUM_ROUTES
 } RouteId;
 
@@ -76,7 +78,7 @@ extern const Route Routes[NUM_ROUTES];
 
 typedef struct Request
 {
-	dlist_node node; /* of the ready or the waiting queue */
+	dlist_node node; /* of the ready queue or one of those who wait */
 	Connection *connection;
 	RequestState state;
 	RouteId route; /* NUM_ROUTES while unknown */
@@ -89,15 +91,20 @@ typedef struct Request
 	size_t room;
 	size_t discarded;
 
-	/* while waiting: its records are those of the ring from start to ticket */
+	/* while its events wait: its records are those of the ring from start to ticket */
 	uint64 start;
 	uint64 ticket;
 	uint64 dead_lettered; /* what the flusher's counter said before */
-	TimestampTz deadline;
+	TimestampTz deadline; /* of any that waits */
 	int accepted;
 	int rejected;
 	char *errors; /* malloc'ed JSON: the members of "errors", or NULL */
 	int nerrors;
+
+	/* a question's answer as it comes in from a query worker, malloc'ed */
+	char *answer;
+	size_t answer_len;
+	size_t answer_room;
 
 	Reply reply;
 } Request;
@@ -119,6 +126,12 @@ extern void RequestAppend(Request *request, const char *data, size_t len, size_t
 
 /* Free the body: it is not needed any more. */
 extern void RequestDropBody(Request *request);
+
+/*
+ * Make room for an answer; false without memory, of which the answers of all
+ * requests together have a limit, too. It is freed with the request.
+ */
+extern bool RequestReserveAnswer(Request *request, size_t len, size_t max_memory);
 
 /* How many requests exist. */
 extern int RequestCount(void);

@@ -47,6 +47,8 @@ const Route Routes[NUM_ROUTES] = {
 	[ROUTE_EVENT] = {"/event", "POST", "POST"},
 	[ROUTE_HEALTH] = {"/health", "GET", "GET, HEAD"},
 	[ROUTE_READY] = {"/ready", "GET", "GET, HEAD"},
+	[ROUTE_METRICS] = {"/metrics", "GET", "GET, HEAD"},
+	[ROUTE_STATS] = {"/stats", "GET", "GET, HEAD"},
 };
 
 /*
@@ -272,7 +274,8 @@ send_reply(Request *request)
 	reply->owned = false;
 
 	if (reply->len > 0)
-		MHD_add_response_header(response, "Content-Type", "application/json");
+		MHD_add_response_header(response, "Content-Type",
+								reply->type ? reply->type : "application/json");
 	if (reply->allow != NULL)
 		MHD_add_response_header(response, "Allow", reply->allow);
 	if (reply->status == MHD_HTTP_SERVICE_UNAVAILABLE)

@@ -1,7 +1,7 @@
 /*
  * control.c
  *
- * Sizes, makes and finds the control block and the staging ring.
+ * Sizes, makes and finds the control block, the staging ring and the query slots.
  */
 #include "postgres.h"
 
@@ -12,6 +12,7 @@
 #include "storage/shmem.h"
 
 #include "compat.h"
+#include "query/slot.h"
 #include "settings.h"
 
 #define TRANCHE "fast_ingest"
@@ -38,11 +39,12 @@ request_shmem(void)
 		prev_shmem_request_hook();
 #endif
 	RequestAddinShmemSpace(add_size(MAXALIGN(sizeof(ControlBlock)), RingShmemSize(ring_room())));
+	RequestAddinShmemSpace(MAXALIGN(QuerySlotsShmemSize()));
 	RequestNamedLWLockTranche(TRANCHE, 1);
 }
 
-static void
-init_slot(WorkerSlot *slot)
+void
+WorkerSlotInit(WorkerSlot *slot)
 {
 	pg_atomic_init_u32(&slot->state, WORKER_STOPPED);
 	pg_atomic_init_u32(&slot->told_to_end, 0);
@@ -59,8 +61,8 @@ init_control(void)
 	memset(Control, 0, sizeof(*Control));
 	Control->lock = &GetNamedLWLockTranche(TRANCHE)->lock;
 	pg_atomic_init_u32(&Control->hold, 0);
-	init_slot(&pair->listener);
-	init_slot(&pair->flusher);
+	WorkerSlotInit(&pair->listener);
+	WorkerSlotInit(&pair->flusher);
 	pg_atomic_init_u64(&pair->received, 0);
 	pg_atomic_init_u64(&pair->accepted, 0);
 	pg_atomic_init_u64(&pair->rejected, 0);
@@ -69,7 +71,7 @@ init_control(void)
 	pg_atomic_init_u64(&pair->dead_lettered, 0);
 	pg_atomic_init_u64(&pair->last_commit, 0);
 	pg_atomic_init_u64(&pair->in_doubt, 0);
-	init_slot(&Control->maintenance);
+	WorkerSlotInit(&Control->maintenance);
 	pg_atomic_init_u64(&Control->backlog, 0);
 }
 
@@ -88,6 +90,9 @@ startup_shmem(void)
 	StagingRing = ShmemInitStruct("fast_ingest staging", RingShmemSize(ring_room()), &found);
 	if (!found)
 		RingInit(StagingRing, ring_room(), 0);
+	QuerySlots = ShmemInitStruct("fast_ingest queries", QuerySlotsShmemSize(), &found);
+	if (!found)
+		QuerySlotsInit();
 	LWLockRelease(AddinShmemInitLock);
 }
 

@@ -97,6 +97,9 @@ extern Ring *StagingRing;
 /* Ask for shared memory and have it made at server start; called by _PG_init. */
 extern void ControlInit(void);
 
+/* A slot whose worker has not been started; for shared memory in the making. */
+extern void WorkerSlotInit(WorkerSlot *slot);
+
 /* Raise an ERROR that says what to set if there is no shared memory. */
 extern void ControlRequire(void);
 

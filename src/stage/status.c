@@ -11,6 +11,8 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "query/slot.h"
+#include "settings.h"
 #include "stage/control.h"
 
 PG_FUNCTION_INFO_V1(fi_status);
@@ -123,6 +125,18 @@ fi_status(PG_FUNCTION_ARGS)
 	if (pg_atomic_read_u64(&pair->last_commit) != 0)
 		set_value(&row, STATUS_LAST_COMMIT,
 				  TimestampTzGetDatum((TimestampTz) pg_atomic_read_u64(&pair->last_commit)));
+	tuplestore_putvalues(result->setResult, result->setDesc, row.values, row.isnull);
+
+	for (int i = 0; i < fi_query_workers; i++)
+	{
+		char name[32];
+
+		snprintf(name, sizeof(name), "query %d", i + 1);
+		set_worker(&row, name, &QuerySlots[i].worker);
+		tuplestore_putvalues(result->setResult, result->setDesc, row.values, row.isnull);
+	}
+
+	set_worker(&row, "maintenance", &Control->maintenance);
 	tuplestore_putvalues(result->setResult, result->setDesc, row.values, row.isnull);
 
 	return (Datum) 0;

@@ -31,21 +31,31 @@ sub still_serves
 
 # What can be seen of them
 
-is( $server->sql(<<'EOQ'), <<'EOR' =~ s/\n\z//r, 'both are in pg_stat_activity');
+ok( wait_until(
+		sub {
+			$server->sql(
+				"SELECT state FROM fi_status() WHERE worker = 'query 1'") eq
+			  'running';
+		}),
+	'the query worker runs');
+is( $server->sql(<<'EOQ'), <<'EOR' =~ s/\n\z//r, 'they are in pg_stat_activity');
 SELECT backend_type, coalesce(datname, 'no database') FROM pg_stat_activity
-WHERE backend_type LIKE 'fast_ingest%' ORDER BY 1
+WHERE backend_type IN ('fast_ingest listener', 'fast_ingest flusher', 'fast_ingest query')
+ORDER BY 1
 EOQ
 fast_ingest flusher|postgres
 fast_ingest listener|no database
+fast_ingest query|postgres
 EOR
 is( $server->sql(<<'EOQ'),
 SELECT s.worker, s.pid = a.pid, s.state, s.since <= now()
 FROM fi_status() s LEFT JOIN pg_stat_activity a
   ON a.backend_type = 'fast_ingest ' || split_part(s.worker, ' ', 1)
+WHERE s.worker <> 'maintenance'
 ORDER BY 1
 EOQ
-	"flusher 1|t|running|t\nlistener 1|t|running|t",
-	'fi_status() shows both at work');
+	"flusher 1|t|running|t\nlistener 1|t|running|t\nquery 1|t|running|t",
+	'fi_status() shows them at work');
 
 still_serves('at the start');
 is( $server->sql(<<'EOQ'),
@@ -53,7 +63,7 @@ SELECT worker, num_nulls(received, accepted, rejected),
   num_nulls(duplicate, committed, dead_lettered, staged, staging_size)
 FROM fi_status() ORDER BY 1
 EOQ
-	"flusher 1|3|0\nlistener 1|0|5",
+	"flusher 1|3|0\nlistener 1|0|5\nmaintenance|3|5\nquery 1|3|5",
 	'fi_status() counts where it happens');
 is( $server->sql(<<'EOQ'),
 SELECT received, accepted, rejected FROM fi_status() WHERE worker LIKE 'listener%'
@@ -172,7 +182,7 @@ foreach my $victim ('a client backend', 'the flusher')
 	ok( wait_until(
 			sub {
 				my ($result, $stdout) = $server->node->psql('postgres',
-					"SELECT string_agg(pid::text, ' ' ORDER BY backend_type) FROM pg_stat_activity WHERE backend_type LIKE 'fast_ingest%'"
+					"SELECT string_agg(pid::text, ' ' ORDER BY backend_type) FROM pg_stat_activity WHERE backend_type IN ('fast_ingest flusher', 'fast_ingest listener')"
 				);
 
 				return

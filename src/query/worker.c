@@ -1,0 +1,358 @@
+/*
+ * worker.c
+ *
+ * The query worker: answers the questions that listeners put into its slot (see
+ * slot.h), each in a read-only transaction with a time limit. The transaction is
+ * over before the first byte of its answer is sent, so that no reader, however
+ * slow, keeps a snapshot open.
+ *
+ * SIGINT cancels the query that runs, and means nothing between two of them.
+ * SIGTERM ends the process at once, as it does a backend.
+ */
+#include "postgres.h"
+
+#include <microhttpd.h>
+
+#include "commands/extension.h"
+#include "lib/stringinfo.h"
+#include "libpq/pqsignal.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/ipc.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+#include "utils/json.h"
+#include "utils/memutils.h"
+#include "utils/timeout.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "flush/transaction.h"
+#include "query/slot.h"
+#include "rollup/answer.h"
+#include "settings.h"
+#include "worker.h"
+
+#define IDLE_WAIT 1000	   /* ms */
+#define EXTENSION_WAIT 200 /* ms between two looks while it is missing */
+
+typedef struct
+{
+	QueryKind kind;
+	TimestampTz deadline;
+	char *parameters;
+	size_t parameters_len;
+	bool has_extension;
+
+	/* the answer */
+	unsigned int status;
+	bool csv;
+	StringInfoData text;
+} Question;
+
+static QuerySlot *my_query;
+static MemoryContext question_context;
+static volatile sig_atomic_t cancellable = false;
+
+static void
+handle_sigint(SIGNAL_ARGS)
+{
+	if (cancellable)
+		StatementCancelHandler(postgres_signal_arg);
+}
+
+/*
+ * Let listeners see what has become of this worker or its slot
+ */
+static void
+wake_listeners(void)
+{
+	WorkerWake(&Control->pair.listener);
+}
+
+static void
+leave_query(int code, Datum arg)
+{
+	QuerySlotLeave(my_query);
+	wake_listeners();
+}
+
+static void
+set_state(WorkerState state, const char *reason)
+{
+	bool changes = pg_atomic_read_u32(&my_query->worker.state) != (uint32) state;
+
+	WorkerSetState(&my_query->worker, state, reason);
+	if (changes)
+		wake_listeners();
+}
+
+/*
+ * From here on until end_limits, what is done can be cancelled, and is cancelled at
+ * the deadline.
+ */
+static void
+begin_limits(TimestampTz deadline)
+{
+	cancellable = true;
+	/* DROP DATABASE cancels us after it has said that it is there */
+	if (WorkerOnHold())
+		ereport(ERROR, (errcode(ERRCODE_QUERY_CANCELED), errmsg("the database is being dropped")));
+	enable_timeout_at(STATEMENT_TIMEOUT, deadline);
+}
+
+static void
+end_limits(void)
+{
+	cancellable = false;
+	disable_timeout(STATEMENT_TIMEOUT, false);
+	QueryCancelPending = false;
+}
+
+static void
+write_answer(Question *question)
+{
+	if (question->kind == QUERY_METRICS)
+		AnswerMetrics(&question->text, question->parameters, question->parameters_len,
+					  &question->csv);
+	else
+		AnswerStats(&question->text, question->parameters, question->parameters_len);
+}
+
+/*
+ * The body of a question's transaction
+ */
+static void
+answer_question(void *arg)
+{
+	Question *question = arg;
+
+	PG_TRY();
+	{
+		begin_limits(question->deadline);
+		question->has_extension = OidIsValid(get_extension_oid("fast_ingest", true));
+		if (question->has_extension)
+			write_answer(question);
+		CHECK_FOR_INTERRUPTS();
+	}
+	PG_CATCH();
+	{
+		end_limits();
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	end_limits();
+}
+
+/*
+ * Is there anything to ask about? Publishes why not.
+ */
+static bool
+check_extension(bool exists)
+{
+	char reason[WORKER_ERROR_SIZE];
+
+	if (GetDatabaseEncoding() != PG_UTF8)
+		snprintf(reason, sizeof(reason), "database \"%s\" has the encoding %s: UTF8 is needed",
+				 fi_database, GetDatabaseEncodingName());
+	else if (!exists)
+		snprintf(reason, sizeof(reason), "extension fast_ingest is not created in database \"%s\"",
+				 fi_database);
+	else
+	{
+		set_state(WORKER_RUNNING, NULL);
+		return true;
+	}
+	set_state(WORKER_WAITING, reason);
+	return false;
+}
+
+static void
+look_for_extension_body(void *arg)
+{
+	*(bool *) arg = OidIsValid(get_extension_oid("fast_ingest", true));
+}
+
+static bool
+look_for_extension(void)
+{
+	bool exists = false;
+	ErrorData *error =
+		RunTransaction("looking for the extension", look_for_extension_body, &exists);
+
+	if (error == NULL)
+		return check_extension(exists);
+	WorkerSetError(&my_query->worker, error->message);
+	set_state(WORKER_WAITING, error->message);
+	return false;
+}
+
+/*
+ * Make the answer an error
+ */
+static void
+answer_error(Question *question, unsigned int status, const char *message)
+{
+	question->status = status;
+	question->csv = false;
+	resetStringInfo(&question->text);
+	appendStringInfoString(&question->text, "{\"error\":");
+	escape_json(&question->text, message);
+	appendStringInfoChar(&question->text, '}');
+}
+
+/*
+ * Make the answer that of a transaction that failed. What the client asked for
+ * is the client's error; anything else is ours, and worth a line in the log.
+ */
+static void
+answer_failure(Question *question, const ErrorData *error, const char *activity)
+{
+	const char *message = error->message ? error->message : "unknown error";
+	bool late =
+		error->sqlerrcode == ERRCODE_QUERY_CANCELED && GetCurrentTimestamp() >= question->deadline;
+
+	switch (ERRCODE_TO_CATEGORY(error->sqlerrcode))
+	{
+		case ERRCODE_DATA_EXCEPTION:
+		case ERRCODE_PROGRAM_LIMIT_EXCEEDED:
+			answer_error(question, MHD_HTTP_BAD_REQUEST, message);
+			return;
+		case ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE:
+			answer_error(question, MHD_HTTP_UNPROCESSABLE_CONTENT, message);
+			return;
+	}
+
+	if (late)
+		message = QUERY_TIMEOUT_MESSAGE;
+	else if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+		message = "the query was cancelled";
+	WorkerSetError(&my_query->worker, message);
+	if (error->sqlerrcode != ERRCODE_QUERY_CANCELED)
+		ereport(LOG, (errcode(error->sqlerrcode), errmsg("fast_ingest query: %s", message),
+					  errdetail_internal("%s", activity)));
+	if (ErrorIsTransient(error->sqlerrcode))
+		answer_error(question, MHD_HTTP_SERVICE_UNAVAILABLE, message);
+	else
+		answer_error(question, MHD_HTTP_INTERNAL_SERVER_ERROR,
+					 "internal error: see the server log");
+}
+
+/*
+ * Send the answer, a piece at a time, each as soon as the one before was taken
+ */
+static void
+send_answer(Question *question)
+{
+	size_t sent = 0;
+	bool last;
+
+	my_query->status = question->status;
+	my_query->csv = question->csv;
+	my_query->answer_len = question->text.len;
+	do
+	{
+		my_query->len = Min(question->text.len - sent, QUERY_BUFFER_SIZE);
+		memcpy(my_query->buffer, question->text.data + sent, my_query->len);
+		sent += my_query->len;
+		last = sent == (size_t) question->text.len;
+		if (!QuerySlotPut(my_query, last))
+		{
+			wake_listeners();
+			return;
+		}
+		while (!last && QuerySlotLook(my_query) == SLOT_PIECE)
+		{
+			(void) WorkerHandleInterrupts();
+			WorkerWait(IDLE_WAIT);
+		}
+	} while (!last);
+}
+
+/*
+ * What pg_stat_activity shows of a question: like the request, but not escaped
+ */
+static char *
+describe(const Question *question)
+{
+	StringInfoData text;
+	const char *p = question->parameters;
+	const char *end = p + question->parameters_len;
+
+	initStringInfo(&text);
+	appendStringInfoString(&text, question->kind == QUERY_METRICS ? "GET /metrics" : "GET /stats");
+	for (int i = 0; p < end; i++)
+	{
+		appendStringInfo(&text, "%c%s", i == 0 ? '?' : i % 2 == 0 ? '&' : '=', p);
+		p += strlen(p) + 1;
+	}
+	return text.data;
+}
+
+/*
+ * Answer the question in the slot; false if the extension is missing
+ */
+static bool
+serve_question(void)
+{
+	Question question = {.status = MHD_HTTP_OK, .has_extension = true};
+	char *activity;
+	ErrorData *error;
+
+	question.kind = my_query->kind;
+	question.deadline = my_query->deadline;
+	question.parameters_len = my_query->len;
+	question.parameters = palloc(my_query->len + 1);
+	memcpy(question.parameters, my_query->buffer, my_query->len);
+	question.parameters[my_query->len] = '\0';
+	initStringInfo(&question.text);
+	activity = describe(&question);
+
+	error = RunTransaction(activity, answer_question, &question);
+	if (error != NULL)
+		answer_failure(&question, error, activity);
+	else if (!check_extension(question.has_extension))
+		answer_error(&question, MHD_HTTP_SERVICE_UNAVAILABLE, my_query->worker.reason);
+	send_answer(&question);
+	return question.has_extension;
+}
+
+void
+QueryMain(Datum arg)
+{
+	bool attached = false;
+
+	my_query = &QuerySlots[DatumGetInt32(arg)];
+	/* before WorkerStart has its own: a listener that is told shall see the worker stopped */
+	before_shmem_exit(leave_query, (Datum) 0);
+	WorkerStart(&my_query->worker, fi_database);
+	pqsignal(SIGTERM, die);
+	pqsignal(SIGINT, handle_sigint);
+	if (WorkerShutdownRequested)
+		proc_exit(1);
+	SetConfigOption("default_transaction_read_only", "on", PGC_SUSET, PGC_S_OVERRIDE);
+	question_context =
+		AllocSetContextCreate(TopMemoryContext, "fast_ingest question", ALLOCSET_DEFAULT_SIZES);
+
+	for (;;)
+	{
+		MemoryContextReset(question_context);
+		MemoryContextSwitchTo(question_context);
+		(void) WorkerHandleInterrupts();
+
+		if (QuerySlotClear(my_query))
+			wake_listeners();
+		if (!attached)
+			attached = look_for_extension();
+		if (QuerySlotBegin(my_query))
+			attached = serve_question();
+		else if (!attached)
+			WorkerWait(EXTENSION_WAIT);
+		else
+		{
+			WorkerWait(IDLE_WAIT);
+			pgstat_report_stat(true);
+		}
+	}
+}

@@ -1,0 +1,20 @@
+/*
+ * answer.h
+ *
+ * The bodies of GET /metrics and GET /stats.
+ */
+#ifndef FAST_INGEST_ANSWER_H
+#define FAST_INGEST_ANSWER_H
+
+#include "lib/stringinfo.h"
+
+/*
+ * Answer a question whose parameters are n times name NUL value NUL, and append
+ * the body to text. Like MetricsCompute they need an active snapshot. Errors:
+ * 22023 for a parameter that is unknown, missing or not allowed, with a message
+ * that names it, its value and what is allowed, and those of MetricsCompute.
+ */
+extern void AnswerMetrics(StringInfo text, const char *parameters, size_t len, bool *csv);
+extern void AnswerStats(StringInfo text, const char *parameters, size_t len);
+
+#endif
