@@ -210,8 +210,6 @@ static void
 answer_failure(Question *question, const ErrorData *error, const char *activity)
 {
 	const char *message = error->message ? error->message : "unknown error";
-	bool late =
-		error->sqlerrcode == ERRCODE_QUERY_CANCELED && GetCurrentTimestamp() >= question->deadline;
 
 	switch (ERRCODE_TO_CATEGORY(error->sqlerrcode))
 	{
@@ -224,14 +222,19 @@ answer_failure(Question *question, const ErrorData *error, const char *activity)
 			return;
 	}
 
-	if (late)
-		message = QUERY_TIMEOUT_MESSAGE;
-	else if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
-		message = "the query was cancelled";
-	WorkerSetError(&my_query->worker, message);
-	if (error->sqlerrcode != ERRCODE_QUERY_CANCELED)
+	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+		message = GetCurrentTimestamp() >= question->deadline ? QUERY_TIMEOUT_MESSAGE
+															  : "the query was cancelled";
+	else if (!look_for_extension())
+	{
+		/* it was dropped while the query waited for a lock */
+		answer_error(question, MHD_HTTP_SERVICE_UNAVAILABLE, my_query->worker.reason);
+		return;
+	}
+	else
 		ereport(LOG, (errcode(error->sqlerrcode), errmsg("fast_ingest query: %s", message),
 					  errdetail_internal("%s", activity)));
+	WorkerSetError(&my_query->worker, message);
 	if (ErrorIsTransient(error->sqlerrcode))
 		answer_error(question, MHD_HTTP_SERVICE_UNAVAILABLE, message);
 	else
@@ -291,12 +294,12 @@ describe(const Question *question)
 }
 
 /*
- * Answer the question in the slot; false if the extension is missing
+ * Answer the question in the slot
  */
-static bool
+static void
 serve_question(void)
 {
-	Question question = {.status = MHD_HTTP_OK, .has_extension = true};
+	Question question = {.status = MHD_HTTP_OK};
 	char *activity;
 	ErrorData *error;
 
@@ -315,13 +318,12 @@ serve_question(void)
 	else if (!check_extension(question.has_extension))
 		answer_error(&question, MHD_HTTP_SERVICE_UNAVAILABLE, my_query->worker.reason);
 	send_answer(&question);
-	return question.has_extension;
 }
 
 void
 QueryMain(Datum arg)
 {
-	bool attached = false;
+	bool ready;
 
 	my_query = &QuerySlots[DatumGetInt32(arg)];
 	/* before WorkerStart has its own: a listener that is told shall see the worker stopped */
@@ -343,15 +345,13 @@ QueryMain(Datum arg)
 
 		if (QuerySlotClear(my_query))
 			wake_listeners();
-		if (!attached)
-			attached = look_for_extension();
+		ready =
+			pg_atomic_read_u32(&my_query->worker.state) == WORKER_RUNNING || look_for_extension();
 		if (QuerySlotBegin(my_query))
-			attached = serve_question();
-		else if (!attached)
-			WorkerWait(EXTENSION_WAIT);
+			serve_question();
 		else
 		{
-			WorkerWait(IDLE_WAIT);
+			WorkerWait(ready ? IDLE_WAIT : EXTENSION_WAIT);
 			pgstat_report_stat(true);
 		}
 	}
