@@ -167,6 +167,15 @@ CREATE FUNCTION fi_unpack_minutes(users fi_user_set, minutes bytea)
 COMMENT ON FUNCTION fi_unpack_minutes(fi_user_set, bytea) IS
 'The minutes of an hour that have events or users, in order. Error XX001 if users and minutes are damaged or do not belong together.';
 
+CREATE FUNCTION fi_sum_minutes(
+    users fi_user_set, minutes bytea, first integer, last integer,
+    OUT events bigint, OUT users fi_user_set
+) RETURNS record
+    AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+COMMENT ON FUNCTION fi_sum_minutes(fi_user_set, bytea, integer, integer) IS
+'Events and users of the minutes first <= minute < last of an hour. Errors XX001 if users and minutes are damaged or do not belong together, 22003 for too many events.';
+
 -- ---------------------------------------------------------------------------
 -- Events
 -- ---------------------------------------------------------------------------

@@ -1,0 +1,236 @@
+--
+-- User sets, and an hour's packed minutes
+--
+\set VERBOSITY terse
+
+-- text
+SELECT '{}'::fi_user_set, '{ }'::fi_user_set, ' { 7,1 ,5, 1 } '::fi_user_set,
+       '{4294967295,0}'::fi_user_set, '{007}'::fi_user_set;
+SELECT ''::fi_user_set;
+SELECT '1,2'::fi_user_set;
+SELECT '{'::fi_user_set;
+SELECT '{1'::fi_user_set;
+SELECT '{1 2}'::fi_user_set;
+SELECT '{1,}'::fi_user_set;
+SELECT '{,1}'::fi_user_set;
+SELECT '{1}}'::fi_user_set;
+SELECT '{} x'::fi_user_set;
+SELECT '{-1}'::fi_user_set;
+SELECT '{1.5}'::fi_user_set;
+SELECT '{4294967296}'::fi_user_set;
+SELECT '{99999999999999999999999999}'::fi_user_set;
+\set VERBOSITY default
+SELECT '{1,b}'::fi_user_set;
+SELECT '{1;2}'::fi_user_set;
+SELECT '{4294967296}'::fi_user_set;
+\set VERBOSITY terse
+
+-- operators
+SELECT '{1,2,3}'::fi_user_set | '{3,70000}' AS "or", '{1,2,3}'::fi_user_set & '{3,2,9}' AS "and",
+       '{1,2,3}'::fi_user_set - '{3,9}' AS "and not",
+       fi_cardinality('{1,2,70000}') AS cardinality, fi_cardinality('{}') AS nobody;
+SELECT '{1,2}'::fi_user_set = '{2,1}' AS same, '{1,2}'::fi_user_set = '{1,3}' AS other,
+       '{}'::fi_user_set = '{}' AS nobody, '{}'::fi_user_set = '{0}' AS zero;
+SELECT '{1,4294967295}'::fi_user_set @> 1 AS one, '{1,4294967295}'::fi_user_set @> 2 AS two,
+       '{1,4294967295}'::fi_user_set @> 4294967295 AS last, '{1,4294967295}'::fi_user_set @> -1 AS negative,
+       '{1,4294967295}'::fi_user_set @> 4294967296 AS above, '{0}'::fi_user_set @> 4294967296 AS wrapped;
+SELECT '{1}'::fi_user_set | NULL AS "null";
+
+-- aggregate
+SELECT fi_union(users) FROM (VALUES ('{1,2}'::fi_user_set), (NULL), ('{2,3}')) AS t (users);
+SELECT fi_union(users), fi_union(users) IS NULL AS "null"
+FROM (SELECT '{}'::fi_user_set WHERE false) AS t (users);
+SELECT k, fi_union(users) FROM
+    (VALUES (1, '{1}'::fi_user_set), (2, NULL), (3, '{}'), (1, '{9}')) AS t (k, users)
+GROUP BY k ORDER BY k;
+SELECT k, fi_union(users) OVER (ORDER BY k) FROM
+    (VALUES (1, '{1}'::fi_user_set), (2, '{70000}'), (3, '{1,9}')) AS t (k, users);
+
+-- the portable serialization, with each kind of container: as any roaring library writes it
+CREATE FUNCTION range_set(first bigint, last bigint, step bigint DEFAULT 1) RETURNS fi_user_set
+LANGUAGE sql IMMUTABLE AS
+$$SELECT ('{' || coalesce(string_agg(n::text, ','), '') || '}')::fi_user_set FROM generate_series(first, last, step) AS n$$;
+SELECT fi_user_set_send('{}') AS nobody;
+SELECT fi_user_set_send('{1,70000}') AS arrays;
+SELECT fi_user_set_send(range_set(10, 19) | '{70000}') AS "run and array";
+SELECT substr(fi_user_set_send(range_set(0, 9999, 2)), 1, 20) AS bitset,
+       length(fi_user_set_send(range_set(0, 9999, 2)));
+
+-- binary input, by COPY: what is not a well-formed bitmap is refused
+CREATE TABLE sets (users fi_user_set);
+SELECT attstorage, attalign FROM pg_attribute WHERE attrelid = 'sets'::regclass AND attname = 'users';
+CREATE FUNCTION binary_set(bytes bytea) RETURNS fi_user_set LANGUAGE plpgsql AS $$
+DECLARE
+    file text := current_setting('data_directory') || '/user_set_test';
+    row bytea := '\x5047434f50590aff0d0a00' || '\x0000000000000000'::bytea || '\x0001'::bytea
+        || int4send(length(bytes)) || bytes || '\xffff'::bytea;
+    object oid := lo_from_bytea(0, row);
+BEGIN
+    TRUNCATE sets;
+    PERFORM lo_export(object, file), lo_unlink(object);
+    EXECUTE format('COPY sets FROM %L WITH (FORMAT binary)', file);
+    RETURN (SELECT users FROM sets);
+END $$;
+SELECT binary_set(fi_user_set_send(s)) = s AS same
+FROM (VALUES ('{}'::fi_user_set), ('{1,70000}'), (range_set(10, 19) | '{70000}'), (range_set(0, 9999, 2)),
+      (range_set(0, 69999)), ('{0,65536,131072,196608,262144}'), (range_set(65530, 65540) | '{0,131072,196608,262144}')) AS t (s);
+-- an array where runs are smaller: the same set
+SELECT fi_user_set_send(binary_set('\x3a300000 01000000 0000 0900 10000000 0a000b000c000d000e000f0010001100 12001300')) = fi_user_set_send(range_set(10, 19)) AS same;
+SELECT binary_set('');
+SELECT binary_set('\x3a30');
+SELECT binary_set('\x3a30000000');                                          -- no number of containers
+SELECT binary_set('\x3a300000ffffffff');                                    -- too many
+SELECT binary_set('\x3a30000001000100');
+SELECT binary_set('\x0000000000000000');                                    -- another cookie
+SELECT binary_set('\x3a3001000000000000');
+SELECT binary_set('\x3a300000 00000000 00');                                -- a byte more
+SELECT binary_set('\x3a300000 01000000 0000 0100 10000000 0100');           -- a number less
+SELECT binary_set('\x3a300000 01000000 0000 0100 11000000 0100 0200');      -- another offset
+SELECT binary_set('\x3a300000 01000000 0000 0100 10000000 0200 0100');      -- not in order
+SELECT binary_set('\x3a300000 01000000 0000 0100 10000000 0100 0100');      -- the same twice
+SELECT binary_set('\x3a300000 02000000 0100 0000 0000 0000 18000000 1a000000 0100 0200'); -- keys not in order
+SELECT binary_set('\x3a300000 02000000 0000 0000 0000 0000 18000000 1a000000 0100 0200'); -- the same key twice
+SELECT binary_set('\x3a300000 01000000 0000 8713 10000000'
+    || decode(repeat('00', 8192), 'hex'));                                  -- a bitset of no bits
+SELECT binary_set('\x3a300000 01000000 0000 8713 10000000'
+    || decode(repeat('ff', 8191), 'hex'));                                  -- too short
+SELECT binary_set('\x3b300000 01 0000 0900 0100 0a00 0900');                -- one run: fine
+SELECT binary_set('\x3b300000 01 0000 0800 0100 0a00 0900');                -- another length
+SELECT binary_set('\x3b300000 01 0000 0900 0000');                          -- no run
+SELECT binary_set('\x3b300000 01 0000 0300 0200 0a00 0100 0c00 0100');      -- runs touch
+SELECT binary_set('\x3b300000 01 0000 0300 0200 0a00 0100 0100 0100');      -- not in order
+SELECT binary_set('\x3b300000 01 0000 0900 0100 fcff 0900');                -- beyond 16 bits
+SELECT binary_set('\x3b300000 01 0000 0900 0100 0a00');                     -- too short
+SELECT binary_set('\x3b300000');
+SELECT binary_set('\x3b30ffff 00');
+
+-- text and binary tell the same of random sets of all kinds of containers
+CREATE FUNCTION random_set(kind integer) RETURNS fi_user_set LANGUAGE sql VOLATILE AS $$
+SELECT ('{' || string_agg(n::text, ',') || '}')::fi_user_set FROM (
+    SELECT CASE kind % 5
+        WHEN 0 THEN floor(random() * 4294967296)::bigint       -- sparse everywhere
+        WHEN 1 THEN floor(random() * 100000)::bigint           -- arrays
+        WHEN 2 THEN 60000 + i                                  -- one run
+        WHEN 3 THEN floor(random() * 12000)::bigint            -- a bitset
+        ELSE i / 50 * 100 + i % 50 END                         -- many runs
+    FROM generate_series(1, CASE kind % 5 WHEN 3 THEN 20000 ELSE floor(random() * 6000)::integer + 1 END) AS i
+) AS t (n)
+$$;
+SELECT setseed(0.25);
+TRUNCATE sets;
+CREATE TABLE random_sets (id integer, users fi_user_set);
+INSERT INTO random_sets SELECT kind, random_set(kind) FROM generate_series(0, 29) AS kind;
+CREATE TABLE members AS
+SELECT id, unnest(users::text::bigint[]) AS n FROM random_sets;
+SELECT count(*) FILTER (WHERE fi_cardinality(users) = (SELECT count(DISTINCT n) FROM members m WHERE m.id = s.id)) AS sizes,
+       count(*) FILTER (WHERE binary_set(fi_user_set_send(users)) = users) AS binaries,
+       count(*) FILTER (WHERE users::text::fi_user_set = users) AS texts
+FROM random_sets s;
+SELECT count(*) AS pairs,
+       count(*) FILTER (WHERE (a.users | b.users)::text::bigint[] =
+           ARRAY(SELECT n FROM members WHERE id = a.id UNION SELECT n FROM members WHERE id = b.id ORDER BY n)) AS "or",
+       count(*) FILTER (WHERE (a.users & b.users)::text::bigint[] =
+           ARRAY(SELECT n FROM members WHERE id = a.id INTERSECT SELECT n FROM members WHERE id = b.id ORDER BY n)) AS "and",
+       count(*) FILTER (WHERE (a.users - b.users)::text::bigint[] =
+           ARRAY(SELECT n FROM members WHERE id = a.id EXCEPT SELECT n FROM members WHERE id = b.id ORDER BY n)) AS "and not",
+       count(*) FILTER (WHERE a.users = b.users) AS equal
+FROM random_sets a JOIN random_sets b ON a.id < 10 AND b.id < 10;
+-- the union of any of them in any order, and of more than are united between two repairs
+SELECT count(*) AS prefixes, count(*) FILTER (WHERE u.users::text::bigint[] = m.n) AS same
+FROM (SELECT id, fi_union(users) OVER (ORDER BY id) AS users FROM random_sets) u
+JOIN LATERAL (SELECT ARRAY(SELECT DISTINCT n FROM members WHERE id <= u.id ORDER BY n) AS n) m ON true
+WHERE u.id % 7 = 1;
+SELECT fi_union(users ORDER BY id) = fi_union(users ORDER BY id DESC) AS same,
+       fi_union(users ORDER BY id)::text::bigint[] = (SELECT array_agg(DISTINCT n ORDER BY n) FROM members) AS right
+FROM random_sets;
+
+-- minutes
+CREATE FUNCTION show_minutes(users fi_user_set, minutes bytea) RETURNS SETOF text LANGUAGE sql AS
+$$SELECT format('%s: %s events of %s', m.minute, m.events, m.users) FROM fi_unpack_minutes(users, minutes) AS m$$;
+SELECT show_minutes('{5,9,70000,4294967295}', fi_pack_minutes(minute, events, users))
+FROM (VALUES (59, 3::bigint, '{9,4294967295}'::fi_user_set), (0, 1, '{70000}'), (7, 2, '{5,9}'),
+             (8, 300, NULL), (9, 5, '{}'), (10, 0, '{5}'), (11, 0, '{}'), (7, 10, '{70000}')) AS t (minute, events, users);
+SELECT show_minutes('{}', fi_pack_minutes(minute, events, '{}'))
+FROM (VALUES (0, 255::bigint), (1, 256), (2, 65536), (31, 4294967296), (32, 9223372036854775807)) AS t (minute, events);
+SELECT fi_pack_minutes(1, 1, '{}') IS NULL AS "null" WHERE false;
+SELECT count(*) FROM fi_unpack_minutes('{}', (SELECT fi_pack_minutes(1, 0, NULL)));
+SELECT fi_pack_minutes(60, 1, '{1}');
+SELECT fi_pack_minutes(-1, 1, '{1}');
+SELECT fi_pack_minutes(0, -1, '{1}');
+SELECT fi_pack_minutes(NULL, 1, '{1}');
+SELECT fi_pack_minutes(0, NULL, '{1}');
+SELECT fi_pack_minutes(0, 9223372036854775807, NULL) FROM generate_series(1, 2);
+SELECT show_minutes('{1,2,3}', fi_merge_minutes('{1,3}', a.minutes, '{1,2}', b.minutes))
+FROM (SELECT fi_pack_minutes(minute, events, users) FROM
+        (VALUES (0, 10::bigint, '{3}'::fi_user_set), (30, 20, '{1,3}')) AS t (minute, events, users)) AS a (minutes),
+     (SELECT fi_pack_minutes(minute, events, users) FROM
+        (VALUES (30, 500::bigint, '{1,2}'::fi_user_set), (59, 1, NULL)) AS t (minute, events, users)) AS b (minutes);
+-- two bytes a user and minute, and less where users fill the hour
+SELECT length(fi_pack_minutes(minute, 1, range_set(1000000 + minute, 1020000, 20))) < 2 * 60 * 1000 + 500 AS sparse,
+       length(fi_pack_minutes(minute, 1, range_set(0, 999))) AS dense
+FROM generate_series(0, 59) AS minute;
+
+-- random hours: packed, merged and taken apart they are what they were
+CREATE TABLE hour_minutes (hour integer, minute integer, events bigint, users fi_user_set);
+INSERT INTO hour_minutes
+SELECT hour, floor(random() * 60)::integer, floor(random() ^ 8 * 10000000000)::bigint + 1, random_set(i + hour)
+FROM generate_series(1, 6) AS hour, generate_series(1, 12) AS i;
+CREATE VIEW naive AS
+SELECT hour, minute, sum(events)::bigint AS events, fi_union(users) AS users FROM hour_minutes GROUP BY hour, minute;
+CREATE VIEW packed AS
+SELECT hour, fi_union(users) AS users, fi_pack_minutes(minute, events, users) AS minutes FROM hour_minutes GROUP BY hour;
+SELECT count(*) > 50 AS many, count(*) FILTER (WHERE n.users = u.users) = count(*) AS same
+FROM naive n FULL JOIN (SELECT hour, u.* FROM packed p, fi_unpack_minutes(p.users, p.minutes) AS u) u USING (hour, minute, events);
+WITH pairs AS (
+    SELECT a.hour AS a, b.hour AS b, a.users | b.users AS users,
+           fi_merge_minutes(a.users, a.minutes, b.users, b.minutes) AS minutes
+    FROM packed a JOIN packed b ON a.hour < b.hour),
+merged AS (SELECT a, b, u.* FROM pairs, fi_unpack_minutes(pairs.users, pairs.minutes) AS u),
+expected AS (
+    SELECT a, b, minute, sum(events)::bigint AS events, fi_union(n.users) AS users
+    FROM pairs JOIN naive n ON n.hour IN (a, b) GROUP BY a, b, minute)
+SELECT count(*) > 100 AS many, count(*) FILTER (WHERE m.users = e.users) = count(*) AS same
+FROM merged m FULL JOIN expected e USING (a, b, minute, events);
+
+-- some of the minutes
+SELECT count(*) AS ranges,
+       count(*) FILTER (WHERE s.events = n.events AND s.users = n.users) AS same
+FROM packed p, generate_series(0, 60, 12) AS first, generate_series(0, 60, 15) AS last,
+     fi_sum_minutes(p.users, p.minutes, first, last) AS s,
+     LATERAL (SELECT coalesce(sum(events), 0)::bigint AS events, coalesce(fi_union(users), '{}') AS users
+              FROM naive WHERE naive.hour = p.hour AND minute >= first AND minute < last) AS n;
+SELECT fi_sum_minutes('{7}', minutes, 3, 5), fi_sum_minutes('{7}', minutes, -2147483648, 2147483647),
+       fi_sum_minutes('{7}', minutes, 5, 3), fi_sum_minutes('{7}', minutes, 0, 4)
+FROM (SELECT fi_pack_minutes(4, 2, '{7}')) AS t (minutes);
+SELECT fi_sum_minutes('{}', minutes, 0, 60)
+FROM (SELECT fi_pack_minutes(m, 9223372036854775807, NULL) FROM generate_series(1, 2) AS m) AS t (minutes);
+SELECT fi_sum_minutes('{7,8}', fi_pack_minutes(4, 2, '{7}'), 0, 60);
+
+-- packed minutes with a byte more, less or other than they were are refused or
+-- read, and minutes of other users are refused
+CREATE FUNCTION try_unpack(users fi_user_set, minutes bytea) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM count(*) FROM fi_unpack_minutes(users, minutes);
+    RETURN 'read';
+EXCEPTION WHEN data_corrupted THEN
+    RETURN SQLERRM;
+END $$;
+CREATE TABLE small AS
+SELECT fi_union(users) AS users, fi_pack_minutes(minute, events, users) AS minutes
+FROM (VALUES (3, 300::bigint, '{1,5}'::fi_user_set), (40, 2, '{5,9}')) AS t (minute, events, users);
+SELECT users, minutes FROM small;
+SELECT try_unpack(users, ''), try_unpack('{1,5}', minutes), try_unpack('{1,5,9,11}', minutes) FROM small;
+SELECT try_unpack(users, substr(minutes, 1, n)), count(*)
+FROM small, generate_series(1, length(minutes)) AS n GROUP BY 1 ORDER BY 1;
+SELECT try_unpack(users, minutes || '\x00') FROM small;
+SELECT try_unpack(users, set_byte(minutes, n, byte)), count(*) > 0 AS some
+FROM small, generate_series(0, length(minutes) - 1) AS n, generate_series(0, 255) AS byte GROUP BY 1 ORDER BY 1;
+\set VERBOSITY default
+SELECT fi_unpack_minutes('{1,5}', minutes) FROM small;
+SELECT fi_unpack_minutes('{1,5,9}', set_byte(minutes, 0, 9)) FROM small;
+SELECT fi_merge_minutes('{1,5,9}', minutes, '{1,5,9}', '\x00') FROM small;
+\set VERBOSITY terse
+
+DROP VIEW naive, packed;
+DROP TABLE sets, random_sets, members, hour_minutes, small;
+DROP FUNCTION range_set, binary_set, random_set, show_minutes, try_unpack;
