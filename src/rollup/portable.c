@@ -193,10 +193,10 @@ PortableCheck(const void *bytes, size_t len, uint64_t *cardinality)
 	PortableReader reader;
 	PortableContainer container;
 	int64_t last_base = -1;
+	uint64_t sum = 0;
 
 	if (!PortableOpen(&reader, bytes, len))
 		return "The header is damaged.";
-	*cardinality = 0;
 	while (reader.next < reader.containers)
 	{
 		uint32_t i = reader.next;
@@ -216,8 +216,8 @@ PortableCheck(const void *bytes, size_t len, uint64_t *cardinality)
 					return "The numbers of a container are out of order.";
 				break;
 			case PORTABLE_BITSET:
-				if (pg_popcount((const char *) container.data, BITSET_BYTES) !=
-					container.cardinality)
+				if (cardinality != NULL && pg_popcount((const char *) container.data,
+													   BITSET_BYTES) != container.cardinality)
 					return "A container has another number of bits than the header says.";
 				break;
 			case PORTABLE_RUN:
@@ -225,10 +225,12 @@ PortableCheck(const void *bytes, size_t len, uint64_t *cardinality)
 					return "The runs of a container are out of order or have another length than the header says.";
 				break;
 		}
-		*cardinality += container.cardinality;
+		sum += container.cardinality;
 	}
 	if (reader.data != reader.end)
 		return "There are bytes after the last container.";
+	if (cardinality != NULL)
+		*cardinality = sum;
 	return NULL;
 }
 

@@ -48,7 +48,9 @@ typedef struct
 
 /*
  * What is wrong with the bytes, as a sentence; NULL if they are the well-formed
- * serialization of a bitmap and nothing else. Sets *cardinality then.
+ * serialization of a bitmap and nothing else. Sets *cardinality then. With
+ * cardinality NULL the bits of bitsets are not counted, which is most of the
+ * work: they may be others than the header says.
  */
 extern const char *PortableCheck(const void *bytes, size_t len, uint64_t *cardinality);
 

@@ -8,7 +8,7 @@
  * no UserSet owns lives only between two calls of CRoaring.
  *
  * Unions are lazy: they leave the cardinalities of bitsets unknown until the set
- * is repaired. Everything but a union wants it repaired.
+ * is repaired, and so does reading. Everything but a union wants it repaired.
  */
 #include "postgres.h"
 
@@ -25,7 +25,7 @@
  * A repair turns containers into what suits their contents. So many unions
  * without one keep a container of runs from growing beyond a bitset's 8 kB.
  */
-#define MAX_LAZY_UNIONS 16
+#define MAX_UNREPAIRED 16
 
 /* From so many bytes per container on, containers united into become bitsets. */
 #define DENSE_BYTES 512
@@ -33,7 +33,7 @@
 struct UserSet
 {
 	roaring_bitmap_t *bitmap;
-	int lazy_unions; /* since the last repair */
+	int unrepaired; /* unions and readings since the last repair */
 	MemoryContextCallback callback;
 };
 
@@ -72,20 +72,20 @@ require_memory(const void *bitmap)
 static void
 repair(UserSet *set)
 {
-	if (set->lazy_unions > 0)
+	if (set->unrepaired > 0)
 		roaring_bitmap_repair_after_lazy(set->bitmap);
-	set->lazy_unions = 0;
+	set->unrepaired = 0;
 }
 
 /*
- * The bitmap of a detoasted fi_user_set, which nobody owns yet
+ * The bitmap of a detoasted fi_user_set, which nobody owns yet. It wants a repair:
+ * bits are counted there, and not twice
  */
 static roaring_bitmap_t *
 deserialize(struct varlena *value)
 {
 	size_t len = VARSIZE(value) - VARHDRSZ;
-	uint64 cardinality;
-	const char *wrong = PortableCheck(VARDATA(value), len, &cardinality);
+	const char *wrong = PortableCheck(VARDATA(value), len, NULL);
 	roaring_bitmap_t *bitmap;
 
 	if (wrong != NULL)
@@ -118,6 +118,7 @@ UserSetRead(struct varlena *value)
 	UserSet *set = allocate();
 
 	set->bitmap = deserialize(value);
+	set->unrepaired = 1;
 	return set;
 }
 
@@ -137,10 +138,10 @@ unite(UserSet *set, const roaring_bitmap_t *other, size_t bytes)
 {
 	bool dense = bytes >= (size_t) other->high_low_container.size * DENSE_BYTES;
 
-	if (set->lazy_unions == MAX_LAZY_UNIONS)
+	if (set->unrepaired == MAX_UNREPAIRED)
 		repair(set);
 	roaring_bitmap_lazy_or_inplace(set->bitmap, other, dense);
-	set->lazy_unions++;
+	set->unrepaired++;
 }
 
 /*
@@ -157,7 +158,7 @@ unite_and_free(UserSet *set, roaring_bitmap_t *other, size_t bytes)
 	}
 	roaring_bitmap_free(set->bitmap);
 	set->bitmap = other;
-	set->lazy_unions = 0;
+	set->unrepaired = 1;
 }
 
 void
