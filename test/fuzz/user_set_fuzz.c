@@ -85,6 +85,7 @@ read_value(const void *bytes, size_t size)
 	}
 	bitmap = roaring_bitmap_portable_deserialize_safe(bytes, size);
 	require(bitmap != NULL);
+	require(roaring_bitmap_portable_deserialize_size(bytes, size) == size);
 	if (wrong == NULL)
 		check_numbers(bytes, size, bitmap, cardinality);
 	return bitmap;
