@@ -152,6 +152,11 @@ FROM (VALUES (59, 3::bigint, '{9,4294967295}'::fi_user_set), (0, 1, '{70000}'), 
              (8, 300, NULL), (9, 5, '{}'), (10, 0, '{5}'), (11, 0, '{}'), (7, 10, '{70000}')) AS t (minute, events, users);
 SELECT show_minutes('{}', fi_pack_minutes(minute, events, '{}'))
 FROM (VALUES (0, 255::bigint), (1, 256), (2, 65536), (31, 4294967296), (32, 9223372036854775807)) AS t (minute, events);
+SELECT events, length(minutes), show_minutes('{}', minutes)
+FROM (SELECT events, fi_pack_minutes(59, events, NULL) AS minutes
+      FROM (VALUES (255::bigint), (256), (65535), (65536), (4294967295), (4294967296), (9223372036854775807)) AS t (events)
+      GROUP BY events) AS t
+ORDER BY events;
 SELECT fi_pack_minutes(1, 1, '{}') IS NULL AS "null" WHERE false;
 SELECT count(*) FROM fi_unpack_minutes('{}', (SELECT fi_pack_minutes(1, 0, NULL)));
 SELECT fi_pack_minutes(60, 1, '{1}');
@@ -220,6 +225,7 @@ SELECT fi_union(users) AS users, fi_pack_minutes(minute, events, users) AS minut
 FROM (VALUES (3, 300::bigint, '{1,5}'::fi_user_set), (40, 2, '{5,9}')) AS t (minute, events, users);
 SELECT users, minutes FROM small;
 SELECT try_unpack(users, ''), try_unpack('{1,5}', minutes), try_unpack('{1,5,9,11}', minutes) FROM small;
+SELECT try_unpack('{1,5,9}', set_byte(fi_pack_minutes(0, 1, '{1,5}'), 4, 3)) AS "nobody's minute";
 SELECT try_unpack(users, substr(minutes, 1, n)), count(*)
 FROM small, generate_series(1, length(minutes)) AS n GROUP BY 1 ORDER BY 1;
 SELECT try_unpack(users, minutes || '\x00') FROM small;
