@@ -27,6 +27,9 @@
 #define VERSION 1
 #define MAX_USERS ((uint32) (UINT64CONST(0x100000000) / MINS_PER_HOUR))
 
+/* Numbers, taken or not, for each user, up to which a table of them is worth its memory. */
+#define MAX_SPARSENESS 32
+
 struct HourMinutes
 {
 	MemoryContext context; /* of the sets */
@@ -164,11 +167,33 @@ HourMinutesUsers(HourMinutes *hour)
 }
 
 /*
+ * The ranks of all sorted users by their number less the least one. What lies
+ * between them is undefined. NULL if too much does: numbers are given out one
+ * after the other, but by SQL anybody can make any set.
+ */
+static uint32 *
+rank_table(const uint32 *all, uint64 nall)
+{
+	uint32 *table;
+	uint64 size;
+
+	if (nall == 0)
+		return NULL;
+	size = (uint64) all[nall - 1] - all[0] + 1;
+	if (size > nall * MAX_SPARSENESS)
+		return NULL;
+	table = MemoryContextAllocHuge(CurrentMemoryContext, size * sizeof(uint32));
+	for (uint64 rank = 0; rank < nall; rank++)
+		table[all[rank] - all[0]] = (uint32) rank;
+	return table;
+}
+
+/*
  * Turn sorted users into their ranks among all, who are sorted, too, and hold
  * every one of them. What lies between two is stepped over in growing strides.
  */
 static void
-users_to_ranks(uint32 *users, uint64 n, const uint32 *all, uint64 nall)
+search_ranks(uint32 *users, uint64 n, const uint32 *all, uint64 nall)
 {
 	uint64 low = 0;
 
@@ -209,6 +234,7 @@ pack_users(HourMinutes *hour, uint32 *nusers)
 	UserSet *whole = hour_users(hour);
 	uint64 nall;
 	uint32 *all = UserSetNumbers(whole, &nall);
+	uint32 *table;
 
 	if (nall > MAX_USERS)
 		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
@@ -216,6 +242,7 @@ pack_users(HourMinutes *hour, uint32 *nusers)
 							   " users is larger than minutes can be packed for",
 							   nall),
 						errdetail("The limit is %u users.", MAX_USERS)));
+	table = rank_table(all, nall);
 	for (int minute = 0; minute < MINS_PER_HOUR; minute++)
 	{
 		uint32 *users;
@@ -224,12 +251,18 @@ pack_users(HourMinutes *hour, uint32 *nusers)
 		if (hour->users[minute] == NULL)
 			continue;
 		users = UserSetNumbers(hour->users[minute], &n);
-		users_to_ranks(users, n, all, nall);
+		if (table == NULL)
+			search_ranks(users, n, all, nall);
+		else
+			for (uint64 i = 0; i < n; i++)
+				users[i] = table[users[i] - all[0]];
 		for (uint64 i = 0; i < n; i++)
 			users[i] += minute * (uint32) nall;
 		UserSetAddMany(packed, n, users);
 		pfree(users);
 	}
+	if (table != NULL)
+		pfree(table);
 	pfree(all);
 	UserSetFree(whole);
 	*nusers = (uint32) nall;
