@@ -457,14 +457,14 @@ CREATE FUNCTION fi_add_breakdown(
     levels text[] DEFAULT '{hour,day}',
     max_keys integer DEFAULT 1000
 ) RETURNS void
-    AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, pg_temp;
 
 COMMENT ON FUNCTION fi_add_breakdown(text, text, text[], integer) IS
 'Keep metrics by an immutable SQL expression over a row of fast_ingest.events, from now on and for all events stored, at the levels {day}, {hour,day} or {minute,hour,day}; group_by => name asks for them. Beyond max_keys different keys of an event_name in a bucket the next are counted together as (other). Inserts wait until the transaction ends; until the next fi_refresh() answers come from raw rows. Errors: 22023 for an argument that is not valid, 42710 if the name is taken, and those of the expression.';
 
 CREATE FUNCTION fi_drop_breakdown(name text) RETURNS void
-    AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, pg_temp;
 
 COMMENT ON FUNCTION fi_drop_breakdown(text) IS

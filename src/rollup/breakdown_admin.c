@@ -34,15 +34,15 @@ PG_FUNCTION_INFO_V1(fi_drop_breakdown);
  * Let no insert pass until the transaction ends, and have the next ones read the
  * breakdowns anew
  */
-static Relation
+static void
 lock_breakdowns(void)
 {
-	Relation events = table_open(ExtensionTable("events"), ShareRowExclusiveLock);
-	Relation breakdowns = table_open(ExtensionTable("breakdowns"), ShareRowExclusiveLock);
+	Relation breakdowns;
 
+	table_close(table_open(ExtensionTable("events"), ShareRowExclusiveLock), NoLock);
+	breakdowns = table_open(ExtensionTable("breakdowns"), ShareRowExclusiveLock);
 	CacheInvalidateRelcache(breakdowns);
 	table_close(breakdowns, NoLock);
-	return events;
 }
 
 static pg_noreturn void bad_levels(ArrayType *levels);
@@ -96,8 +96,12 @@ finest_level(ArrayType *levels)
 static void
 check_name(const char *name)
 {
-	BreakdownList *list = BreakdownsRead(GetActiveSnapshot());
+	BreakdownList *list;
 
+	/* what was committed while we waited for the lock counts, too */
+	PushActiveSnapshot(GetLatestSnapshot());
+	list = BreakdownsRead(GetActiveSnapshot());
+	PopActiveSnapshot();
 	if (name[0] == '\0' || strlen(name) >= NAMEDATALEN || strcmp(name, "hour") == 0 ||
 		strcmp(name, "day") == 0)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -109,31 +113,54 @@ check_name(const char *name)
 						errmsg("breakdown \"%s\" already exists", name)));
 }
 
-/*
- * fi_add_breakdown(name text, expression text, levels text[], max_keys integer)
- */
-Datum
-fi_add_breakdown(PG_FUNCTION_ARGS)
+static void
+require_arguments(FunctionCallInfo fcinfo)
 {
-	char *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	char *expression = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	RollupLevel finest = finest_level(PG_GETARG_ARRAYTYPE_P(2));
-	int32 max_keys = PG_GETARG_INT32(3);
-	Relation events = lock_breakdowns();
-	Oid types[] = {INT2OID, TEXTOID, TEXTOID, INT2OID, INT4OID};
-	Datum values[5];
-	int64 id;
+	static const char *const names[] = {"name", "expression", "levels", "max_keys"};
 
-	if (max_keys < 1)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("max_keys %d is not valid: expected at least 1", max_keys)));
-	/* what was committed while it waited for the lock counts, too */
-	PushActiveSnapshot(GetLatestSnapshot());
-	check_name(name);
+	for (int i = 0; i < PG_NARGS(); i++)
+		if (PG_ARGISNULL(i))
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("%s is NULL", names[i])));
+}
+
+/*
+ * Evaluate an expression for every event: it must fail for none, now that this
+ * is an error of who adds it, and not later of every refresh
+ */
+static void
+try_expression(const char *expression)
+{
+	char *statement = psprintf("SELECT count((%s\n)::text) FROM fast_ingest.events", expression);
+
+	SPI_connect();
+	if (SPI_execute(statement, true, 0) != SPI_OK_SELECT)
+		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not read the events")));
+	SPI_finish();
+}
+
+/*
+ * Compile an expression for events, before any insert has to wait
+ */
+static void
+check_expression(const char *expression)
+{
+	Relation events = table_open(ExtensionTable("events"), AccessShareLock);
+
 	(void) BreakdownCompile(expression, events);
 	table_close(events, NoLock);
+	PushActiveSnapshot(GetLatestSnapshot());
+	try_expression(expression);
+	PopActiveSnapshot();
+}
 
-	id = nextval_internal(ExtensionTable("breakdowns_id_seq"), true);
+static void
+add_breakdown(int64 id, const char *name, const char *expression, RollupLevel finest,
+			  int32 max_keys)
+{
+	Oid types[] = {INT2OID, TEXTOID, TEXTOID, INT2OID, INT4OID};
+	Datum values[5];
+
 	values[0] = Int16GetDatum((int16) id);
 	values[1] = CStringGetTextDatum(name);
 	values[2] = CStringGetTextDatum(expression);
@@ -145,7 +172,33 @@ fi_add_breakdown(PG_FUNCTION_ARGS)
 							  5, types, values, NULL, false, 0) != SPI_OK_INSERT)
 		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not add the breakdown")));
 	SPI_finish();
-	PopActiveSnapshot();
+}
+
+/*
+ * fi_add_breakdown(name text, expression text, levels text[], max_keys integer)
+ */
+Datum
+fi_add_breakdown(PG_FUNCTION_ARGS)
+{
+	char *name;
+	char *expression;
+	RollupLevel finest;
+	int32 max_keys;
+	int64 id;
+
+	require_arguments(fcinfo);
+	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	expression = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	finest = finest_level(PG_GETARG_ARRAYTYPE_P(2));
+	max_keys = PG_GETARG_INT32(3);
+	if (max_keys < 1)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("max_keys %d is not valid: expected at least 1", max_keys)));
+	check_expression(expression);
+	lock_breakdowns();
+	check_name(name);
+	id = nextval_internal(ExtensionTable("breakdowns_id_seq"), true);
+	add_breakdown(id, name, expression, finest, max_keys);
 	DirtyMark(TIME_BEGIN, TIME_END, (int) id);
 	PG_RETURN_VOID();
 }
@@ -156,12 +209,14 @@ fi_add_breakdown(PG_FUNCTION_ARGS)
 Datum
 fi_drop_breakdown(PG_FUNCTION_ARGS)
 {
-	char *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	char *name;
 	const Breakdown *breakdown;
 	Oid types[] = {INT2OID};
 	Datum values[1];
 
-	table_close(lock_breakdowns(), NoLock);
+	require_arguments(fcinfo);
+	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	lock_breakdowns();
 	PushActiveSnapshot(GetLatestSnapshot());
 	breakdown = BreakdownByName(BreakdownsRead(GetActiveSnapshot()), name);
 	PopActiveSnapshot();

@@ -13,10 +13,21 @@
 #include "utils/datetime.h"
 #include "utils/timestamp.h"
 
+/*
+ * pg_tzset takes POSIX rules as well, and what "+02" or "UTC+2" mean there is two
+ * hours behind UTC, the opposite of what a client expects. Names with a digit
+ * and without a slash are such rules, but for a few.
+ */
 pg_tz *
 CalendarZone(const char *name)
 {
-	return strlen(name) > TZ_STRLEN_MAX ? NULL : pg_tzset(name);
+	static const char *const names[] = {"EST5EDT", "CST6CDT", "MST7MDT", "PST8PDT",
+										"GMT0",	   "GMT+0",	  "GMT-0"};
+	bool is_rule = strpbrk(name, "0123456789") != NULL && strchr(name, '/') == NULL;
+
+	for (int i = 0; i < (int) lengthof(names); i++)
+		is_rule &= pg_strcasecmp(name, names[i]) != 0;
+	return is_rule || strlen(name) > TZ_STRLEN_MAX ? NULL : pg_tzset(name);
 }
 
 /*

@@ -100,6 +100,7 @@ insert_users(int n, const Datum *hashes, const Datum *numbers)
 {
 	Oid types[] = {UUIDARRAYOID, INT4ARRAYOID};
 	Datum values[2];
+	MemoryContext caller = CurrentMemoryContext;
 
 	values[0] = PointerGetDatum(
 		construct_array((Datum *) hashes, n, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
@@ -109,6 +110,8 @@ insert_users(int n, const Datum *hashes, const Datum *numbers)
 							  " SELECT * FROM unnest($1, $2)",
 							  2, types, values, NULL, false, 0) != SPI_OK_INSERT)
 		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not add users")));
+	/* SPI leaves its own context behind */
+	MemoryContextSwitchTo(caller);
 	pfree(DatumGetPointer(values[0]));
 	pfree(DatumGetPointer(values[1]));
 }

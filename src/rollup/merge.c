@@ -130,6 +130,7 @@ struct Merger
 {
 	RollupState *state;
 	const BreakdownList *breakdowns;
+	MemoryContext parent;
 	MemoryContext memory; /* of all below; reset by a flush */
 	mtexts_hash *texts;
 	Slice *text_list;
@@ -262,6 +263,7 @@ MergerCreate(RollupState *state, const BreakdownList *breakdowns)
 
 	merger->state = state;
 	merger->breakdowns = breakdowns;
+	merger->parent = CurrentMemoryContext;
 	merger->memory =
 		AllocSetContextCreate(CurrentMemoryContext, "fast_ingest merge", ALLOCSET_DEFAULT_SIZES);
 	merger_reset(merger);
@@ -372,6 +374,7 @@ RollupStatement(const char *statement, TimestampTz first, TimestampTz second)
 	Oid types[] = {TIMESTAMPTZOID, TIMESTAMPTZOID};
 	Datum values[] = {TimestampTzGetDatum(first), TimestampTzGetDatum(second)};
 	const char *schema = ExtensionSchema();
+	MemoryContext caller = CurrentMemoryContext;
 	StringInfoData text;
 
 	initStringInfo(&text);
@@ -388,6 +391,8 @@ RollupStatement(const char *statement, TimestampTz first, TimestampTz second)
 	if (SPI_execute_with_args(text.data, 2, types, values, NULL, false, 0) < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not run \"%s\"", text.data)));
+	/* SPI leaves its own context behind */
+	MemoryContextSwitchTo(caller);
 	pfree(text.data);
 	return SPI_processed;
 }
@@ -455,6 +460,7 @@ known_keys(Merger *merger, const MergeGroup *group, int *count)
 	int nlevels = finest == LEVEL_MINUTE ? 2 : 1;
 	Datum values[5];
 	mtexts_hash *keys = mtexts_create(merger->memory, 64, NULL);
+	MemoryContext caller = CurrentMemoryContext;
 
 	level_items[0] = Int16GetDatum(finest == LEVEL_MINUTE ? levels[0] : (int16) finest);
 	level_items[1] = Int16GetDatum(levels[1]);
@@ -467,6 +473,7 @@ known_keys(Merger *merger, const MergeGroup *group, int *count)
 	if (SPI_execute_with_args(KEYS_OF_BUCKET, 5, types, values, NULL, false, 0) != SPI_OK_SELECT)
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not read the rollup's keys")));
+	MemoryContextSwitchTo(caller);
 	*count = (int) SPI_processed;
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
@@ -636,8 +643,11 @@ register_merged(Merger *merger, const uint32 *numbers)
 	relation->md.enrtype = ENR_NAMED_TUPLESTORE;
 	relation->md.enrtuples = count;
 	relation->reldata = store;
+	/* what SPI allocates here must outlive this flush */
+	MemoryContextSwitchTo(merger->parent);
 	if (SPI_register_relation(relation) != SPI_OK_REL_REGISTER)
 		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not register \"merged\"")));
+	MemoryContextSwitchTo(merger->memory);
 	merger->merged += count;
 	return store;
 }

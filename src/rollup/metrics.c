@@ -305,12 +305,9 @@ check_raw_rows(Question *question, const SpanList *raw)
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("raw events before %s are needed and have been dropped",
 							timestamptz_to_str(without.spans[i].high)),
-					 errhint("Ask for whole buckets: minutes for totals, hours, days and channels, "
-							 "and at least %s for \"%s\".",
-							 finest == LEVEL_DAY	? "days"
-							 : finest == LEVEL_HOUR ? "hours"
-													: "minutes",
-							 question->breakdown->name)));
+					 errhint("Ask for a range of whole %s.", finest == LEVEL_DAY	? "days (UTC)"
+															 : finest == LEVEL_HOUR ? "hours"
+																					: "minutes")));
 	}
 }
 
@@ -591,23 +588,27 @@ MetricsCompute(const MetricsQuery *query)
 	MemoryContext caller = CurrentMemoryContext;
 	MemoryContext context =
 		AllocSetContextCreate(caller, "fast_ingest answer", ALLOCSET_DEFAULT_SIZES);
+	MetricsQuery bounded = *query;
 	MetricsAnswer *answer;
 	Question question;
 	int level = NewGUCNestLevel();
 
 	check_query(query);
+	/* infinity is no bound */
+	bounded.has_from &= !TIMESTAMP_IS_NOBEGIN(bounded.from);
+	bounded.has_to &= !TIMESTAMP_IS_NOEND(bounded.to);
 	(void) set_config_option("enable_seqscan", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
 							 true, 0, false);
 	/* events before anything else, as whoever truncates them does */
 	table_close(table_open(ExtensionTable("events"), AccessShareLock), NoLock);
 	SPI_connect();
 	MemoryContextSwitchTo(context);
-	begin_question(&question, query);
+	begin_question(&question, &bounded);
 	read_sources(&question);
 	if (question.key != NULL && question.found_other)
 	{
 		/* some of the channel's events may be among the others */
-		begin_question(&question, query);
+		begin_question(&question, &bounded);
 		question.raw_only = true;
 		read_sources(&question);
 	}

@@ -122,6 +122,7 @@ RawScan(const Breakdown *breakdown, const char *event_name, const char *channel,
 		(void) set_config_option("enable_seqscan", "off", PGC_USERSET, PGC_S_SESSION,
 								 GUC_ACTION_SAVE, true, 0, false);
 	cursor = open_cursor(breakdown, event_name, channel, span);
+	MemoryContextSwitchTo(caller);
 	AtEOXact_GUC(true, level);
 
 	for (;;)
@@ -131,6 +132,7 @@ RawScan(const Breakdown *breakdown, const char *event_name, const char *channel,
 
 		/* the visitor may use SPI, too */
 		SPI_cursor_fetch(cursor, true, ROWS_PER_FETCH);
+		MemoryContextSwitchTo(caller);
 		rows = SPI_tuptable;
 		n = SPI_processed;
 		if (n == 0)

@@ -296,8 +296,6 @@ refresh_with_snapshot(Refresh *refresh)
 void
 RefreshRun(RefreshResult *result)
 {
-	MemoryContext context;
-	MemoryContext caller;
 	Refresh refresh = {.result = result};
 	int level;
 
@@ -309,9 +307,9 @@ RefreshRun(RefreshResult *result)
 						errdetail("A refresh must see what was committed before it began."),
 						errhint("Use READ COMMITTED.")));
 
-	context =
-		AllocSetContextCreate(CurrentMemoryContext, "fast_ingest refresh", ALLOCSET_DEFAULT_SIZES);
-	caller = MemoryContextSwitchTo(context);
+	SPI_connect();
+	MemoryContextSwitchTo(
+		AllocSetContextCreate(CurrentMemoryContext, "fast_ingest refresh", ALLOCSET_DEFAULT_SIZES));
 	/* events before anything else, as whoever truncates them does */
 	table_close(table_open(ExtensionTable("events"), AccessShareLock), NoLock);
 	lock_refresh();
@@ -324,8 +322,7 @@ RefreshRun(RefreshResult *result)
 	refresh_with_snapshot(&refresh);
 	PopActiveSnapshot();
 	AtEOXact_GUC(true, level);
-	MemoryContextSwitchTo(caller);
-	MemoryContextDelete(context);
+	SPI_finish();
 }
 
 /*
@@ -342,9 +339,7 @@ refresh_and_return(FunctionCallInfo fcinfo)
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 	desc = BlessTupleDesc(desc);
-	SPI_connect();
 	RefreshRun(&result);
-	SPI_finish();
 	values[0] = Int64GetDatum(result.events);
 	values[1] = Int64GetDatum(result.groups);
 	values[2] = Int64GetDatum(result.users);
@@ -373,9 +368,13 @@ fi_rebuild(PG_FUNCTION_ARGS)
 	from = Max(from, TIME_BEGIN);
 	to = Min(to, TIME_END);
 	if (from >= to)
+	{
+		char *text = pstrdup(timestamptz_to_str(from));
+
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("\"from\" must be before \"to\": %s is not before %s",
-							   pstrdup(timestamptz_to_str(from)), timestamptz_to_str(to))));
+						errmsg("from must be before to: %s is not before %s", text,
+							   timestamptz_to_str(to))));
+	}
 	DirtyMark(BucketStart(from, LEVEL_MINUTE), BucketStart(to - 1, LEVEL_MINUTE) + USECS_PER_MINUTE,
 			  0);
 	CommandCounterIncrement();

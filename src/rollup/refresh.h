@@ -35,9 +35,8 @@ typedef struct
 } RefreshResult;
 
 /*
- * Refresh, in the current transaction with SPI connected. Waits for another
- * refresh, stops neither inserts nor readers. An ERROR in a transaction of
- * isolation level REPEATABLE READ or above.
+ * Refresh, in the current transaction. Waits for another refresh, stops neither inserts nor
+ * readers. An ERROR in a transaction of isolation level REPEATABLE READ or above.
  */
 extern void RefreshRun(RefreshResult *result);
 

@@ -1,6 +1,9 @@
 /*
  * source.c
  *
+ * SPI leaves its own memory context behind; the functions here come back in
+ * their caller's.
+ *
  * The statements are prepared once in a process and planned once, whatever
  * their parameters: finding rows by the index is always right.
  */
@@ -99,6 +102,7 @@ RollupRows(int breakdown, RollupLevel level, const char *event_name, const char 
 		   RollupRowVisitor visitor, void *arg)
 {
 	Datum values[6];
+	MemoryContext caller = CurrentMemoryContext;
 
 	values[0] = Int16GetDatum((int16) breakdown);
 	values[1] = Int16GetDatum((int16) level);
@@ -108,6 +112,7 @@ RollupRows(int breakdown, RollupLevel level, const char *event_name, const char 
 	values[5] = key ? CStringGetTextDatum(key) : (Datum) 0;
 	if (SPI_execute_plan(prepared_plan(key != NULL), values, NULL, true, 0) != SPI_OK_SELECT)
 		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not read the rollup")));
+	MemoryContextSwitchTo(caller);
 	return visit_rows(visitor, arg);
 }
 
@@ -117,6 +122,7 @@ RollupScopeRows(int breakdown, const char *scope, TimestampTz day, RollupRowVisi
 {
 	Oid types[] = {INT2OID, TEXTOID, TIMESTAMPTZOID};
 	Datum values[3];
+	MemoryContext caller = CurrentMemoryContext;
 
 	values[0] = Int16GetDatum((int16) breakdown);
 	values[1] = CStringGetTextDatum(scope);
@@ -126,6 +132,7 @@ RollupScopeRows(int breakdown, const char *scope, TimestampTz day, RollupRowVisi
 							  "  AND bucket = $3 AND breakdown = $1 AND level = 3",
 							  3, types, values, NULL, true, 0) != SPI_OK_SELECT)
 		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not read the rollup")));
+	MemoryContextSwitchTo(caller);
 	return visit_rows(visitor, arg);
 }
 
@@ -135,6 +142,7 @@ RollupExtent(const char *event_name)
 	Oid types[] = {TEXTOID};
 	Datum values[] = {CStringGetTextDatum(event_name)};
 	Span extent = {TIME_END, TIME_BEGIN};
+	MemoryContext caller = CurrentMemoryContext;
 
 	for (int level = LEVEL_MINUTE; level <= LEVEL_HOUR; level++)
 	{
@@ -157,6 +165,7 @@ RollupExtent(const char *event_name)
 		}
 		SPI_freetuptable(SPI_tuptable);
 	}
+	MemoryContextSwitchTo(caller);
 	return extent;
 }
 
