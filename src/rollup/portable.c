@@ -151,7 +151,8 @@ PortableNext(PortableReader *reader, PortableContainer *container)
 }
 
 /*
- * The numbers of an array ascend. No early end: the loop can then be vectorized
+ * The numbers of an array ascend. The loop has no early end and an index that
+ * does not wrap, so that it can be vectorized
  */
 static bool
 array_ascends(const PortableContainer *container)
@@ -159,7 +160,7 @@ array_ascends(const PortableContainer *container)
 	const unsigned char *data = container->data;
 	uint16_t bad = 0;
 
-	for (uint32_t i = 1; i < container->size; i++)
+	for (size_t i = 1; i < container->size; i++)
 		bad |= read16(data + 2 * (i - 1)) >= read16(data + 2 * i);
 	return bad == 0;
 }
@@ -240,7 +241,7 @@ decode_array(const PortableContainer *container, uint32_t *numbers)
 	const unsigned char *data = container->data;
 	uint32_t base = container->base;
 
-	for (uint32_t i = 0; i < container->size; i++)
+	for (size_t i = 0; i < container->size; i++)
 		numbers[i] = base | read16(data + 2 * i);
 }
 
