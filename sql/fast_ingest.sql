@@ -565,3 +565,257 @@ CREATE FUNCTION fi_stats_json(site_id text, date date DEFAULT NULL, max_paths in
 
 COMMENT ON FUNCTION fi_stats_json(text, date, integer) IS
 'The body of GET /stats: what a website saw on a UTC day (NULL: today), with its max_paths most viewed paths. Error 22023 for an argument that is not allowed.';
+
+-- ---------------------------------------------------------------------------
+-- Maintenance
+-- ---------------------------------------------------------------------------
+
+-- Bounds are compared in the zone and format that they are printed in.
+CREATE FUNCTION fi_partitions()
+RETURNS TABLE (partition regclass, day date)
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+    SET datestyle = 'ISO'
+    SET timezone = 'UTC'
+AS $$
+    SELECT p.partition, p.lower::date
+    FROM (
+        SELECT c.oid::regclass AS partition, b.bounds[1]::timestamptz AS lower, b.bounds[2]::timestamptz AS upper
+        FROM pg_inherits i
+            JOIN pg_class c ON c.oid = i.inhrelid,
+            regexp_match(pg_get_expr(c.relpartbound, c.oid), $re$^FOR VALUES FROM \('([^']+)'\) TO \('([^']+)'\)$re$) AS b (bounds)
+        WHERE i.inhparent = 'fast_ingest.events'::regclass AND NOT i.inhdetachpending AND c.relkind IN ('r', 'p')
+    ) p
+    WHERE p.lower = date_trunc('day', p.lower) AND p.upper = p.lower + interval '1 day'
+    ORDER BY p.lower
+$$;
+
+COMMENT ON FUNCTION fi_partitions() IS
+'The partitions of fast_ingest.events that hold one UTC day, in order. Partitions of other bounds, a default partition, foreign tables and what is being detached are left out.';
+
+CREATE FUNCTION fi_maintain()
+RETURNS TABLE (action text, partition text, detail text)
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+    SET timezone = 'UTC'
+AS $$
+DECLARE
+    -- Nothing may wait for long behind a lock that waits.
+    short_wait CONSTANT text := '100ms';
+    longest_hold CONSTANT interval := '200 ms';
+    tries CONSTANT integer := 3;
+    callers_wait CONSTANT text := current_setting('lock_timeout');
+    owner CONSTANT oid := (SELECT c.relowner FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'fast_ingest' AND c.relname = 'events');
+    today CONSTANT date := now()::date;
+    retention CONSTANT interval := (SELECT s.setting::bigint * interval '1 second' FROM pg_settings s WHERE s.name = 'fast_ingest.retention');
+    ahead CONSTANT integer := (SELECT s.setting::integer FROM pg_settings s WHERE s.name = 'fast_ingest.partitions_ahead');
+    last_expired CONSTANT date := CASE WHEN retention > interval '0' THEN (now() - retention)::date - 1 END;
+    item record;
+    n bigint;
+    locked_at timestamptz;
+BEGIN
+    IF retention IS NULL OR ahead IS NULL THEN
+        RAISE EXCEPTION 'fast_ingest is not loaded' USING
+            ERRCODE = 'object_not_in_prerequisite_state',
+            DETAIL = 'fast_ingest.retention and fast_ingest.partitions_ahead are not known.',
+            HINT = 'Add fast_ingest to shared_preload_libraries and restart the server.';
+    END IF;
+    IF NOT pg_has_role(owner, 'USAGE') THEN
+        RAISE EXCEPTION 'must be owner of table fast_ingest.events' USING
+            ERRCODE = 'insufficient_privilege',
+            HINT = format('Run fi_maintain() as role %s, or as a member of it.', owner::regrole);
+    END IF;
+    IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+        RAISE EXCEPTION 'fi_maintain() cannot run in a transaction of isolation level %', current_setting('transaction_isolation') USING
+            ERRCODE = 'feature_not_supported',
+            HINT = 'Run it in a transaction of isolation level READ COMMITTED.';
+    END IF;
+
+    PERFORM set_config('lock_timeout', short_wait, true);
+
+    -- Indexes by block range learn what was inserted since. VACUUM does it too,
+    -- and has the lock meanwhile.
+    FOR item IN
+        SELECT p.partition, i.indexrelid::regclass AS index
+        FROM @extschema@.fi_partitions() p
+            JOIN pg_index i ON i.indrelid = p.partition
+            JOIN pg_class c ON c.oid = i.indexrelid
+            JOIN pg_am a ON a.oid = c.relam
+        WHERE a.amname = 'brin' AND pg_has_role(c.relowner, 'USAGE') AND p.day BETWEEN today - 1 AND today
+    LOOP
+        BEGIN
+            n := brin_summarize_new_values(item.index);
+            IF n > 0 THEN
+                RETURN QUERY VALUES ('summarized', item.partition::text, format('%s block ranges of %s', n, item.index));
+            END IF;
+        EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+            NULL;
+        END;
+    END LOOP;
+
+    -- pg_cron notes every run of our jobs and forgets none.
+    IF EXISTS (SELECT FROM pg_extension e WHERE e.extname = 'pg_cron') AND has_schema_privilege('cron', 'USAGE') THEN
+        IF has_table_privilege('cron.job_run_details', 'DELETE') THEN
+            -- one that did not come to run has no time, only a number
+            DELETE FROM cron.job_run_details d
+            WHERE d.database = current_database() AND starts_with(d.command, 'DO $fast_ingest$')
+                AND d.runid <= (SELECT max(r.runid) FROM cron.job_run_details r WHERE r.end_time < now() - interval '1 day')
+                AND d.status IN ('succeeded', 'failed');
+            GET DIAGNOSTICS n = ROW_COUNT;
+            IF n > 0 THEN
+                RETURN QUERY VALUES ('cleaned', NULL, format('%s rows of cron.job_run_details', n));
+            END IF;
+        END IF;
+    END IF;
+
+    -- The rollup has what was inserted, if only as deltas, but what was changed it
+    -- learns from the rows.
+    IF last_expired IS NOT NULL THEN
+        IF EXISTS (SELECT FROM @extschema@.fi_partitions() p, fast_ingest.rollup_dirty d
+            WHERE p.day <= last_expired AND d.low < p.day + 1 AND d.high > p.day)
+        THEN
+            PERFORM set_config('lock_timeout', callers_wait, true);
+            PERFORM @extschema@.fi_refresh();
+            PERFORM set_config('lock_timeout', short_wait, true);
+        END IF;
+    END IF;
+
+    -- DROP TABLE locks the parent as well. Inserts wait while we wait for that lock,
+    -- and then to the end of the transaction. Who has it may be a refresh.
+    FOR try IN 1 .. tries LOOP
+        EXIT WHEN NOT EXISTS (SELECT FROM @extschema@.fi_partitions() p WHERE p.day <= last_expired);
+        BEGIN
+            LOCK TABLE ONLY fast_ingest.events IN ACCESS EXCLUSIVE MODE;
+            locked_at := clock_timestamp();
+            EXIT;
+        EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+            IF try < tries THEN
+                PERFORM pg_sleep(1);
+            ELSE
+                RAISE LOG 'fast_ingest: expired partitions were not dropped: %', SQLERRM;
+                RETURN QUERY SELECT 'skipped', p.partition::text, 'fast_ingest.events is in use'
+                    FROM @extschema@.fi_partitions() p WHERE p.day <= last_expired;
+            END IF;
+        END;
+    END LOOP;
+
+    FOR item IN
+        SELECT today + g AS day FROM generate_series(0, ahead) g
+        WHERE NOT EXISTS (SELECT FROM @extschema@.fi_partitions() p WHERE p.day = today + g)
+    LOOP
+        IF clock_timestamp() > locked_at + longest_hold THEN
+            RETURN QUERY VALUES ('skipped', NULL, format('the partition of %s: inserts have waited long enough', item.day));
+            CONTINUE;
+        END IF;
+        BEGIN
+            PERFORM @extschema@.fi_create_partition(item.day);
+            -- there may have been one for more than the day
+            RETURN QUERY SELECT 'created', p.partition::text, NULL::text FROM @extschema@.fi_partitions() p WHERE p.day = item.day;
+        EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+            RETURN QUERY VALUES ('skipped', NULL, format('the partition of %s: %s', item.day, SQLERRM));
+        END;
+    END LOOP;
+
+    FOR item IN SELECT p.partition::text AS name, p.day FROM @extschema@.fi_partitions() p WHERE p.day <= last_expired
+    LOOP
+        EXIT WHEN locked_at IS NULL;
+        IF clock_timestamp() > locked_at + longest_hold THEN
+            RETURN QUERY VALUES ('skipped', item.name, 'inserts have waited long enough');
+            CONTINUE;
+        END IF;
+        BEGIN
+            EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE NOWAIT', item.name);
+            IF EXISTS (SELECT FROM fast_ingest.rollup_dirty d WHERE d.low < item.day + 1 AND d.high > item.day) THEN
+                RETURN QUERY VALUES ('skipped', item.name, 'rows were changed that the rollup does not know yet');
+                CONTINUE;
+            END IF;
+            EXECUTE format('DROP TABLE %s', item.name);
+            RETURN QUERY VALUES ('dropped', item.name, NULL);
+        EXCEPTION WHEN lock_not_available OR deadlock_detected OR dependent_objects_still_exist OR insufficient_privilege THEN
+            RAISE LOG 'fast_ingest: expired partition % was not dropped: %', item.name, SQLERRM;
+            RETURN QUERY VALUES ('skipped', item.name, SQLERRM);
+        END;
+    END LOOP;
+
+    PERFORM set_config('lock_timeout', callers_wait, true);
+END
+$$;
+
+COMMENT ON FUNCTION fi_maintain() IS
+'What has to be done now and then, for pg_cron to call: makes the partitions of today and of fast_ingest.partitions_ahead days more, drops those whose events are all older than fast_ingest.retention (the rollup keeps them), summarizes BRIN indexes of today and yesterday, deletes what pg_cron noted about our jobs more than a day ago. Returns what it did: action (created, dropped, skipped, summarized, cleaned), partition, detail. What would make inserts wait for more than about 0.3 seconds is skipped and left to the next call. Error 42501 unless the caller owns fast_ingest.events, 0A000 at isolation level REPEATABLE READ or above, 55000 if fast_ingest is not in shared_preload_libraries.';
+
+CREATE FUNCTION fi_unschedule() RETURNS integer
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    n integer := 0;
+BEGIN
+    IF EXISTS (SELECT FROM pg_extension e WHERE e.extname = 'pg_cron') THEN
+        SELECT count(cron.unschedule(j.jobid)) INTO n
+        FROM cron.job j
+        WHERE j.jobname IN ('fast_ingest refresh', 'fast_ingest maintain') AND j.database = current_database();
+    END IF;
+    RETURN n;
+END
+$$;
+
+COMMENT ON FUNCTION fi_unschedule() IS
+'Remove the jobs of fi_schedule() from pg_cron: one''s own, a superuser those of all users. Returns how many there were.';
+
+CREATE FUNCTION fi_schedule(refresh_schedule text DEFAULT NULL, maintain_schedule text DEFAULT NULL)
+RETURNS TABLE (job text, schedule text)
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    owner CONSTANT oid := (SELECT c.relowner FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'fast_ingest' AND c.relname = 'events');
+    schema CONSTANT regnamespace := (SELECT e.extnamespace FROM pg_extension e WHERE e.extname = 'fast_ingest');
+    cron_version CONSTANT text := (SELECT e.extversion FROM pg_extension e WHERE e.extname = 'pg_cron');
+    -- only some may read the setting
+    cron_database CONSTANT text := CASE WHEN pg_has_role('pg_read_all_settings', 'USAGE') THEN current_setting('cron.database_name', true) END;
+    has_seconds CONSTANT boolean := string_to_array(substring(cron_version FROM '^[0-9]+[.][0-9]+'), '.')::integer[] >= '{1,5}';
+    -- A job outlives the extension where unschedule.c could not remove it. Then it removes itself
+    -- and calls nobody's function that happens to have the name.
+    command CONSTANT text := 'DO $fast_ingest$ BEGIN PERFORM pg_catalog.set_config(''search_path'', ''pg_catalog, pg_temp'', true);'
+        ' IF EXISTS (SELECT FROM pg_extension WHERE extname = ''fast_ingest'' AND extnamespace = to_regnamespace(%L))'
+        ' THEN PERFORM %s.%s(); ELSE PERFORM cron.unschedule(%L); END IF; END $fast_ingest$';
+BEGIN
+    IF cron_version IS NULL THEN
+        RAISE EXCEPTION 'extension pg_cron is not created in database "%"', current_database() USING
+            ERRCODE = 'object_not_in_prerequisite_state',
+            DETAIL = 'pg_cron is the clock of fi_refresh() and fi_maintain(). Without it the rollup is refreshed when fast_ingest.refresh_backlog events wait for it, and fi_maintain() is for you to call.',
+            HINT = CASE
+                WHEN cron_database = current_database() THEN
+                    'Run CREATE EXTENSION pg_cron, and fi_schedule() again.'
+                WHEN cron_database IS NOT NULL THEN
+                    format('pg_cron works in database "%1$s". Run there: '
+                        'CREATE EXTENSION IF NOT EXISTS pg_cron; '
+                        'SELECT cron.schedule_in_database(''fast_ingest refresh'', ''* * * * *'', ''SELECT %2$s.fi_refresh()'', %3$L), '
+                        'cron.schedule_in_database(''fast_ingest maintain'', ''17 * * * *'', ''SELECT %2$s.fi_maintain()'', %3$L);',
+                        cron_database, schema, current_database())
+                ELSE
+                    format('Add pg_cron to shared_preload_libraries, set cron.database_name = %L, restart the server, run CREATE EXTENSION pg_cron, and fi_schedule() again.', current_database())
+                END;
+    END IF;
+    IF NOT pg_has_role(owner, 'USAGE') THEN
+        RAISE EXCEPTION 'must be owner of table fast_ingest.events' USING
+            ERRCODE = 'insufficient_privilege',
+            DETAIL = 'Jobs run as the role that schedules them.',
+            HINT = format('Run fi_schedule() as role %s, or as a member of it.', owner::regrole);
+    END IF;
+
+    -- anew rather than changed: a restored or renamed database's jobs have its old name
+    PERFORM @extschema@.fi_unschedule();
+    FOR job, schedule IN VALUES
+        ('fast_ingest refresh', coalesce(refresh_schedule, CASE WHEN has_seconds THEN '5 seconds' ELSE '* * * * *' END)),
+        ('fast_ingest maintain', coalesce(maintain_schedule, '17 * * * *'))
+    LOOP
+        PERFORM cron.schedule(job, schedule, format(command, schema, schema, replace(job, 'fast_ingest ', 'fi_'), job));
+        RETURN NEXT;
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION fi_schedule(text, text) IS
+'Have pg_cron run fi_refresh() and fi_maintain(), as the current user. The schedules are pg_cron''s; by default every 5 seconds (every minute before pg_cron 1.5) and every hour. Replaces earlier jobs; DROP EXTENSION removes them. Returns the jobs. Error 55000 with a hint where pg_cron is not in this database, 42501 unless the caller owns fast_ingest.events, 22023 or what else pg_cron says to a schedule it does not understand.';

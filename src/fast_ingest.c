@@ -15,6 +15,7 @@
 #include "miscadmin.h"
 
 #include "flush/drop_database.h"
+#include "maintain/unschedule.h"
 #include "settings.h"
 #include "stage/control.h"
 #include "worker.h"
@@ -39,4 +40,5 @@ _PG_init(void)
 	ControlInit();
 	RegisterWorkers();
 	DropDatabaseHookInit();
+	UnscheduleHookInit();
 }

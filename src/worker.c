@@ -29,11 +29,15 @@
 /* seconds between two starts of a worker whose database is not there */
 #define MAX_CONNECT_WAIT 60
 
+/* ms between two log lines about the same trouble */
+#define LOG_INTERVAL 60000
+
 volatile sig_atomic_t WorkerShutdownRequested = false;
 TimestampTz WorkerShutdownTime = 0;
 
 static WorkerSlot *my_slot = NULL;
-static bool connected = false; /* to fast_ingest.database */
+static bool connected = false;	  /* to fast_ingest.database */
+static bool ends_at_once = false; /* see WorkerEndAtOnce */
 
 static void
 register_worker(const char *name, const char *entry, int number)
@@ -57,6 +61,7 @@ RegisterWorkers(void)
 {
 	register_worker("fast_ingest listener", "ListenerMain", 0);
 	register_worker("fast_ingest flusher", "FlusherMain", 0);
+	register_worker("fast_ingest maintenance", "MaintenanceMain", 0);
 	for (int i = 0; i < fi_query_workers; i++)
 		register_worker("fast_ingest query", "QueryMain", i);
 }
@@ -76,6 +81,11 @@ handle_sigterm(SIGNAL_ARGS)
 		WorkerShutdownRequested = true;
 		if (my_slot != NULL)
 			pg_atomic_write_u32(&my_slot->told_to_end, 1);
+		if (ends_at_once)
+		{
+			ProcDiePending = true;
+			InterruptPending = true;
+		}
 	}
 	SetLatch(MyLatch);
 	errno = save_errno;
@@ -170,6 +180,12 @@ pin_settings(void)
 }
 
 void
+WorkerEndAtOnce(void)
+{
+	ends_at_once = true;
+}
+
+void
 WorkerStart(WorkerSlot *slot, const char *dbname)
 {
 	const char *role = fi_role[0] != '\0' ? fi_role : NULL;
@@ -238,6 +254,24 @@ WorkerSetError(WorkerSlot *slot, const char *message)
 }
 
 void
+WorkerReportError(const ErrorData *error, const char *consequence)
+{
+	static TimestampTz logged_at = 0;
+	static char logged[WORKER_ERROR_SIZE];
+	char message[WORKER_ERROR_SIZE];
+
+	snprintf(message, sizeof(message), "%s", error->message ? error->message : "unknown error");
+	WorkerSetError(my_slot, message);
+	if (strcmp(message, logged) == 0 &&
+		!TimestampDifferenceExceeds(logged_at, GetCurrentTimestamp(), LOG_INTERVAL))
+		return;
+	strlcpy(logged, message, sizeof(logged));
+	logged_at = GetCurrentTimestamp();
+	ereport(LOG, (errcode(error->sqlerrcode), errmsg("%s: %s", MyBgworkerEntry->bgw_name, message),
+				  errdetail_internal("%s", consequence)));
+}
+
+void
 WorkerReason(WorkerSlot *slot, char reason[WORKER_ERROR_SIZE])
 {
 	LWLockAcquire(Control->lock, LW_SHARED);
@@ -251,6 +285,15 @@ WorkerWait(long timeout)
 	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, timeout,
 					 PG_WAIT_EXTENSION);
 	ResetLatch(MyLatch);
+}
+
+void
+WorkerTerminate(WorkerSlot *slot)
+{
+	LWLockAcquire(Control->lock, LW_SHARED);
+	if (slot->pid != 0)
+		kill(slot->pid, SIGTERM);
+	LWLockRelease(Control->lock);
 }
 
 void

@@ -20,6 +20,12 @@ extern TimestampTz WorkerShutdownTime;
 extern void RegisterWorkers(void);
 
 /*
+ * Before WorkerStart: this worker's transactions may end at any point. SIGTERM
+ * breaks off the one that runs, as it would a backend's.
+ */
+extern void WorkerEndAtOnce(void);
+
+/*
  * Become a worker: signal handlers, slot, connection. dbname NULL connects to
  * no database. A database that cannot be connected to ends the process.
  */
@@ -37,6 +43,12 @@ extern void WorkerSetState(WorkerSlot *slot, WorkerState state, const char *reas
 /* Publish an error for fi_status(). */
 extern void WorkerSetError(WorkerSlot *slot, const char *message);
 
+/*
+ * Publish an error of this worker and log it, but the same one only once in a
+ * while. consequence is a sentence that says what becomes of it.
+ */
+extern void WorkerReportError(const ErrorData *error, const char *consequence);
+
 /* Copy why a worker is not running; "" when it is. */
 extern void WorkerReason(WorkerSlot *slot, char reason[WORKER_ERROR_SIZE]);
 
@@ -45,6 +57,9 @@ extern void WorkerWait(long timeout);
 
 /* Wake a worker, if there is one. */
 extern void WorkerWake(WorkerSlot *slot);
+
+/* Send SIGTERM to a worker, if there is one; the postmaster starts another. */
+extern void WorkerTerminate(WorkerSlot *slot);
 
 /* Milliseconds left of fast_ingest.drain_timeout since SIGTERM, at least 0. */
 extern long WorkerDrainTimeLeft(void);
@@ -55,6 +70,7 @@ extern bool WorkerOnHold(void);
 /* Entry points, called by the postmaster. */
 extern PGDLLEXPORT void ListenerMain(Datum arg);
 extern PGDLLEXPORT void FlusherMain(Datum arg);
+extern PGDLLEXPORT void MaintenanceMain(Datum arg);
 extern PGDLLEXPORT void QueryMain(Datum arg);
 
 #endif

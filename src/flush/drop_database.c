@@ -109,6 +109,8 @@ process_utility(PlannedStmt *statement, const char *query_string, bool read_only
 		pg_atomic_write_u32(&Control->hold, MyProcPid);
 		cancel_queries();
 		wake_workers();
+		/* it may be in the midst of a refresh, which takes longer than DROP DATABASE waits */
+		WorkerTerminate(&Control->maintenance);
 	}
 	PG_TRY();
 	{

@@ -12,8 +12,6 @@
  */
 #include "postgres.h"
 
-#include "commands/extension.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/ipc.h"
@@ -23,7 +21,7 @@
 
 #include "compat.h"
 #include "flush/batch.h"
-#include "flush/transaction.h"
+#include "flush/extension.h"
 #include "settings.h"
 #include "worker.h"
 
@@ -31,7 +29,6 @@
 #define EXTENSION_WAIT 200 /* ms between two looks while it is missing */
 #define FIRST_RETRY 20	   /* ms */
 #define LONGEST_RETRY 5000 /* ms */
-#define LOG_INTERVAL 60000 /* ms between two log lines about the same trouble */
 #define LISTENER_GRACE 300 /* ms in which a listener hears that it shall end */
 #define DRAIN_TICK 1000	   /* ms */
 
@@ -81,67 +78,6 @@ pause_for(long timeout)
 }
 
 /*
- * Log an error, but the same one only once in a while
- */
-static void
-report_error(const ErrorData *error, const char *consequence)
-{
-	static TimestampTz logged_at = 0;
-	static char logged[WORKER_ERROR_SIZE];
-	char message[WORKER_ERROR_SIZE];
-
-	snprintf(message, sizeof(message), "%s", error->message ? error->message : "unknown error");
-	WorkerSetError(&pair->flusher, message);
-	if (strcmp(message, logged) == 0 &&
-		!TimestampDifferenceExceeds(logged_at, GetCurrentTimestamp(), LOG_INTERVAL))
-		return;
-	strlcpy(logged, message, sizeof(logged));
-	logged_at = GetCurrentTimestamp();
-	ereport(LOG, (errcode(error->sqlerrcode), errmsg("fast_ingest flusher: %s", message),
-				  errdetail_internal("%s", consequence)));
-}
-
-static void
-check_extension_body(void *arg)
-{
-	*(bool *) arg = OidIsValid(get_extension_oid("fast_ingest", true));
-}
-
-/*
- * Can events be stored here? Publishes why not.
- */
-static bool
-check_extension(void)
-{
-	bool exists = false;
-	char reason[WORKER_ERROR_SIZE];
-	ErrorData *error;
-
-	if (GetDatabaseEncoding() != PG_UTF8)
-	{
-		snprintf(reason, sizeof(reason), "database \"%s\" has the encoding %s: UTF8 is needed",
-				 fi_database, GetDatabaseEncodingName());
-		WorkerSetState(&pair->flusher, WORKER_WAITING, reason);
-		return false;
-	}
-	error = RunTransaction("looking for the extension", check_extension_body, &exists);
-	if (error != NULL)
-	{
-		report_error(error, "It looks for the extension again.");
-		WorkerSetState(&pair->flusher, WORKER_RETRYING, error->message);
-		return false;
-	}
-	if (exists)
-		return true;
-
-	snprintf(reason, sizeof(reason), "extension fast_ingest is not created in database \"%s\"",
-			 fi_database);
-	WorkerSetState(&pair->flusher, WORKER_WAITING, reason);
-	WorkerWake(&pair->listener);
-	return false;
-}
-
-/*
  * Store one batch, or learn why it cannot be stored
  */
 static void
@@ -159,7 +95,7 @@ flush_batch(int n)
 			batch_limit = n / 2;
 			return;
 		}
-		report_error(error, "The event is in fast_ingest.dead_letters.");
+		WorkerReportError(error, "The event is in fast_ingest.dead_letters.");
 		error = BatchBury(error);
 	}
 
@@ -175,7 +111,7 @@ flush_batch(int n)
 	/* less may fit where all of it did not: into the lock table, say */
 	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_INSUFFICIENT_RESOURCES)
 		batch_limit = Max(n / 2, 1);
-	report_error(error, "The events stay staged and will be tried again.");
+	WorkerReportError(error, "The events stay staged and will be tried again.");
 	if (!WorkerShutdownRequested)
 		WorkerSetState(&pair->flusher, WORKER_RETRYING, error->message);
 	pause_for(Min(FIRST_RETRY << Min(retries, 10), LONGEST_RETRY));
@@ -226,7 +162,9 @@ FlusherMain(Datum arg)
 
 		if (!attached || retries > 0)
 		{
-			attached = check_extension();
+			attached = ExtensionFind(&pair->flusher);
+			if (!attached)
+				WorkerWake(&pair->listener);
 			looked_at = GetCurrentTimestamp();
 			if (attached && retries == 0)
 				WorkerSetState(&pair->flusher, WORKER_RUNNING, NULL);

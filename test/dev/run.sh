@@ -31,14 +31,18 @@ if [ "$(cat "$data/PG_VERSION")" != "$("$bindir/postgres" -V | sed -E 's/.* ([0-
 	die "the cluster was made by PostgreSQL $(cat "$data/PG_VERSION"): make reset deletes it"
 fi
 
-# The demo's events are of 2015
+sockets=$(socket_directory "$tree/tmp_run")
+
+# The demo's events are of 2015. pg_cron connects like any client.
 cat >"$data/fast_ingest.conf" <<EOF
 listen_addresses = ''
-unix_socket_directories = '$(socket_directory "$tree/tmp_run")'
+unix_socket_directories = '$sockets'
 port = ${PGPORT:-54329}
 max_worker_processes = 16
 shared_preload_libraries = 'pg_cron,fast_ingest'
 cron.database_name = 'events'
+cron.host = '$sockets'
+cron.log_statement = off
 fast_ingest.database = 'events'
 fast_ingest.port = $port
 fast_ingest.max_age = '7300d'
@@ -48,7 +52,8 @@ start "$data" "$log"
 use_cluster
 sql "SET client_min_messages = warning;
 	CREATE EXTENSION IF NOT EXISTS pg_cron;
-	CREATE EXTENSION IF NOT EXISTS fast_ingest"
+	CREATE EXTENSION IF NOT EXISTS fast_ingest;
+	SELECT FROM fi_schedule()"
 
 url=http://127.0.0.1:$port
 answer=

@@ -37,6 +37,7 @@ start_server()
 		cat test/regress.conf
 		echo "unix_socket_directories = '$sockets'"
 		echo "cron.database_name = '$database'"
+		echo "cron.host = '$sockets'"
 		echo "fast_ingest.database = '$database'"
 		echo "fast_ingest.port = $http_port"
 	} >>"$data/postgresql.conf"

@@ -34,17 +34,17 @@ sub still_serves
 ok( wait_until(
 		sub {
 			$server->sql(
-				"SELECT state FROM fi_status() WHERE worker = 'query 1'") eq
-			  'running';
+				"SELECT bool_and(state = 'running') FROM fi_status()") eq 't';
 		}),
-	'the query worker runs');
+	'all workers run');
 is( $server->sql(<<'EOQ'), <<'EOR' =~ s/\n\z//r, 'they are in pg_stat_activity');
 SELECT backend_type, coalesce(datname, 'no database') FROM pg_stat_activity
-WHERE backend_type IN ('fast_ingest listener', 'fast_ingest flusher', 'fast_ingest query')
+WHERE backend_type LIKE 'fast_ingest%'
 ORDER BY 1
 EOQ
 fast_ingest flusher|postgres
 fast_ingest listener|no database
+fast_ingest maintenance|postgres
 fast_ingest query|postgres
 EOR
 is( $server->sql(<<'EOQ'),

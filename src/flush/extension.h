@@ -1,0 +1,17 @@
+/*
+ * extension.h
+ *
+ * Is there anything for a worker to work with?
+ */
+#ifndef FAST_INGEST_EXTENSION_H
+#define FAST_INGEST_EXTENSION_H
+
+#include "stage/control.h"
+
+/*
+ * Look for the extension in the database this worker is connected to, in a
+ * transaction of its own. Where it cannot be used, the worker's slot says why.
+ */
+extern bool ExtensionFind(WorkerSlot *slot);
+
+#endif

@@ -1,0 +1,138 @@
+/*
+ * worker.c
+ *
+ * The maintenance worker. pg_cron is the clock of the rollup; this is its alarm:
+ * it refreshes the rollup when too many events wait for it, be it that they come
+ * fast or that there is no pg_cron. It looks at a counter in shared memory and
+ * runs no transaction while there is nothing to do.
+ *
+ * A refresh is all or nothing. So SIGTERM ends the worker in the midst of one,
+ * and the next one begins again.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/ipc.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "flush/extension.h"
+#include "flush/transaction.h"
+#include "rollup/refresh.h"
+#include "settings.h"
+#include "worker.h"
+
+#define BACKLOG_WAIT 500	/* ms between two looks at the backlog */
+#define EXTENSION_WAIT 1000 /* ms between two looks while the extension is missing */
+#define FIRST_RETRY 1000	/* ms */
+#define LONGEST_RETRY 60000 /* ms */
+
+/* What the refresh that runs took off the backlog, or 0. */
+static uint64 claimed = 0;
+
+/*
+ * A refresh sets the backlog to 0 when it begins. One that does not come to its
+ * end gives it back.
+ */
+static void
+give_back_backlog(void)
+{
+	if (pg_atomic_read_u64(&Control->backlog) < claimed)
+		pg_atomic_fetch_add_u64(&Control->backlog, claimed);
+	claimed = 0;
+}
+
+static void
+give_back_at_exit(int code, Datum arg)
+{
+	give_back_backlog();
+}
+
+static bool
+backlog_is_long(void)
+{
+	return fi_refresh_backlog > 0 &&
+		   pg_atomic_read_u64(&Control->backlog) >= (uint64) fi_refresh_backlog;
+}
+
+static void
+run_refresh(void *arg)
+{
+	RefreshResult result;
+
+	RefreshRun(&result);
+}
+
+/*
+ * Refresh the rollup; false where it failed
+ */
+static bool
+refresh(WorkerSlot *slot)
+{
+	ErrorData *error;
+
+	claimed = pg_atomic_read_u64(&Control->backlog);
+	error = RunTransaction("refreshing the rollup", run_refresh, NULL);
+	if (error == NULL)
+		claimed = 0;
+	give_back_backlog();
+
+	/* what was merged is for autovacuum to know, and the worker may be idle from here on */
+	pgstat_report_stat(true);
+	if (error == NULL)
+		return true;
+	WorkerReportError(error, "The rollup will be refreshed later.");
+	WorkerSetState(slot, WORKER_RETRYING, error->message);
+	return false;
+}
+
+void
+MaintenanceMain(Datum arg)
+{
+	WorkerSlot *slot = &Control->maintenance;
+	MemoryContext context;
+	bool attached = false;
+	int failures = 0; /* in a row */
+	TimestampTz retry_at = 0;
+
+	WorkerEndAtOnce();
+	WorkerStart(slot, fi_database);
+	before_shmem_exit(give_back_at_exit, (Datum) 0);
+	context =
+		AllocSetContextCreate(TopMemoryContext, "fast_ingest maintenance", ALLOCSET_DEFAULT_SIZES);
+	ereport(LOG, (errmsg("fast_ingest maintenance started for database \"%s\"", fi_database)));
+
+	for (;;)
+	{
+		bool is_due;
+
+		/* before interrupts are served, which would make it a FATAL error */
+		if (WorkerShutdownRequested)
+			proc_exit(1);
+		(void) WorkerHandleInterrupts();
+		MemoryContextReset(context);
+		MemoryContextSwitchTo(context);
+
+		if (!backlog_is_long())
+			failures = 0;
+		is_due = backlog_is_long() && (failures == 0 || GetCurrentTimestamp() >= retry_at);
+		if (!attached || is_due)
+			attached = ExtensionFind(slot);
+		if (attached && is_due)
+		{
+			if (refresh(slot))
+				failures = 0;
+			else
+			{
+				retry_at = TimestampTzPlusMilliseconds(
+					GetCurrentTimestamp(), Min(FIRST_RETRY << Min(failures, 10), LONGEST_RETRY));
+				failures++;
+			}
+		}
+		if (attached && failures == 0)
+			WorkerSetState(slot, WORKER_RUNNING, NULL);
+		if (!WorkerShutdownRequested)
+			WorkerWait(attached ? BACKLOG_WAIT : EXTENSION_WAIT);
+	}
+}
