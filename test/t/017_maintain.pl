@@ -146,7 +146,6 @@ $pid = $server->worker_pid('maintenance');
 $server->sql("SELECT pg_terminate_backend($pid)");
 isnt($server->wait_for_other_pid('maintenance', $pid) || $pid, $pid, 'terminated: another one is started');
 wait_for_hanging_refresh('started again');
-post(10);
 $lock->quit;
 wait_for_refresh('unlocked');
 
