@@ -296,9 +296,19 @@ my $maintainer = $server->node->background_psql('app');
 
 $reader->query_safe('BEGIN');
 $reader->query_safe('SELECT count(*) FROM fast_ingest.events');
-$maintainer->query_until(qr/begun/, "\\echo begun\nSELECT count(*) FROM fi_maintain(), pg_sleep(0.01);\n");
-cmp_ok(seconds(sub { post(1, timestamp => int time) }), '<', 2, 'somebody reads: an event is stored at once')
-  foreach 1 .. 5;
+$maintainer->query_until(qr/begun/, "\\echo begun\nSELECT count(*) FROM fi_maintain();\n");
+my $posts = 0;
+my $longest = 0;
+
+do
+{
+	my $took = seconds(sub { $server->post_event(event(++$n, timestamp => int time)) });
+
+	$longest = $took if $took > $longest;
+	$posts++;
+} while ($server->sql("SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%FROM fi_maintain();'", 'postgres') > 0);
+cmp_ok($posts, '>', 1, 'somebody reads: events are stored meanwhile');
+cmp_ok($longest, '<', 1.5, 'somebody reads: none of them waits for long');
 $maintainer->quit;
 is(maintain(), join("\n", map { "skipped|$_|fast_ingest.events is in use" } @expired),
 	'somebody reads: nothing is dropped');
