@@ -257,11 +257,16 @@ CREATE TABLE fast_ingest.rollup (
     events bigint NOT NULL,
     unique_users bigint NOT NULL,
     users fi_user_set,
-    minutes bytea
+    minutes bytea,
+    is_part boolean NOT NULL DEFAULT false
+) WITH (
+    autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0,
+    toast.autovacuum_vacuum_scale_factor = 0.05, toast.autovacuum_vacuum_cost_delay = 0
 );
 
 ALTER TABLE fast_ingest.rollup ALTER COLUMN minutes SET STORAGE EXTERNAL;
 CREATE INDEX rollup_bucket ON fast_ingest.rollup (breakdown, level, event_name, bucket);
+CREATE INDEX rollup_parts ON fast_ingest.rollup (bucket) WHERE is_part;
 CREATE INDEX rollup_scope ON fast_ingest.rollup (scope, bucket, breakdown) WHERE scope <> '';
 
 COMMENT ON TABLE fast_ingest.rollup IS
@@ -272,6 +277,8 @@ COMMENT ON COLUMN fast_ingest.rollup.level IS
 'Width of the bucket: 1 minute (of hours not closed yet), 2 hour, 3 day';
 COMMENT ON COLUMN fast_ingest.rollup.users IS
 'Numbers of the users (fast_ingest.users); NULL in rows that only count them';
+COMMENT ON COLUMN fast_ingest.rollup.is_part IS
+'There are other rows of this key in this bucket, with other events; a refresh puts them together in a quiet moment';
 COMMENT ON COLUMN fast_ingest.rollup.minutes IS
 'Events and users of each minute of an hour, packed; fi_unpack_minutes() shows them';
 

@@ -164,36 +164,58 @@ enum
 
 /* $1 is RollupState.hours_closed, $2 days_closed. */
 
+/*
+ * Rows of sets are not rewritten with every refresh: a key may have several rows
+ * in a bucket, its parts. Those that are not larger than twice what comes to
+ * them are taken up, smallest first. So there are few parts, the largest many
+ * times the smallest, and no user is written again more often than that. The
+ * statement goes on behind a list of new groups, one for each key.
+ */
+#define TAKE_UP \
+	", parts AS (" \
+	" SELECT r.ctid AS part, r.unique_users AS size, n.breakdown, n.level, n.event_name," \
+	"  n.bucket, n.scope, n.key, %1$s.fi_cardinality(n.users) AS new_size" \
+	" FROM new AS n JOIN fast_ingest.rollup AS r" \
+	"  ON r.breakdown = n.breakdown AND r.level = n.level AND r.event_name = n.event_name" \
+	"  AND r.bucket = n.bucket AND r.scope = n.scope AND r.key = n.key" \
+	"), sized AS (" \
+	" SELECT *, new_size + coalesce(sum(size) OVER (PARTITION BY " KEY_COLUMNS \
+	"  ORDER BY size, part ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before" \
+	" FROM parts" \
+	"), judged AS (" \
+	" SELECT *, bool_and(size <= 2 * before) OVER (PARTITION BY " KEY_COLUMNS \
+	"  ORDER BY size, part) AS taken FROM sized" \
+	"), old AS (" \
+	" DELETE FROM fast_ingest.rollup AS r USING judged AS j WHERE r.ctid = j.part AND j.taken" \
+	" RETURNING r.breakdown, r.level, r.event_name, r.bucket, r.scope, r.key, r.events, r.users)" \
+	"INSERT INTO fast_ingest.rollup" \
+	" (" KEY_COLUMNS ", events, unique_users, users, is_part)" \
+	" SELECT " KEY_COLUMNS ", sum(events), %1$s.fi_cardinality(%1$s.fi_union(users))," \
+	"  %1$s.fi_union(users)," \
+	"  (" KEY_COLUMNS ") IN (SELECT " KEY_COLUMNS " FROM judged WHERE NOT taken)" \
+	" FROM (SELECT * FROM new UNION ALL SELECT * FROM old) AS both_of_them" \
+	" GROUP BY " KEY_COLUMNS
+#define KEY_COLUMNS "breakdown, level, event_name, bucket, scope, key"
+
 /* Rows of the finest level, but for minutes of closed hours. */
 #define MERGE_FINEST \
 	"WITH new AS (" \
 	" SELECT breakdown, finest AS level, event_name, bucket, scope, key, events, users" \
-	" FROM merged WHERE finest > 1 OR bucket >= $1" MERGE_NEW
+	" FROM merged WHERE finest > 1 OR bucket >= $1)" TAKE_UP
 
 /* Rows of closed days, and of their totals. */
 #define MERGE_DAYS \
 	"WITH new AS (" \
-	" SELECT breakdown, 3::smallint AS level, event_name," \
-	"  date_trunc('day', bucket, 'UTC') AS bucket, scope, key, events, users" \
-	" FROM merged WHERE finest < 3 AND bucket < $2" \
-	" UNION ALL" \
-	" SELECT 0::smallint, 3::smallint, event_name, date_trunc('day', bucket, 'UTC'), '', ''," \
-	"  events, users" \
-	" FROM merged WHERE breakdown = 1 AND bucket < $2" MERGE_NEW
-
-#define MERGE_NEW \
-	"), old AS (" \
-	" DELETE FROM fast_ingest.rollup AS r" \
-	" USING (SELECT DISTINCT breakdown, level, event_name, bucket, scope, key FROM new) AS n" \
-	" WHERE r.breakdown = n.breakdown AND r.level = n.level AND r.event_name = n.event_name" \
-	"  AND r.bucket = n.bucket AND r.scope = n.scope AND r.key = n.key" \
-	" RETURNING r.breakdown, r.level, r.event_name, r.bucket, r.scope, r.key, r.events, r.users)" \
-	"INSERT INTO fast_ingest.rollup" \
-	" (breakdown, level, event_name, bucket, scope, key, events, unique_users, users)" \
-	" SELECT breakdown, level, event_name, bucket, scope, key, sum(events)," \
-	"  %1$s.fi_cardinality(%1$s.fi_union(users)), %1$s.fi_union(users)" \
-	" FROM (SELECT * FROM new UNION ALL SELECT * FROM old) AS both_of_them" \
-	" GROUP BY breakdown, level, event_name, bucket, scope, key"
+	" SELECT breakdown, level, event_name, bucket, scope, key," \
+	"  sum(events)::bigint AS events, %1$s.fi_union(users) AS users" \
+	" FROM (SELECT breakdown, 3::smallint AS level, event_name," \
+	"   date_trunc('day', bucket, 'UTC') AS bucket, scope, key, events, users" \
+	"  FROM merged WHERE finest < 3 AND bucket < $2" \
+	"  UNION ALL" \
+	"  SELECT 0::smallint, 3::smallint, event_name, date_trunc('day', bucket, 'UTC'), '', ''," \
+	"   events, users" \
+	"  FROM merged WHERE breakdown = 1 AND bucket < $2) AS days" \
+	" GROUP BY " KEY_COLUMNS ")" TAKE_UP
 
 /* Rows of closed hours, which hold their minutes. */
 #define MERGE_HOURS \

@@ -288,6 +288,9 @@ refresh_with_snapshot(Refresh *refresh)
 	delete_marks(refresh);
 	SealClose(&refresh->state, refresh->breakdowns, &refresh->result->hours_closed,
 			  &refresh->result->days_closed);
+	/* once in a while, or in a quiet moment */
+	if (refresh->result->hours_closed > 0 || refresh->result->events == 0)
+		SealParts();
 	write_state(&refresh->state);
 	refresh->result->groups = MergerGroupsMerged(refresh->merger);
 	refresh->result->users = refresh->state.users - users;

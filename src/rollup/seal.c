@@ -67,6 +67,27 @@ run_for(TimestampTz low, TimestampTz high, const char *format, ...)
 	(void) RollupStatement(statement, low, high);
 }
 
+/*
+ * Put the parts of a key in a bucket together (see merge.c)
+ */
+#define PUT_TOGETHER \
+	"WITH old AS (DELETE FROM fast_ingest.rollup AS r" \
+	" USING (SELECT DISTINCT breakdown, level, event_name, bucket, scope, key" \
+	"  FROM fast_ingest.rollup WHERE is_part AND bucket >= $1 AND bucket < $2) AS p" \
+	" WHERE r.breakdown = p.breakdown AND r.level = p.level AND r.event_name = p.event_name" \
+	"  AND r.bucket = p.bucket AND r.scope = p.scope AND r.key = p.key RETURNING r.*)" \
+	"INSERT INTO fast_ingest.rollup" \
+	" (breakdown, level, event_name, bucket, scope, key, events, unique_users, users)" \
+	" SELECT breakdown, level, event_name, bucket, scope, key, sum(events)," \
+	"  %1$s.fi_cardinality(%1$s.fi_union(users)), %1$s.fi_union(users)" \
+	" FROM old GROUP BY breakdown, level, event_name, bucket, scope, key"
+
+void
+SealParts(void)
+{
+	(void) RollupStatement(PUT_TOGETHER, TIME_BEGIN, TIME_END);
+}
+
 static void
 forget(int breakdown, RollupLevel level, TimestampTz low, TimestampTz high)
 {

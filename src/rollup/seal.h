@@ -14,6 +14,9 @@
 extern void SealClose(RollupState *state, const BreakdownList *breakdowns, int64 *hours,
 					  int64 *days);
 
+/* Put together what merging left in parts. */
+extern void SealParts(void);
+
 /*
  * Forget what the rollup has of a breakdown's buckets in a span of whole buckets
  * of its finest level, so that they can be merged anew. What is merged into days
