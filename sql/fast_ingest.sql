@@ -530,7 +530,8 @@ CREATE FUNCTION fi_metrics_json(
     "limit" integer DEFAULT NULL,
     cursor text DEFAULT NULL
 ) RETURNS json
-    AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL RESTRICTED;
+    AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp;
 
 COMMENT ON FUNCTION fi_metrics_json(text, timestamptz, timestamptz, text, text, text, boolean, integer, text) IS
 'The body of GET /metrics: events named event_name from "from" (inclusive) to "to" (exclusive), in all and by hour, day or a breakdown, of one channel only where it is given. hour and day are those of timezone; fill adds those without events. limit is the number of groups (NULL: 1000, hours and days all), cursor the next_cursor of the page before. Times in the answer are Unix seconds. Error 22023 for an argument that is not allowed.';
@@ -546,7 +547,8 @@ CREATE FUNCTION fi_metrics_json(
     "limit" integer DEFAULT NULL,
     cursor text DEFAULT NULL
 ) RETURNS json
-    AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL RESTRICTED;
+    AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp;
 
 COMMENT ON FUNCTION fi_metrics_json(text, bigint, bigint, text, text, text, boolean, integer, text) IS
 'As fi_metrics_json of timestamps, with "from" and "to" in Unix seconds, or in milliseconds above 100000000000.';
@@ -562,13 +564,15 @@ CREATE FUNCTION fi_metrics_json(
     "limit" integer DEFAULT NULL,
     cursor text DEFAULT NULL
 ) RETURNS json
-    AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL RESTRICTED;
+    AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp;
 
 COMMENT ON FUNCTION fi_metrics_json(text, text, text, text, text, text, boolean, integer, text) IS
 'As fi_metrics_json of timestamps, with "from" and "to" as HTTP takes them: Unix seconds or milliseconds, or RFC 3339.';
 
 CREATE FUNCTION fi_stats_json(site_id text, date date DEFAULT NULL, max_paths integer DEFAULT 10) RETURNS json
-    AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL RESTRICTED;
+    AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp;
 
 COMMENT ON FUNCTION fi_stats_json(text, date, integer) IS
 'The body of GET /stats: what a website saw on a UTC day (NULL: today), with its max_paths most viewed paths. Error 22023 for an argument that is not allowed.';

@@ -62,6 +62,13 @@ handle_sigint(SIGNAL_ARGS)
 		StatementCancelHandler(postgres_signal_arg);
 }
 
+static void
+handle_sigterm(SIGNAL_ARGS)
+{
+	WorkerShutdownRequested = true;
+	die(postgres_signal_arg);
+}
+
 /*
  * Let listeners see what has become of this worker or its slot
  */
@@ -329,10 +336,8 @@ QueryMain(Datum arg)
 	/* before WorkerStart has its own: a listener that is told shall see the worker stopped */
 	before_shmem_exit(leave_query, (Datum) 0);
 	WorkerStart(&my_query->worker, fi_database);
-	pqsignal(SIGTERM, die);
+	pqsignal(SIGTERM, handle_sigterm);
 	pqsignal(SIGINT, handle_sigint);
-	if (WorkerShutdownRequested)
-		proc_exit(1);
 	SetConfigOption("default_transaction_read_only", "on", PGC_SUSET, PGC_S_OVERRIDE);
 	question_context =
 		AllocSetContextCreate(TopMemoryContext, "fast_ingest question", ALLOCSET_DEFAULT_SIZES);
@@ -341,6 +346,9 @@ QueryMain(Datum arg)
 	{
 		MemoryContextReset(question_context);
 		MemoryContextSwitchTo(question_context);
+		/* before interrupts are served, which would log it as a fatal error */
+		if (WorkerShutdownRequested)
+			proc_exit(1);
 		(void) WorkerHandleInterrupts();
 
 		if (QuerySlotClear(my_query))

@@ -15,6 +15,7 @@ use Time::HiRes qw(time usleep);
 my $HOUR = 3600;
 my $server = FastIngest->new('query');
 my $n = 0;
+my $answer;
 
 # The path of a question; each value is escaped.
 sub question
@@ -275,6 +276,32 @@ my @late = grep {
 } 1 .. 30;
 is("@late", '', 'every event is counted as soon as it is acknowledged');
 
+# The same before and after a refresh
+
+my @questions = map { question('/metrics', event_name => 'view', @$_) } (
+	[], [ group_by => 'channel' ], [ group_by => 'hour' ], [ group_by => 'page' ],
+	[ from => $begin + 1, group_by => 'day', timezone => 'Asia/Kathmandu' ]);
+my @before = map { $server->get($_)->{body} } @questions, "/stats?site_id=shop&date=$DAY";
+
+$server->sql('SELECT fi_refresh()');
+is_deeply([ map { $server->get($_)->{body} } @questions, "/stats?site_id=shop&date=$DAY" ],
+	\@before, 'a refresh changes no answer');
+
+# A breakdown of one's own, with more keys than are kept
+
+$server->post_bulk(
+	[ map { event($_, event_name => 'capped', user_id => 'u', campaign_id => 'c' . int sqrt $_) } 0 .. 24 ]);
+$server->sql("SELECT fi_add_breakdown('campaign', 'campaign_id', '{day}', 3); SELECT fi_refresh()");
+$answer = metrics(event_name => 'capped', group_by => 'campaign')->{json};
+is($answer->{grouped_by}, 'campaign', 'by a breakdown of one\'s own');
+ok($answer->{capped}, 'the answer says that keys are counted together');
+is(scalar(grep { $_->{group} eq '(other)' } @{ $answer->{data} }), 1, 'and which');
+my $sum = 0;
+$sum += $_->{total_events} foreach @{ $answer->{data} };
+is($sum, 25, 'no event is left out');
+ok(!exists metrics(event_name => 'view', group_by => 'channel')->{json}{capped},
+	'other answers say nothing of that');
+
 # Text that needs escaping, on all ways
 
 my $strange = "a \"b\"\\/+&=%\x{e9}\x{1F600}\x{7}";
@@ -289,7 +316,7 @@ is_deeply(
 
 my $connection = $server->connect;
 $connection->send(http_message('HEAD', '/metrics?event_name=view'));
-my $answer = $connection->read_answer(head => 1);
+$answer = $connection->read_answer(head => 1);
 is( "$answer->{status} $answer->{headers}{'content-length'}",
 	'200 ' . length metrics(event_name => 'view')->{body},
 	'HEAD');
@@ -829,13 +856,35 @@ is(scalar(@held), 2, 'one worker answers what two others do not hold');
 $app->resume($_) foreach @pids[ 0, 1 ];
 is(scalar(grep { $_->read_answer->{status} eq '200' } @held), 2, 'they answer in the end');
 
+# A question that takes a minute and waits for no lock: each of its rows sleeps.
+sub slow_question
+{
+	$app->post_bulk([ map { event($_, event_name => 'slow') } 1 .. 60 ]);
+	$app->sql(<<'EOQ');
+CREATE FUNCTION sleepy(path text) RETURNS text IMMUTABLE LANGUAGE plpgsql
+AS 'BEGIN PERFORM pg_catalog.pg_sleep(1); RETURN path; END';
+SELECT fi_add_breakdown('sleepy', 'public.sleepy(path)', '{day}');
+EOQ
+	my $asked = ask('/metrics?event_name=slow&group_by=sleepy', $app);
+	ok( wait_until(
+			sub {
+				$app->sql(
+					"SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'GET%sleepy' AND wait_event = 'PgSleep'",
+					'template1');
+			}),
+		'a slow query runs');
+	return $asked;
+}
+
 foreach my $how ('', ' WITH (FORCE)')
 {
+	my $slow = slow_question();
 	my @asked = map { ask($view, $app) } 1 .. 10;
 	my $begin = time;
 
 	$app->sql("DROP DATABASE app$how", 'template1');
 	cmp_ok(time - $begin, '<', 5, "DROP DATABASE$how");
+	is($slow->read_answer->{status}, 503, "DROP DATABASE$how: a running query gives way");
 	is(scalar(grep { $_->read_answer->{status} =~ /^(200|503)$/ } @asked),
 		10, "DROP DATABASE$how: all are answered");
 	is_error($app->wait_for_answer(503, sub { $app->get($view) }),
