@@ -225,15 +225,20 @@ is_ready(WorkerSlot *worker)
 }
 
 /*
- * Copy a piece of an answer; false without memory
+ * Copy a piece of an answer, and the cursor behind all of them; false without
+ * memory
  */
 static bool
 copy_piece(Request *request, QuerySlot *slot)
 {
-	if (request->answer == NULL &&
-		!RequestReserveAnswer(request, slot->answer_len, (size_t) fi_max_request_memory * 1024))
-		return false;
-	if (slot->len > request->answer_room - request->answer_len)
+	if (request->answer == NULL)
+	{
+		if (!RequestReserveAnswer(request, slot->answer_len + QUERY_CURSOR_SIZE,
+								  (size_t) fi_max_request_memory * 1024))
+			return false;
+		strlcpy(request->answer + slot->answer_len, slot->next_cursor, QUERY_CURSOR_SIZE);
+	}
+	if (slot->len > slot->answer_len - request->answer_len)
 		return false;
 	memcpy(request->answer + request->answer_len, slot->buffer, slot->len);
 	request->answer_len += slot->len;
@@ -261,6 +266,7 @@ look_at_slot(int i)
 		{
 			reply.body = request->answer;
 			reply.len = request->answer_len;
+			reply.next_cursor = request->answer + request->answer_len;
 			answer_asked(i, reply);
 		}
 		/* else more is to come, or the worker has failed: its latch tells */

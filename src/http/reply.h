@@ -16,10 +16,11 @@ typedef struct
 	unsigned int status; /* 0 while there is no reply */
 	const char *body;
 	size_t len;
-	const char *type;  /* Content-Type, constant text; NULL is JSON */
-	bool owned;		   /* body is malloc'ed and belongs to the reply */
-	bool close;		   /* the connection ends with this reply */
-	const char *allow; /* for 405: constant text */
+	const char *type;		 /* Content-Type, constant text; NULL is JSON */
+	bool owned;				 /* body is malloc'ed and belongs to the reply */
+	bool close;				 /* the connection ends with this reply */
+	const char *allow;		 /* for 405: constant text */
+	const char *next_cursor; /* NULL or "": none; lives as long as the request */
 } Reply;
 
 /* A reply with a constant body. */

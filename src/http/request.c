@@ -89,13 +89,13 @@ RequestAppend(Request *request, const char *data, size_t len, size_t max_len, si
 }
 
 bool
-RequestReserveAnswer(Request *request, size_t len, size_t max_memory)
+RequestReserveAnswer(Request *request, size_t size, size_t max_memory)
 {
-	if (answer_memory > max_memory || len > max_memory - answer_memory ||
-		(request->answer = malloc(Max(len, 1))) == NULL)
+	if (answer_memory > max_memory || size > max_memory - answer_memory ||
+		(request->answer = malloc(size)) == NULL)
 		return false;
-	request->answer_room = len;
-	answer_memory += len;
+	request->answer_room = size;
+	answer_memory += size;
 	return true;
 }
 

@@ -131,7 +131,7 @@ extern void RequestDropBody(Request *request);
  * Make room for an answer; false without memory, of which the answers of all
  * requests together have a limit, too. It is freed with the request.
  */
-extern bool RequestReserveAnswer(Request *request, size_t len, size_t max_memory);
+extern bool RequestReserveAnswer(Request *request, size_t size, size_t max_memory);
 
 /* How many requests exist. */
 extern int RequestCount(void);

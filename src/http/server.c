@@ -278,6 +278,8 @@ send_reply(Request *request)
 								reply->type ? reply->type : "application/json");
 	if (reply->allow != NULL)
 		MHD_add_response_header(response, "Allow", reply->allow);
+	if (reply->next_cursor != NULL && reply->next_cursor[0] != '\0')
+		MHD_add_response_header(response, "Next-Cursor", reply->next_cursor);
 	if (reply->status == MHD_HTTP_SERVICE_UNAVAILABLE)
 		MHD_add_response_header(response, "Retry-After", RETRY_AFTER_SECONDS);
 	if (reply->close || draining)

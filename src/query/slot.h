@@ -46,6 +46,9 @@
 
 #define QUERY_BUFFER_SIZE (64 * 1024)
 
+/* Twice the longest key of a rollup, and a number. */
+#define QUERY_CURSOR_SIZE 600
+
 /* What both sides say of a question that took too long. */
 #define QUERY_TIMEOUT_MESSAGE "the query was not answered within fast_ingest.query_timeout"
 
@@ -79,9 +82,10 @@ typedef struct
 	TimestampTz deadline;
 
 	/* the answer, from its first piece on */
-	unsigned int status; /* of HTTP */
-	bool csv;			 /* not JSON */
-	uint64 answer_len;	 /* of all pieces together */
+	unsigned int status;				 /* of HTTP */
+	bool csv;							 /* not JSON */
+	uint64 answer_len;					 /* of all pieces together */
+	char next_cursor[QUERY_CURSOR_SIZE]; /* "" if there is no next page */
 
 	uint32 len; /* of what is in the buffer */
 	char buffer[QUERY_BUFFER_SIZE];

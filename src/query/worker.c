@@ -49,6 +49,7 @@ typedef struct
 	unsigned int status;
 	bool csv;
 	StringInfoData text;
+	StringInfoData next_cursor;
 } Question;
 
 static QuerySlot *my_query;
@@ -122,7 +123,7 @@ write_answer(Question *question)
 {
 	if (question->kind == QUERY_METRICS)
 		AnswerMetrics(&question->text, question->parameters, question->parameters_len,
-					  &question->csv);
+					  &question->csv, &question->next_cursor);
 	else
 		AnswerStats(&question->text, question->parameters, question->parameters_len);
 }
@@ -204,6 +205,7 @@ answer_error(Question *question, unsigned int status, const char *message)
 	question->status = status;
 	question->csv = false;
 	resetStringInfo(&question->text);
+	resetStringInfo(&question->next_cursor);
 	appendStringInfoString(&question->text, "{\"error\":");
 	escape_json(&question->text, message);
 	appendStringInfoChar(&question->text, '}');
@@ -261,6 +263,7 @@ send_answer(Question *question)
 	my_query->status = question->status;
 	my_query->csv = question->csv;
 	my_query->answer_len = question->text.len;
+	strlcpy(my_query->next_cursor, question->next_cursor.data, QUERY_CURSOR_SIZE);
 	do
 	{
 		my_query->len = Min(question->text.len - sent, QUERY_BUFFER_SIZE);
@@ -317,6 +320,7 @@ serve_question(void)
 	memcpy(question.parameters, my_query->buffer, my_query->len);
 	question.parameters[my_query->len] = '\0';
 	initStringInfo(&question.text);
+	initStringInfo(&question.next_cursor);
 	activity = describe(&question);
 
 	error = RunTransaction(activity, answer_question, &question);

@@ -279,17 +279,17 @@ time_of_group(const MetricsRow *row)
  * The place of a group in the order of groups, in hexadecimal digits: it goes
  * into a URL as it is
  */
-static char *
-make_cursor(const MetricsQuery *query, const MetricsRow *row)
+static void
+append_cursor(StringInfo cursor, const MetricsQuery *query, const MetricsRow *row)
 {
 	char *place = groups_are_times(query)
 					  ? psprintf(INT64_FORMAT " ", time_of_group(row))
 					  : psprintf(INT64_FORMAT " %s", row->total_events, row->group);
 	size_t len = strlen(place);
-	char *cursor = palloc(2 * len + 1);
 
-	cursor[hex_encode(place, len, cursor)] = '\0';
-	return cursor;
+	enlargeStringInfo(cursor, (int) (2 * len));
+	cursor->len += (int) hex_encode(place, len, cursor->data + cursor->len);
+	cursor->data[cursor->len] = '\0';
 }
 
 /*
@@ -428,7 +428,7 @@ write_csv(StringInfo text, const MetricsAnswer *answer, Page page)
  */
 static void
 write_json(StringInfo text, const MetricsRequest *request, const MetricsRow *total,
-		   const MetricsAnswer *answer, Page page)
+		   const MetricsAnswer *answer, Page page, const char *next_cursor)
 {
 	const MetricsQuery *query = &request->query;
 
@@ -457,11 +457,8 @@ write_json(StringInfo text, const MetricsRequest *request, const MetricsRow *tot
 			appendStringInfoChar(text, '}');
 		}
 		appendStringInfoChar(text, ']');
-		if (page.end < answer->nrows)
-		{
-			appendStringInfoChar(text, ',');
-			append_text(text, "next_cursor", make_cursor(query, &answer->rows[page.end - 1]));
-		}
+		if (next_cursor[0] != '\0')
+			appendStringInfo(text, ",\"next_cursor\":\"%s\"", next_cursor);
 		if (answer->capped)
 			appendStringInfoString(text, ",\"capped\":true");
 	}
@@ -469,7 +466,7 @@ write_json(StringInfo text, const MetricsRequest *request, const MetricsRow *tot
 }
 
 static void
-answer_metrics(StringInfo text, const MetricsRequest *request)
+answer_metrics(StringInfo text, const MetricsRequest *request, StringInfo next_cursor)
 {
 	MetricsAnswer *answer;
 	MetricsAnswer *total;
@@ -482,6 +479,8 @@ answer_metrics(StringInfo text, const MetricsRequest *request)
 
 	answer = MetricsCompute(&request->query);
 	page = choose_page(request, answer);
+	if (page.end < answer->nrows)
+		append_cursor(next_cursor, &request->query, &answer->rows[page.end - 1]);
 	if (request->csv)
 	{
 		write_csv(text, answer, page);
@@ -489,7 +488,7 @@ answer_metrics(StringInfo text, const MetricsRequest *request)
 	}
 	ungrouped.group_by = NULL;
 	total = request->query.group_by == NULL ? answer : MetricsCompute(&ungrouped);
-	write_json(text, request, &total->rows[0], answer, page);
+	write_json(text, request, &total->rows[0], answer, page, next_cursor->data);
 }
 
 static void
@@ -526,7 +525,8 @@ answer_stats(StringInfo text, const StatsRequest *request)
  */
 
 void
-AnswerMetrics(StringInfo text, const char *parameters, size_t len, bool *csv)
+AnswerMetrics(StringInfo text, const char *parameters, size_t len, bool *csv,
+			  StringInfo next_cursor)
 {
 	MetricsRequest request = {.query = {.fill = true}};
 	const char *end = parameters + len;
@@ -536,7 +536,7 @@ AnswerMetrics(StringInfo text, const char *parameters, size_t len, bool *csv)
 	while (next_parameter(&parameters, end, &name, &value))
 		if (!take_metrics_parameter(&request, name, value))
 			refuse_unknown(name, METRICS_PARAMETERS);
-	answer_metrics(text, &request);
+	answer_metrics(text, &request, next_cursor);
 	*csv = request.csv;
 }
 
@@ -590,6 +590,7 @@ fi_metrics_json(PG_FUNCTION_ARGS)
 {
 	MetricsRequest request = {0};
 	StringInfoData text;
+	StringInfoData next_cursor;
 
 	request.query.event_name = text_argument(fcinfo, 0);
 	request.query.has_from = time_argument(fcinfo, 1, "from", &request.query.from);
@@ -603,7 +604,8 @@ fi_metrics_json(PG_FUNCTION_ARGS)
 	request.cursor = text_argument(fcinfo, 8);
 
 	initStringInfo(&text);
-	answer_metrics(&text, &request);
+	initStringInfo(&next_cursor);
+	answer_metrics(&text, &request, &next_cursor);
 	PG_RETURN_TEXT_P(cstring_to_text_with_len(text.data, text.len));
 }
 

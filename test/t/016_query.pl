@@ -432,6 +432,19 @@ is( $answer->{body},
 	'csv: quoted by RFC 4180');
 is(metrics(event_name => 'view', format => 'csv')->{body},
 	"group,total_events,unique_users\r\n,5,3", 'csv of one row');
+is(metrics(event_name => 'csv', group_by => 'channel', format => 'csv')->{headers}{'next-cursor'},
+	undef, 'csv of all groups has no cursor');
+$answer = metrics(event_name => 'csv', group_by => 'channel', format => 'csv', limit => 3);
+is( metrics(
+		event_name => 'csv',
+		group_by => 'channel',
+		format => 'csv',
+		cursor => $answer->{headers}{'next-cursor'})->{body},
+	"group,total_events,unique_users\r\nplain,1,1",
+	'csv: a header tells the cursor of the next page');
+is( metrics(event_name => 'csv', group_by => 'channel', limit => 3)->{json}{next_cursor},
+	$answer->{headers}{'next-cursor'},
+	'it is the same as that of JSON');
 is(scalar(split /\r\n/, metrics(event_name => 'paged', group_by => 'channel', format => 'csv')->{body}),
 	1201, 'csv has all groups');
 is_error(metrics(event_name => 'view', format => 'csv', limit => 'x'),
