@@ -14,8 +14,6 @@
 
 #include "flush/drop_database.h"
 
-#include <signal.h>
-
 #include "catalog/pg_database.h"
 #include "commands/dbcommands.h"
 #include "miscadmin.h"
@@ -62,23 +60,6 @@ database_worker(int i)
 	return i < fi_query_workers ? &QuerySlots[i].worker : NULL;
 }
 
-/*
- * Cancel what the query workers run: it may be longer than DROP DATABASE waits
- */
-static void
-cancel_queries(void)
-{
-	for (int i = 0; i < fi_query_workers; i++)
-	{
-		WorkerSlot *worker = &QuerySlots[i].worker;
-
-		LWLockAcquire(Control->lock, LW_SHARED);
-		if (worker->pid != 0)
-			(void) kill(worker->pid, SIGINT);
-		LWLockRelease(Control->lock);
-	}
-}
-
 static void
 wake_workers(void)
 {
@@ -107,10 +88,11 @@ process_utility(PlannedStmt *statement, const char *query_string, bool read_only
 	if (drops)
 	{
 		pg_atomic_write_u32(&Control->hold, MyProcPid);
-		cancel_queries();
 		wake_workers();
-		/* it may be in the midst of a refresh, which takes longer than DROP DATABASE waits */
+		/* they may be at work for longer than DROP DATABASE waits */
 		WorkerTerminate(&Control->maintenance);
+		for (int i = 0; i < fi_query_workers; i++)
+			WorkerTerminate(&QuerySlots[i].worker);
 	}
 	PG_TRY();
 	{

@@ -16,7 +16,6 @@
 #include "commands/extension.h"
 #include "lib/stringinfo.h"
 #include "libpq/pqsignal.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/ipc.h"
@@ -28,6 +27,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "flush/extension.h"
 #include "flush/transaction.h"
 #include "query/slot.h"
 #include "rollup/answer.h"
@@ -43,7 +43,6 @@ typedef struct
 	TimestampTz deadline;
 	char *parameters;
 	size_t parameters_len;
-	bool has_extension;
 
 	/* the answer */
 	unsigned int status;
@@ -63,13 +62,6 @@ handle_sigint(SIGNAL_ARGS)
 		StatementCancelHandler(postgres_signal_arg);
 }
 
-static void
-handle_sigterm(SIGNAL_ARGS)
-{
-	WorkerShutdownRequested = true;
-	die(postgres_signal_arg);
-}
-
 /*
  * Let listeners see what has become of this worker or its slot
  */
@@ -86,16 +78,6 @@ leave_query(int code, Datum arg)
 	wake_listeners();
 }
 
-static void
-set_state(WorkerState state, const char *reason)
-{
-	bool changes = pg_atomic_read_u32(&my_query->worker.state) != (uint32) state;
-
-	WorkerSetState(&my_query->worker, state, reason);
-	if (changes)
-		wake_listeners();
-}
-
 /*
  * From here on until end_limits, what is done can be cancelled, and is cancelled at
  * the deadline.
@@ -104,9 +86,6 @@ static void
 begin_limits(TimestampTz deadline)
 {
 	cancellable = true;
-	/* DROP DATABASE cancels us after it has said that it is there */
-	if (WorkerOnHold())
-		ereport(ERROR, (errcode(ERRCODE_QUERY_CANCELED), errmsg("the database is being dropped")));
 	enable_timeout_at(STATEMENT_TIMEOUT, deadline);
 }
 
@@ -139,9 +118,8 @@ answer_question(void *arg)
 	PG_TRY();
 	{
 		begin_limits(question->deadline);
-		question->has_extension = OidIsValid(get_extension_oid("fast_ingest", true));
-		if (question->has_extension)
-			write_answer(question);
+		(void) get_extension_oid("fast_ingest", false);
+		write_answer(question);
 		CHECK_FOR_INTERRUPTS();
 	}
 	PG_CATCH();
@@ -157,43 +135,17 @@ answer_question(void *arg)
  * Is there anything to ask about? Publishes why not.
  */
 static bool
-check_extension(bool exists)
-{
-	char reason[WORKER_ERROR_SIZE];
-
-	if (GetDatabaseEncoding() != PG_UTF8)
-		snprintf(reason, sizeof(reason), "database \"%s\" has the encoding %s: UTF8 is needed",
-				 fi_database, GetDatabaseEncodingName());
-	else if (!exists)
-		snprintf(reason, sizeof(reason), "extension fast_ingest is not created in database \"%s\"",
-				 fi_database);
-	else
-	{
-		set_state(WORKER_RUNNING, NULL);
-		return true;
-	}
-	set_state(WORKER_WAITING, reason);
-	return false;
-}
-
-static void
-look_for_extension_body(void *arg)
-{
-	*(bool *) arg = OidIsValid(get_extension_oid("fast_ingest", true));
-}
-
-static bool
 look_for_extension(void)
 {
-	bool exists = false;
-	ErrorData *error =
-		RunTransaction("looking for the extension", look_for_extension_body, &exists);
+	WorkerSlot *worker = &my_query->worker;
+	uint32 before = pg_atomic_read_u32(&worker->state);
+	bool exists = ExtensionFind(worker);
 
-	if (error == NULL)
-		return check_extension(exists);
-	WorkerSetError(&my_query->worker, error->message);
-	set_state(WORKER_WAITING, error->message);
-	return false;
+	if (exists)
+		WorkerSetState(worker, WORKER_RUNNING, NULL);
+	if (pg_atomic_read_u32(&worker->state) != before)
+		wake_listeners();
+	return exists;
 }
 
 /*
@@ -232,18 +184,20 @@ answer_failure(Question *question, const ErrorData *error, const char *activity)
 	}
 
 	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+	{
 		message = GetCurrentTimestamp() >= question->deadline ? QUERY_TIMEOUT_MESSAGE
 															  : "the query was cancelled";
+		WorkerSetError(&my_query->worker, message);
+	}
 	else if (!look_for_extension())
 	{
-		/* it was dropped while the query waited for a lock */
+		/* it may have been dropped while the query waited for a lock */
 		answer_error(question, MHD_HTTP_SERVICE_UNAVAILABLE, my_query->worker.reason);
 		return;
 	}
 	else
-		ereport(LOG, (errcode(error->sqlerrcode), errmsg("fast_ingest query: %s", message),
-					  errdetail_internal("%s", activity)));
-	WorkerSetError(&my_query->worker, message);
+		WorkerReportError(error, psprintf("It was raised by %s.", activity));
+
 	if (ErrorIsTransient(error->sqlerrcode))
 		answer_error(question, MHD_HTTP_SERVICE_UNAVAILABLE, message);
 	else
@@ -326,8 +280,6 @@ serve_question(void)
 	error = RunTransaction(activity, answer_question, &question);
 	if (error != NULL)
 		answer_failure(&question, error, activity);
-	else if (!check_extension(question.has_extension))
-		answer_error(&question, MHD_HTTP_SERVICE_UNAVAILABLE, my_query->worker.reason);
 	send_answer(&question);
 }
 
@@ -339,8 +291,8 @@ QueryMain(Datum arg)
 	my_query = &QuerySlots[DatumGetInt32(arg)];
 	/* before WorkerStart has its own: a listener that is told shall see the worker stopped */
 	before_shmem_exit(leave_query, (Datum) 0);
+	WorkerEndAtOnce();
 	WorkerStart(&my_query->worker, fi_database);
-	pqsignal(SIGTERM, handle_sigterm);
 	pqsignal(SIGINT, handle_sigint);
 	SetConfigOption("default_transaction_read_only", "on", PGC_SUSET, PGC_S_OVERRIDE);
 	question_context =
