@@ -238,7 +238,7 @@ COMMENT ON COLUMN fast_ingest.breakdowns.scope IS
 COMMENT ON COLUMN fast_ingest.breakdowns.finest IS
 'Finest level that rows are kept at: 1 minute, 2 hour, 3 day';
 COMMENT ON COLUMN fast_ingest.breakdowns.max_keys IS
-'Keys of an event_name in a bucket that have rows of their own; later ones are counted as (other)';
+'Keys of an event_name that have rows of their own in an hour, or a day where that is the finest level; later ones are counted as (other)';
 
 INSERT INTO fast_ingest.breakdowns (id, name, key, scope, finest, max_keys) VALUES
     (1, 'channel', 'channel', NULL, 1, 1000),
@@ -387,7 +387,7 @@ CREATE FUNCTION fi_rebuild(
     SET search_path = pg_catalog, pg_temp;
 
 COMMENT ON FUNCTION fi_rebuild(timestamptz, timestamptz) IS
-'Count the raw rows from one time (NULL: the first) to before another (NULL: the last) again, as far as partitions hold them, and refresh. Returns what fi_refresh() returns. Errors: 22023 if from is not before to, and those of fi_refresh().';
+'Count the raw rows from one time (NULL: the first) to before another (NULL: the last) again, as far as partitions hold them, and refresh. For what no trigger sees: rows of a table that was attached, say. Returns what fi_refresh() returns. Errors: 22023 if from is not before to, and those of fi_refresh().';
 
 CREATE FUNCTION fi_metrics(
     event_name text,
@@ -456,7 +456,7 @@ CREATE FUNCTION fi_stats(
     SET search_path = pg_catalog, pg_temp;
 
 COMMENT ON FUNCTION fi_stats(text, date, integer) IS
-'What a website saw on a UTC day (NULL: today), whatever the event_name: first a row with path NULL, all its events and different users, then its most viewed paths, at most max_paths. Error 22023 for an argument that is not valid.';
+'What a website saw on a UTC day (NULL: today), whatever the event_name: first a row with path NULL, all its events and different users, then its most viewed paths, at most max_paths, whose users are not counted (NULL). Error 22023 for an argument that is not valid.';
 
 CREATE FUNCTION fi_add_breakdown(
     name text,
@@ -468,7 +468,7 @@ CREATE FUNCTION fi_add_breakdown(
     SET search_path = pg_catalog, pg_temp;
 
 COMMENT ON FUNCTION fi_add_breakdown(text, text, text[], integer) IS
-'Keep metrics by an immutable SQL expression over a row of fast_ingest.events, from now on and for all events stored, at the levels {day}, {hour,day} or {minute,hour,day}; group_by => name asks for them. Beyond max_keys different keys of an event_name in a bucket the next are counted together as (other). Inserts wait until the transaction ends; until the next fi_refresh() answers come from raw rows. Errors: 22023 for an argument that is not valid, 42710 if the name is taken, and those of the expression.';
+'Keep metrics by an immutable SQL expression over a row of fast_ingest.events, from now on and for all events stored, at the levels {day}, {hour,day} or {minute,hour,day}; group_by => name asks for them. Beyond max_keys different keys of an event_name in an hour, or a day where that is the only level, the next are counted together as (other). Inserts wait until the transaction ends; until the next fi_refresh() answers come from raw rows. Errors: 22023 for an argument that is not valid, 42710 if the name is taken, and those of the expression.';
 
 CREATE FUNCTION fi_drop_breakdown(name text) RETURNS void
     AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE

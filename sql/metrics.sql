@@ -335,10 +335,10 @@ SELECT fi_add_breakdown('bad', 'DEFAULT');
 SELECT fi_add_breakdown('bad', '1) FROM x; DROP TABLE y --');
 SELECT fi_add_breakdown('bad', 'path; DROP TABLE fast_ingest.events');
 SELECT fi_add_breakdown('bad', 'path FROM fast_ingest.events');
-SELECT fi_add_breakdown('bad', 'path -- ');
 SELECT fi_add_breakdown('bad', 'path /* ');
 SELECT fi_add_breakdown('bad', 'pg_catalog.pg_sleep(1)::text');
 SELECT fi_add_breakdown('bad', 'xmin::text');
+SELECT fi_add_breakdown('bad', 'hash_record(events)::text');
 SELECT fi_add_breakdown('bad', 'tableoid::text');
 -- levels and the number of keys
 SELECT fi_add_breakdown('bad', 'path', NULL);
@@ -357,9 +357,14 @@ SELECT fi_drop_breakdown('page');
 SELECT fi_drop_breakdown('hour');
 SELECT fi_drop_breakdown(NULL);
 
+-- a comment ends with its line
+SELECT 'added' AS path FROM fi_add_breakdown('path', 'path -- ) FROM no_such_table');
+SELECT count(*) FROM (SELECT * FROM fi_metrics('view', group_by => 'path') EXCEPT SELECT * FROM fi_metrics('view', group_by => 'page')) differ;
+SELECT 'dropped' AS path FROM fi_drop_breakdown('path');
+
 -- an expression that fails for an event refuses the event, and one that fails
 -- for an event that is there is not added
-SELECT fi_add_breakdown('number', '(1 / length(channel))::text || (metadata->>''n'')::integer');
+SELECT 'added' AS number FROM fi_add_breakdown('number', '((metadata->>''n'')::integer)::text');
 SELECT fi_add_breakdown('bad', '(1 / (length(channel) - 3))::text');
 INSERT INTO fast_ingest.events (event_name, channel, user_id, ts, metadata) VALUES ('view', 'web', 'x', '2024-08-12 12:00Z', '{"n": "many"}');
 SELECT count(*) FROM fast_ingest.events WHERE user_id = 'x';
@@ -373,9 +378,11 @@ SELECT count(*) AS keys, sum(total_events) AS total FROM fi_metrics('view', '202
 SELECT count(*) FROM fast_ingest.events
 WHERE event_name = 'view' AND ts >= '2024-08-13 00:00Z' AND ts < '2024-08-14 00:00Z' AND path IS NOT NULL;
 SELECT count(*) FROM fi_metrics('view', '2024-08-13 00:00Z', '2024-08-14 00:00Z', 'hit') WHERE group_key = '(other)';
-SELECT max(keys) FROM (
-  SELECT count(*) AS keys FROM fast_ingest.rollup
-  WHERE breakdown = (SELECT id FROM fast_ingest.breakdowns WHERE name = 'hit') AND key <> '(other)' GROUP BY event_name, level, bucket) bucket;
+-- of an hour; a day has all keys of its hours
+SELECT level, max(keys) FROM (
+  SELECT level, count(*) AS keys FROM fast_ingest.rollup
+  WHERE breakdown = (SELECT id FROM fast_ingest.breakdowns WHERE name = 'hit') AND key <> '(other)' GROUP BY event_name, level, bucket) bucket
+GROUP BY level ORDER BY level;
 -- a key may be long
 INSERT INTO fast_ingest.events (event_name, channel, user_id, ts, campaign_id)
 VALUES ('long', 'web', 'a', '2024-08-12 12:00Z', repeat('x', 5000) || 1), ('long', 'web', 'a', '2024-08-12 12:00Z', repeat('x', 5000) || 2),
@@ -383,6 +390,7 @@ VALUES ('long', 'web', 'a', '2024-08-12 12:00Z', repeat('x', 5000) || 1), ('long
 SELECT octet_length(group_key) < 300 AS cut, total_events, unique_users FROM fi_metrics('long', group_by => 'campaign') ORDER BY 2;
 SELECT count(*) AS refreshes FROM fi_refresh();
 SELECT octet_length(group_key) < 300 AS cut, total_events, unique_users FROM fi_metrics('long', group_by => 'campaign') ORDER BY 2;
+SELECT total_events, unique_users FROM fi_metrics('long', channel => repeat('x', 5000));
 
 -- dropped, with all it had
 SELECT 'dropped' AS hit FROM fi_drop_breakdown('hit');
@@ -419,7 +427,13 @@ SELECT count(*) AS rebuilds FROM fi_rebuild('2024-08-11 00:00Z', '2024-08-15 00:
 SELECT * FROM (TABLE before EXCEPT ALL TABLE after) gone;
 -- a table that is no partition counts for nothing, and what comes back is not counted twice
 INSERT INTO fast_ingest.events_20240813 (event_name, channel, user_id, ts) VALUES ('view', 'web', 'detached', '2024-08-13 12:00Z');
+UPDATE fast_ingest.events_20240813 SET channel = 'fax' WHERE user_id = 'detached';
 DELETE FROM fast_ingest.events_20240813 WHERE user_id = 'detached';
+SELECT * FROM backlog;
+BEGIN;
+TRUNCATE fast_ingest.events_20240813;
+SELECT * FROM (TABLE before EXCEPT ALL TABLE after) gone;
+ROLLBACK;
 SELECT * FROM (TABLE before EXCEPT ALL TABLE after) gone;
 ALTER TABLE fast_ingest.events ATTACH PARTITION fast_ingest.events_20240813 FOR VALUES FROM ('2024-08-13 00:00Z') TO ('2024-08-14 00:00Z');
 SELECT count(*) AS refreshes FROM fi_refresh();

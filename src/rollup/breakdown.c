@@ -3,15 +3,17 @@
  *
  * Reads the breakdowns, and compiles their expressions for the trigger.
  *
- * Every backend that inserts keeps a compiled list. Whoever changes
- * fast_ingest.breakdowns invalidates the table's relation cache entry, and holds a
- * lock on fast_ingest.events that lets no insert pass meanwhile: taking its own lock
- * on events, the next insert hears of the change.
+ * Every backend that inserts keeps a compiled list. Whoever inserts events, into
+ * the table or a partition, holds ROW EXCLUSIVE on fast_ingest.breakdowns from
+ * before it takes the list to the end of its transaction. Whoever changes the
+ * breakdowns holds a lock that lets no insert pass, and invalidates the table's
+ * relation cache entry: taking its lock, the next insert hears of the change.
  */
 #include "postgres.h"
 
 #include "rollup/breakdown.h"
 
+#include "access/sysattr.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "mb/pg_wchar.h"
@@ -31,7 +33,7 @@
 
 #include "catalog.h"
 #include "compat.h"
-#include "event/key.h"
+#include "rollup/delta.h"
 
 static MemoryContext cache_context = NULL;
 static BreakdownList *cached = NULL;
@@ -63,7 +65,8 @@ BucketStart(int64 ts, RollupLevel level)
 int
 RollupText(const char *text, size_t len, char result[ROLLUP_TEXT_SIZE])
 {
-	unsigned char hash[EVENT_KEY_SIZE];
+	UserHasher *hasher;
+	UserHash hash;
 	int kept;
 
 	if (len <= ROLLUP_TEXT_SIZE)
@@ -71,15 +74,17 @@ RollupText(const char *text, size_t len, char result[ROLLUP_TEXT_SIZE])
 		memcpy(result, text, len);
 		return (int) len;
 	}
-	KeyFromIdempotencyKey((Slice){text, len}, hash);
-	kept = pg_mbcliplen(text, len, ROLLUP_TEXT_SIZE - 2 * EVENT_KEY_SIZE - 4);
+	hasher = UserHasherCreate();
+	hash = UserHashOf(hasher, text, len);
+	UserHasherFree(hasher);
+	kept = pg_mbcliplen(text, len, ROLLUP_TEXT_SIZE - 2 * USER_HASH_SIZE - 4);
 	memcpy(result, text, kept);
 	memcpy(result + kept, "... ", 4);
 	kept += 4;
-	for (int i = 0; i < EVENT_KEY_SIZE; i++)
+	for (int i = 0; i < USER_HASH_SIZE; i++)
 	{
-		result[kept++] = "0123456789abcdef"[hash[i] >> 4];
-		result[kept++] = "0123456789abcdef"[hash[i] & 15];
+		result[kept++] = "0123456789abcdef"[hash.bytes[i] >> 4];
+		result[kept++] = "0123456789abcdef"[hash.bytes[i] & 15];
 	}
 	return kept;
 }
@@ -133,6 +138,19 @@ BreakdownsRead(Snapshot snapshot)
 }
 
 /*
+ * Does an expression use what is no column: the row as a whole, or how it is stored?
+ */
+static bool
+uses_more_than_columns(Expr *expression)
+{
+	Bitmapset *attributes = NULL;
+
+	pull_varattnos((Node *) expression, 1, &attributes);
+	return bms_next_member(attributes, -1) >= 0 &&
+		   bms_next_member(attributes, -1) <= -FirstLowInvalidHeapAttributeNumber;
+}
+
+/*
  * The one expression of "SELECT expression FROM table", checked to be nothing
  * else and to depend on a single row of the table alone
  */
@@ -146,7 +164,8 @@ checked_expression(RawStmt *raw, const char *statement, const char *expression)
 		list_length(query->targetList) != 1 || query->hasSubLinks || query->hasAggs ||
 		query->hasWindowFuncs || query->hasTargetSRFs || query->jointree->quals != NULL ||
 		query->sortClause != NIL || query->groupClause != NIL || query->limitCount != NULL ||
-		query->distinctClause != NIL || query->cteList != NIL || query->setOperations != NULL)
+		query->distinctClause != NIL || query->cteList != NIL || query->setOperations != NULL ||
+		uses_more_than_columns(((TargetEntry *) linitial(query->targetList))->expr))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("invalid expression for a breakdown: %s", expression),
 						errdetail("It must be a scalar expression over the columns of a row of "
@@ -160,23 +179,42 @@ checked_expression(RawStmt *raw, const char *statement, const char *expression)
 	return expression_planner(target->expr);
 }
 
+/*
+ * Error context: a position is one in our statement, not in the user's
+ */
+static void
+show_statement(void *statement)
+{
+	int position = geterrposition();
+
+	if (position > 0)
+	{
+		errposition(0);
+		internalerrposition(position);
+		internalerrquery(statement);
+	}
+}
+
 Expr *
 BreakdownCompile(const char *expression, Relation relation)
 {
 	char *statement = psprintf("SELECT (%s\n)::pg_catalog.text FROM %s.%s", expression,
 							   quote_identifier(get_namespace_name(RelationGetNamespace(relation))),
 							   quote_identifier(RelationGetRelationName(relation)));
+	ErrorContextCallback context = {error_context_stack, show_statement, statement};
 	int level = NewGUCNestLevel();
 	List *raw;
 	Expr *result;
 
 	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
+	error_context_stack = &context;
 	raw = raw_parser(statement, RAW_PARSE_DEFAULT);
 	if (list_length(raw) != 1)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("invalid expression for a breakdown: %s", expression)));
 	result = checked_expression(linitial(raw), statement, expression);
+	error_context_stack = context.previous;
 	AtEOXact_GUC(true, level);
 	return result;
 }
@@ -223,7 +261,6 @@ BreakdownsFor(Relation relation)
 	MemoryContextReset(cache_context);
 	caller = MemoryContextSwitchTo(cache_context);
 
-	/* the lock first: what is read with it cannot change before the insert ends */
 	breakdowns_oid = ExtensionTable("breakdowns");
 	list = BreakdownsRead(GetLatestSnapshot());
 	list->relation = RelationGetRelid(relation);

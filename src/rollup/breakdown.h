@@ -58,7 +58,8 @@ typedef struct
 /*
  * The breakdowns that rows inserted from here on count in, compiled for
  * fast_ingest.events or a partition of it. Valid until the next catalog
- * invalidation; the caller has a lock on the relation.
+ * invalidation; the caller has a lock on the relation, and RowExclusiveLock on
+ * fast_ingest.breakdowns if it counts by them.
  */
 extern const BreakdownList *BreakdownsFor(Relation relation);
 

@@ -26,6 +26,7 @@
 #include "catalog.h"
 #include "compat.h"
 #include "rollup/dirty.h"
+#include "rollup/refresh.h"
 
 PG_FUNCTION_INFO_V1(fi_add_breakdown);
 PG_FUNCTION_INFO_V1(fi_drop_breakdown);
@@ -37,10 +38,8 @@ PG_FUNCTION_INFO_V1(fi_drop_breakdown);
 static void
 lock_breakdowns(void)
 {
-	Relation breakdowns;
+	Relation breakdowns = table_open(ExtensionTable("breakdowns"), ShareRowExclusiveLock);
 
-	table_close(table_open(ExtensionTable("events"), ShareRowExclusiveLock), NoLock);
-	breakdowns = table_open(ExtensionTable("breakdowns"), ShareRowExclusiveLock);
 	CacheInvalidateRelcache(breakdowns);
 	table_close(breakdowns, NoLock);
 }
@@ -216,6 +215,8 @@ fi_drop_breakdown(PG_FUNCTION_ARGS)
 
 	require_arguments(fcinfo);
 	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	/* a refresh under way would write rows behind us; wait for it before inserts have to wait */
+	RefreshLock();
 	lock_breakdowns();
 	PushActiveSnapshot(GetLatestSnapshot());
 	breakdown = BreakdownByName(BreakdownsRead(GetActiveSnapshot()), name);

@@ -16,6 +16,7 @@
 #include "executor/tuptable.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -440,6 +441,7 @@ DeltaWrite(Relation relation, Tuplestorestate *rows)
 		MakeSingleTupleTableSlot(RelationGetDescr(relation), &TTSOpsMinimalTuple);
 	Builder builder = {0};
 
+	LockRelationOid(ExtensionTable("breakdowns"), RowExclusiveLock);
 	builder.breakdowns = BreakdownsFor(relation);
 	builder.context = CreateStandaloneExprContext();
 	builder.context->ecxt_scantuple = slot;

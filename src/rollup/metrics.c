@@ -501,10 +501,13 @@ check_query(const MetricsQuery *query)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("event_name is empty: expected the name of an event")));
 	if (query->has_from && query->has_to && query->from >= query->to)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("from must be before to: %s is not before %s",
-						pstrdup(timestamptz_to_str(query->from)), timestamptz_to_str(query->to))));
+	{
+		char *from = pstrdup(timestamptz_to_str(query->from));
+
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("from must be before to: %s is not before %s", from,
+							   timestamptz_to_str(query->to))));
+	}
 }
 
 /*

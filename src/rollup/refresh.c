@@ -19,6 +19,7 @@
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
+#include "tcop/utility.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
@@ -47,11 +48,8 @@ typedef struct
 	RefreshResult *result;
 } Refresh;
 
-/*
- * Be the only refresh until the transaction ends
- */
-static void
-lock_refresh(void)
+void
+RefreshLock(void)
 {
 	LockDatabaseObject(ExtensionRelationId, get_extension_oid("fast_ingest", false), 1,
 					   ExclusiveLock);
@@ -315,7 +313,7 @@ RefreshRun(RefreshResult *result)
 		AllocSetContextCreate(CurrentMemoryContext, "fast_ingest refresh", ALLOCSET_DEFAULT_SIZES));
 	/* events before anything else, as whoever truncates them does */
 	table_close(table_open(ExtensionTable("events"), AccessShareLock), NoLock);
-	lock_refresh();
+	RefreshLock();
 	level = NewGUCNestLevel();
 	set_planner();
 	if (Control != NULL)
@@ -355,6 +353,7 @@ refresh_and_return(FunctionCallInfo fcinfo)
 Datum
 fi_refresh(PG_FUNCTION_ARGS)
 {
+	PreventCommandIfReadOnly("fi_refresh()");
 	PG_RETURN_DATUM(refresh_and_return(fcinfo));
 }
 
@@ -368,6 +367,7 @@ fi_rebuild(PG_FUNCTION_ARGS)
 	TimestampTz from = PG_ARGISNULL(0) ? TIME_BEGIN : PG_GETARG_TIMESTAMPTZ(0);
 	TimestampTz to = PG_ARGISNULL(1) ? TIME_END : PG_GETARG_TIMESTAMPTZ(1);
 
+	PreventCommandIfReadOnly("fi_rebuild()");
 	from = Max(from, TIME_BEGIN);
 	to = Min(to, TIME_END);
 	if (from >= to)

@@ -34,6 +34,9 @@ typedef struct
 	int64 days_closed;	/* and days */
 } RefreshResult;
 
+/* Let no refresh begin until the transaction ends; waits for the one under way. */
+extern void RefreshLock(void);
+
 /*
  * Refresh, in the current transaction. Waits for another refresh, stops neither inserts nor
  * readers. An ERROR in a transaction of isolation level REPEATABLE READ or above.

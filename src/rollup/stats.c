@@ -193,7 +193,7 @@ StatsCompute(const char *site_id, DateADT date, int max_paths)
 						errmsg("site_id is empty: expected the site_id of events")));
 	if (max_paths < 1)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("limit %d is not valid: expected at least 1", max_paths)));
+						errmsg("max_paths %d is not valid: expected at least 1", max_paths)));
 	if (DATE_NOT_FINITE(date) || date >= TIMESTAMP_END_JULIAN - POSTGRES_EPOCH_JDATE)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("date is out of range")));
 

@@ -4,12 +4,14 @@
  * The statement triggers of fast_ingest.events and its partitions, which keep the
  * rollup in step whichever way rows come and go. A statement that names the
  * table fires those of the table, one that names a partition those of the
- * partition.
+ * partition. A partition keeps its triggers when it is detached: then they do
+ * nothing, for its rows are events no more.
  */
 #include "postgres.h"
 
 #include "access/heapam.h"
 #include "access/table.h"
+#include "catalog/partition.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
 #include "executor/spi.h"
@@ -22,6 +24,7 @@
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
+#include "catalog.h"
 #include "flush/partition.h"
 #include "flush/transaction.h"
 #include "rollup/delta.h"
@@ -49,6 +52,19 @@ require_rows(const Tuplestorestate *rows)
 }
 
 /*
+ * Are a relation's rows events?
+ */
+static bool
+has_events(Relation relation)
+{
+	Oid events = ExtensionTable("events");
+
+	return RelationGetRelid(relation) == events ||
+		   (relation->rd_rel->relispartition &&
+			list_member_oid(get_partition_ancestors(RelationGetRelid(relation)), events));
+}
+
+/*
  * AFTER INSERT: write down what the rows add
  */
 Datum
@@ -57,7 +73,8 @@ fi_events_inserted(PG_FUNCTION_ARGS)
 	TriggerData *data = trigger_data(fcinfo);
 
 	require_rows(data->tg_newtable);
-	DeltaWrite(data->tg_relation, data->tg_newtable);
+	if (has_events(data->tg_relation))
+		DeltaWrite(data->tg_relation, data->tg_newtable);
 	PG_RETURN_POINTER(NULL);
 }
 
@@ -71,7 +88,8 @@ fi_events_changed(PG_FUNCTION_ARGS)
 	TriggerData *data = trigger_data(fcinfo);
 
 	require_rows(data->tg_oldtable);
-	DirtyMarkRows(data->tg_relation, data->tg_oldtable, data->tg_newtable);
+	if (has_events(data->tg_relation))
+		DirtyMarkRows(data->tg_relation, data->tg_oldtable, data->tg_newtable);
 	PG_RETURN_POINTER(NULL);
 }
 
@@ -87,6 +105,8 @@ fi_events_truncated(PG_FUNCTION_ARGS)
 	Oid user;
 	int context;
 
+	if (!has_events(relation))
+		PG_RETURN_POINTER(NULL);
 	if (relation->rd_rel->relispartition)
 	{
 		TimestampTz lower;
