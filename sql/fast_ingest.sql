@@ -318,6 +318,13 @@ CREATE TABLE fast_ingest.rollup_state (
 COMMENT ON TABLE fast_ingest.rollup_state IS
 'How far the rollup is: hours and days that begin before these times are closed, and so many users have numbers';
 
+CREATE TABLE fast_ingest.dropped_days (
+    day date PRIMARY KEY
+);
+
+COMMENT ON TABLE fast_ingest.dropped_days IS
+'UTC days whose partition was dropped, or detached, and made again for events that came later: the rollup knows more of them than the raw rows';
+
 CREATE TABLE fast_ingest.users (
     user_hash uuid PRIMARY KEY,
     user_no integer NOT NULL
@@ -332,6 +339,7 @@ SELECT pg_catalog.pg_extension_config_dump('fast_ingest.rollup', '');
 SELECT pg_catalog.pg_extension_config_dump('fast_ingest.rollup_delta', '');
 SELECT pg_catalog.pg_extension_config_dump('fast_ingest.rollup_dirty', '');
 SELECT pg_catalog.pg_extension_config_dump('fast_ingest.rollup_state', '');
+SELECT pg_catalog.pg_extension_config_dump('fast_ingest.dropped_days', '');
 SELECT pg_catalog.pg_extension_config_dump('fast_ingest.users', '');
 
 CREATE FUNCTION fi_events_inserted() RETURNS trigger

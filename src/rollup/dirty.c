@@ -13,6 +13,7 @@
 #include "executor/executor.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
+#include "utils/date.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -198,23 +199,69 @@ SpanListIntersection(const SpanList *a, const SpanList *b)
 }
 
 /*
+ * The days whose partition is not the first one they had
+ */
+static void
+read_dropped_days(SpanList *days, Snapshot snapshot)
+{
+	Relation table = table_open(ExtensionTable("dropped_days"), AccessShareLock);
+	TableScanDesc scan = table_beginscan(table, snapshot, 0, NULL);
+	TupleTableSlot *slot = table_slot_create(table, NULL);
+
+	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		bool isnull;
+		TimestampTz day = DatumGetDateADT(slot_getattr(slot, 1, &isnull)) * USECS_PER_DAY;
+
+		SpanListAppend(days, day, day + USECS_PER_DAY);
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	table_endscan(scan);
+	table_close(table, NoLock);
+	qsort(days->spans, days->n, sizeof(Span), compare_spans);
+}
+
+SpanList *
+RawCoverage(Snapshot snapshot)
+{
+	SpanList *covered = palloc0(sizeof(SpanList));
+	SpanList dropped = {0};
+	TimestampTz *lowers;
+	TimestampTz *uppers;
+	int n = PartitionRanges(&lowers, &uppers);
+
+	read_dropped_days(&dropped, snapshot);
+	for (int i = 0, j = 0; i < n; i++)
+	{
+		TimestampTz low = lowers[i];
+
+		while (j < dropped.n && dropped.spans[j].high <= low)
+			j++;
+		for (; j < dropped.n && dropped.spans[j].low < uppers[i]; j++)
+		{
+			SpanListAdd(covered, low, dropped.spans[j].low);
+			low = dropped.spans[j].high;
+			if (low >= uppers[i])
+				break;
+		}
+		SpanListAdd(covered, low, uppers[i]);
+	}
+	return covered;
+}
+
+/*
  * Those whole buckets whose rows can be counted: the rollup outlives its rows,
  * and what it has of a partition that was dropped must stay
  */
 static SpanList *
-where_rows_are(const SpanList *dirty, RollupLevel level)
+where_rows_are(const SpanList *dirty, RollupLevel level, Snapshot snapshot)
 {
-	TimestampTz *lowers;
-	TimestampTz *uppers;
-	int n = PartitionRanges(&lowers, &uppers);
-	SpanList partitions = {0};
+	SpanList *covered = RawCoverage(snapshot);
 	SpanList buckets = {0};
 
-	for (int i = 0; i < n; i++)
-		SpanListAdd(&partitions, lowers[i], uppers[i]);
-	for (int i = 0; i < partitions.n; i++)
-		SpanListAdd(&buckets, bucket_end(partitions.spans[i].low, level),
-					BucketStart(partitions.spans[i].high, level));
+	for (int i = 0; i < covered->n; i++)
+		SpanListAdd(&buckets, bucket_end(covered->spans[i].low, level),
+					BucketStart(covered->spans[i].high, level));
 	return SpanListIntersection(dirty, &buckets);
 }
 
@@ -249,5 +296,5 @@ DirtySpans(Snapshot snapshot, int breakdown, RollupLevel level)
 	for (int i = 0; i < found.n; i++)
 		SpanListAdd(list, BucketStart(found.spans[i].low, level),
 					bucket_end(found.spans[i].high, level));
-	return list->n == 0 ? list : where_rows_are(list, level);
+	return list->n == 0 ? list : where_rows_are(list, level, snapshot);
 }

@@ -51,6 +51,9 @@ extern void DirtyMark(TimestampTz low, TimestampTz high, int breakdown);
 /* Mark the minutes of rows that an UPDATE (both) or a DELETE (after is NULL) has touched. */
 extern void DirtyMarkRows(Relation relation, Tuplestorestate *before, Tuplestorestate *after);
 
+/* The times whose raw rows are all there, as a snapshot has them, in the current memory context. */
+extern SpanList *RawCoverage(Snapshot snapshot);
+
 /*
  * What is dirty in a breakdown for a snapshot and can be counted again, in whole
  * buckets of a level, in the current memory context.

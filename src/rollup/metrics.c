@@ -24,7 +24,6 @@
 #include "event/event.h"
 #include "event/timestamp.h"
 #include "event/tuple.h"
-#include "flush/partition.h"
 #include "rollup/calendar.h"
 #include "rollup/minutes.h"
 #include "rollup/plan.h"
@@ -277,21 +276,19 @@ static void
 check_raw_rows(Question *question, const SpanList *raw)
 {
 	RollupLevel finest = question->breakdown->finest;
-	TimestampTz *lowers;
-	TimestampTz *uppers;
-	int n = PartitionRanges(&lowers, &uppers);
+	const SpanList *covered = RawCoverage(question->users.snapshot);
 	SpanList without = {0};
 
 	for (int i = 0; i < raw->n; i++)
 	{
 		TimestampTz low = raw->spans[i].low;
 
-		for (int j = 0; j < n && low < raw->spans[i].high; j++)
+		for (int j = 0; j < covered->n && low < raw->spans[i].high; j++)
 		{
-			if (uppers[j] <= low)
+			if (covered->spans[j].high <= low)
 				continue;
-			SpanListAdd(&without, low, Min(lowers[j], raw->spans[i].high));
-			low = Max(low, uppers[j]);
+			SpanListAdd(&without, low, Min(covered->spans[j].low, raw->spans[i].high));
+			low = Max(low, covered->spans[j].high);
 		}
 		SpanListAdd(&without, low, raw->spans[i].high);
 	}

@@ -18,6 +18,7 @@
 #include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "catalog.h"
@@ -251,6 +252,34 @@ DeltaRows(Snapshot snapshot, int breakdown, const char *event_name, Span span,
 	ExecDropSingleTupleTableSlot(slot);
 	table_endscan(scan);
 	table_close(table, NoLock);
+}
+
+static void
+note_day(const DeltaRow *row, void *arg)
+{
+	Span *day = arg;
+
+	if (row->bucket >= day->low && row->bucket < day->high)
+		day->high = day->low;
+}
+
+bool
+RollupKnowsDay(TimestampTz day)
+{
+	Oid types[] = {TIMESTAMPTZOID, TIMESTAMPTZOID};
+	Datum values[] = {TimestampTzGetDatum(day), TimestampTzGetDatum(day + USECS_PER_DAY)};
+	Span span = {day, day + USECS_PER_DAY};
+
+	if (SPI_execute_with_args("SELECT FROM fast_ingest.rollup WHERE breakdown = 1"
+							  " AND level IN (1, 2) AND bucket >= $1 AND bucket < $2",
+							  2, types, values, NULL, false, 1) != SPI_OK_SELECT)
+		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not read the rollup")));
+	if (SPI_processed > 0)
+		return true;
+	PushActiveSnapshot(GetLatestSnapshot());
+	DeltaRows(GetActiveSnapshot(), BREAKDOWN_CHANNEL, NULL, span, note_day, &span);
+	PopActiveSnapshot();
+	return span.high == span.low;
 }
 
 RollupState

@@ -63,6 +63,9 @@ typedef void (*DeltaRowVisitor)(const DeltaRow *row, void *arg);
 extern void DeltaRows(Snapshot snapshot, int breakdown, const char *event_name, Span span,
 					  DeltaRowVisitor visitor, void *arg);
 
+/* Does the rollup know of events of the day that begins then? Needs SPI. */
+extern bool RollupKnowsDay(TimestampTz day);
+
 /* How far the rollup is for a snapshot: nothing is closed before the first refresh. */
 extern RollupState RollupStateRead(Snapshot snapshot);
 

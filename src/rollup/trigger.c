@@ -121,7 +121,8 @@ fi_events_truncated(PG_FUNCTION_ARGS)
 	GetUserIdAndSecContext(&user, &context);
 	SetUserIdAndSecContext(relation->rd_rel->relowner, context | SECURITY_LOCAL_USERID_CHANGE);
 	SPI_connect();
-	RunStatement("TRUNCATE fast_ingest.rollup, fast_ingest.rollup_delta, fast_ingest.rollup_dirty",
+	RunStatement("TRUNCATE fast_ingest.rollup, fast_ingest.rollup_delta, fast_ingest.rollup_dirty,"
+				 " fast_ingest.dropped_days",
 				 SPI_OK_UTILITY);
 	SPI_finish();
 	SetUserIdAndSecContext(user, context);
