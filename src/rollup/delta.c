@@ -22,7 +22,9 @@
 
 #include "catalog.h"
 #include "event/event.h"
+#include "settings.h"
 #include "stage/control.h"
+#include "worker.h"
 
 /* Strings that a delta can number. */
 #define MAX_STRINGS PG_UINT16_MAX
@@ -363,6 +365,19 @@ append_section(StringInfo buffer, const Section *section)
 }
 
 /*
+ * Count events that wait for a refresh, and wake the worker that does it when
+ * they become too many
+ */
+static void
+raise_backlog(uint64 events)
+{
+	uint64 before = pg_atomic_fetch_add_u64(&Control->backlog, events);
+
+	if (before < (uint64) fi_refresh_backlog && before + events >= (uint64) fi_refresh_backlog)
+		WorkerWake(&Control->maintenance);
+}
+
+/*
  * Store what has gathered. The table is ours and has no indexes: the row goes
  * straight to the heap, whoever it is that inserts events.
  */
@@ -402,7 +417,7 @@ store(Builder *builder, Relation table)
 	heap_freetuple(tuple);
 	pfree(buffer.data);
 	if (Control != NULL)
-		pg_atomic_fetch_add_u64(&Control->backlog, builder->events);
+		raise_backlog(builder->events);
 }
 
 static void

@@ -146,6 +146,7 @@ struct Merger
 	uint32 group_room;
 	uint64 nrefs;
 	int64 merged;
+	Span touched; /* the buckets merged so far */
 };
 
 /* Columns of "merged". */
@@ -286,6 +287,7 @@ MergerCreate(RollupState *state, const BreakdownList *breakdowns)
 	merger->state = state;
 	merger->breakdowns = breakdowns;
 	merger->parent = CurrentMemoryContext;
+	merger->touched = (Span){TIME_END, TIME_BEGIN};
 	merger->memory =
 		AllocSetContextCreate(CurrentMemoryContext, "fast_ingest merge", ALLOCSET_DEFAULT_SIZES);
 	merger_reset(merger);
@@ -359,6 +361,8 @@ MergerGroup(Merger *merger, const Breakdown *breakdown, uint32 event_name, uint3
 		merger->group_list = with_room(merger, merger->group_list, merger->ngroups,
 									   &merger->group_room, sizeof(MergeGroup *));
 		merger->group_list[merger->ngroups++] = group;
+		merger->touched.low = Min(merger->touched.low, bucket);
+		merger->touched.high = Max(merger->touched.high, bucket);
 	}
 	return entry->group;
 }
@@ -382,6 +386,12 @@ bool
 MergerIsFull(const Merger *merger)
 {
 	return merger->ngroups >= MAX_GROUPS || merger->nrefs >= MAX_REFS;
+}
+
+Span
+MergerTouched(const Merger *merger)
+{
+	return merger->touched;
 }
 
 int64

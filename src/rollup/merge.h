@@ -10,6 +10,7 @@
 
 #include "rollup/breakdown.h"
 #include "rollup/delta.h"
+#include "rollup/dirty.h"
 
 /* The row of fast_ingest.rollup_state. */
 typedef struct
@@ -42,6 +43,9 @@ extern bool MergerIsFull(const Merger *merger);
 
 /* Merge what has gathered, and begin anew. */
 extern void MergerFlush(Merger *merger);
+
+/* From the first to the last bucket that was merged into; first behind last if none was. */
+extern Span MergerTouched(const Merger *merger);
 
 /* How many groups were merged so far. */
 extern int64 MergerGroupsMerged(const Merger *merger);

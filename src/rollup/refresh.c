@@ -286,9 +286,9 @@ refresh_with_snapshot(Refresh *refresh)
 	delete_marks(refresh);
 	SealClose(&refresh->state, refresh->breakdowns, &refresh->result->hours_closed,
 			  &refresh->result->days_closed);
-	/* once in a while, or in a quiet moment */
-	if (refresh->result->hours_closed > 0 || refresh->result->events == 0)
-		SealParts();
+	/* where events still come in, parts are put together once an hour */
+	SealParts(refresh->result->hours_closed > 0 ? (Span){TIME_END, TIME_BEGIN}
+												: MergerTouched(refresh->merger));
 	write_state(&refresh->state);
 	refresh->result->groups = MergerGroupsMerged(refresh->merger);
 	refresh->result->users = refresh->state.users - users;

@@ -68,12 +68,13 @@ run_for(TimestampTz low, TimestampTz high, const char *format, ...)
 }
 
 /*
- * Put the parts of a key in a bucket together (see merge.c)
+ * Put the parts of a key in a bucket together (see merge.c), but for buckets from
+ * $1 to $2
  */
 #define PUT_TOGETHER \
 	"WITH old AS (DELETE FROM fast_ingest.rollup AS r" \
 	" USING (SELECT DISTINCT breakdown, level, event_name, bucket, scope, key" \
-	"  FROM fast_ingest.rollup WHERE is_part AND bucket >= $1 AND bucket < $2) AS p" \
+	"  FROM fast_ingest.rollup WHERE is_part AND (bucket < $1 OR bucket > $2)) AS p" \
 	" WHERE r.breakdown = p.breakdown AND r.level = p.level AND r.event_name = p.event_name" \
 	"  AND r.bucket = p.bucket AND r.scope = p.scope AND r.key = p.key RETURNING r.*)" \
 	"INSERT INTO fast_ingest.rollup" \
@@ -83,9 +84,12 @@ run_for(TimestampTz low, TimestampTz high, const char *format, ...)
 	" FROM old GROUP BY breakdown, level, event_name, bucket, scope, key"
 
 void
-SealParts(void)
+SealParts(Span except)
 {
-	(void) RollupStatement(PUT_TOGETHER, TIME_BEGIN, TIME_END);
+	if (except.low <= except.high)
+		(void) RollupStatement(PUT_TOGETHER, BucketStart(except.low, LEVEL_DAY), except.high);
+	else
+		(void) RollupStatement(PUT_TOGETHER, TIME_END, TIME_END);
 }
 
 static void

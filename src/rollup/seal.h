@@ -14,8 +14,11 @@
 extern void SealClose(RollupState *state, const BreakdownList *breakdowns, int64 *hours,
 					  int64 *days);
 
-/* Put together what merging left in parts. */
-extern void SealParts(void);
+/*
+ * Put together what merging left in parts, but not in days that a span (both ends
+ * included) touches.
+ */
+extern void SealParts(Span except);
 
 /*
  * Forget what the rollup has of a breakdown's buckets in a span of whole buckets
