@@ -265,7 +265,7 @@ CREATE TABLE fast_ingest.rollup (
 );
 
 ALTER TABLE fast_ingest.rollup ALTER COLUMN minutes SET STORAGE EXTERNAL;
-CREATE INDEX rollup_bucket ON fast_ingest.rollup (breakdown, level, event_name, bucket);
+CREATE INDEX rollup_bucket ON fast_ingest.rollup (breakdown, level, event_name, bucket, scope, key);
 CREATE INDEX rollup_parts ON fast_ingest.rollup (bucket) WHERE is_part;
 CREATE INDEX rollup_scope ON fast_ingest.rollup (scope, bucket, breakdown) WHERE scope <> '';
 
@@ -326,8 +326,9 @@ COMMENT ON TABLE fast_ingest.dropped_days IS
 'UTC days whose partition was dropped, or detached, and made again for events that came later: the rollup knows more of them than the raw rows';
 
 CREATE TABLE fast_ingest.users (
-    user_hash uuid PRIMARY KEY,
-    user_no integer NOT NULL
+    user_hash uuid NOT NULL,
+    user_no integer NOT NULL,
+    PRIMARY KEY (user_hash) INCLUDE (user_no)
 );
 
 COMMENT ON TABLE fast_ingest.users IS

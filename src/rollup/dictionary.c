@@ -11,10 +11,12 @@
 #include "access/stratnum.h"
 #include "access/table.h"
 #include "access/tableam.h"
+#include "access/visibilitymap.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
+#include "storage/bufmgr.h"
 #include "utils/array.h"
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
@@ -54,6 +56,27 @@ in_index_order(int n, const UserHash *hashes)
 	return wanted;
 }
 
+/*
+ * Find the row of the scan's key by the index alone, where the visibility map
+ * says that all on a page is visible
+ */
+static uint32
+find_number(Relation table, IndexScanDesc scan, TupleTableSlot *slot, Buffer *map)
+{
+	ItemPointer tid;
+
+	while ((tid = index_getnext_tid(scan, ForwardScanDirection)) != NULL)
+	{
+		bool isnull;
+
+		if (VM_ALL_VISIBLE(table, ItemPointerGetBlockNumber(tid), map) ||
+			index_fetch_heap(scan, slot))
+			return (uint32) DatumGetInt32(
+				index_getattr(scan->xs_itup, 2, scan->xs_itupdesc, &isnull));
+	}
+	return USER_UNKNOWN;
+}
+
 void
 DictionaryLookup(Snapshot snapshot, int n, const UserHash *hashes, uint32 *numbers)
 {
@@ -62,13 +85,13 @@ DictionaryLookup(Snapshot snapshot, int n, const UserHash *hashes, uint32 *numbe
 	IndexScanDesc scan = BeginIndexScan(table, index, snapshot, 1);
 	TupleTableSlot *slot = table_slot_create(table, NULL);
 	Wanted *wanted = in_index_order(n, hashes);
+	Buffer map = InvalidBuffer;
 	ScanKeyData key;
 
+	scan->xs_want_itup = true;
 	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(NULL));
 	for (int i = 0; i < n; i++)
 	{
-		uint32 number = USER_UNKNOWN;
-
 		if (i > 0 && compare_wanted(&wanted[i], &wanted[i - 1]) == 0)
 		{
 			numbers[wanted[i].position] = numbers[wanted[i - 1].position];
@@ -77,14 +100,10 @@ DictionaryLookup(Snapshot snapshot, int n, const UserHash *hashes, uint32 *numbe
 		CHECK_FOR_INTERRUPTS();
 		key.sk_argument = UUIDPGetDatum((pg_uuid_t *) wanted[i].hash.bytes);
 		index_rescan(scan, &key, 1, NULL, 0);
-		if (index_getnext_slot(scan, ForwardScanDirection, slot))
-		{
-			bool isnull;
-
-			number = (uint32) DatumGetInt32(slot_getattr(slot, 2, &isnull));
-		}
-		numbers[wanted[i].position] = number;
+		numbers[wanted[i].position] = find_number(table, scan, slot, &map);
 	}
+	if (BufferIsValid(map))
+		ReleaseBuffer(map);
 	pfree(wanted);
 	ExecDropSingleTupleTableSlot(slot);
 	index_endscan(scan);

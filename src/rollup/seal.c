@@ -73,8 +73,10 @@ run_for(TimestampTz low, TimestampTz high, const char *format, ...)
  */
 #define PUT_TOGETHER \
 	"WITH old AS (DELETE FROM fast_ingest.rollup AS r" \
-	" USING (SELECT DISTINCT breakdown, level, event_name, bucket, scope, key" \
-	"  FROM fast_ingest.rollup WHERE is_part AND (bucket < $1 OR bucket > $2)) AS p" \
+	" USING (SELECT breakdown, level, event_name, bucket, scope, key" \
+	"  FROM fast_ingest.rollup WHERE is_part AND bucket < $1" \
+	"  UNION SELECT breakdown, level, event_name, bucket, scope, key" \
+	"  FROM fast_ingest.rollup WHERE is_part AND bucket > $2) AS p" \
 	" WHERE r.breakdown = p.breakdown AND r.level = p.level AND r.event_name = p.event_name" \
 	"  AND r.bucket = p.bucket AND r.scope = p.scope AND r.key = p.key RETURNING r.*)" \
 	"INSERT INTO fast_ingest.rollup" \
