@@ -268,6 +268,23 @@ DROP TABLE good;
 SELECT events, groups, users, raw_rows FROM fi_rebuild('2024-08-13 00:00Z', '2024-08-12 00:00Z');
 SELECT events, groups, users, raw_rows FROM fi_rebuild(NULL, NULL);
 
+-- rows that somebody has spoilt are an error, and made again
+BEGIN;
+UPDATE fast_ingest.rollup SET users = NULL, minutes = NULL WHERE breakdown IN (0, 1);
+SELECT * FROM fi_metrics('view', '2024-08-12 00:00Z', '2024-08-14 00:00Z');
+ROLLBACK;
+BEGIN;
+UPDATE fast_ingest.rollup SET minutes = NULL;
+SELECT * FROM fi_metrics('view', '2024-08-12 03:14Z', '2024-08-12 03:49Z');
+ROLLBACK;
+BEGIN;
+INSERT INTO fast_ingest.rollup SELECT * FROM fast_ingest.rollup WHERE breakdown = 0 AND level = 2;
+SELECT * FROM fi_metrics('view', '2024-08-12 03:00Z', '2024-08-12 04:00Z', 'hour');
+ROLLBACK;
+UPDATE fast_ingest.rollup SET users = NULL, minutes = NULL;
+SELECT events, groups, users, raw_rows FROM fi_rebuild();
+SELECT * FROM differing();
+
 -- a refresh sees what others have committed meanwhile, or is none
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 SELECT fi_refresh();

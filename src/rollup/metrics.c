@@ -165,6 +165,10 @@ add_packed_minutes(const RollupRow *row, void *arg)
 		question->found_other = true;
 	if (question->key != NULL && !is_key(row, question->key))
 		return;
+	if (row->users == (Datum) 0 || row->minutes == (Datum) 0)
+		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+						errmsg("a row of fast_ingest.rollup has no minutes"),
+						errhint("Count the raw rows again with fi_rebuild().")));
 	tally = tally_of(question, low, row->key, row->key_len);
 	HourMinutesSum(row->users, row->minutes, (int) ((low - row->bucket) / USECS_PER_MINUTE),
 				   (int) ((question->packed->high - row->bucket) / USECS_PER_MINUTE),

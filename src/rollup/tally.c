@@ -44,15 +44,30 @@ hash_stranger(UserHash hash)
 #define SH_DEFINE
 #include "lib/simplehash.h"
 
+/*
+ * Only hours' totals have no users, and an hour has one: whoever writes to the
+ * rollup by hand must not crash the server
+ */
+static void
+require_users(Datum users)
+{
+	if (users == (Datum) 0)
+		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+						errmsg("a row of fast_ingest.rollup has no users"),
+						errhint("Count the raw rows again with fi_rebuild().")));
+}
+
 UserSet *
 TallyUsers(Tally *tally)
 {
 	if (tally->users == NULL)
 	{
 		tally->users = UserSetCreate();
-		if (tally->first != (Datum) 0)
+		if (tally->sources > 0)
+		{
+			require_users(tally->first);
 			UserSetUnionDatum(tally->users, tally->first);
-		Assert(tally->sources == 0 || tally->first != (Datum) 0);
+		}
 	}
 	return tally->users;
 }
@@ -68,7 +83,10 @@ TallyRow(Tally *tally, int64 events, int64 unique_users, Datum users)
 			tally->first = datumCopy(users, false, -1);
 	}
 	else
+	{
+		require_users(users);
 		UserSetUnionDatum(TallyUsers(tally), users);
+	}
 	tally->sources++;
 }
 
