@@ -312,18 +312,20 @@ COMMENT ON TABLE fast_ingest.rollup_dirty IS
 CREATE TABLE fast_ingest.rollup_state (
     hours_closed timestamptz NOT NULL,
     days_closed timestamptz NOT NULL,
-    users bigint NOT NULL
+    users bigint NOT NULL,
+    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row)
 );
 
 COMMENT ON TABLE fast_ingest.rollup_state IS
 'How far the rollup is: hours and days that begin before these times are closed, and so many users have numbers';
 
-CREATE TABLE fast_ingest.dropped_days (
-    day date PRIMARY KEY
+CREATE TABLE fast_ingest.dropped (
+    low timestamptz NOT NULL,
+    high timestamptz NOT NULL
 );
 
-COMMENT ON TABLE fast_ingest.dropped_days IS
-'UTC days whose partition was dropped, or detached, and made again for events that came later: the rollup knows more of them than the raw rows';
+COMMENT ON TABLE fast_ingest.dropped IS
+'Times (from low to before high) whose partition was dropped or detached while the rollup keeps what it had counted';
 
 CREATE TABLE fast_ingest.users (
     user_hash uuid NOT NULL,
@@ -334,13 +336,18 @@ CREATE TABLE fast_ingest.users (
 COMMENT ON TABLE fast_ingest.users IS
 'Dictionary of the rollup: the first 128 bits of SHA-256 of a user_id, and the user''s number';
 
+-- Rows of these are deleted, which publications FOR ALL TABLES want to be told
+ALTER TABLE fast_ingest.rollup REPLICA IDENTITY FULL;
+ALTER TABLE fast_ingest.rollup_delta REPLICA IDENTITY FULL;
+ALTER TABLE fast_ingest.rollup_dirty REPLICA IDENTITY FULL;
+
 SELECT pg_catalog.pg_extension_config_dump('fast_ingest.breakdowns', 'WHERE id >= 100');
 SELECT pg_catalog.pg_extension_config_dump('fast_ingest.breakdowns_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('fast_ingest.rollup', '');
 SELECT pg_catalog.pg_extension_config_dump('fast_ingest.rollup_delta', '');
 SELECT pg_catalog.pg_extension_config_dump('fast_ingest.rollup_dirty', '');
 SELECT pg_catalog.pg_extension_config_dump('fast_ingest.rollup_state', '');
-SELECT pg_catalog.pg_extension_config_dump('fast_ingest.dropped_days', '');
+SELECT pg_catalog.pg_extension_config_dump('fast_ingest.dropped', '');
 SELECT pg_catalog.pg_extension_config_dump('fast_ingest.users', '');
 
 CREATE FUNCTION fi_events_inserted() RETURNS trigger

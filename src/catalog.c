@@ -9,10 +9,15 @@
 #include "catalog.h"
 
 #include "access/htup_details.h"
+#include "access/table.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/rls.h"
 #include "utils/syscache.h"
 
 Oid
@@ -49,4 +54,18 @@ ExtensionSchema(void)
 	schema = ((Form_pg_type) GETSTRUCT(tuple))->typnamespace;
 	ReleaseSysCache(tuple);
 	return quote_identifier(get_namespace_name(schema));
+}
+
+void
+ExtensionLockEvents(void)
+{
+	Oid events = ExtensionTable("events");
+
+	table_close(table_open(events, AccessShareLock), NoLock);
+	if (check_enable_rls(events, InvalidOid, true) == RLS_ENABLED)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("events cannot be counted as role \"%s\" sees them",
+							   GetUserNameFromId(GetUserId(), false)),
+						errdetail("Row security hides rows of fast_ingest.events from it, and the "
+								  "rollup counts all of them.")));
 }

@@ -15,4 +15,11 @@ extern Oid ExtensionSetType(void);
 /* The schema of our functions and types, quoted; allocated in the current context. */
 extern const char *ExtensionSchema(void);
 
+/*
+ * Keep events from being truncated or dropped until the transaction ends; to be
+ * called before any other table of ours is opened, as whoever truncates them
+ * locks them first. An ERROR if row security would hide rows from the user.
+ */
+extern void ExtensionLockEvents(void);
+
 #endif

@@ -16,6 +16,7 @@
 
 #include "flush/drop_database.h"
 #include "maintain/unschedule.h"
+#include "rollup/dropped.h"
 #include "settings.h"
 #include "stage/control.h"
 #include "worker.h"
@@ -40,5 +41,6 @@ _PG_init(void)
 	ControlInit();
 	RegisterWorkers();
 	DropDatabaseHookInit();
+	DroppedHooksInit();
 	UnscheduleHookInit();
 }

@@ -34,7 +34,6 @@
 
 #include "catalog.h"
 #include "flush/transaction.h"
-#include "rollup/source.h"
 
 #define EVENTS "fast_ingest.events"
 
@@ -232,11 +231,6 @@ PartitionCreate(int32 day)
 			   "ALTER TABLE " EVENTS " ATTACH PARTITION fast_ingest.%s"
 			   " FOR VALUES FROM ('%s 00:00:00+00') TO ('%s 00:00:00+00')",
 			   quote_identifier(name), day_text(day, "-"), day_text(day + 1, "-"));
-	/* one that was dropped, or detached, has left its metrics behind */
-	if (RollupKnowsDay(day_start(day)))
-		run_format(SPI_OK_INSERT,
-				   "INSERT INTO fast_ingest.dropped_days VALUES ('%s') ON CONFLICT DO NOTHING",
-				   day_text(day, "-"));
 }
 
 /*

@@ -28,27 +28,6 @@
 #define FIRST_RETRY 1000	/* ms */
 #define LONGEST_RETRY 60000 /* ms */
 
-/* What the refresh that runs took off the backlog, or 0. */
-static uint64 claimed = 0;
-
-/*
- * A refresh sets the backlog to 0 when it begins. One that does not come to its
- * end gives it back.
- */
-static void
-give_back_backlog(void)
-{
-	if (pg_atomic_read_u64(&Control->backlog) < claimed)
-		pg_atomic_fetch_add_u64(&Control->backlog, claimed);
-	claimed = 0;
-}
-
-static void
-give_back_at_exit(int code, Datum arg)
-{
-	give_back_backlog();
-}
-
 static bool
 backlog_is_long(void)
 {
@@ -72,12 +51,7 @@ refresh(WorkerSlot *slot)
 {
 	ErrorData *error;
 
-	claimed = pg_atomic_read_u64(&Control->backlog);
 	error = RunTransaction("refreshing the rollup", run_refresh, NULL);
-	if (error == NULL)
-		claimed = 0;
-	give_back_backlog();
-
 	/* what was merged is for autovacuum to know, and the worker may be idle from here on */
 	pgstat_report_stat(true);
 	if (error == NULL)
@@ -98,7 +72,6 @@ MaintenanceMain(Datum arg)
 
 	WorkerEndAtOnce();
 	WorkerStart(slot, fi_database);
-	before_shmem_exit(give_back_at_exit, (Datum) 0);
 	context =
 		AllocSetContextCreate(TopMemoryContext, "fast_ingest maintenance", ALLOCSET_DEFAULT_SIZES);
 	ereport(LOG, (errmsg("fast_ingest maintenance started for database \"%s\"", fi_database)));

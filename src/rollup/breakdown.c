@@ -16,6 +16,7 @@
 #include "access/sysattr.h"
 #include "access/table.h"
 #include "access/tableam.h"
+#include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
@@ -29,6 +30,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #include "catalog.h"
@@ -38,6 +40,7 @@
 static MemoryContext cache_context = NULL;
 static BreakdownList *cached = NULL;
 static Oid breakdowns_oid = InvalidOid;
+static uint64 invalidations = 0;
 
 int64
 BucketWidth(RollupLevel level)
@@ -225,21 +228,101 @@ BreakdownCompile(const char *expression, Relation relation)
 static void
 on_relcache_invalidation(Datum arg, Oid relation)
 {
-	if (cached != NULL &&
-		(!OidIsValid(relation) || relation == breakdowns_oid || relation == cached->relation))
-		cached = NULL;
+	if (OidIsValid(relation) && relation != breakdowns_oid &&
+		(cached == NULL || relation != cached->relation))
+		return;
+	invalidations++;
+	cached = NULL;
 }
 
-static AttrNumber
-column(Relation relation, const char *name)
+/*
+ * Callback: a function that an expression calls may have gone
+ */
+static void
+on_function_invalidation(Datum arg, int cache_id, uint32 hash)
+{
+	invalidations++;
+	cached = NULL;
+}
+
+AttrNumber
+EventColumn(Relation relation, const char *name, Oid type)
 {
 	AttrNumber number = get_attnum(RelationGetRelid(relation), name);
+	Oid found = number == InvalidAttrNumber
+					? InvalidOid
+					: TupleDescAttr(RelationGetDescr(relation), number - 1)->atttypid;
 
-	if (number == InvalidAttrNumber)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
-						errmsg("column \"%s\" of \"%s\" does not exist", name,
-							   RelationGetRelationName(relation))));
+	if (found != type && !(type == TEXTOID && found == VARCHAROID))
+		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+						errmsg("column \"%s\" of \"%s\" is not of type %s", name,
+							   RelationGetRelationName(relation), format_type_be(type)),
+						errdetail("The rollup counts events by event_name, user_id and ts.")));
 	return number;
+}
+
+void
+EventCheckTime(TimestampTz ts)
+{
+	if (TIMESTAMP_NOT_FINITE(ts))
+		ereport(ERROR, (errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+						errmsg("ts of an event must be finite: %s", timestamptz_to_str(ts))));
+}
+
+/*
+ * Compile for the trigger. What a breakdown needs may be gone: no fault of the
+ * events, which shall be sent again.
+ */
+static Expr *
+compile_for_insert(const Breakdown *breakdown, const char *expression, Relation relation)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	Expr *volatile result = NULL;
+
+	PG_TRY();
+	{
+		result = BreakdownCompile(expression, relation);
+	}
+	PG_CATCH();
+	{
+		ErrorData *error;
+
+		MemoryContextSwitchTo(caller);
+		error = CopyErrorData();
+		FlushErrorState();
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("breakdown \"%s\" cannot be evaluated: %s", breakdown->name, error->message),
+			 errhint("Mend what its expression uses, or drop it with fi_drop_breakdown().")));
+	}
+	PG_END_TRY();
+	return result;
+}
+
+/*
+ * Read and compile the breakdowns into the cache's context
+ */
+static BreakdownList *
+build_list(Relation relation)
+{
+	BreakdownList *list;
+
+	breakdowns_oid = ExtensionTable("breakdowns");
+	list = BreakdownsRead(GetLatestSnapshot());
+	list->relation = RelationGetRelid(relation);
+	list->event_name = EventColumn(relation, "event_name", TEXTOID);
+	list->user_id = EventColumn(relation, "user_id", TEXTOID);
+	list->ts = EventColumn(relation, "ts", TIMESTAMPTZOID);
+	for (int i = 0; i < list->n; i++)
+	{
+		Breakdown *item = &list->items[i];
+
+		item->key = compile_for_insert(item, item->key_sql, relation);
+		if (item->scope_sql != NULL)
+			item->scope = compile_for_insert(item, item->scope_sql, relation);
+	}
+	return list;
 }
 
 const BreakdownList *
@@ -247,6 +330,7 @@ BreakdownsFor(Relation relation)
 {
 	MemoryContext caller;
 	BreakdownList *list;
+	uint64 generation;
 
 	if (cached != NULL && cached->relation == RelationGetRelid(relation))
 		return cached;
@@ -256,26 +340,18 @@ BreakdownsFor(Relation relation)
 		cache_context = AllocSetContextCreate(CacheMemoryContext, "fast_ingest breakdowns",
 											  ALLOCSET_SMALL_SIZES);
 		CacheRegisterRelcacheCallback(on_relcache_invalidation, (Datum) 0);
+		CacheRegisterSyscacheCallback(PROCOID, on_function_invalidation, (Datum) 0);
 	}
-	cached = NULL;
-	MemoryContextReset(cache_context);
-	caller = MemoryContextSwitchTo(cache_context);
-
-	breakdowns_oid = ExtensionTable("breakdowns");
-	list = BreakdownsRead(GetLatestSnapshot());
-	list->relation = RelationGetRelid(relation);
-	list->event_name = column(relation, "event_name");
-	list->user_id = column(relation, "user_id");
-	list->ts = column(relation, "ts");
-	for (int i = 0; i < list->n; i++)
+	do
 	{
-		Breakdown *item = &list->items[i];
-
-		item->key = BreakdownCompile(item->key_sql, relation);
-		if (item->scope_sql != NULL)
-			item->scope = BreakdownCompile(item->scope_sql, relation);
-	}
-	MemoryContextSwitchTo(caller);
+		cached = NULL;
+		MemoryContextReset(cache_context);
+		generation = invalidations;
+		caller = MemoryContextSwitchTo(cache_context);
+		list = build_list(relation);
+		MemoryContextSwitchTo(caller);
+		/* what was read may have changed while it was read */
+	} while (generation != invalidations);
 	cached = list;
 	return cached;
 }
@@ -287,6 +363,17 @@ BreakdownByName(const BreakdownList *list, const char *name)
 		if (strcmp(list->items[i].name, name) == 0)
 			return &list->items[i];
 	return NULL;
+}
+
+const Breakdown *
+BreakdownBuiltIn(const BreakdownList *list, int id)
+{
+	const Breakdown *breakdown = BreakdownById(list, id);
+
+	if (breakdown == NULL)
+		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+						errmsg("fast_ingest.breakdowns has lost its row with id %d", id)));
+	return breakdown;
 }
 
 const Breakdown *

@@ -12,6 +12,7 @@
 #ifndef FAST_INGEST_BREAKDOWN_H
 #define FAST_INGEST_BREAKDOWN_H
 
+#include "datatype/timestamp.h"
 #include "nodes/primnodes.h"
 #include "utils/rel.h"
 #include "utils/snapshot.h"
@@ -37,7 +38,7 @@ typedef struct
 {
 	int16 id;
 	RollupLevel finest;
-	int max_keys; /* in one bucket of the finest level, for one event_name */
+	int max_keys; /* of one event_name in one bucket of the finest level, but at least an hour */
 	char *name;
 	char *key_sql;
 	char *scope_sql; /* NULL: the scope is "" */
@@ -75,6 +76,15 @@ extern Expr *BreakdownCompile(const char *expression, Relation relation);
 /* One of them by name or id, or NULL. */
 extern const Breakdown *BreakdownByName(const BreakdownList *list, const char *name);
 extern const Breakdown *BreakdownById(const BreakdownList *list, int id);
+
+/* A built-in one; an ERROR if it is missing. */
+extern const Breakdown *BreakdownBuiltIn(const BreakdownList *list, int id);
+
+/* A column of events or a partition; an ERROR if it is not there or of another type. */
+extern AttrNumber EventColumn(Relation relation, const char *name, Oid type);
+
+/* An ERROR if the ts of an event is infinite. */
+extern void EventCheckTime(TimestampTz ts);
 
 /* Beginning of the bucket of a level that a time is in. */
 extern int64 BucketStart(int64 ts, RollupLevel level);

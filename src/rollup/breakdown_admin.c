@@ -18,6 +18,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/guc.h"
 #include "utils/inval.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -38,7 +39,14 @@ PG_FUNCTION_INFO_V1(fi_drop_breakdown);
 static void
 lock_breakdowns(void)
 {
-	Relation breakdowns = table_open(ExtensionTable("breakdowns"), ShareRowExclusiveLock);
+	Relation breakdowns;
+
+	if (IsolationUsesXactSnapshot())
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("breakdowns cannot be changed at isolation level %s",
+							   GetConfigOption("transaction_isolation", false, false)),
+						errhint("Use READ COMMITTED.")));
+	breakdowns = table_open(ExtensionTable("breakdowns"), ShareRowExclusiveLock);
 
 	CacheInvalidateRelcache(breakdowns);
 	table_close(breakdowns, NoLock);

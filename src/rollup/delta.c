@@ -21,10 +21,9 @@
 #include "utils/timestamp.h"
 
 #include "catalog.h"
+#include "compat.h"
 #include "event/event.h"
-#include "settings.h"
-#include "stage/control.h"
-#include "worker.h"
+#include "rollup/backlog.h"
 
 /* Strings that a delta can number. */
 #define MAX_STRINGS PG_UINT16_MAX
@@ -365,19 +364,6 @@ append_section(StringInfo buffer, const Section *section)
 }
 
 /*
- * Count events that wait for a refresh, and wake the worker that does it when
- * they become too many
- */
-static void
-raise_backlog(uint64 events)
-{
-	uint64 before = pg_atomic_fetch_add_u64(&Control->backlog, events);
-
-	if (before < (uint64) fi_refresh_backlog && before + events >= (uint64) fi_refresh_backlog)
-		WorkerWake(&Control->maintenance);
-}
-
-/*
  * Store what has gathered. The table is ours and has no indexes: the row goes
  * straight to the heap, whoever it is that inserts events.
  */
@@ -416,8 +402,7 @@ store(Builder *builder, Relation table)
 	simple_heap_insert(table, tuple);
 	heap_freetuple(tuple);
 	pfree(buffer.data);
-	if (Control != NULL)
-		raise_backlog(builder->events);
+	BacklogAdd(builder->events);
 }
 
 static void
@@ -430,9 +415,7 @@ count_event(Builder *builder, TupleTableSlot *slot)
 	Datum value;
 	int32 user = -1;
 
-	if (TIMESTAMP_NOT_FINITE(ts))
-		ereport(ERROR, (errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
-						errmsg("ts of an event must be finite: %s", timestamptz_to_str(ts))));
+	EventCheckTime(ts);
 	event_name = text_slice(slot_getattr(slot, list->event_name, &isnull));
 	value = slot_getattr(slot, list->user_id, &isnull);
 	if (!isnull)
@@ -455,7 +438,13 @@ DeltaWrite(Relation relation, Tuplestorestate *rows)
 	TupleTableSlot *slot =
 		MakeSingleTupleTableSlot(RelationGetDescr(relation), &TTSOpsMinimalTuple);
 	Builder builder = {0};
+	Oid user;
+	int security;
 
+	/* who may insert events need have no rights on what breakdowns are made of */
+	GetUserIdAndSecContext(&user, &security);
+	SetUserIdAndSecContext(table->rd_rel->relowner,
+						   security | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
 	LockRelationOid(ExtensionTable("breakdowns"), RowExclusiveLock);
 	builder.breakdowns = BreakdownsFor(relation);
 	builder.context = CreateStandaloneExprContext();
@@ -491,6 +480,7 @@ DeltaWrite(Relation relation, Tuplestorestate *rows)
 		ResetExprContext(builder.context);
 	}
 	store(&builder, table);
+	SetUserIdAndSecContext(user, security);
 
 	UserHasherFree(builder.hasher);
 	FreeExprContext(builder.context, true);
@@ -498,6 +488,15 @@ DeltaWrite(Relation relation, Tuplestorestate *rows)
 	table_close(table, NoLock);
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(context);
+}
+
+static pg_noreturn void damaged(void);
+
+static void
+damaged(void)
+{
+	ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+					errmsg("a row of fast_ingest.rollup_delta is damaged")));
 }
 
 /*
@@ -510,8 +509,7 @@ take(DeltaReader *reader, uint64 size)
 
 	size = (size + 3) & ~UINT64CONST(3);
 	if (size > (uint64) (reader->end - start))
-		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
-						errmsg("a row of fast_ingest.rollup_delta is damaged")));
+		damaged();
 	reader->next += size;
 	return start;
 }
@@ -534,6 +532,30 @@ DeltaRead(DeltaReader *reader, const struct varlena *groups)
 	reader->sections_left = header->nsections;
 }
 
+/*
+ * Do all numbers in a section stand for something?
+ */
+static void
+check_section(const DeltaReader *reader, const DeltaSectionReader *section, uint32 nrefs)
+{
+	uint64 refs = 0;
+
+	for (uint32 i = 0; i < section->ngroups; i++)
+	{
+		const DeltaGroup *group = &section->groups[i];
+
+		refs += group->nrefs;
+		if (group->event_name >= reader->header->nstrings ||
+			group->scope >= reader->header->nstrings || group->key >= reader->header->nstrings)
+			damaged();
+	}
+	if (refs != nrefs)
+		damaged();
+	for (uint32 i = 0; i < nrefs; i++)
+		if (section->refs[i] >= reader->header->nusers)
+			damaged();
+}
+
 bool
 DeltaNextSection(DeltaReader *reader, DeltaSectionReader *section)
 {
@@ -546,5 +568,6 @@ DeltaNextSection(DeltaReader *reader, DeltaSectionReader *section)
 	section->ngroups = head->ngroups;
 	section->groups = take(reader, (uint64) head->ngroups * sizeof(DeltaGroup));
 	section->refs = take(reader, (uint64) head->nrefs * sizeof(uint16));
+	check_section(reader, section, head->nrefs);
 	return true;
 }

@@ -10,16 +10,17 @@
 #include "access/heapam.h"
 #include "access/table.h"
 #include "access/tableam.h"
+#include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
-#include "utils/date.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "catalog.h"
 #include "compat.h"
 #include "flush/partition.h"
+#include "rollup/dropped.h"
 
 /* Columns of fast_ingest.rollup_dirty. */
 enum
@@ -62,6 +63,28 @@ SpanListAdd(SpanList *list, TimestampTz low, TimestampTz high)
 		SpanListAppend(list, low, high);
 }
 
+static int
+compare_minutes(const void *a, const void *b)
+{
+	int64 left = *(const int64 *) a;
+	int64 right = *(const int64 *) b;
+
+	return (left > right) - (left < right);
+}
+
+static int
+compare_spans(const void *a, const void *b)
+{
+	return compare_minutes(&((const Span *) a)->low, &((const Span *) b)->low);
+}
+
+void
+SpanListSort(SpanList *list)
+{
+	if (list->n > 0)
+		qsort(list->spans, list->n, sizeof(Span), compare_spans);
+}
+
 bool
 SpanListTouches(const SpanList *list, TimestampTz low, TimestampTz high)
 {
@@ -100,15 +123,6 @@ DirtyMark(TimestampTz low, TimestampTz high, int breakdown)
 	table_close(table, NoLock);
 }
 
-static int
-compare_minutes(const void *a, const void *b)
-{
-	int64 left = *(const int64 *) a;
-	int64 right = *(const int64 *) b;
-
-	return (left > right) - (left < right);
-}
-
 /*
  * Mark what was gathered, neighbours together
  */
@@ -130,17 +144,19 @@ gather_minutes(MinuteList *list, Relation relation, Tuplestorestate *rows)
 {
 	TupleTableSlot *slot =
 		MakeSingleTupleTableSlot(RelationGetDescr(relation), &TTSOpsMinimalTuple);
-	AttrNumber ts = BreakdownsFor(relation)->ts;
+	AttrNumber column = EventColumn(relation, "ts", TIMESTAMPTZOID);
 	bool isnull;
 
 	tuplestore_select_read_pointer(rows, tuplestore_alloc_read_pointer(rows, EXEC_FLAG_REWIND));
 	tuplestore_rescan(rows);
 	while (tuplestore_gettupleslot(rows, true, false, slot))
 	{
-		int64 minute =
-			BucketStart(DatumGetTimestampTz(slot_getattr(slot, ts, &isnull)), LEVEL_MINUTE);
+		TimestampTz ts = DatumGetTimestampTz(slot_getattr(slot, column, &isnull));
+		int64 minute;
 
 		CHECK_FOR_INTERRUPTS();
+		EventCheckTime(ts);
+		minute = BucketStart(ts, LEVEL_MINUTE);
 		if (list->n > 0 && list->minutes[list->n - 1] == minute)
 			continue;
 		if (list->n == MAX_MINUTES)
@@ -168,12 +184,6 @@ DirtyMarkRows(Relation relation, Tuplestorestate *before, Tuplestorestate *after
 	pfree(list.minutes);
 }
 
-static int
-compare_spans(const void *a, const void *b)
-{
-	return compare_minutes(&((const Span *) a)->low, &((const Span *) b)->low);
-}
-
 /* The end of the last bucket that has a part before a time */
 static TimestampTz
 bucket_end(TimestampTz high, RollupLevel level)
@@ -198,49 +208,25 @@ SpanListIntersection(const SpanList *a, const SpanList *b)
 	return list;
 }
 
-/*
- * The days whose partition is not the first one they had
- */
-static void
-read_dropped_days(SpanList *days, Snapshot snapshot)
-{
-	Relation table = table_open(ExtensionTable("dropped_days"), AccessShareLock);
-	TableScanDesc scan = table_beginscan(table, snapshot, 0, NULL);
-	TupleTableSlot *slot = table_slot_create(table, NULL);
-
-	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
-	{
-		bool isnull;
-		TimestampTz day = DatumGetDateADT(slot_getattr(slot, 1, &isnull)) * USECS_PER_DAY;
-
-		SpanListAppend(days, day, day + USECS_PER_DAY);
-	}
-	ExecDropSingleTupleTableSlot(slot);
-	table_endscan(scan);
-	table_close(table, NoLock);
-	qsort(days->spans, days->n, sizeof(Span), compare_spans);
-}
-
 SpanList *
 RawCoverage(Snapshot snapshot)
 {
 	SpanList *covered = palloc0(sizeof(SpanList));
-	SpanList dropped = {0};
+	const SpanList *dropped = DroppedSpans(snapshot);
 	TimestampTz *lowers;
 	TimestampTz *uppers;
 	int n = PartitionRanges(&lowers, &uppers);
 
-	read_dropped_days(&dropped, snapshot);
 	for (int i = 0, j = 0; i < n; i++)
 	{
 		TimestampTz low = lowers[i];
 
-		while (j < dropped.n && dropped.spans[j].high <= low)
+		while (j < dropped->n && dropped->spans[j].high <= low)
 			j++;
-		for (; j < dropped.n && dropped.spans[j].low < uppers[i]; j++)
+		for (; j < dropped->n && dropped->spans[j].low < uppers[i]; j++)
 		{
-			SpanListAdd(covered, low, dropped.spans[j].low);
-			low = dropped.spans[j].high;
+			SpanListAdd(covered, low, dropped->spans[j].low);
+			low = dropped->spans[j].high;
 			if (low >= uppers[i])
 				break;
 		}
@@ -292,7 +278,7 @@ DirtySpans(Snapshot snapshot, int breakdown, RollupLevel level)
 	table_endscan(scan);
 	table_close(table, NoLock);
 
-	qsort(found.spans, found.n, sizeof(Span), compare_spans);
+	SpanListSort(&found);
 	for (int i = 0; i < found.n; i++)
 		SpanListAdd(list, BucketStart(found.spans[i].low, level),
 					bucket_end(found.spans[i].high, level));

@@ -38,6 +38,9 @@ extern void SpanListAppend(SpanList *list, TimestampTz low, TimestampTz high);
  */
 extern void SpanListAdd(SpanList *list, TimestampTz low, TimestampTz high);
 
+/* Put spans that were appended in order. */
+extern void SpanListSort(SpanList *list);
+
 /* Is a time, or any of the times from low to before high, in a list that is in order? */
 extern bool SpanListHas(const SpanList *list, TimestampTz ts);
 extern bool SpanListTouches(const SpanList *list, TimestampTz low, TimestampTz high);

@@ -258,7 +258,7 @@ enum
 	"  AND r.event_name = t.event_name AND r.bucket = t.hour" \
 	" GROUP BY r.event_name, r.bucket"
 
-/* The keys that a bucket has rows for. $1 and $2 are the bucket's ends. */
+/* The keys that a bucket, from $4 to before $5, has rows for. */
 #define KEYS_OF_BUCKET \
 	"SELECT DISTINCT scope, key FROM fast_ingest.rollup" \
 	" WHERE breakdown = $1 AND level = ANY ($2) AND event_name = $3" \
@@ -475,9 +475,7 @@ same_key(const MergeGroup *a, const MergeGroup *b)
 }
 
 /*
- * Read the keys that the rollup has in the bucket of a group; the result is the
- * numbers of scope and key, those that have gathered, and count says how many
- * there are in all
+ * Read the keys that the rollup has in the bucket of a group, and how many
  */
 static mtexts_hash *
 known_keys(Merger *merger, const MergeGroup *group, int *count)

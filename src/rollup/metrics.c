@@ -9,7 +9,6 @@
 
 #include "rollup/metrics.h"
 
-#include "access/table.h"
 #include "common/hashfn.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -246,6 +245,12 @@ sum_events(const RollupRow *row, void *arg)
 	*(int64 *) arg += row->events;
 }
 
+static void
+sum_delta(const DeltaRow *row, void *arg)
+{
+	*(int64 *) arg += row->events;
+}
+
 /*
  * How many events the rollup has in rows that touch a span of whole buckets
  */
@@ -269,6 +274,10 @@ events_between(const Question *question, Span span)
 			breakdown, LEVEL_HOUR, question->event_name, NULL,
 			(Span){BucketStart(plan.packed.spans[i].low, LEVEL_HOUR), plan.packed.spans[i].high},
 			sum_events, &events);
+	for (int i = 0; i < plan.minutes.n; i++)
+		(void) RollupRows(breakdown, LEVEL_MINUTE, question->event_name, NULL,
+						  plan.minutes.spans[i], sum_events, &events);
+	DeltaRows(question->users.snapshot, breakdown, question->event_name, span, sum_delta, &events);
 	return events;
 }
 
@@ -501,13 +510,13 @@ check_query(const MetricsQuery *query)
 	if (query->event_name[0] == '\0')
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("event_name is empty: expected the name of an event")));
-	if (query->has_from && query->has_to && query->from >= query->to)
+	if ((query->has_from ? query->from : TIME_BEGIN) >= (query->has_to ? query->to : TIME_END))
 	{
-		char *from = pstrdup(timestamptz_to_str(query->from));
+		char *from = pstrdup(query->has_from ? timestamptz_to_str(query->from) : "-infinity");
 
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("from must be before to: %s is not before %s", from,
-							   timestamptz_to_str(query->to))));
+							   query->has_to ? timestamptz_to_str(query->to) : "infinity")));
 	}
 }
 
@@ -524,10 +533,7 @@ begin_question(Question *question, const MetricsQuery *query)
 
 	memset(question, 0, sizeof(*question));
 	question->query = query;
-	question->breakdown = BreakdownById(breakdowns, BREAKDOWN_CHANNEL);
-	if (question->breakdown == NULL)
-		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
-						errmsg("fast_ingest.breakdowns has no row for channels")));
+	question->breakdown = BreakdownBuiltIn(breakdowns, BREAKDOWN_CHANNEL);
 	if (group_by == NULL)
 		question->kind = GROUP_NONE;
 	else if (strcmp(group_by, "hour") == 0)
@@ -603,8 +609,7 @@ MetricsCompute(const MetricsQuery *query)
 	bounded.has_to &= !TIMESTAMP_IS_NOEND(bounded.to);
 	(void) set_config_option("enable_seqscan", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
 							 true, 0, false);
-	/* events before anything else, as whoever truncates them does */
-	table_close(table_open(ExtensionTable("events"), AccessShareLock), NoLock);
+	ExtensionLockEvents();
 	SPI_connect();
 	MemoryContextSwitchTo(context);
 	begin_question(&question, &bounded);

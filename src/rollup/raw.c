@@ -13,14 +13,10 @@
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #define ROWS_PER_FETCH 1000
-
-/* The planner's guess of a short span is too high where BRIN finds its few pages. */
-#define SHORT_SPAN USECS_PER_HOUR
 
 enum
 {
@@ -56,7 +52,7 @@ open_cursor(const Breakdown *breakdown, const char *event_name, const char *chan
 
 	initStringInfo(&query);
 	appendStringInfo(&query,
-					 "SELECT ts, user_id, event_name, (%s\n)::text, (%s\n)::text"
+					 "SELECT ts, user_id::text, event_name::text, (%s\n)::text, (%s\n)::text"
 					 " FROM fast_ingest.events WHERE ts >= $1 AND ts < $2",
 					 breakdown->key_sql, breakdown->scope_sql ? breakdown->scope_sql : "''");
 	appendStringInfo(&query, " AND (%s\n) IS NOT NULL", breakdown->key_sql);
@@ -109,7 +105,6 @@ void
 RawScan(const Breakdown *breakdown, const char *event_name, const char *channel, Span span,
 		RawRowVisitor visitor, void *arg)
 {
-	int level = NewGUCNestLevel();
 	UserHasher *hasher = UserHasherCreate();
 	MemoryContext context =
 		AllocSetContextCreate(CurrentMemoryContext, "fast_ingest raw rows", ALLOCSET_DEFAULT_SIZES);
@@ -118,12 +113,8 @@ RawScan(const Breakdown *breakdown, const char *event_name, const char *channel,
 	RawRow row;
 	Portal cursor;
 
-	if (span.high - span.low < SHORT_SPAN)
-		(void) set_config_option("enable_seqscan", "off", PGC_USERSET, PGC_S_SESSION,
-								 GUC_ACTION_SAVE, true, 0, false);
 	cursor = open_cursor(breakdown, event_name, channel, span);
 	MemoryContextSwitchTo(caller);
-	AtEOXact_GUC(true, level);
 
 	for (;;)
 	{

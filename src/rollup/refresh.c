@@ -28,11 +28,11 @@
 
 #include "catalog.h"
 #include "compat.h"
+#include "rollup/backlog.h"
 #include "rollup/dirty.h"
 #include "rollup/merge.h"
 #include "rollup/raw.h"
 #include "rollup/seal.h"
-#include "stage/control.h"
 
 PG_FUNCTION_INFO_V1(fi_refresh);
 PG_FUNCTION_INFO_V1(fi_rebuild);
@@ -87,10 +87,12 @@ read_state(RollupState *state)
 }
 
 static void
-write_state(const RollupState *state)
+write_state(const RollupState *state, const RollupState *before)
 {
 	char statement[128];
 
+	if (memcmp(state, before, sizeof(*state)) == 0)
+		return;
 	snprintf(statement, sizeof(statement),
 			 "UPDATE fast_ingest.rollup_state SET hours_closed = $1, days_closed = $2,"
 			 " users = " INT64_FORMAT,
@@ -270,10 +272,10 @@ set_planner(void)
 static void
 refresh_with_snapshot(Refresh *refresh)
 {
-	int64 users;
+	RollupState before;
 
 	read_state(&refresh->state);
-	users = refresh->state.users;
+	before = refresh->state;
 	refresh->breakdowns = BreakdownsRead(refresh->snapshot);
 	refresh->dirty = palloc(Max(refresh->breakdowns->n, 1) * sizeof(SpanList *));
 	for (int i = 0; i < refresh->breakdowns->n; i++)
@@ -289,9 +291,9 @@ refresh_with_snapshot(Refresh *refresh)
 	/* where events still come in, parts are put together once an hour */
 	SealParts(refresh->result->hours_closed > 0 ? (Span){TIME_END, TIME_BEGIN}
 												: MergerTouched(refresh->merger));
-	write_state(&refresh->state);
+	write_state(&refresh->state, &before);
 	refresh->result->groups = MergerGroupsMerged(refresh->merger);
-	refresh->result->users = refresh->state.users - users;
+	refresh->result->users = refresh->state.users - before.users;
 }
 
 void
@@ -311,13 +313,11 @@ RefreshRun(RefreshResult *result)
 	SPI_connect();
 	MemoryContextSwitchTo(
 		AllocSetContextCreate(CurrentMemoryContext, "fast_ingest refresh", ALLOCSET_DEFAULT_SIZES));
-	/* events before anything else, as whoever truncates them does */
-	table_close(table_open(ExtensionTable("events"), AccessShareLock), NoLock);
+	ExtensionLockEvents();
 	RefreshLock();
 	level = NewGUCNestLevel();
 	set_planner();
-	if (Control != NULL)
-		pg_atomic_write_u64(&Control->backlog, 0);
+	BacklogClaim();
 	PushActiveSnapshot(GetLatestSnapshot());
 	refresh.snapshot = GetActiveSnapshot();
 	refresh_with_snapshot(&refresh);

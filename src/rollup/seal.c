@@ -162,8 +162,8 @@ forget_minutes(int breakdown, Span span)
 		run_for(span.low, span.high,
 				"WITH gone AS (DELETE FROM fast_ingest.rollup"
 				" WHERE breakdown = %d AND level = 2"
-				"  AND (bucket = date_trunc('hour', $1, 'UTC') AND bucket < $1"
-				"   OR bucket = date_trunc('hour', $2, 'UTC') AND bucket < $2) RETURNING *),"
+				"  AND (bucket > $1 - interval '1 hour' AND bucket < $1"
+				"   OR bucket > $2 - interval '1 hour' AND bucket < $2) RETURNING *),"
 				" kept AS (SELECT g.breakdown, g.event_name, g.bucket, g.scope, g.key,"
 				"  m.minute, m.events, m.users"
 				" FROM gone AS g, %%1$s.fi_unpack_minutes(g.users, g.minutes) AS m"

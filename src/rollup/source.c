@@ -255,31 +255,30 @@ DeltaRows(Snapshot snapshot, int breakdown, const char *event_name, Span span,
 }
 
 static void
-note_day(const DeltaRow *row, void *arg)
+note_event(const DeltaRow *row, void *arg)
 {
-	Span *day = arg;
-
-	if (row->bucket >= day->low && row->bucket < day->high)
-		day->high = day->low;
+	*(bool *) arg = true;
 }
 
 bool
-RollupKnowsDay(TimestampTz day)
+RollupKnows(Span span)
 {
 	Oid types[] = {TIMESTAMPTZOID, TIMESTAMPTZOID};
-	Datum values[] = {TimestampTzGetDatum(day), TimestampTzGetDatum(day + USECS_PER_DAY)};
-	Span span = {day, day + USECS_PER_DAY};
+	Datum values[] = {TimestampTzGetDatum(span.low), TimestampTzGetDatum(span.high)};
+	MemoryContext caller = CurrentMemoryContext;
+	bool known = false;
 
+	PushActiveSnapshot(GetLatestSnapshot());
 	if (SPI_execute_with_args("SELECT FROM fast_ingest.rollup WHERE breakdown = 1"
 							  " AND level IN (1, 2) AND bucket >= $1 AND bucket < $2",
-							  2, types, values, NULL, false, 1) != SPI_OK_SELECT)
+							  2, types, values, NULL, true, 1) != SPI_OK_SELECT)
 		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not read the rollup")));
-	if (SPI_processed > 0)
-		return true;
-	PushActiveSnapshot(GetLatestSnapshot());
-	DeltaRows(GetActiveSnapshot(), BREAKDOWN_CHANNEL, NULL, span, note_day, &span);
+	MemoryContextSwitchTo(caller);
+	known = SPI_processed > 0;
+	if (!known)
+		DeltaRows(GetActiveSnapshot(), BREAKDOWN_CHANNEL, NULL, span, note_event, &known);
 	PopActiveSnapshot();
-	return span.high == span.low;
+	return known;
 }
 
 RollupState

@@ -63,8 +63,8 @@ typedef void (*DeltaRowVisitor)(const DeltaRow *row, void *arg);
 extern void DeltaRows(Snapshot snapshot, int breakdown, const char *event_name, Span span,
 					  DeltaRowVisitor visitor, void *arg);
 
-/* Does the rollup know of events of the day that begins then? Needs SPI. */
-extern bool RollupKnowsDay(TimestampTz day);
+/* May the rollup have counted events of a span, or soon will? Needs SPI. */
+extern bool RollupKnows(Span span);
 
 /* How far the rollup is for a snapshot: nothing is closed before the first refresh. */
 extern RollupState RollupStateRead(Snapshot snapshot);

@@ -8,7 +8,6 @@
 
 #include "rollup/metrics.h"
 
-#include "access/table.h"
 #include "common/hashfn.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
@@ -130,6 +129,27 @@ add_page_raw(const RawRow *row, void *arg)
 		count_path(arg, row->key, row->key_len, 1);
 }
 
+static void
+require_rows(const Stats *stats)
+{
+	const SpanList *covered = RawCoverage(stats->users.snapshot);
+
+	for (int i = 0; i < covered->n; i++)
+		if (covered->spans[i].low <= stats->day.low && covered->spans[i].high >= stats->day.high)
+			return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("raw events of %s are needed and have been dropped",
+					timestamptz_to_str(stats->day.low)),
+			 errdetail("More sites or pages than fast_ingest.breakdowns.max_keys are counted "
+					   "together.")));
+}
+
+static void
+ignore_row(const RollupRow *row, void *arg)
+{
+}
+
 /*
  * Read one of the two breakdowns
  */
@@ -137,9 +157,12 @@ static void
 read_breakdown(Stats *stats, const Breakdown *breakdown, RollupRowVisitor add_row,
 			   DeltaRowVisitor add_delta, RawRowVisitor add_raw)
 {
-	if (SpanListHas(DirtySpans(stats->users.snapshot, breakdown->id, breakdown->finest),
+	/* what is counted with others is known of raw rows only */
+	if (RollupScopeRows(breakdown->id, METRICS_OTHER, stats->day.low, ignore_row, NULL) > 0 ||
+		SpanListHas(DirtySpans(stats->users.snapshot, breakdown->id, breakdown->finest),
 					stats->day.low))
 	{
+		require_rows(stats);
 		RawScan(breakdown, NULL, NULL, stats->day, add_raw, stats);
 		return;
 	}
@@ -197,7 +220,7 @@ StatsCompute(const char *site_id, DateADT date, int max_paths)
 	if (DATE_NOT_FINITE(date) || date >= TIMESTAMP_END_JULIAN - POSTGRES_EPOCH_JDATE)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("date is out of range")));
 
-	table_close(table_open(ExtensionTable("events"), AccessShareLock), NoLock);
+	ExtensionLockEvents();
 	SPI_connect();
 	MemoryContextSwitchTo(context);
 	scope[RollupText(site_id, strlen(site_id), scope)] = '\0';
@@ -207,10 +230,10 @@ StatsCompute(const char *site_id, DateADT date, int max_paths)
 	stats.paths = paths_create(context, 64, NULL);
 	HashedUsersInit(&stats.users, GetActiveSnapshot());
 	breakdowns = BreakdownsRead(GetActiveSnapshot());
-	read_breakdown(&stats, BreakdownById(breakdowns, BREAKDOWN_SITE), add_site_row, add_site_delta,
-				   add_site_raw);
-	read_breakdown(&stats, BreakdownById(breakdowns, BREAKDOWN_PAGE), add_page_row, add_page_delta,
-				   add_page_raw);
+	read_breakdown(&stats, BreakdownBuiltIn(breakdowns, BREAKDOWN_SITE), add_site_row,
+				   add_site_delta, add_site_raw);
+	read_breakdown(&stats, BreakdownBuiltIn(breakdowns, BREAKDOWN_PAGE), add_page_row,
+				   add_page_delta, add_page_raw);
 	HashedUsersResolve(&stats.users);
 	answer = make_answer(&stats, max_paths);
 	SPI_finish();

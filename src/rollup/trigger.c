@@ -102,6 +102,7 @@ fi_events_truncated(PG_FUNCTION_ARGS)
 {
 	TriggerData *data = trigger_data(fcinfo);
 	Relation relation = data->tg_relation;
+	Relation rollup;
 	Oid user;
 	int context;
 
@@ -118,11 +119,13 @@ fi_events_truncated(PG_FUNCTION_ARGS)
 	}
 
 	/* who may empty the events need have no rights on what follows from them */
+	rollup = table_open(ExtensionTable("rollup"), AccessShareLock);
 	GetUserIdAndSecContext(&user, &context);
-	SetUserIdAndSecContext(relation->rd_rel->relowner, context | SECURITY_LOCAL_USERID_CHANGE);
+	SetUserIdAndSecContext(rollup->rd_rel->relowner, context | SECURITY_LOCAL_USERID_CHANGE);
+	table_close(rollup, NoLock);
 	SPI_connect();
 	RunStatement("TRUNCATE fast_ingest.rollup, fast_ingest.rollup_delta, fast_ingest.rollup_dirty,"
-				 " fast_ingest.dropped_days",
+				 " fast_ingest.dropped",
 				 SPI_OK_UTILITY);
 	SPI_finish();
 	SetUserIdAndSecContext(user, context);

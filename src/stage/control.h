@@ -82,11 +82,7 @@ typedef struct
 	Pair pair;
 	WorkerSlot maintenance;
 
-	/*
-	 * Events whose deltas have not been merged, more or less: added to by every
-	 * insert, even one that is rolled back, and set to 0 by a refresh. An alarm,
-	 * not an account.
-	 */
+	/* events that wait for a refresh, more or less (see backlog.h) */
 	pg_atomic_uint64 backlog;
 } ControlBlock;
 
