@@ -1,15 +1,17 @@
 #!/usr/bin/env bash
 #
 # demo.sh: post test/data/web_events.ndjson.gz, 9,999 requests of a website's log,
-# to the cluster of `make run`, and show what was stored. Events that are there
-# already stay as they are.
+# to the cluster of `make run`, and show what was stored and what the metrics say,
+# which must be what the raw rows say. Events that are there already stay as they
+# are.
 
 # shellcheck source=test/dev/lib.sh
 . "$(dirname "$0")/lib.sh"
 leave_root "$@"
 use_cluster
 
-url=http://127.0.0.1:$(sql 'SHOW fast_ingest.port')/events/bulk
+api=http://127.0.0.1:$(sql 'SHOW fast_ingest.port')
+url=$api/events/bulk
 answers=$(mktemp)
 trap 'rm -f "$answers"' EXIT
 
@@ -31,3 +33,31 @@ stored=$(sql "SELECT string_agg(event_name || ' ' || n, ', ' ORDER BY n DESC) FR
 stored+=", users $(sql "SELECT count(DISTINCT user_id) $demo")"
 expected='asset_load 5418, page_view 3301, feed_fetch 1060, http_error 220, users 1753'
 [ "$stored" = "$expected" ] || die "expected $expected"
+
+site=semicomplete.com
+day=2015-05-18
+question="/stats?site_id=$site&date=$day"
+stats=$(curl -sS --fail-with-body -m 60 "$api$question") || die "GET $question was refused: $stats"
+printf '\nGET %s\n%s\n\n' "$question" "$stats"
+"$bindir/psql" -X -q -P footer=off -c "SELECT * FROM fi_metrics('page_view')"
+
+# What both must be, counted from the raw rows
+differences=$(sql "
+	WITH views AS (
+		SELECT user_id, path FROM fast_ingest.events
+		WHERE site_id = '$site' AND ts >= '$day UTC' AND ts < timestamptz '$day UTC' + interval '24 hours'
+	), top AS (
+		SELECT path COLLATE \"C\" AS path, count(*) AS n FROM views
+		WHERE path IS NOT NULL GROUP BY 1 ORDER BY n DESC, 1 LIMIT 10
+	)
+	SELECT jsonb_build_object('site_id', '$site', 'date', '$day', 'total_views', count(*), 'unique_users', count(DISTINCT user_id),
+		'top_paths', (SELECT jsonb_agg(jsonb_build_object('path', path, 'views', n) ORDER BY n DESC, path) FROM top))
+	FROM views
+	EXCEPT SELECT \$answer\$$stats\$answer\$::jsonb
+	UNION ALL
+	SELECT to_jsonb(raw) FROM (
+		SELECT count(*) AS total_events, count(DISTINCT user_id) AS unique_users FROM fast_ingest.events WHERE event_name = 'page_view'
+		EXCEPT SELECT total_events, unique_users FROM fi_metrics('page_view')
+	) AS raw")
+[ -z "$differences" ] || die "the raw rows say $differences"
+echo "both are what the raw rows say"

@@ -75,7 +75,10 @@ fast_ingest is ready at $url
   curl -i $url/events -H 'Content-Type: application/json' \\
     -d '{"event_name":"product_view","channel":"web","user_id":"user_123","timestamp":$(date +%s)}'
 
-  psql -h $PGHOST -p $PGPORT -U postgres events    (or make psql)
+  curl "$url/metrics?event_name=product_view&group_by=channel"
 
-make demo posts 9,999 real events, make logs shows the server's log, make stop stops it.
+  psql -h $PGHOST -p $PGPORT -U postgres events    (or make psql)
+  SELECT * FROM fi_metrics('product_view', group_by => 'hour');
+
+make demo posts 9,999 real events and asks about them, make logs shows the server's log, make stop stops it.
 EOF
