@@ -321,11 +321,12 @@ COMMENT ON TABLE fast_ingest.rollup_state IS
 
 CREATE TABLE fast_ingest.dropped (
     low timestamptz NOT NULL,
-    high timestamptz NOT NULL
+    high timestamptz NOT NULL,
+    partition oid NOT NULL
 );
 
 COMMENT ON TABLE fast_ingest.dropped IS
-'Times (from low to before high) whose partition was dropped or detached while the rollup keeps what it had counted';
+'Times (from low to before high) whose partition was dropped, or detached and not attached again, while the rollup keeps what it had counted';
 
 CREATE TABLE fast_ingest.users (
     user_hash uuid NOT NULL,
@@ -340,6 +341,7 @@ COMMENT ON TABLE fast_ingest.users IS
 ALTER TABLE fast_ingest.rollup REPLICA IDENTITY FULL;
 ALTER TABLE fast_ingest.rollup_delta REPLICA IDENTITY FULL;
 ALTER TABLE fast_ingest.rollup_dirty REPLICA IDENTITY FULL;
+ALTER TABLE fast_ingest.dropped REPLICA IDENTITY FULL;
 
 SELECT pg_catalog.pg_extension_config_dump('fast_ingest.breakdowns', 'WHERE id >= 100');
 SELECT pg_catalog.pg_extension_config_dump('fast_ingest.breakdowns_id_seq', '');

@@ -2,7 +2,8 @@
  * dropped.c
  *
  * Sees partitions go, whoever drops or detaches them, and remembers their times
- * if the rollup has counted events there.
+ * if the rollup has counted events there. One that is attached again, as it was,
+ * is no longer missing.
  */
 #include "postgres.h"
 
@@ -28,6 +29,14 @@
 #include "flush/partition.h"
 #include "rollup/source.h"
 
+/* Columns of fast_ingest.dropped. */
+enum
+{
+	DROPPED_COLUMN_LOW = 1,
+	DROPPED_COLUMN_HIGH,
+	DROPPED_COLUMN_PARTITION
+};
+
 static object_access_hook_type prev_object_access_hook = NULL;
 static ProcessUtility_hook_type prev_process_utility = NULL;
 
@@ -47,13 +56,14 @@ our_table(const char *name)
  * needs no rights on the rollup.
  */
 static void
-note_span(TimestampTz low, TimestampTz high)
+note_span(TimestampTz low, TimestampTz high, Oid partition)
 {
 	Oid dropped = our_table("dropped");
 	Oid rollup = our_table("rollup");
 	Relation table;
-	Datum values[] = {TimestampTzGetDatum(low), TimestampTzGetDatum(high)};
-	bool isnull[] = {false, false};
+	Datum values[] = {TimestampTzGetDatum(low), TimestampTzGetDatum(high),
+					  ObjectIdGetDatum(partition)};
+	bool isnull[] = {false, false, false};
 	Oid user;
 	int context;
 	bool known;
@@ -98,27 +108,64 @@ object_access(ObjectAccessType access, Oid class, Oid object, int sub_id, void *
 		TimestampTz high;
 
 		PartitionBounds(object, &low, &high);
-		note_span(low, high);
+		note_span(low, high, object);
 	}
 }
 
 /*
- * The partition that a command detaches from our table, or InvalidOid
+ * Forget what was noted of a partition that is attached again, with its rows
+ */
+static void
+forget_span(TimestampTz low, TimestampTz high, Oid partition)
+{
+	Oid dropped = our_table("dropped");
+	Relation table;
+	TableScanDesc scan;
+	TupleTableSlot *slot;
+
+	if (!OidIsValid(dropped))
+		return;
+	table = table_open(dropped, RowExclusiveLock);
+	PushActiveSnapshot(GetLatestSnapshot());
+	scan = table_beginscan(table, GetActiveSnapshot(), 0, NULL);
+	slot = table_slot_create(table, NULL);
+	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		bool isnull;
+
+		if (DatumGetTimestampTz(slot_getattr(slot, DROPPED_COLUMN_LOW, &isnull)) == low &&
+			DatumGetTimestampTz(slot_getattr(slot, DROPPED_COLUMN_HIGH, &isnull)) == high &&
+			DatumGetObjectId(slot_getattr(slot, DROPPED_COLUMN_PARTITION, &isnull)) == partition)
+			simple_heap_delete(table, &slot->tts_tid);
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	table_endscan(scan);
+	PopActiveSnapshot();
+	table_close(table, NoLock);
+}
+
+/*
+ * The partition that a command attaches to our table or detaches from it, or
+ * InvalidOid
  */
 static Oid
-detached_partition(Node *command)
+moved_partition(Node *command, bool *attached)
 {
 	AlterTableStmt *alter = (AlterTableStmt *) command;
 	AlterTableCmd *action;
-	Oid partition;
+	Oid table;
 
-	if (!IsA(command, AlterTableStmt) || list_length(alter->cmds) != 1)
+	if (list_length(alter->cmds) != 1)
 		return InvalidOid;
 	action = linitial_node(AlterTableCmd, alter->cmds);
-	if (action->subtype != AT_DetachPartition && action->subtype != AT_DetachPartitionFinalize)
+	*attached = action->subtype == AT_AttachPartition;
+	if (!*attached && action->subtype != AT_DetachPartition &&
+		action->subtype != AT_DetachPartitionFinalize)
 		return InvalidOid;
-	partition = RangeVarGetRelid(castNode(PartitionCmd, action->def)->name, AccessShareLock, true);
-	return OidIsValid(partition) && is_our_partition(partition) ? partition : InvalidOid;
+	table = RangeVarGetRelid(alter->relation, NoLock, true);
+	if (!OidIsValid(table) || table != our_table("events"))
+		return InvalidOid;
+	return RangeVarGetRelid(castNode(PartitionCmd, action->def)->name, NoLock, true);
 }
 
 static void
@@ -129,20 +176,27 @@ process_utility(PlannedStmt *statement, const char *query_string, bool read_only
 	ProcessUtility_hook_type next =
 		prev_process_utility ? prev_process_utility : standard_ProcessUtility;
 	Oid partition = InvalidOid;
+	bool attached = false;
 	TimestampTz low = 0;
 	TimestampTz high = 0;
 
 	if (IsA(statement->utilityStmt, AlterTableStmt))
-		partition = detached_partition(statement->utilityStmt);
-	if (OidIsValid(partition))
+		partition = moved_partition(statement->utilityStmt, &attached);
+	if (OidIsValid(partition) && !attached)
 		PartitionBounds(partition, &low, &high);
 	next(statement, query_string, read_only_tree, context, params, environment, receiver,
 		 completion);
-	if (OidIsValid(partition))
+	if (!OidIsValid(partition))
+		return;
+	if (attached)
 	{
-		note_span(low, high);
 		CommandCounterIncrement();
+		PartitionBounds(partition, &low, &high);
+		forget_span(low, high, partition);
 	}
+	else
+		note_span(low, high, partition);
+	CommandCounterIncrement();
 }
 
 void
@@ -166,9 +220,10 @@ DroppedSpans(Snapshot snapshot)
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
 		bool isnull;
-		TimestampTz low = DatumGetTimestampTz(slot_getattr(slot, 1, &isnull));
+		TimestampTz low = DatumGetTimestampTz(slot_getattr(slot, DROPPED_COLUMN_LOW, &isnull));
 
-		SpanListAppend(&found, low, DatumGetTimestampTz(slot_getattr(slot, 2, &isnull)));
+		SpanListAppend(&found, low,
+					   DatumGetTimestampTz(slot_getattr(slot, DROPPED_COLUMN_HIGH, &isnull)));
 	}
 	ExecDropSingleTupleTableSlot(slot);
 	table_endscan(scan);

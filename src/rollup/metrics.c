@@ -245,10 +245,19 @@ sum_events(const RollupRow *row, void *arg)
 	*(int64 *) arg += row->events;
 }
 
+typedef struct
+{
+	Span span;
+	int64 events;
+} EventCount;
+
 static void
 sum_delta(const DeltaRow *row, void *arg)
 {
-	*(int64 *) arg += row->events;
+	EventCount *count = arg;
+
+	if (row->bucket >= count->span.low && row->bucket < count->span.high)
+		count->events += row->events;
 }
 
 /*
@@ -259,6 +268,7 @@ events_between(const Question *question, Span span)
 {
 	static const SpanList nothing = {0};
 	AnswerPlan plan = {0};
+	EventCount waiting = {span, 0};
 	int64 events = 0;
 	int breakdown = question->breakdown->id;
 
@@ -277,8 +287,8 @@ events_between(const Question *question, Span span)
 	for (int i = 0; i < plan.minutes.n; i++)
 		(void) RollupRows(breakdown, LEVEL_MINUTE, question->event_name, NULL,
 						  plan.minutes.spans[i], sum_events, &events);
-	DeltaRows(question->users.snapshot, breakdown, question->event_name, span, sum_delta, &events);
-	return events;
+	DeltaRows(question->users.snapshot, breakdown, question->event_name, span, sum_delta, &waiting);
+	return events + waiting.events;
 }
 
 /*

@@ -254,10 +254,18 @@ DeltaRows(Snapshot snapshot, int breakdown, const char *event_name, Span span,
 	table_close(table, NoLock);
 }
 
+typedef struct
+{
+	Span span;
+	bool found;
+} EventSearch;
+
 static void
 note_event(const DeltaRow *row, void *arg)
 {
-	*(bool *) arg = true;
+	EventSearch *search = arg;
+
+	search->found |= row->bucket >= search->span.low && row->bucket < search->span.high;
 }
 
 bool
@@ -266,7 +274,7 @@ RollupKnows(Span span)
 	Oid types[] = {TIMESTAMPTZOID, TIMESTAMPTZOID};
 	Datum values[] = {TimestampTzGetDatum(span.low), TimestampTzGetDatum(span.high)};
 	MemoryContext caller = CurrentMemoryContext;
-	bool known = false;
+	EventSearch search = {span, false};
 
 	PushActiveSnapshot(GetLatestSnapshot());
 	if (SPI_execute_with_args("SELECT FROM fast_ingest.rollup WHERE breakdown = 1"
@@ -274,11 +282,11 @@ RollupKnows(Span span)
 							  2, types, values, NULL, true, 1) != SPI_OK_SELECT)
 		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not read the rollup")));
 	MemoryContextSwitchTo(caller);
-	known = SPI_processed > 0;
-	if (!known)
-		DeltaRows(GetActiveSnapshot(), BREAKDOWN_CHANNEL, NULL, span, note_event, &known);
+	search.found = SPI_processed > 0;
+	if (!search.found)
+		DeltaRows(GetActiveSnapshot(), BREAKDOWN_CHANNEL, NULL, span, note_event, &search);
 	PopActiveSnapshot();
-	return known;
+	return search.found;
 }
 
 RollupState
