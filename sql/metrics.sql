@@ -417,6 +417,15 @@ SELECT count(*) AS refreshes FROM fi_refresh();
 SELECT count(*) FROM fast_ingest.rollup WHERE breakdown NOT IN (SELECT id FROM fast_ingest.breakdowns) AND breakdown <> 0;
 SELECT * FROM differing();
 
+-- one statement with events far apart: it has none on the day between
+SELECT count(*) FROM unnest('{2024-08-20,2024-08-21,2024-08-22}'::date[]) day, LATERAL fi_create_partition(day);
+INSERT INTO fast_ingest.events (event_name, channel, ts) VALUES ('gap', 'web', '2024-08-20 12:00Z'), ('gap', 'web', '2024-08-22 12:00Z');
+DROP TABLE fast_ingest.events_20240821;
+SELECT count(*) FROM fast_ingest.dropped WHERE low < '2024-08-22 00:00Z' AND high > '2024-08-21 00:00Z';
+SELECT * FROM fi_metrics('gap', '2024-08-21 12:00:30Z', '2024-08-21 12:00:45Z');
+DELETE FROM fast_ingest.events WHERE event_name = 'gap';
+SELECT count(*) AS refreshes FROM fi_refresh();
+
 --
 -- The rollup outlives the raw rows
 --
