@@ -16,6 +16,10 @@
 
 #ifndef FRONTEND
 
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
 #if PG_VERSION_NUM >= 180000
 #include "storage/waiteventset.h"
 #else
@@ -73,6 +77,13 @@ InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
 #else
 #define BeginIndexScan(table, index, snapshot, nkeys) \
 	index_beginscan((table), (index), (snapshot), (nkeys), 0)
+#endif
+
+/* 18 wants to know whether a deferrable key will do. */
+#if PG_VERSION_NUM >= 180000
+#define PrimaryKeyIndex(table) RelationGetPrimaryKeyIndex((table), false)
+#else
+#define PrimaryKeyIndex(table) RelationGetPrimaryKeyIndex(table)
 #endif
 
 /* Ownership checks have one function for all kinds of objects since 16. */

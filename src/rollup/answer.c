@@ -42,7 +42,7 @@ typedef struct
 {
 	int first;
 	int end;
-} Page;
+} AnswerPage;
 
 typedef struct
 {
@@ -327,10 +327,10 @@ is_behind(const MetricsQuery *query, const MetricsRow *row, int64 number, const 
 		   (row->total_events == number && strcmp(row->group, key) > 0);
 }
 
-static Page
+static AnswerPage
 choose_page(const MetricsRequest *request, const MetricsAnswer *answer)
 {
-	Page page = {0, answer->nrows};
+	AnswerPage page = {0, answer->nrows};
 	int limit = request->limit;
 
 	if (request->cursor != NULL)
@@ -374,7 +374,7 @@ append_time(StringInfo text, const char *member, TimestampTz time)
 					 unix_us < 0 && unix_us > -USECS_PER_SEC ? "-" : "", unix_us / USECS_PER_SEC);
 	if (us == 0)
 		return;
-	appendStringInfo(text, ".%06d", (int) Abs(us));
+	appendStringInfo(text, ".%06d", abs((int) us));
 	while (text->data[text->len - 1] == '0')
 		text->data[--text->len] = '\0';
 }
@@ -408,7 +408,7 @@ append_csv_field(StringInfo text, const char *value)
 }
 
 static void
-write_csv(StringInfo text, const MetricsAnswer *answer, Page page)
+write_csv(StringInfo text, const MetricsAnswer *answer, AnswerPage page)
 {
 	appendStringInfoString(text, "group,total_events,unique_users");
 	for (int i = page.first; i < page.end; i++)
@@ -428,7 +428,7 @@ write_csv(StringInfo text, const MetricsAnswer *answer, Page page)
  */
 static void
 write_json(StringInfo text, const MetricsRequest *request, const MetricsRow *total,
-		   const MetricsAnswer *answer, Page page, const char *next_cursor)
+		   const MetricsAnswer *answer, AnswerPage page, const char *next_cursor)
 {
 	const MetricsQuery *query = &request->query;
 
@@ -471,7 +471,7 @@ answer_metrics(StringInfo text, const MetricsRequest *request, StringInfo next_c
 	MetricsAnswer *answer;
 	MetricsAnswer *total;
 	MetricsQuery ungrouped = request->query;
-	Page page;
+	AnswerPage page;
 
 	require("event_name", request->query.event_name);
 	if (request->cursor != NULL && request->query.group_by == NULL)

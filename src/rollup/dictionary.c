@@ -81,7 +81,7 @@ void
 DictionaryLookup(Snapshot snapshot, int n, const UserHash *hashes, uint32 *numbers)
 {
 	Relation table = table_open(ExtensionTable("users"), AccessShareLock);
-	Relation index = index_open(RelationGetPrimaryKeyIndex(table), AccessShareLock);
+	Relation index = index_open(PrimaryKeyIndex(table), AccessShareLock);
 	IndexScanDesc scan = BeginIndexScan(table, index, snapshot, 1);
 	TupleTableSlot *slot = table_slot_create(table, NULL);
 	Wanted *wanted = in_index_order(n, hashes);

@@ -19,6 +19,7 @@
 #include "fmgr.h"
 #include "utils/memutils.h"
 
+#include "compat.h"
 #include "rollup/portable.h"
 
 /*

@@ -11,6 +11,7 @@
 #include "lib/stringinfo.h"
 #include "libpq/pqformat.h"
 
+#include "compat.h"
 #include "rollup/portable.h"
 
 PG_FUNCTION_INFO_V1(fi_user_set_in);
