@@ -223,7 +223,6 @@ PartitionCreate(int32 day)
 	run_format(SPI_OK_UTILITY,
 			   "CREATE UNIQUE INDEX ON fast_ingest.%s (event_key) WHERE event_key IS NOT NULL",
 			   quote_identifier(name));
-	create_triggers(name);
 	if (owner != GetUserId())
 		run_format(SPI_OK_UTILITY, "ALTER TABLE fast_ingest.%s OWNER TO %s", quote_identifier(name),
 				   quote_identifier(GetUserNameFromId(owner, false)));
@@ -231,6 +230,8 @@ PartitionCreate(int32 day)
 			   "ALTER TABLE " EVENTS " ATTACH PARTITION fast_ingest.%s"
 			   " FOR VALUES FROM ('%s 00:00:00+00') TO ('%s 00:00:00+00')",
 			   quote_identifier(name), day_text(day, "-"), day_text(day + 1, "-"));
+	/* only now: minor versions before August 2025 attach no table with such triggers */
+	create_triggers(name);
 }
 
 /*
