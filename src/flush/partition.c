@@ -115,7 +115,7 @@ PartitionBounds(Oid partition, TimestampTz *lower, TimestampTz *upper)
 }
 
 int
-PartitionRanges(TimestampTz **lowers, TimestampTz **uppers)
+PartitionRanges(bool with_default, TimestampTz **lowers, TimestampTz **uppers)
 {
 	Relation events = table_open(ExtensionTable("events"), AccessShareLock);
 	PartitionDesc desc = RelationGetPartitionDesc(events, true);
@@ -125,7 +125,7 @@ PartitionRanges(TimestampTz **lowers, TimestampTz **uppers)
 
 	*lowers = palloc(room * sizeof(TimestampTz));
 	*uppers = palloc(room * sizeof(TimestampTz));
-	if (bounds != NULL && bounds->default_index >= 0)
+	if (with_default && bounds != NULL && bounds->default_index >= 0)
 	{
 		(*lowers)[n] = MIN_TIMESTAMP;
 		(*uppers)[n++] = END_TIMESTAMP;

@@ -26,9 +26,10 @@ extern void PartitionCreate(int32 day);
 extern void PartitionBounds(Oid partition, TimestampTz *lower, TimestampTz *upper);
 
 /*
- * What the partitions take together: number of ranges, in order, each from
+ * What the partitions take together, the default partition (which takes what no
+ * other does) among them or not: number of ranges, in order, each from
  * lowers[i] (inclusive) to uppers[i] (exclusive), in the current memory context.
  */
-extern int PartitionRanges(TimestampTz **lowers, TimestampTz **uppers);
+extern int PartitionRanges(bool with_default, TimestampTz **lowers, TimestampTz **uppers);
 
 #endif

@@ -215,7 +215,7 @@ RawCoverage(Snapshot snapshot)
 	const SpanList *dropped = DroppedSpans(snapshot);
 	TimestampTz *lowers;
 	TimestampTz *uppers;
-	int n = PartitionRanges(&lowers, &uppers);
+	int n = PartitionRanges(true, &lowers, &uppers);
 
 	for (int i = 0, j = 0; i < n; i++)
 	{

@@ -86,6 +86,32 @@ note_span(TimestampTz low, TimestampTz high, Oid partition)
 	table_close(table, NoLock);
 }
 
+/*
+ * Remember what a partition took; a default partition, what the others did not
+ */
+static void
+note_partition(Oid partition, TimestampTz low, TimestampTz high)
+{
+	TimestampTz *lowers;
+	TimestampTz *uppers;
+	int n;
+
+	if (low != TIME_BEGIN || high != TIME_END)
+	{
+		note_span(low, high, partition);
+		return;
+	}
+	n = PartitionRanges(false, &lowers, &uppers);
+	for (int i = 0; i < n; i++)
+	{
+		if (low < lowers[i])
+			note_span(low, lowers[i], partition);
+		low = uppers[i];
+	}
+	if (low < high)
+		note_span(low, high, partition);
+}
+
 static bool
 is_our_partition(Oid relation)
 {
@@ -108,7 +134,7 @@ object_access(ObjectAccessType access, Oid class, Oid object, int sub_id, void *
 		TimestampTz high;
 
 		PartitionBounds(object, &low, &high);
-		note_span(low, high, object);
+		note_partition(object, low, high);
 	}
 }
 
@@ -133,8 +159,8 @@ forget_span(TimestampTz low, TimestampTz high, Oid partition)
 	{
 		bool isnull;
 
-		if (DatumGetTimestampTz(slot_getattr(slot, DROPPED_COLUMN_LOW, &isnull)) == low &&
-			DatumGetTimestampTz(slot_getattr(slot, DROPPED_COLUMN_HIGH, &isnull)) == high &&
+		if (DatumGetTimestampTz(slot_getattr(slot, DROPPED_COLUMN_LOW, &isnull)) >= low &&
+			DatumGetTimestampTz(slot_getattr(slot, DROPPED_COLUMN_HIGH, &isnull)) <= high &&
 			DatumGetObjectId(slot_getattr(slot, DROPPED_COLUMN_PARTITION, &isnull)) == partition)
 			simple_heap_delete(table, &slot->tts_tid);
 	}
@@ -195,7 +221,7 @@ process_utility(PlannedStmt *statement, const char *query_string, bool read_only
 		forget_span(low, high, partition);
 	}
 	else
-		note_span(low, high, partition);
+		note_partition(partition, low, high);
 	CommandCounterIncrement();
 }
 

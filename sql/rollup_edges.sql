@@ -1,0 +1,134 @@
+--
+-- The rollup where its surroundings change: columns, partitions, rights,
+-- publications, row security
+--
+SET timezone = 'UTC';
+SET datestyle = 'ISO, YMD';
+SELECT count(*) FROM generate_series('2024-09-01'::date, '2024-09-02', '1 day') day, LATERAL fi_create_partition(day::date);
+INSERT INTO fast_ingest.events (event_name, channel, user_id, ts, site_id, path)
+SELECT 'edge', 'web', 'user' || n % 10, '2024-09-01 00:00Z'::timestamptz + n * interval '10 seconds', 'site', '/' || n % 3
+FROM generate_series(0, 99) n;
+SELECT events, users FROM fi_refresh();
+
+-- a partition that was dropped: what was counted stays, with or without later
+-- events, and whatever partition takes them
+DROP TABLE fast_ingest.events_20240901;
+SELECT low, high FROM fast_ingest.dropped;
+SELECT * FROM fi_metrics('edge');
+SELECT * FROM fi_metrics('edge', '2024-09-01 00:00:05Z', '2024-09-01 00:10Z');
+CREATE TABLE fast_ingest.events_rest PARTITION OF fast_ingest.events DEFAULT;
+INSERT INTO fast_ingest.events (event_name, channel, user_id, ts, site_id) VALUES ('edge', 'web', 'late', '2024-09-01 00:00:30Z', 'site');
+SELECT * FROM fi_metrics('edge');
+SELECT * FROM fi_metrics('edge', '2024-09-01 00:00:05Z', '2024-09-01 00:10Z');
+SELECT * FROM fi_stats('site', '2024-09-01');
+DELETE FROM fast_ingest.events WHERE user_id = 'late';
+SELECT * FROM fi_metrics('edge');
+SELECT raw_rows FROM fi_rebuild();
+SELECT raw_rows FROM fi_rebuild('2024-09-01 10:30Z', NULL);
+SELECT * FROM fi_metrics('edge');
+DROP TABLE fast_ingest.events_rest;
+
+-- an empty one leaves nothing to remember, and one that comes back is not missing
+DELETE FROM fast_ingest.dropped;
+DROP TABLE fast_ingest.events_20240902;
+SELECT fi_create_partition('2024-09-02');
+INSERT INTO fast_ingest.events (event_name, channel, user_id, ts) VALUES ('edge', 'web', 'user', '2024-09-02 12:00:30Z');
+ALTER TABLE fast_ingest.events DETACH PARTITION fast_ingest.events_20240902;
+SELECT low, high FROM fast_ingest.dropped;
+SELECT * FROM fi_metrics('edge', '2024-09-02 12:00:05Z', '2024-09-02 13:00Z');
+ALTER TABLE fast_ingest.events ATTACH PARTITION fast_ingest.events_20240902 FOR VALUES FROM ('2024-09-02 00:00Z') TO ('2024-09-03 00:00Z');
+SELECT low, high FROM fast_ingest.dropped;
+SELECT * FROM fi_metrics('edge', '2024-09-02 12:00:05Z', '2024-09-02 13:00Z');
+ALTER TABLE fast_ingest.events DETACH PARTITION fast_ingest.events_20240902 CONCURRENTLY;
+SELECT low, high FROM fast_ingest.dropped;
+ALTER TABLE fast_ingest.events ATTACH PARTITION fast_ingest.events_20240902 FOR VALUES FROM ('2024-09-02 00:00Z') TO ('2024-09-03 00:00Z');
+
+-- times that are no times
+INSERT INTO fast_ingest.events (event_name, channel, user_id, ts) VALUES ('edge', 'web', 'user', 'infinity');
+CREATE TABLE fast_ingest.events_rest PARTITION OF fast_ingest.events DEFAULT;
+INSERT INTO fast_ingest.events (event_name, channel, user_id, ts) VALUES ('edge', 'web', 'user', 'infinity');
+UPDATE fast_ingest.events SET ts = '-infinity' WHERE event_name = 'edge';
+DROP TABLE fast_ingest.events_rest;
+SELECT * FROM fi_metrics('edge', 'infinity'::timestamptz);
+SELECT * FROM fi_metrics('edge', "to" => '-infinity');
+
+-- columns of other types are an error, and new columns none of our business
+BEGIN;
+ALTER TABLE fast_ingest.events ALTER user_id TYPE bigint USING 5;
+INSERT INTO fast_ingest.events (event_name, channel, user_id, ts) VALUES ('edge', 'web', 7, '2024-09-02 12:00Z');
+ROLLBACK;
+BEGIN;
+ALTER TABLE fast_ingest.events DROP COLUMN campaign_id;
+ALTER TABLE fast_ingest.events ADD COLUMN country text DEFAULT 'tr';
+INSERT INTO fast_ingest.events (event_name, channel, user_id, ts, country) VALUES ('edge', 'web', 'user', '2024-09-02 12:00Z', 'de');
+SELECT 'added' AS country FROM fi_add_breakdown('country', 'country');
+INSERT INTO fast_ingest.events_20240902 (event_name, channel, user_id, ts, country) VALUES ('edge', 'web', 'user', '2024-09-02 12:00Z', 'de');
+SELECT * FROM fi_metrics('edge', group_by => 'country');
+ROLLBACK;
+
+-- the function of a breakdown is gone: events wait for it to come back, and none is lost
+CREATE FUNCTION public.edge_key(text) RETURNS text LANGUAGE sql IMMUTABLE AS $$ SELECT upper($1) $$;
+SELECT 'added' AS edge FROM fi_add_breakdown('edge', 'public.edge_key(channel)');
+INSERT INTO fast_ingest.events (event_name, channel, user_id, ts) VALUES ('edge', 'web', 'user', '2024-09-02 12:00Z');
+DROP FUNCTION public.edge_key(text);
+\set VERBOSITY sqlstate
+INSERT INTO fast_ingest.events (event_name, channel, user_id, ts) VALUES ('edge', 'web', 'user', '2024-09-02 12:00Z');
+\set VERBOSITY default
+SELECT 'dropped' AS edge FROM fi_drop_breakdown('edge');
+INSERT INTO fast_ingest.events (event_name, channel, user_id, ts) VALUES ('edge', 'web', 'user', '2024-09-02 12:00Z');
+
+-- who may write events needs no rights on the rollup, nor on what breakdowns call
+CREATE FUNCTION public.edge_key(text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN upper($1); END $$;
+REVOKE ALL ON FUNCTION public.edge_key(text) FROM PUBLIC;
+SELECT 'added' AS edge FROM fi_add_breakdown('edge', 'public.edge_key(channel)');
+CREATE ROLE regress_fast_ingest_writer;
+CREATE VIEW public.edge_events AS SELECT event_name, channel, user_id, ts FROM fast_ingest.events;
+GRANT INSERT ON public.edge_events TO regress_fast_ingest_writer;
+SET ROLE regress_fast_ingest_writer;
+INSERT INTO public.edge_events VALUES ('edge', 'web', 'writer', '2024-09-02 12:00Z');
+RESET ROLE;
+GRANT USAGE ON SCHEMA fast_ingest TO regress_fast_ingest_writer;
+GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON fast_ingest.events TO regress_fast_ingest_writer;
+SET ROLE regress_fast_ingest_writer;
+INSERT INTO fast_ingest.events (event_name, channel, user_id, ts) VALUES ('edge', 'web', 'writer', '2024-09-02 12:00Z');
+UPDATE fast_ingest.events SET user_id = 'another' WHERE user_id = 'writer';
+DELETE FROM fast_ingest.events WHERE user_id = 'another';
+RESET ROLE;
+SELECT * FROM fi_metrics('edge', '2024-09-02 00:00Z', group_by => 'edge');
+SELECT 'dropped' AS edge FROM fi_drop_breakdown('edge');
+DROP VIEW public.edge_events;
+DROP FUNCTION public.edge_key(text);
+
+-- row security would give everybody metrics of their own: there are none
+ALTER TABLE fast_ingest.events ENABLE ROW LEVEL SECURITY;
+GRANT SELECT ON ALL TABLES IN SCHEMA fast_ingest TO regress_fast_ingest_writer;
+SET ROLE regress_fast_ingest_writer;
+SELECT * FROM fi_metrics('edge');
+RESET ROLE;
+ALTER TABLE fast_ingest.events DISABLE ROW LEVEL SECURITY;
+
+-- a publication of all tables stops no refresh
+SET client_min_messages = error;
+CREATE PUBLICATION regress_fast_ingest FOR ALL TABLES;
+RESET client_min_messages;
+INSERT INTO fast_ingest.events (event_name, channel, user_id, ts) VALUES ('edge', 'web', 'user', '2024-09-02 12:00Z');
+SELECT events > 0 AS merged FROM fi_refresh();
+DROP PUBLICATION regress_fast_ingest;
+
+-- breakdowns are those of now, not of a snapshot
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT fi_add_breakdown('edge', 'path');
+ROLLBACK;
+
+-- the table's owner need not be the rollup's
+ALTER TABLE fast_ingest.events OWNER TO regress_fast_ingest_writer;
+SET ROLE regress_fast_ingest_writer;
+TRUNCATE fast_ingest.events;
+RESET ROLE;
+ALTER TABLE fast_ingest.events OWNER TO postgres;
+SELECT * FROM fi_metrics('edge');
+SELECT count(*) FROM fast_ingest.dropped;
+
+DROP OWNED BY regress_fast_ingest_writer;
+DROP ROLE regress_fast_ingest_writer;
+DROP TABLE fast_ingest.events_20240902;
