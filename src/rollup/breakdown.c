@@ -309,7 +309,9 @@ build_list(Relation relation)
 	BreakdownList *list;
 
 	breakdowns_oid = ExtensionTable("breakdowns");
-	list = BreakdownsRead(GetLatestSnapshot());
+	PushActiveSnapshot(GetLatestSnapshot());
+	list = BreakdownsRead(GetActiveSnapshot());
+	PopActiveSnapshot();
 	list->relation = RelationGetRelid(relation);
 	list->event_name = EventColumn(relation, "event_name", TEXTOID);
 	list->user_id = EventColumn(relation, "user_id", TEXTOID);
