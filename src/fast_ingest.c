@@ -8,6 +8,9 @@
  *     event/	bytes become events, events become tuples
  *     stage/	tuples wait in shared memory
  *     flush/	a flusher worker inserts them and commits
+ *     rollup/	triggers count them, questions are answered
+ *     query/	query workers answer questions that came over HTTP
+ *     maintain/	a maintenance worker keeps the rollup up to date
  */
 #include "postgres.h"
 
