@@ -835,8 +835,9 @@ ok(wait_until_blocked(), 'a query waits for a lock');
 $start = time;
 $server->node->stop('fast');
 cmp_ok(time - $start, '<', 20, 'the server stops');
-is(join(' ', map { $_->read_answer->{status} } @waiting),
-	'503 503 503 503 503', 'and tells all who wait');
+# who holds the lock may end before the query that waits for it is told to
+like(join(' ', map { $_->read_answer->{status} } @waiting),
+	qr/^(503|200) 503 503 503 503$/, 'and tells all who wait');
 eval { $lock->quit };
 
 # ---------------------------------------------------------------------------
@@ -860,7 +861,9 @@ is( $app->sql("SELECT string_agg(worker || ' ' || state, ', ' ORDER BY worker) F
 	'query 1 running, query 2 running, query 3 running',
 	'fi_status() shows all');
 
-my @pids = split /\n/, $app->worker_pid('query');
+# in the order in which questions are given to them
+my @pids = split /\n/,
+  $app->sql("SELECT pid FROM fi_status() WHERE worker LIKE 'query%' ORDER BY worker");
 is(scalar(@pids), 3, 'three processes');
 $app->pause($_) foreach @pids[ 0, 1 ];
 @waiting = map { ask($view, $app) } 1 .. 9;
