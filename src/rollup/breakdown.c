@@ -35,7 +35,8 @@
 
 #include "catalog.h"
 #include "compat.h"
-#include "rollup/delta.h"
+#include "rollup/user_hash.h"
+#include "room.h"
 
 static MemoryContext cache_context = NULL;
 static BreakdownList *cached = NULL;
@@ -114,16 +115,15 @@ BreakdownsRead(Snapshot snapshot)
 	TableScanDesc scan = table_beginscan(table, snapshot, 0, NULL);
 	TupleTableSlot *slot = table_slot_create(table, NULL);
 	BreakdownList *list = palloc0(sizeof(BreakdownList));
-	int room = 8;
+	uint32 room = 0;
 
-	list->items = palloc(room * sizeof(Breakdown));
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
 		Breakdown *item;
 		bool isnull;
 
-		if (list->n == room)
-			list->items = repalloc(list->items, (room *= 2) * sizeof(Breakdown));
+		list->items =
+			RoomForOneMore(CurrentMemoryContext, list->items, list->n, &room, sizeof(Breakdown));
 		item = &list->items[list->n++];
 		memset(item, 0, sizeof(*item));
 		item->id = DatumGetInt16(slot_getattr(slot, 1, &isnull));
@@ -136,7 +136,8 @@ BreakdownsRead(Snapshot snapshot)
 	ExecDropSingleTupleTableSlot(slot);
 	table_endscan(scan);
 	table_close(table, AccessShareLock);
-	qsort(list->items, list->n, sizeof(Breakdown), compare_ids);
+	if (list->n > 0)
+		qsort(list->items, list->n, sizeof(Breakdown), compare_ids);
 	return list;
 }
 

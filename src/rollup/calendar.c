@@ -13,6 +13,8 @@
 #include "utils/datetime.h"
 #include "utils/timestamp.h"
 
+#include "room.h"
+
 /*
  * pg_tzset takes POSIX rules as well, and what "+02" or "UTC+2" mean there is two
  * hours behind UTC, the opposite of what a client expects. Names with a digit
@@ -148,10 +150,11 @@ CalendarGroups(TimestampTz low, TimestampTz high, bool days, pg_tz *zone)
 	const char *name = pg_get_timezone_name(zone);
 	bool is_utc =
 		strcmp(name, "UTC") == 0 || strcmp(name, "Etc/UTC") == 0 || strcmp(name, "GMT") == 0;
-	int room = 32;
+	uint32 bound_room = 0;
+	uint32 label_room = 0;
 
-	groups->bounds = palloc((room + 1) * sizeof(TimestampTz));
-	groups->labels = palloc(room * sizeof(char *));
+	groups->bounds =
+		RoomForOneMore(CurrentMemoryContext, NULL, 0, &bound_room, sizeof(TimestampTz));
 	groups->bounds[0] = low;
 	while (low < high)
 	{
@@ -166,14 +169,12 @@ CalendarGroups(TimestampTz low, TimestampTz high, bool days, pg_tz *zone)
 					 errmsg("group_by=%s has too many groups from \"from\" to \"to\": at most %d "
 							"are allowed",
 							days ? "day" : "hour", MAX_TIME_GROUPS)));
-		if (groups->n == room)
-		{
-			room *= 2;
-			groups->bounds = repalloc(groups->bounds, (room + 1) * sizeof(TimestampTz));
-			groups->labels = repalloc(groups->labels, room * sizeof(char *));
-		}
+		groups->labels = RoomForOneMore(CurrentMemoryContext, groups->labels, groups->n,
+										&label_room, sizeof(char *));
 		groups->labels[groups->n++] = label(start, offset, is_utc);
 		low = Min(end, high);
+		groups->bounds = RoomForOneMore(CurrentMemoryContext, groups->bounds, groups->n,
+										&bound_room, sizeof(TimestampTz));
 		groups->bounds[groups->n] = low;
 	}
 	return groups;

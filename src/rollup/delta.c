@@ -9,9 +9,7 @@
 
 #include "access/heapam.h"
 #include "access/table.h"
-#include "common/cryptohash.h"
 #include "common/hashfn.h"
-#include "common/sha2.h"
 #include "executor/executor.h"
 #include "executor/tuptable.h"
 #include "lib/stringinfo.h"
@@ -24,43 +22,11 @@
 #include "compat.h"
 #include "event/event.h"
 #include "rollup/backlog.h"
+#include "rollup/text_map.h"
+#include "room.h"
 
 /* Strings that a delta can number. */
 #define MAX_STRINGS PG_UINT16_MAX
-
-/* A string or a user_id, and its number. */
-typedef struct
-{
-	Slice text;
-	uint32 hash;
-	uint32 number;
-	char status;
-} TextEntry;
-
-static inline uint32
-hash_text(Slice text)
-{
-	return hash_bytes((const unsigned char *) text.data, (int) text.len);
-}
-
-static inline bool
-same_text(Slice a, Slice b)
-{
-	return a.len == b.len && memcmp(a.data, b.data, a.len) == 0;
-}
-
-#define SH_PREFIX texts
-#define SH_ELEMENT_TYPE TextEntry
-#define SH_KEY_TYPE Slice
-#define SH_KEY text
-#define SH_HASH_KEY(table, key) hash_text(key)
-#define SH_EQUAL(table, a, b) same_text(a, b)
-#define SH_STORE_HASH
-#define SH_GET_HASH(table, entry) (entry)->hash
-#define SH_SCOPE static inline
-#define SH_DECLARE
-#define SH_DEFINE
-#include "lib/simplehash.h"
 
 /* What makes a group of a section, and its number there. */
 typedef struct
@@ -124,12 +90,12 @@ typedef struct
 	MemoryContext memory; /* of all below; reset with each delta */
 	int nsections;
 	Section *sections;
-	texts_hash *strings;
+	TextMap *strings;
 	StringInfoData string_bytes;
 	uint32 *ends;
 	uint32 nstrings;
 	uint32 end_room;
-	texts_hash *users;
+	TextMap *users;
 	UserHash *hashes;
 	uint32 nusers;
 	uint32 hash_room;
@@ -137,33 +103,6 @@ typedef struct
 	TimestampTz first;
 	TimestampTz last;
 } Builder;
-
-UserHasher *
-UserHasherCreate(void)
-{
-	return pg_cryptohash_create(PG_SHA256);
-}
-
-UserHash
-UserHashOf(UserHasher *hasher, const char *user_id, size_t len)
-{
-	uint8 digest[PG_SHA256_DIGEST_LENGTH];
-	UserHash hash;
-
-	if (hasher == NULL || pg_cryptohash_init(hasher) < 0 ||
-		pg_cryptohash_update(hasher, (const uint8 *) user_id, len) < 0 ||
-		pg_cryptohash_final(hasher, digest, sizeof(digest)) < 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not compute a SHA-256 digest")));
-	memcpy(hash.bytes, digest, USER_HASH_SIZE);
-	return hash;
-}
-
-void
-UserHasherFree(UserHasher *hasher)
-{
-	pg_cryptohash_free(hasher);
-}
 
 /*
  * Begin an empty delta
@@ -175,8 +114,8 @@ builder_reset(Builder *builder)
 
 	MemoryContextReset(builder->memory);
 	caller = MemoryContextSwitchTo(builder->memory);
-	builder->strings = texts_create(builder->memory, 64, NULL);
-	builder->users = texts_create(builder->memory, 256, NULL);
+	builder->strings = TextMapCreate(builder->memory, 64);
+	builder->users = TextMapCreate(builder->memory, 256);
 	initStringInfo(&builder->string_bytes);
 	builder->ends = NULL;
 	builder->hashes = NULL;
@@ -195,35 +134,13 @@ builder_reset(Builder *builder)
 }
 
 /*
- * Make room for one more item of an array
- */
-static void *
-with_room(Builder *builder, void *items, uint32 n, uint32 *room, size_t size)
-{
-	if (n < *room)
-		return items;
-	*room = n == 0 ? 64 : n * 2;
-	return n == 0 ? MemoryContextAlloc(builder->memory, *room * size)
-				  : repalloc(items, *room * size);
-}
-
-static Slice
-copy_text(Builder *builder, Slice text)
-{
-	char *copy = MemoryContextAlloc(builder->memory, text.len + 1);
-
-	memcpy(copy, text.data, text.len);
-	return (Slice){copy, text.len};
-}
-
-/*
  * The number of a name, key or scope
  */
 static uint16
 string_number(Builder *builder, Slice text)
 {
 	char cut[ROLLUP_TEXT_SIZE];
-	TextEntry *entry;
+	TextMapEntry *entry;
 	bool found;
 
 	if (text.len > ROLLUP_TEXT_SIZE)
@@ -231,12 +148,11 @@ string_number(Builder *builder, Slice text)
 		text.len = RollupText(text.data, text.len, cut);
 		text.data = cut;
 	}
-	entry = texts_insert(builder->strings, text, &found);
+	entry = TextMapAdd(builder->strings, text, &found);
 	if (!found)
 	{
-		entry->text = copy_text(builder, text);
-		builder->ends = with_room(builder, builder->ends, builder->nstrings, &builder->end_room,
-								  sizeof(uint32));
+		builder->ends = RoomForOneMore(builder->memory, builder->ends, builder->nstrings,
+									   &builder->end_room, sizeof(uint32));
 		entry->number = builder->nstrings++;
 		appendBinaryStringInfo(&builder->string_bytes, text.data, (int) text.len);
 		builder->ends[entry->number] = builder->string_bytes.len;
@@ -248,13 +164,12 @@ static int32
 user_number(Builder *builder, Slice user_id)
 {
 	bool found;
-	TextEntry *entry = texts_insert(builder->users, user_id, &found);
+	TextMapEntry *entry = TextMapAdd(builder->users, user_id, &found);
 
 	if (!found)
 	{
-		entry->text = copy_text(builder, user_id);
-		builder->hashes = with_room(builder, builder->hashes, builder->nusers, &builder->hash_room,
-									sizeof(UserHash));
+		builder->hashes = RoomForOneMore(builder->memory, builder->hashes, builder->nusers,
+										 &builder->hash_room, sizeof(UserHash));
 		entry->number = builder->nusers++;
 		builder->hashes[entry->number] = UserHashOf(builder->hasher, user_id.data, user_id.len);
 	}
@@ -311,15 +226,15 @@ count_in_section(Builder *builder, Section *section, Slice event_name, Timestamp
 		&found);
 	if (!found)
 	{
-		section->groups = with_room(builder, section->groups, section->ngroups,
-									&section->group_room, sizeof(DeltaGroup));
+		section->groups = RoomForOneMore(builder->memory, section->groups, section->ngroups,
+										 &section->group_room, sizeof(DeltaGroup));
 		entry->number = section->ngroups++;
 		section->groups[entry->number] = group;
 	}
 	section->groups[entry->number].events++;
 	section->groups[entry->number].nrefs += user >= 0;
-	section->members = with_room(builder, section->members, section->nmembers,
-								 &section->member_room, sizeof(Member));
+	section->members = RoomForOneMore(builder->memory, section->members, section->nmembers,
+									  &section->member_room, sizeof(Member));
 	section->members[section->nmembers++] = (Member){(uint16) entry->number, user};
 }
 

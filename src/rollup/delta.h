@@ -21,18 +21,13 @@
 #ifndef FAST_INGEST_DELTA_H
 #define FAST_INGEST_DELTA_H
 
-#include "rollup/breakdown.h"
 #include "utils/tuplestore.h"
+
+#include "rollup/breakdown.h"
+#include "rollup/user_hash.h"
 
 #define DELTA_VERSION 1
 #define DELTA_MAX_EVENTS 16384
-
-#define USER_HASH_SIZE 16
-
-typedef struct
-{
-	uint8 bytes[USER_HASH_SIZE];
-} UserHash;
 
 typedef struct
 {
@@ -117,14 +112,5 @@ DeltaBucket(const DeltaGroup *group)
 {
 	return group->day * USECS_PER_DAY + group->minute * USECS_PER_MINUTE;
 }
-
-/*
- * Hashes of users: SHA-256, cut. A hasher lives within a transaction; after an
- * ERROR the transaction's end frees it.
- */
-typedef struct pg_cryptohash_ctx UserHasher;
-extern UserHasher *UserHasherCreate(void);
-extern UserHash UserHashOf(UserHasher *hasher, const char *user_id, size_t len);
-extern void UserHasherFree(UserHasher *hasher);
 
 #endif

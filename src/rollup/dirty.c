@@ -21,6 +21,7 @@
 #include "compat.h"
 #include "flush/partition.h"
 #include "rollup/dropped.h"
+#include "room.h"
 
 /* Columns of fast_ingest.rollup_dirty. */
 enum
@@ -36,7 +37,7 @@ enum
 typedef struct
 {
 	int n;
-	int room;
+	uint32 room;
 	int64 *minutes;
 } MinuteList;
 
@@ -45,12 +46,8 @@ SpanListAppend(SpanList *list, TimestampTz low, TimestampTz high)
 {
 	if (low >= high)
 		return;
-	if (list->n == list->room)
-	{
-		list->room = list->room == 0 ? 8 : list->room * 2;
-		list->spans = list->spans == NULL ? palloc(list->room * sizeof(Span))
-										  : repalloc(list->spans, list->room * sizeof(Span));
-	}
+	list->spans =
+		RoomForOneMore(CurrentMemoryContext, list->spans, list->n, &list->room, sizeof(Span));
 	list->spans[list->n++] = (Span){low, high};
 }
 
@@ -161,11 +158,8 @@ gather_minutes(MinuteList *list, Relation relation, Tuplestorestate *rows)
 			continue;
 		if (list->n == MAX_MINUTES)
 			mark_minutes(list);
-		if (list->n == list->room)
-		{
-			list->room *= 2;
-			list->minutes = repalloc(list->minutes, list->room * sizeof(int64));
-		}
+		list->minutes = RoomForOneMore(CurrentMemoryContext, list->minutes, list->n, &list->room,
+									   sizeof(int64));
 		list->minutes[list->n++] = minute;
 	}
 	ExecDropSingleTupleTableSlot(slot);
@@ -174,14 +168,16 @@ gather_minutes(MinuteList *list, Relation relation, Tuplestorestate *rows)
 void
 DirtyMarkRows(Relation relation, Tuplestorestate *before, Tuplestorestate *after)
 {
-	MinuteList list = {.room = 64};
+	MinuteList list = {0};
 
-	list.minutes = palloc(list.room * sizeof(int64));
 	gather_minutes(&list, relation, before);
 	if (after != NULL)
 		gather_minutes(&list, relation, after);
-	mark_minutes(&list);
-	pfree(list.minutes);
+	if (list.n > 0)
+	{
+		mark_minutes(&list);
+		pfree(list.minutes);
+	}
 }
 
 /* The end of the last bucket that has a part before a time */

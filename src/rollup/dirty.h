@@ -21,7 +21,7 @@ typedef struct
 typedef struct
 {
 	int n;
-	int room;
+	uint32 room;
 	Span *spans;
 } SpanList;
 

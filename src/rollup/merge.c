@@ -26,66 +26,14 @@
 #include "event/event.h"
 #include "rollup/dictionary.h"
 #include "rollup/metrics.h"
+#include "rollup/text_map.h"
+#include "rollup/user_map.h"
 #include "rollup/user_set.h"
+#include "room.h"
 
 /* What gathers before it is merged. */
 #define MAX_GROUPS 100000
 #define MAX_REFS (4 * 1024 * 1024)
-
-typedef struct
-{
-	Slice text;
-	uint32 hash;
-	uint32 number;
-	char status;
-} MergeText;
-
-static inline uint32
-hash_text(Slice text)
-{
-	return hash_bytes((const unsigned char *) text.data, (int) text.len);
-}
-
-#define SH_PREFIX mtexts
-#define SH_ELEMENT_TYPE MergeText
-#define SH_KEY_TYPE Slice
-#define SH_KEY text
-#define SH_HASH_KEY(table, key) hash_text(key)
-#define SH_EQUAL(table, a, b) ((a).len == (b).len && memcmp((a).data, (b).data, (a).len) == 0)
-#define SH_STORE_HASH
-#define SH_GET_HASH(table, entry) (entry)->hash
-#define SH_SCOPE static inline
-#define SH_DECLARE
-#define SH_DEFINE
-#include "lib/simplehash.h"
-
-typedef struct
-{
-	UserHash hash;
-	uint32 number;
-	char status;
-} MergeUser;
-
-static inline uint32
-hash_user(UserHash hash)
-{
-	uint32 result;
-
-	/* it is a hash already */
-	memcpy(&result, hash.bytes, sizeof(result));
-	return result;
-}
-
-#define SH_PREFIX musers
-#define SH_ELEMENT_TYPE MergeUser
-#define SH_KEY_TYPE UserHash
-#define SH_KEY hash
-#define SH_HASH_KEY(table, key) hash_user(key)
-#define SH_EQUAL(table, a, b) (memcmp((a).bytes, (b).bytes, USER_HASH_SIZE) == 0)
-#define SH_SCOPE static inline
-#define SH_DECLARE
-#define SH_DEFINE
-#include "lib/simplehash.h"
 
 /* What identifies a group; without padding, for it is hashed as bytes. */
 typedef struct
@@ -132,11 +80,11 @@ struct Merger
 	const BreakdownList *breakdowns;
 	MemoryContext parent;
 	MemoryContext memory; /* of all below; reset by a flush */
-	mtexts_hash *texts;
+	TextMap *texts;
 	Slice *text_list;
 	uint32 ntexts;
 	uint32 text_room;
-	musers_hash *users;
+	UserMap *users;
 	UserHash *user_list;
 	uint32 nusers;
 	uint32 user_room;
@@ -268,8 +216,8 @@ static void
 merger_reset(Merger *merger)
 {
 	MemoryContextReset(merger->memory);
-	merger->texts = mtexts_create(merger->memory, 256, NULL);
-	merger->users = musers_create(merger->memory, 1024, NULL);
+	merger->texts = TextMapCreate(merger->memory, 256);
+	merger->users = UserMapCreate(merger->memory, 1024);
 	merger->groups = mgroups_create(merger->memory, 256, NULL);
 	merger->text_list = NULL;
 	merger->user_list = NULL;
@@ -294,33 +242,16 @@ MergerCreate(RollupState *state, const BreakdownList *breakdowns)
 	return merger;
 }
 
-/*
- * Make room for one more item of an array
- */
-static void *
-with_room(Merger *merger, void *items, uint32 n, uint32 *room, size_t size)
-{
-	if (n < *room)
-		return items;
-	*room = n == 0 ? 16 : n * 2;
-	return n == 0 ? MemoryContextAlloc(merger->memory, *room * size)
-				  : repalloc_huge(items, *room * size);
-}
-
 uint32
 MergerText(Merger *merger, const char *text, size_t len)
 {
 	bool found;
-	MergeText *entry = mtexts_insert(merger->texts, (Slice){text, len}, &found);
+	TextMapEntry *entry = TextMapAdd(merger->texts, (Slice){text, len}, &found);
 
 	if (!found)
 	{
-		char *copy = MemoryContextAlloc(merger->memory, len + 1);
-
-		memcpy(copy, text, len);
-		entry->text.data = copy;
-		merger->text_list =
-			with_room(merger, merger->text_list, merger->ntexts, &merger->text_room, sizeof(Slice));
+		merger->text_list = RoomForOneMore(merger->memory, merger->text_list, merger->ntexts,
+										   &merger->text_room, sizeof(Slice));
 		merger->text_list[merger->ntexts] = entry->text;
 		entry->number = merger->ntexts++;
 	}
@@ -331,12 +262,12 @@ uint32
 MergerUser(Merger *merger, UserHash hash)
 {
 	bool found;
-	MergeUser *entry = musers_insert(merger->users, hash, &found);
+	UserMapEntry *entry = UserMapAdd(merger->users, hash, &found);
 
 	if (!found)
 	{
-		merger->user_list = with_room(merger, merger->user_list, merger->nusers, &merger->user_room,
-									  sizeof(UserHash));
+		merger->user_list = RoomForOneMore(merger->memory, merger->user_list, merger->nusers,
+										   &merger->user_room, sizeof(UserHash));
 		merger->user_list[merger->nusers] = hash;
 		entry->number = merger->nusers++;
 	}
@@ -358,8 +289,8 @@ MergerGroup(Merger *merger, const Breakdown *breakdown, uint32 event_name, uint3
 		group->merger = merger;
 		group->key = id;
 		entry->group = group;
-		merger->group_list = with_room(merger, merger->group_list, merger->ngroups,
-									   &merger->group_room, sizeof(MergeGroup *));
+		merger->group_list = RoomForOneMore(merger->memory, merger->group_list, merger->ngroups,
+											&merger->group_room, sizeof(MergeGroup *));
 		merger->group_list[merger->ngroups++] = group;
 		merger->touched.low = Min(merger->touched.low, bucket);
 		merger->touched.high = Max(merger->touched.high, bucket);
@@ -376,8 +307,8 @@ MergeGroupEvents(MergeGroup *group, int64 events)
 void
 MergeGroupUser(MergeGroup *group, uint32 user)
 {
-	group->users =
-		with_room(group->merger, group->users, group->nusers, &group->room, sizeof(uint32));
+	group->users = RoomForOneMore(group->merger->memory, group->users, group->nusers, &group->room,
+								  sizeof(uint32));
 	group->users[group->nusers++] = user;
 	group->merger->nrefs++;
 }
@@ -477,7 +408,7 @@ same_key(const MergeGroup *a, const MergeGroup *b)
 /*
  * Read the keys that the rollup has in the bucket of a group, and how many
  */
-static mtexts_hash *
+static TextMap *
 known_keys(Merger *merger, const MergeGroup *group, int *count)
 {
 	static const int16 levels[] = {LEVEL_MINUTE, LEVEL_HOUR};
@@ -489,7 +420,7 @@ known_keys(Merger *merger, const MergeGroup *group, int *count)
 	Datum level_items[2];
 	int nlevels = finest == LEVEL_MINUTE ? 2 : 1;
 	Datum values[5];
-	mtexts_hash *keys = mtexts_create(merger->memory, 64, NULL);
+	TextMap *keys = TextMapCreate(merger->memory, 64);
 	MemoryContext caller = CurrentMemoryContext;
 
 	level_items[0] = Int16GetDatum(finest == LEVEL_MINUTE ? levels[0] : (int16) finest);
@@ -510,24 +441,23 @@ known_keys(Merger *merger, const MergeGroup *group, int *count)
 		HeapTuple tuple = SPI_tuptable->vals[i];
 		char *scope = SPI_getvalue(tuple, SPI_tuptable->tupdesc, 1);
 		char *key = SPI_getvalue(tuple, SPI_tuptable->tupdesc, 2);
-		char *both =
-			MemoryContextStrdup(merger->memory, psprintf("%zu %s%s", strlen(scope), scope, key));
+		char *both = psprintf("%zu %s%s", strlen(scope), scope, key);
 		bool found;
 
-		(void) mtexts_insert(keys, (Slice){both, strlen(both)}, &found);
+		(void) TextMapAdd(keys, (Slice){both, strlen(both)}, &found);
 	}
 	SPI_freetuptable(SPI_tuptable);
 	return keys;
 }
 
 static bool
-key_is_known(Merger *merger, mtexts_hash *keys, const MergeGroup *group)
+key_is_known(Merger *merger, TextMap *keys, const MergeGroup *group)
 {
 	Slice scope = merger->text_list[group->key.scope];
 	Slice key = merger->text_list[group->key.key];
 	char *both =
 		psprintf("%zu %.*s%.*s", scope.len, (int) scope.len, scope.data, (int) key.len, key.data);
-	bool known = mtexts_lookup(keys, (Slice){both, strlen(both)}) != NULL;
+	bool known = TextMapHas(keys, (Slice){both, strlen(both)});
 
 	pfree(both);
 	return known;
@@ -563,7 +493,7 @@ cap_keys(Merger *merger)
 	for (uint32 i = 0, end; i < n; i = end)
 	{
 		const Breakdown *breakdown = sorted[i]->key.breakdown;
-		mtexts_hash *known;
+		TextMap *known;
 		int count;
 		bool fits = false;
 

@@ -9,7 +9,6 @@
 
 #include "rollup/metrics.h"
 
-#include "common/hashfn.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -29,34 +28,7 @@
 #include "rollup/raw.h"
 #include "rollup/source.h"
 #include "rollup/tally.h"
-
-/* A group by key. */
-typedef struct
-{
-	Slice key;
-	uint32 hash;
-	Tally *tally;
-	char status;
-} KeyTally;
-
-static inline uint32
-hash_key(Slice key)
-{
-	return hash_bytes((const unsigned char *) key.data, (int) key.len);
-}
-
-#define SH_PREFIX keys
-#define SH_ELEMENT_TYPE KeyTally
-#define SH_KEY_TYPE Slice
-#define SH_KEY key
-#define SH_HASH_KEY(table, k) hash_key(k)
-#define SH_EQUAL(table, a, b) ((a).len == (b).len && memcmp((a).data, (b).data, (a).len) == 0)
-#define SH_STORE_HASH
-#define SH_GET_HASH(table, entry) (entry)->hash
-#define SH_SCOPE static inline
-#define SH_DECLARE
-#define SH_DEFINE
-#include "lib/simplehash.h"
+#include "rollup/text_map.h"
 
 typedef enum
 {
@@ -80,7 +52,7 @@ typedef struct
 	TimeGroups *times; /* one for the whole range unless by hour or day */
 	Tally *tallies;	   /* for each of times */
 	bool *has_deltas;  /* likewise */
-	keys_hash *keys;   /* tallies by key, for GROUP_KEY */
+	TextMap *keys;	   /* tallies by key, for GROUP_KEY */
 	HashedUsers users;
 	const Span *packed; /* the span being read from rows of hours */
 	MetricsSources sources;
@@ -113,22 +85,15 @@ time_group(const TimeGroups *times, TimestampTz ts)
 static Tally *
 tally_of(Question *question, TimestampTz ts, const char *key, int key_len)
 {
-	KeyTally *entry;
+	TextMapEntry *entry;
 	bool found;
 
 	if (question->kind != GROUP_KEY)
 		return &question->tallies[time_group(question->times, ts)];
-	entry = keys_insert(question->keys, (Slice){key, key_len}, &found);
+	entry = TextMapAdd(question->keys, (Slice){key, key_len}, &found);
 	if (!found)
-	{
-		char *copy = palloc(key_len + 1);
-
-		memcpy(copy, key, key_len);
-		copy[key_len] = '\0';
-		entry->key.data = copy;
-		entry->tally = palloc0(sizeof(Tally));
-	}
-	return entry->tally;
+		entry->pointer = palloc0(sizeof(Tally));
+	return entry->pointer;
 }
 
 static bool
@@ -446,7 +411,7 @@ make_times(Question *question, pg_tz *zone)
 										MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 	question->has_deltas = palloc0(Max(question->times->n, 1) * sizeof(bool));
 	if (question->kind == GROUP_KEY)
-		question->keys = keys_create(CurrentMemoryContext, 64, NULL);
+		question->keys = TextMapCreate(CurrentMemoryContext, 64);
 }
 
 /*
@@ -489,17 +454,19 @@ compare_rows(const void *a, const void *b)
 static void
 answer_keys(Question *question, MetricsAnswer *answer)
 {
-	keys_iterator iterator;
-	KeyTally *entry;
+	text_map_iterator iterator;
+	TextMapEntry *entry;
 
 	answer->rows =
 		palloc_extended((question->keys->members + 1) * sizeof(MetricsRow), MCXT_ALLOC_HUGE);
-	keys_start_iterate(question->keys, &iterator);
-	while ((entry = keys_iterate(question->keys, &iterator)) != NULL)
+	text_map_start_iterate(question->keys, &iterator);
+	while ((entry = text_map_iterate(question->keys, &iterator)) != NULL)
 	{
-		if (entry->tally->events > 0)
+		Tally *tally = entry->pointer;
+
+		if (tally->events > 0)
 			answer->rows[answer->nrows++] =
-				(MetricsRow){entry->key.data, entry->tally->events, TallyUniqueUsers(entry->tally)};
+				(MetricsRow){entry->text.data, tally->events, TallyUniqueUsers(tally)};
 	}
 	qsort(answer->rows, answer->nrows, sizeof(MetricsRow), compare_rows);
 	answer->capped = question->found_other;

@@ -8,7 +8,6 @@
 
 #include "rollup/metrics.h"
 
-#include "common/hashfn.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -20,27 +19,7 @@
 #include "rollup/raw.h"
 #include "rollup/source.h"
 #include "rollup/tally.h"
-
-typedef struct
-{
-	Slice path;
-	int64 views;
-	uint32 hash;
-	char status;
-} PathViews;
-
-#define SH_PREFIX paths
-#define SH_ELEMENT_TYPE PathViews
-#define SH_KEY_TYPE Slice
-#define SH_KEY path
-#define SH_HASH_KEY(table, key) hash_bytes((const unsigned char *) (key).data, (int) (key).len)
-#define SH_EQUAL(table, a, b) ((a).len == (b).len && memcmp((a).data, (b).data, (a).len) == 0)
-#define SH_STORE_HASH
-#define SH_GET_HASH(table, entry) (entry)->hash
-#define SH_SCOPE static inline
-#define SH_DECLARE
-#define SH_DEFINE
-#include "lib/simplehash.h"
+#include "rollup/text_map.h"
 
 typedef struct
 {
@@ -48,25 +27,18 @@ typedef struct
 	Span day;
 	Tally site;
 	HashedUsers users;
-	paths_hash *paths;
+	TextMap *paths;
 } Stats;
 
 static void
 count_path(Stats *stats, const char *path, int len, int64 views)
 {
 	bool found;
-	PathViews *entry = paths_insert(stats->paths, (Slice){path, len}, &found);
+	TextMapEntry *entry = TextMapAdd(stats->paths, (Slice){path, len}, &found);
 
 	if (!found)
-	{
-		char *copy = palloc(len + 1);
-
-		memcpy(copy, path, len);
-		copy[len] = '\0';
-		entry->path.data = copy;
-		entry->views = 0;
-	}
-	entry->views += views;
+		entry->count = 0;
+	entry->count += views;
 }
 
 static bool
@@ -185,16 +157,16 @@ static StatsAnswer *
 make_answer(Stats *stats, int max_paths)
 {
 	StatsAnswer *answer = palloc0(sizeof(StatsAnswer));
-	paths_iterator iterator;
-	PathViews *entry;
+	text_map_iterator iterator;
+	TextMapEntry *entry;
 
 	answer->total_views = stats->site.events;
 	answer->unique_users = TallyUniqueUsers(&stats->site);
 	answer->paths =
 		palloc_extended((stats->paths->members + 1) * sizeof(StatsPath), MCXT_ALLOC_HUGE);
-	paths_start_iterate(stats->paths, &iterator);
-	while ((entry = paths_iterate(stats->paths, &iterator)) != NULL)
-		answer->paths[answer->npaths++] = (StatsPath){entry->path.data, entry->views};
+	text_map_start_iterate(stats->paths, &iterator);
+	while ((entry = text_map_iterate(stats->paths, &iterator)) != NULL)
+		answer->paths[answer->npaths++] = (StatsPath){entry->text.data, entry->count};
 	qsort(answer->paths, answer->npaths, sizeof(StatsPath), compare_paths);
 	answer->npaths = Min(answer->npaths, max_paths);
 	return answer;
@@ -227,7 +199,7 @@ StatsCompute(const char *site_id, DateADT date, int max_paths)
 	stats.scope = scope;
 	stats.day.low = (TimestampTz) date * USECS_PER_DAY;
 	stats.day.high = stats.day.low + USECS_PER_DAY;
-	stats.paths = paths_create(context, 64, NULL);
+	stats.paths = TextMapCreate(context, 64);
 	HashedUsersInit(&stats.users, GetActiveSnapshot());
 	breakdowns = BreakdownsRead(GetActiveSnapshot());
 	read_breakdown(&stats, BreakdownBuiltIn(breakdowns, BREAKDOWN_SITE), add_site_row,

@@ -14,35 +14,11 @@
 
 #include "utils/datum.h"
 
+#include "rollup/user_map.h"
+#include "room.h"
+
 /* Users looked up at a time. */
 #define MAX_HASHED_USERS 65536
-
-typedef struct
-{
-	UserHash hash;
-	uint32 number;
-	char status;
-} Stranger;
-
-static inline uint32
-hash_stranger(UserHash hash)
-{
-	uint32 result;
-
-	memcpy(&result, hash.bytes, sizeof(result));
-	return result;
-}
-
-#define SH_PREFIX strangers
-#define SH_ELEMENT_TYPE Stranger
-#define SH_KEY_TYPE UserHash
-#define SH_KEY hash
-#define SH_HASH_KEY(table, key) hash_stranger(key)
-#define SH_EQUAL(table, a, b) (memcmp((a).bytes, (b).bytes, USER_HASH_SIZE) == 0)
-#define SH_SCOPE static inline
-#define SH_DECLARE
-#define SH_DEFINE
-#include "lib/simplehash.h"
 
 /*
  * Only hours' totals have no users, and an hour has one: whoever writes to the
@@ -102,7 +78,7 @@ HashedUsersInit(HashedUsers *users, Snapshot snapshot)
 	memset(users, 0, sizeof(*users));
 	users->snapshot = snapshot;
 	users->next_stranger = USER_UNKNOWN - 1;
-	users->strangers = strangers_create(CurrentMemoryContext, 64, NULL);
+	users->strangers = UserMapCreate(CurrentMemoryContext, 64);
 }
 
 void
@@ -110,16 +86,10 @@ HashedUsersAdd(HashedUsers *users, Tally *tally, UserHash hash)
 {
 	if (users->n == MAX_HASHED_USERS)
 		HashedUsersResolve(users);
-	if (users->n == users->room)
-	{
-		users->room = users->room == 0 ? 64 : users->room * 2;
-		users->tallies = users->tallies == NULL
-							 ? palloc(users->room * sizeof(Tally *))
-							 : repalloc(users->tallies, users->room * sizeof(Tally *));
-		users->hashes = users->hashes == NULL
-							? palloc(users->room * sizeof(UserHash))
-							: repalloc(users->hashes, users->room * sizeof(UserHash));
-	}
+	users->tallies = RoomForOneMore(CurrentMemoryContext, users->tallies, users->n,
+									&users->tally_room, sizeof(Tally *));
+	users->hashes = RoomForOneMore(CurrentMemoryContext, users->hashes, users->n, &users->hash_room,
+								   sizeof(UserHash));
 	users->tallies[users->n] = tally;
 	users->hashes[users->n++] = hash;
 }
@@ -138,7 +108,7 @@ HashedUsersResolve(HashedUsers *users)
 		if (numbers[i] == USER_UNKNOWN)
 		{
 			bool found;
-			Stranger *stranger = strangers_insert(users->strangers, users->hashes[i], &found);
+			UserMapEntry *stranger = UserMapAdd(users->strangers, users->hashes[i], &found);
 
 			if (!found)
 				stranger->number = users->next_stranger--;

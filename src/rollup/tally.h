@@ -24,10 +24,11 @@ typedef struct
 {
 	Snapshot snapshot;
 	int n;
-	int room;
 	Tally **tallies;
 	UserHash *hashes;
-	struct strangers_hash *strangers; /* users who are not in the dictionary */
+	uint32 tally_room;
+	uint32 hash_room;
+	struct user_map_hash *strangers; /* users who are not in the dictionary */
 	uint32 next_stranger;
 } HashedUsers;
 
