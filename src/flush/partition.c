@@ -18,7 +18,6 @@
 #include "access/xact.h"
 #include "commands/defrem.h"
 #include "datatype/timestamp.h"
-#include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "partitioning/partbounds.h"
@@ -33,7 +32,7 @@
 #include "utils/timestamp.h"
 
 #include "catalog.h"
-#include "flush/transaction.h"
+#include "spi.h"
 
 #define EVENTS "fast_ingest.events"
 
@@ -155,7 +154,7 @@ run_format(int expected_result, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(statement, sizeof(statement), format, args);
 	va_end(args);
-	RunStatement(statement, expected_result);
+	(void) SpiRun(statement, expected_result);
 }
 
 /*
@@ -204,7 +203,7 @@ PartitionCreate(int32 day)
 	char *name;
 
 	/* two makers meet here, others pass */
-	RunStatement("LOCK TABLE " EVENTS " IN SHARE UPDATE EXCLUSIVE MODE", SPI_OK_UTILITY);
+	(void) SpiRun("LOCK TABLE " EVENTS " IN SHARE UPDATE EXCLUSIVE MODE", SPI_OK_UTILITY);
 	CommandCounterIncrement();
 	if (PartitionExists(day))
 		return;

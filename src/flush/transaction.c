@@ -61,17 +61,6 @@ RunTransaction(const char *activity, TransactionBody body, void *arg)
 	return error;
 }
 
-void
-RunStatement(const char *statement, int expected_result)
-{
-	int result = SPI_execute(statement, false, 0);
-
-	if (result != expected_result)
-		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR),
-						errmsg("unexpected result of \"%s\": %s", statement,
-							   SPI_result_code_string(result))));
-}
-
 /*
  * Besides the classes of passing trouble (connection, transaction state,
  * rollback, resources, objects in use, operator intervention, system), all that

@@ -20,9 +20,6 @@ typedef void (*TransactionBody)(void *arg);
  */
 extern ErrorData *RunTransaction(const char *activity, TransactionBody body, void *arg);
 
-/* Run one statement inside a transaction; an ERROR if it does not do what is expected. */
-extern void RunStatement(const char *statement, int expected_result);
-
 /*
  * Does an error say "not now" rather than "never"? Its work is then worth
  * another try as it is.

@@ -13,7 +13,6 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "commands/sequence.h"
-#include "executor/spi.h"
 #include "fmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -28,6 +27,7 @@
 #include "compat.h"
 #include "rollup/dirty.h"
 #include "rollup/refresh.h"
+#include "spi.h"
 
 PG_FUNCTION_INFO_V1(fi_add_breakdown);
 PG_FUNCTION_INFO_V1(fi_drop_breakdown);
@@ -141,8 +141,7 @@ try_expression(const char *expression)
 	char *statement = psprintf("SELECT count((%s\n)::text) FROM fast_ingest.events", expression);
 
 	SPI_connect();
-	if (SPI_execute(statement, true, 0) != SPI_OK_SELECT)
-		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not read the events")));
+	(void) SpiSelect(statement, 0, 0, NULL, NULL);
 	SPI_finish();
 }
 
@@ -174,10 +173,9 @@ add_breakdown(int64 id, const char *name, const char *expression, RollupLevel fi
 	values[3] = Int16GetDatum((int16) finest);
 	values[4] = Int32GetDatum(max_keys);
 	SPI_connect();
-	if (SPI_execute_with_args("INSERT INTO fast_ingest.breakdowns (id, name, key, finest, max_keys)"
-							  " VALUES ($1, $2, $3, $4, $5)",
-							  5, types, values, NULL, false, 0) != SPI_OK_INSERT)
-		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not add the breakdown")));
+	(void) SpiRunWith("INSERT INTO fast_ingest.breakdowns (id, name, key, finest, max_keys)"
+					  " VALUES ($1, $2, $3, $4, $5)",
+					  SPI_OK_INSERT, 5, types, values);
 	SPI_finish();
 }
 
@@ -245,9 +243,7 @@ fi_drop_breakdown(PG_FUNCTION_ARGS)
 			"DELETE FROM fast_ingest.rollup WHERE breakdown = $1",
 			"DELETE FROM fast_ingest.rollup_dirty WHERE breakdown = $1"};
 
-		if (SPI_execute_with_args(statements[i], 1, types, values, NULL, false, 0) != SPI_OK_DELETE)
-			ereport(ERROR,
-					(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not drop the breakdown")));
+		(void) SpiRunWith(statements[i], SPI_OK_DELETE, 1, types, values);
 	}
 	SPI_finish();
 	PG_RETURN_VOID();

@@ -13,7 +13,6 @@
 #include "access/tableam.h"
 #include "access/visibilitymap.h"
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
@@ -25,6 +24,7 @@
 
 #include "catalog.h"
 #include "compat.h"
+#include "spi.h"
 
 /* Users added by one statement. */
 #define USERS_PER_INSERT 10000
@@ -119,18 +119,14 @@ insert_users(int n, const Datum *hashes, const Datum *numbers)
 {
 	Oid types[] = {UUIDARRAYOID, INT4ARRAYOID};
 	Datum values[2];
-	MemoryContext caller = CurrentMemoryContext;
 
 	values[0] = PointerGetDatum(
 		construct_array((Datum *) hashes, n, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
 	values[1] = PointerGetDatum(
 		construct_array((Datum *) numbers, n, INT4OID, sizeof(int32), true, TYPALIGN_INT));
-	if (SPI_execute_with_args("INSERT INTO fast_ingest.users (user_hash, user_no)"
-							  " SELECT * FROM unnest($1, $2)",
-							  2, types, values, NULL, false, 0) != SPI_OK_INSERT)
-		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not add users")));
-	/* SPI leaves its own context behind */
-	MemoryContextSwitchTo(caller);
+	(void) SpiRunWith("INSERT INTO fast_ingest.users (user_hash, user_no)"
+					  " SELECT * FROM unnest($1, $2)",
+					  SPI_OK_INSERT, 2, types, values);
 	pfree(DatumGetPointer(values[0]));
 	pfree(DatumGetPointer(values[1]));
 }

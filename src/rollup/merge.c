@@ -14,7 +14,6 @@
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "executor/executor.h"
-#include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -30,6 +29,7 @@
 #include "rollup/user_map.h"
 #include "rollup/user_set.h"
 #include "room.h"
+#include "spi.h"
 
 /* What gathers before it is merged. */
 #define MAX_GROUPS 100000
@@ -337,8 +337,8 @@ RollupStatement(const char *statement, TimestampTz first, TimestampTz second)
 	Oid types[] = {TIMESTAMPTZOID, TIMESTAMPTZOID};
 	Datum values[] = {TimestampTzGetDatum(first), TimestampTzGetDatum(second)};
 	const char *schema = ExtensionSchema();
-	MemoryContext caller = CurrentMemoryContext;
 	StringInfoData text;
+	uint64 rows;
 
 	initStringInfo(&text);
 	for (const char *c = statement; *c != '\0'; c++)
@@ -351,13 +351,9 @@ RollupStatement(const char *statement, TimestampTz first, TimestampTz second)
 		else
 			appendStringInfoChar(&text, *c);
 	}
-	if (SPI_execute_with_args(text.data, 2, types, values, NULL, false, 0) < 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not run \"%s\"", text.data)));
-	/* SPI leaves its own context behind */
-	MemoryContextSwitchTo(caller);
+	rows = SpiRunWith(text.data, SPI_ANY_RESULT, 2, types, values);
 	pfree(text.data);
-	return SPI_processed;
+	return rows;
 }
 
 /*
@@ -421,7 +417,6 @@ known_keys(Merger *merger, const MergeGroup *group, int *count)
 	int nlevels = finest == LEVEL_MINUTE ? 2 : 1;
 	Datum values[5];
 	TextMap *keys = TextMapCreate(merger->memory, 64);
-	MemoryContext caller = CurrentMemoryContext;
 
 	level_items[0] = Int16GetDatum(finest == LEVEL_MINUTE ? levels[0] : (int16) finest);
 	level_items[1] = Int16GetDatum(levels[1]);
@@ -431,11 +426,7 @@ known_keys(Merger *merger, const MergeGroup *group, int *count)
 	values[2] = PointerGetDatum(cstring_to_text_with_len(name.data, (int) name.len));
 	values[3] = TimestampTzGetDatum(bucket);
 	values[4] = TimestampTzGetDatum(bucket + BucketWidth(width));
-	if (SPI_execute_with_args(KEYS_OF_BUCKET, 5, types, values, NULL, false, 0) != SPI_OK_SELECT)
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not read the rollup's keys")));
-	MemoryContextSwitchTo(caller);
-	*count = (int) SPI_processed;
+	*count = (int) SpiRunWith(KEYS_OF_BUCKET, SPI_OK_SELECT, 5, types, values);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		HeapTuple tuple = SPI_tuptable->vals[i];

@@ -13,7 +13,6 @@
 #include "access/xact.h"
 #include "catalog/pg_extension.h"
 #include "commands/extension.h"
-#include "executor/spi.h"
 #include "executor/tuptable.h"
 #include "fmgr.h"
 #include "funcapi.h"
@@ -33,6 +32,7 @@
 #include "rollup/merge.h"
 #include "rollup/raw.h"
 #include "rollup/seal.h"
+#include "spi.h"
 
 PG_FUNCTION_INFO_V1(fi_refresh);
 PG_FUNCTION_INFO_V1(fi_rebuild);
@@ -60,11 +60,8 @@ read_state(RollupState *state)
 {
 	bool isnull;
 
-	if (SPI_execute("SELECT hours_closed, days_closed, users FROM fast_ingest.rollup_state", false,
-					2) != SPI_OK_SELECT)
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not read the rollup's state")));
-	if (SPI_processed == 0)
+	if (SpiRun("SELECT hours_closed, days_closed, users FROM fast_ingest.rollup_state",
+			   SPI_OK_SELECT) == 0)
 	{
 		/* nothing was ever merged: nothing is missing in what is over */
 		TimestampTz now = GetCurrentTimestamp();

@@ -1,9 +1,6 @@
 /*
  * source.c
  *
- * SPI leaves its own memory context behind; the functions here come back in
- * their caller's.
- *
  * The statements are prepared once in a process and planned once, whatever
  * their parameters: finding rows by the index is always right.
  */
@@ -14,7 +11,6 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -23,6 +19,7 @@
 
 #include "catalog.h"
 #include "rollup/metrics.h"
+#include "spi.h"
 
 #define ROWS_OF_LEVEL \
 	"SELECT bucket, key, events, unique_users, users, minutes" \
@@ -48,16 +45,8 @@ prepared_plan(bool with_key)
 	Oid types[] = {INT2OID, INT2OID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID};
 
 	if (plans[with_key] == NULL)
-	{
-		SPIPlanPtr plan = SPI_prepare_cursor(with_key ? ROWS_OF_LEVEL WITH_KEY : ROWS_OF_LEVEL,
-											 with_key ? 6 : 5, types, CURSOR_OPT_GENERIC_PLAN);
-
-		if (plan == NULL || SPI_keepplan(plan) != 0)
-			ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR),
-							errmsg("could not prepare to read the rollup: %s",
-								   SPI_result_code_string(SPI_result))));
-		plans[with_key] = plan;
-	}
+		plans[with_key] = SpiPrepare(with_key ? ROWS_OF_LEVEL WITH_KEY : ROWS_OF_LEVEL,
+									 with_key ? 6 : 5, types, CURSOR_OPT_GENERIC_PLAN);
 	return plans[with_key];
 }
 
@@ -103,7 +92,6 @@ RollupRows(int breakdown, RollupLevel level, const char *event_name, const char 
 		   RollupRowVisitor visitor, void *arg)
 {
 	Datum values[6];
-	MemoryContext caller = CurrentMemoryContext;
 
 	values[0] = Int16GetDatum((int16) breakdown);
 	values[1] = Int16GetDatum((int16) level);
@@ -111,9 +99,7 @@ RollupRows(int breakdown, RollupLevel level, const char *event_name, const char 
 	values[3] = TimestampTzGetDatum(span.low);
 	values[4] = TimestampTzGetDatum(span.high);
 	values[5] = key ? CStringGetTextDatum(key) : (Datum) 0;
-	if (SPI_execute_plan(prepared_plan(key != NULL), values, NULL, true, 0) != SPI_OK_SELECT)
-		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not read the rollup")));
-	MemoryContextSwitchTo(caller);
+	(void) SpiSelectPlan(prepared_plan(key != NULL), values);
 	return visit_rows(visitor, arg);
 }
 
@@ -123,17 +109,14 @@ RollupScopeRows(int breakdown, const char *scope, TimestampTz day, RollupRowVisi
 {
 	Oid types[] = {INT2OID, TEXTOID, TIMESTAMPTZOID};
 	Datum values[3];
-	MemoryContext caller = CurrentMemoryContext;
 
 	values[0] = Int16GetDatum((int16) breakdown);
 	values[1] = CStringGetTextDatum(scope);
 	values[2] = TimestampTzGetDatum(day);
-	if (SPI_execute_with_args("SELECT bucket, key, events, unique_users, users, minutes"
-							  " FROM fast_ingest.rollup WHERE scope = $2 AND scope <> ''"
-							  "  AND bucket = $3 AND breakdown = $1 AND level = 3",
-							  3, types, values, NULL, true, 0) != SPI_OK_SELECT)
-		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not read the rollup")));
-	MemoryContextSwitchTo(caller);
+	(void) SpiSelect("SELECT bucket, key, events, unique_users, users, minutes"
+					 " FROM fast_ingest.rollup WHERE scope = $2 AND scope <> ''"
+					 "  AND bucket = $3 AND breakdown = $1 AND level = 3",
+					 0, 3, types, values);
 	return visit_rows(visitor, arg);
 }
 
@@ -143,7 +126,6 @@ RollupExtent(const char *event_name)
 	Oid types[] = {TEXTOID};
 	Datum values[] = {CStringGetTextDatum(event_name)};
 	Span extent = {TIME_END, TIME_BEGIN};
-	MemoryContext caller = CurrentMemoryContext;
 
 	for (int level = LEVEL_MINUTE; level <= LEVEL_HOUR; level++)
 	{
@@ -155,8 +137,7 @@ RollupExtent(const char *event_name)
 				 "SELECT min(bucket), max(bucket) FROM fast_ingest.rollup"
 				 " WHERE breakdown = %d AND level = %d AND event_name = $1",
 				 BREAKDOWN_CHANNEL, level);
-		if (SPI_execute_with_args(statement, 1, types, values, NULL, true, 0) != SPI_OK_SELECT)
-			ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not read the rollup")));
+		(void) SpiSelect(statement, 0, 1, types, values);
 		low = column(SPI_tuptable, 0, 1);
 		high = column(SPI_tuptable, 0, 2);
 		if (high != (Datum) 0 || low != (Datum) 0)
@@ -166,7 +147,6 @@ RollupExtent(const char *event_name)
 		}
 		SPI_freetuptable(SPI_tuptable);
 	}
-	MemoryContextSwitchTo(caller);
 	return extent;
 }
 
@@ -273,16 +253,12 @@ RollupKnows(Span span)
 {
 	Oid types[] = {TIMESTAMPTZOID, TIMESTAMPTZOID};
 	Datum values[] = {TimestampTzGetDatum(span.low), TimestampTzGetDatum(span.high)};
-	MemoryContext caller = CurrentMemoryContext;
 	EventSearch search = {span, false};
 
 	PushActiveSnapshot(GetLatestSnapshot());
-	if (SPI_execute_with_args("SELECT FROM fast_ingest.rollup WHERE breakdown = 1"
-							  " AND level IN (1, 2) AND bucket >= $1 AND bucket < $2",
-							  2, types, values, NULL, true, 1) != SPI_OK_SELECT)
-		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not read the rollup")));
-	MemoryContextSwitchTo(caller);
-	search.found = SPI_processed > 0;
+	search.found = SpiSelect("SELECT FROM fast_ingest.rollup WHERE breakdown = 1"
+							 " AND level IN (1, 2) AND bucket >= $1 AND bucket < $2",
+							 1, 2, types, values) > 0;
 	if (!search.found)
 		DeltaRows(GetActiveSnapshot(), BREAKDOWN_CHANNEL, NULL, span, note_event, &search);
 	PopActiveSnapshot();

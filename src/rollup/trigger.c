@@ -14,7 +14,6 @@
 #include "catalog/partition.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
-#include "executor/spi.h"
 #include "executor/tuptable.h"
 #include "fmgr.h"
 #include "miscadmin.h"
@@ -26,9 +25,9 @@
 
 #include "catalog.h"
 #include "flush/partition.h"
-#include "flush/transaction.h"
 #include "rollup/delta.h"
 #include "rollup/dirty.h"
+#include "spi.h"
 
 PG_FUNCTION_INFO_V1(fi_events_inserted);
 PG_FUNCTION_INFO_V1(fi_events_changed);
@@ -124,9 +123,9 @@ fi_events_truncated(PG_FUNCTION_ARGS)
 	SetUserIdAndSecContext(rollup->rd_rel->relowner, context | SECURITY_LOCAL_USERID_CHANGE);
 	table_close(rollup, NoLock);
 	SPI_connect();
-	RunStatement("TRUNCATE fast_ingest.rollup, fast_ingest.rollup_delta, fast_ingest.rollup_dirty,"
-				 " fast_ingest.dropped",
-				 SPI_OK_UTILITY);
+	(void) SpiRun("TRUNCATE fast_ingest.rollup, fast_ingest.rollup_delta, fast_ingest.rollup_dirty,"
+				  " fast_ingest.dropped",
+				  SPI_OK_UTILITY);
 	SPI_finish();
 	SetUserIdAndSecContext(user, context);
 	PG_RETURN_POINTER(NULL);

@@ -1,0 +1,69 @@
+/*
+ * spi.c
+ *
+ * The one place that checks what SPI returns.
+ */
+#include "postgres.h"
+
+#include "spi.h"
+
+/*
+ * What every call ends with
+ */
+static uint64
+finish_call(MemoryContext caller, const char *statement, int result, int expected_result)
+{
+	MemoryContextSwitchTo(caller);
+	if (result < 0 || (expected_result != SPI_ANY_RESULT && result != expected_result))
+		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR),
+						errmsg("unexpected result of \"%s\": %s", statement,
+							   SPI_result_code_string(result))));
+	return SPI_processed;
+}
+
+uint64
+SpiRun(const char *statement, int expected_result)
+{
+	return SpiRunWith(statement, expected_result, 0, NULL, NULL);
+}
+
+uint64
+SpiRunWith(const char *statement, int expected_result, int n, Oid *types, Datum *values)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	int result = SPI_execute_with_args(statement, n, types, values, NULL, false, 0);
+
+	return finish_call(caller, statement, result, expected_result);
+}
+
+uint64
+SpiSelect(const char *statement, int64 limit, int n, Oid *types, Datum *values)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	int result = SPI_execute_with_args(statement, n, types, values, NULL, true, (long) limit);
+
+	return finish_call(caller, statement, result, SPI_OK_SELECT);
+}
+
+uint64
+SpiSelectPlan(SPIPlanPtr plan, Datum *values)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	int result = SPI_execute_plan(plan, values, NULL, true, 0);
+
+	return finish_call(caller, "a prepared plan", result, SPI_OK_SELECT);
+}
+
+SPIPlanPtr
+SpiPrepare(const char *statement, int n, Oid *types, int cursor_options)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	SPIPlanPtr plan = SPI_prepare_cursor(statement, n, types, cursor_options);
+
+	MemoryContextSwitchTo(caller);
+	if (plan == NULL || SPI_keepplan(plan) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not prepare \"%s\": %s", statement,
+														 SPI_result_code_string(SPI_result))));
+	return plan;
+}

@@ -1,0 +1,32 @@
+/*
+ * spi.h
+ *
+ * Running statements through SPI. They come back in the caller's memory context,
+ * where SPI would leave its own behind, and end in an ERROR if a statement is not
+ * of the kind that is expected. What they return is SPI_processed; rows are in
+ * SPI_tuptable.
+ */
+#ifndef FAST_INGEST_SPI_H
+#define FAST_INGEST_SPI_H
+
+#include "executor/spi.h"
+
+/* In place of a result like SPI_OK_INSERT: whatever the statement does is right. */
+#define SPI_ANY_RESULT 0
+
+/* Run a statement, without parameters or with n of them. */
+extern uint64 SpiRun(const char *statement, int expected_result);
+extern uint64 SpiRunWith(const char *statement, int expected_result, int n, Oid *types,
+						 Datum *values);
+
+/*
+ * Read rows in the active snapshot, by a statement or a prepared plan; no more
+ * than limit of them, unless that is 0.
+ */
+extern uint64 SpiSelect(const char *statement, int64 limit, int n, Oid *types, Datum *values);
+extern uint64 SpiSelectPlan(SPIPlanPtr plan, Datum *values);
+
+/* Prepare a statement for the rest of the process, or until SPI_freeplan. */
+extern SPIPlanPtr SpiPrepare(const char *statement, int n, Oid *types, int cursor_options);
+
+#endif
