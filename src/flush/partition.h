@@ -6,8 +6,6 @@
 #ifndef FAST_INGEST_PARTITION_H
 #define FAST_INGEST_PARTITION_H
 
-#include "datatype/timestamp.h"
-
 /* Is the whole day covered by partitions? Needs a transaction. */
 extern bool PartitionExists(int32 day);
 
@@ -18,18 +16,5 @@ extern bool PartitionExists(int32 day);
  * partition in the way.
  */
 extern void PartitionCreate(int32 day);
-
-/*
- * What a partition takes: from lower (inclusive) to upper (exclusive). The ends of
- * time for a default partition, or one that is not fast_ingest.events's own.
- */
-extern void PartitionBounds(Oid partition, TimestampTz *lower, TimestampTz *upper);
-
-/*
- * What the partitions take together, the default partition (which takes what no
- * other does) among them or not: number of ranges, in order, each from
- * lowers[i] (inclusive) to uppers[i] (exclusive), in the current memory context.
- */
-extern int PartitionRanges(bool with_default, TimestampTz **lowers, TimestampTz **uppers);
 
 #endif

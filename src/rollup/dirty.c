@@ -19,7 +19,7 @@
 
 #include "catalog.h"
 #include "compat.h"
-#include "flush/partition.h"
+#include "partition_bounds.h"
 #include "rollup/dropped.h"
 #include "room.h"
 

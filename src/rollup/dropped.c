@@ -26,7 +26,7 @@
 #include "utils/timestamp.h"
 
 #include "catalog.h"
-#include "flush/partition.h"
+#include "partition_bounds.h"
 #include "rollup/source.h"
 
 /* Columns of fast_ingest.dropped. */

@@ -24,7 +24,7 @@
 #include "utils/timestamp.h"
 
 #include "catalog.h"
-#include "flush/partition.h"
+#include "partition_bounds.h"
 #include "rollup/delta.h"
 #include "rollup/dirty.h"
 #include "spi.h"

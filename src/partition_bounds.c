@@ -1,0 +1,81 @@
+/*
+ * partition_bounds.c
+ *
+ * Reads the bounds of partitions from the relation cache, whoever made them.
+ */
+#include "postgres.h"
+
+#include "partition_bounds.h"
+
+#include "access/table.h"
+#include "partitioning/partbounds.h"
+#include "partitioning/partdesc.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+
+#include "catalog.h"
+
+/*
+ * A bound of a range partition: a time, or one of the ends of time
+ */
+static TimestampTz
+bound_time(PartitionBoundInfo bounds, int bound)
+{
+	if (bound < 0 || bounds->kind[bound][0] == PARTITION_RANGE_DATUM_MINVALUE)
+		return MIN_TIMESTAMP;
+	if (bound >= bounds->ndatums || bounds->kind[bound][0] == PARTITION_RANGE_DATUM_MAXVALUE)
+		return END_TIMESTAMP;
+	return DatumGetTimestampTz(bounds->datums[bound][0]);
+}
+
+void
+PartitionBounds(Oid partition, TimestampTz *lower, TimestampTz *upper)
+{
+	Relation events = table_open(ExtensionTable("events"), AccessShareLock);
+	PartitionDesc desc = RelationGetPartitionDesc(events, true);
+	PartitionBoundInfo bounds = desc->boundinfo;
+
+	*lower = MIN_TIMESTAMP;
+	*upper = END_TIMESTAMP;
+	for (int bound = 0; bounds != NULL && bound <= bounds->ndatums; bound++)
+	{
+		int index = bounds->indexes[bound];
+
+		if (index < 0 || desc->oids[index] != partition)
+			continue;
+		*lower = bound_time(bounds, bound - 1);
+		*upper = bound_time(bounds, bound);
+		break;
+	}
+	table_close(events, AccessShareLock);
+}
+
+int
+PartitionRanges(bool with_default, TimestampTz **lowers, TimestampTz **uppers)
+{
+	Relation events = table_open(ExtensionTable("events"), AccessShareLock);
+	PartitionDesc desc = RelationGetPartitionDesc(events, true);
+	PartitionBoundInfo bounds = desc->boundinfo;
+	int room = bounds == NULL ? 1 : bounds->ndatums + 2;
+	int n = 0;
+
+	*lowers = palloc(room * sizeof(TimestampTz));
+	*uppers = palloc(room * sizeof(TimestampTz));
+	if (with_default && bounds != NULL && bounds->default_index >= 0)
+	{
+		(*lowers)[n] = MIN_TIMESTAMP;
+		(*uppers)[n++] = END_TIMESTAMP;
+	}
+	else
+	{
+		for (int bound = 0; bounds != NULL && bound <= bounds->ndatums; bound++)
+		{
+			if (bounds->indexes[bound] < 0)
+				continue;
+			(*lowers)[n] = bound_time(bounds, bound - 1);
+			(*uppers)[n++] = bound_time(bounds, bound);
+		}
+	}
+	table_close(events, AccessShareLock);
+	return n;
+}
