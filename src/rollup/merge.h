@@ -50,10 +50,4 @@ extern Span MergerTouched(const Merger *merger);
 /* How many groups were merged so far. */
 extern int64 MergerGroupsMerged(const Merger *merger);
 
-/*
- * Run one of our statements; %1$s stands for the schema of our functions. Its
- * parameters are two times, $1 and $2. Returns the number of rows.
- */
-extern uint64 RollupStatement(const char *statement, TimestampTz first, TimestampTz second);
-
 #endif

@@ -32,6 +32,7 @@
 #include "rollup/merge.h"
 #include "rollup/raw.h"
 #include "rollup/seal.h"
+#include "rollup/statement.h"
 #include "spi.h"
 
 PG_FUNCTION_INFO_V1(fi_refresh);

@@ -11,6 +11,7 @@
 #include "utils/timestamp.h"
 
 #include "rollup/refresh.h"
+#include "rollup/statement.h"
 
 /* Minutes of one hour or more become rows of hours. Between $1 and $2. */
 #define CLOSE_HOURS \
@@ -18,7 +19,7 @@
 	" WHERE breakdown = ANY (ARRAY(SELECT id FROM fast_ingest.breakdowns WHERE finest = 1))" \
 	"  AND level = 1 AND bucket >= $1 AND bucket < $2 RETURNING *)" \
 	"INSERT INTO fast_ingest.rollup" \
-	" (breakdown, level, event_name, bucket, scope, key, events, unique_users, users, minutes)" \
+	" (" KEY_COLUMNS ", events, unique_users, users, minutes)" \
 	" SELECT breakdown, 2, event_name, date_trunc('hour', bucket, 'UTC'), scope, key," \
 	"  sum(events), %1$s.fi_cardinality(%1$s.fi_union(users)), %1$s.fi_union(users)," \
 	"  %1$s.fi_pack_minutes(" \
@@ -32,7 +33,7 @@
 	" AND bucket >= $1 AND bucket < $2"
 #define COUNT_HOUR_TOTALS \
 	"INSERT INTO fast_ingest.rollup" \
-	" (breakdown, level, event_name, bucket, scope, key, events, unique_users)" \
+	" (" KEY_COLUMNS ", events, unique_users)" \
 	" SELECT 0, 2, event_name, bucket, '', '', sum(events)," \
 	"  %1$s.fi_cardinality(%1$s.fi_union(users))" \
 	" FROM fast_ingest.rollup" \
@@ -42,7 +43,7 @@
 /* Rows of hours become rows of days, for one breakdown and one it is counted as. */
 #define CLOSE_DAYS \
 	"INSERT INTO fast_ingest.rollup" \
-	" (breakdown, level, event_name, bucket, scope, key, events, unique_users, users)" \
+	" (" KEY_COLUMNS ", events, unique_users, users)" \
 	" SELECT %d, 3, event_name, date_trunc('day', bucket, 'UTC'), scope, %s, sum(events)," \
 	"  %%1$s.fi_cardinality(%%1$s.fi_union(users)), %%1$s.fi_union(users)" \
 	" FROM fast_ingest.rollup" \
@@ -68,22 +69,20 @@ run_for(TimestampTz low, TimestampTz high, const char *format, ...)
 }
 
 /*
- * Put the parts of a key in a bucket together (see merge.c), but for buckets from
+ * Put the parts of a key in a bucket together (see merge_flush.c), but for buckets from
  * $1 to $2
  */
 #define PUT_TOGETHER \
 	"WITH old AS (DELETE FROM fast_ingest.rollup AS r" \
-	" USING (SELECT breakdown, level, event_name, bucket, scope, key" \
-	"  FROM fast_ingest.rollup WHERE is_part AND bucket < $1" \
-	"  UNION SELECT breakdown, level, event_name, bucket, scope, key" \
-	"  FROM fast_ingest.rollup WHERE is_part AND bucket > $2) AS p" \
+	" USING (SELECT " KEY_COLUMNS " FROM fast_ingest.rollup WHERE is_part AND bucket < $1" \
+	"  UNION SELECT " KEY_COLUMNS " FROM fast_ingest.rollup WHERE is_part AND bucket > $2) AS p" \
 	" WHERE r.breakdown = p.breakdown AND r.level = p.level AND r.event_name = p.event_name" \
 	"  AND r.bucket = p.bucket AND r.scope = p.scope AND r.key = p.key RETURNING r.*)" \
 	"INSERT INTO fast_ingest.rollup" \
-	" (breakdown, level, event_name, bucket, scope, key, events, unique_users, users)" \
-	" SELECT breakdown, level, event_name, bucket, scope, key, sum(events)," \
+	" (" KEY_COLUMNS ", events, unique_users, users)" \
+	" SELECT " KEY_COLUMNS ", sum(events)," \
 	"  %1$s.fi_cardinality(%1$s.fi_union(users)), %1$s.fi_union(users)" \
-	" FROM old GROUP BY breakdown, level, event_name, bucket, scope, key"
+	" FROM old GROUP BY " KEY_COLUMNS
 
 void
 SealParts(Span except)
@@ -170,7 +169,7 @@ forget_minutes(int breakdown, Span span)
 				" WHERE g.bucket + m.minute * interval '1 minute' < $1"
 				"  OR g.bucket + m.minute * interval '1 minute' >= $2)"
 				"INSERT INTO fast_ingest.rollup"
-				" (breakdown, level, event_name, bucket, scope, key, events, unique_users, users,"
+				" (" KEY_COLUMNS ", events, unique_users, users,"
 				"  minutes)"
 				" SELECT breakdown, 2, event_name, bucket, scope, key, sum(events),"
 				"  %%1$s.fi_cardinality(%%1$s.fi_union(users)), %%1$s.fi_union(users),"

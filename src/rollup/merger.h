@@ -1,0 +1,70 @@
+/*
+ * merger.h
+ *
+ * What has gathered: shared by merge.c, which fills it, merge_cap.c, which limits
+ * its keys, and merge_flush.c, which merges it. Nobody else looks inside.
+ */
+#ifndef FAST_INGEST_MERGER_H
+#define FAST_INGEST_MERGER_H
+
+#include "utils/memutils.h"
+
+#include "rollup/merge.h"
+#include "rollup/text_map.h"
+#include "rollup/user_map.h"
+
+/* What identifies a group; without padding, for it is hashed as bytes. */
+typedef struct
+{
+	const Breakdown *breakdown;
+	TimestampTz bucket;
+	uint32 event_name;
+	uint32 scope;
+	uint32 key;
+	uint32 zero;
+} MergeGroupKey;
+
+struct MergeGroup
+{
+	Merger *merger;
+	MergeGroupKey key;
+	int64 events;
+	uint32 *users;
+	uint32 nusers;
+	uint32 room;
+};
+
+struct Merger
+{
+	RollupState *state;
+	const BreakdownList *breakdowns;
+	MemoryContext parent;
+	MemoryContext memory; /* of all below; reset by a flush */
+	TextMap *texts;
+	Slice *text_list;
+	uint32 ntexts;
+	uint32 text_room;
+	UserMap *users;
+	UserHash *user_list;
+	uint32 nusers;
+	uint32 user_room;
+	struct mgroups_hash *groups;
+	MergeGroup **group_list;
+	uint32 ngroups;
+	uint32 group_room;
+	uint64 nrefs;
+	int64 merged;
+	Span touched; /* the buckets merged so far */
+};
+
+/* Begin anew, with nothing gathered. */
+extern void MergerReset(Merger *merger);
+
+/*
+ * Keep each bucket below its breakdown's max_keys: first come, first served. What
+ * does not fit is counted under METRICS_OTHER; its groups stay, without events.
+ * Needs SPI.
+ */
+extern void MergerCapKeys(Merger *merger);
+
+#endif
