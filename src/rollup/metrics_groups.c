@@ -1,0 +1,160 @@
+/*
+ * metrics_groups.c
+ *
+ * The groups of a question: which tallies there are before anything is read, and
+ * which rows of the answer they become.
+ */
+#include "postgres.h"
+
+#include "rollup/question.h"
+
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "rollup/raw.h"
+
+/*
+ * Look for events of the answer's event_name: where must hours and days without
+ * bounds begin and end?
+ */
+static void
+extend_by_delta(const DeltaRow *row, void *arg)
+{
+	Span *extent = arg;
+
+	extent->low = Min(extent->low, row->bucket);
+	extent->high = Max(extent->high, row->bucket + USECS_PER_MINUTE);
+}
+
+static void
+extend_by_raw(const RawRow *row, void *arg)
+{
+	Span *extent = arg;
+
+	extent->low = Min(extent->low, row->ts);
+	extent->high = Max(extent->high, row->ts + 1);
+}
+
+static Span
+extent_of_data(Question *question)
+{
+	Span extent = RollupExtent(question->event_name);
+
+	DeltaRows(question->users.snapshot, question->breakdown->id, question->event_name,
+			  question->range, extend_by_delta, &extent);
+	for (int i = 0; i < question->dirty->n; i++)
+		RawScan(question->breakdown, question->query->event_name, question->query->channel,
+				question->dirty->spans[i], extend_by_raw, &extent);
+	return extent;
+}
+
+void
+QuestionMakeGroups(Question *question, pg_tz *zone)
+{
+	Span range = question->range;
+
+	if (question->kind == GROUP_HOUR || question->kind == GROUP_DAY)
+	{
+		if (!question->query->has_from || !question->query->has_to)
+		{
+			Span extent = extent_of_data(question);
+
+			if (!question->query->has_from)
+				range.low = extent.low;
+			if (!question->query->has_to)
+				range.high = extent.high;
+		}
+		question->times = CalendarGroups(range.low, range.high, question->kind == GROUP_DAY, zone);
+	}
+	else
+	{
+		question->times = palloc0(sizeof(TimeGroups));
+		question->times->n = 1;
+		question->times->bounds = palloc(2 * sizeof(TimestampTz));
+		question->times->bounds[0] = range.low;
+		question->times->bounds[1] = range.high;
+	}
+	question->tallies = palloc_extended(Max(question->times->n, 1) * sizeof(Tally),
+										MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	question->has_deltas = palloc0(Max(question->times->n, 1) * sizeof(bool));
+	if (question->kind == GROUP_KEY)
+		question->keys = TextMapCreate(CurrentMemoryContext, 64);
+}
+
+/*
+ * The rows of hours and days, without the empty ones where not wanted, and
+ * without those before the first and behind the last event where no bound was
+ * given
+ */
+static void
+answer_times(Question *question, MetricsAnswer *answer)
+{
+	int first = 0;
+	int last = question->times->n;
+
+	while (!question->query->has_from && first < last && question->tallies[first].events == 0)
+		first++;
+	while (!question->query->has_to && first < last && question->tallies[last - 1].events == 0)
+		last--;
+	answer->rows = palloc_extended(Max(last - first, 1) * sizeof(MetricsRow), MCXT_ALLOC_HUGE);
+	for (int i = first; i < last; i++)
+	{
+		Tally *tally = &question->tallies[i];
+
+		if (tally->events > 0 || question->query->fill)
+			answer->rows[answer->nrows++] =
+				(MetricsRow){question->times->labels[i], tally->events, TallyUniqueUsers(tally)};
+	}
+}
+
+static int
+compare_rows(const void *a, const void *b)
+{
+	const MetricsRow *left = a;
+	const MetricsRow *right = b;
+
+	if (left->total_events != right->total_events)
+		return left->total_events > right->total_events ? -1 : 1;
+	return strcmp(left->group, right->group);
+}
+
+static void
+answer_keys(Question *question, MetricsAnswer *answer)
+{
+	text_map_iterator iterator;
+	TextMapEntry *entry;
+
+	answer->rows =
+		palloc_extended((question->keys->members + 1) * sizeof(MetricsRow), MCXT_ALLOC_HUGE);
+	text_map_start_iterate(question->keys, &iterator);
+	while ((entry = text_map_iterate(question->keys, &iterator)) != NULL)
+	{
+		Tally *tally = entry->pointer;
+
+		if (tally->events > 0)
+			answer->rows[answer->nrows++] =
+				(MetricsRow){entry->text.data, tally->events, TallyUniqueUsers(tally)};
+	}
+	qsort(answer->rows, answer->nrows, sizeof(MetricsRow), compare_rows);
+	answer->capped = question->found_other;
+}
+
+MetricsAnswer *
+QuestionAnswer(Question *question)
+{
+	MetricsAnswer *answer = palloc0(sizeof(MetricsAnswer));
+
+	answer->sources = question->sources;
+	if (question->kind == GROUP_KEY)
+		answer_keys(question, answer);
+	else if (question->kind == GROUP_NONE)
+	{
+		answer->nrows = 1;
+		answer->rows = palloc(sizeof(MetricsRow));
+		answer->rows[0] = (MetricsRow){NULL, question->tallies[0].events,
+									   TallyUniqueUsers(&question->tallies[0])};
+	}
+	else
+		answer_times(question, answer);
+	return answer;
+}

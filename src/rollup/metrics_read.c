@@ -1,0 +1,297 @@
+/*
+ * metrics_read.c
+ *
+ * Reads what an answer is made of: rows of the rollup, deltas not merged yet, and
+ * raw rows where a range cuts a bucket or a bucket is dirty. Each event is in
+ * exactly one of these.
+ */
+#include "postgres.h"
+
+#include "rollup/question.h"
+
+#include "utils/timestamp.h"
+
+#include "rollup/minutes.h"
+#include "rollup/plan.h"
+#include "rollup/raw.h"
+
+/*
+ * The number of the group of hours or days that a time is in, or -1
+ */
+static int
+time_group(const TimeGroups *times, TimestampTz ts)
+{
+	int low = 0;
+	int high = times->n;
+
+	if (times->n == 0 || ts < times->bounds[0] || ts >= times->bounds[times->n])
+		return -1;
+	while (high - low > 1)
+	{
+		int middle = (low + high) / 2;
+
+		if (times->bounds[middle] <= ts)
+			low = middle;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static Tally *
+tally_of(Question *question, TimestampTz ts, const char *key, int key_len)
+{
+	TextMapEntry *entry;
+	bool found;
+
+	if (question->kind != GROUP_KEY)
+		return &question->tallies[time_group(question->times, ts)];
+	entry = TextMapAdd(question->keys, (Slice){key, key_len}, &found);
+	if (!found)
+		entry->pointer = palloc0(sizeof(Tally));
+	return entry->pointer;
+}
+
+static bool
+is_key(const RollupRow *row, const char *key)
+{
+	return (size_t) row->key_len == strlen(key) && memcmp(row->key, key, row->key_len) == 0;
+}
+
+static void
+add_row(const RollupRow *row, void *arg)
+{
+	Question *question = arg;
+
+	if (is_key(row, METRICS_OTHER))
+		question->found_other = true;
+	if (question->key != NULL && !is_key(row, question->key))
+		return;
+	TallyRow(tally_of(question, row->bucket, row->key, row->key_len), row->events,
+			 row->unique_users, row->users);
+}
+
+/*
+ * Add some minutes of a closed hour
+ */
+static void
+add_packed_minutes(const RollupRow *row, void *arg)
+{
+	Question *question = arg;
+	TimestampTz low = question->packed->low;
+	Tally *tally;
+
+	if (is_key(row, METRICS_OTHER))
+		question->found_other = true;
+	if (question->key != NULL && !is_key(row, question->key))
+		return;
+	if (row->users == (Datum) 0 || row->minutes == (Datum) 0)
+		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+						errmsg("a row of fast_ingest.rollup has no minutes"),
+						errhint("Count the raw rows again with fi_rebuild().")));
+	tally = tally_of(question, low, row->key, row->key_len);
+	HourMinutesSum(row->users, row->minutes, (int) ((low - row->bucket) / USECS_PER_MINUTE),
+				   (int) ((question->packed->high - row->bucket) / USECS_PER_MINUTE),
+				   &tally->events, TallyUsers(tally));
+}
+
+/*
+ * Add what a delta counts, if its whole bucket is asked for and not read from
+ * raw rows
+ */
+static void
+add_delta(const DeltaRow *row, void *arg)
+{
+	Question *question = arg;
+	TimestampTz end = row->bucket + BucketWidth(question->breakdown->finest);
+	int group = time_group(question->times, row->bucket);
+	Tally *tally;
+
+	if (group < 0 || end > question->times->bounds[group + 1] ||
+		SpanListHas(question->dirty, row->bucket))
+		return;
+	if (question->key != NULL && ((size_t) row->key_len != strlen(question->key) ||
+								  memcmp(row->key, question->key, row->key_len) != 0))
+		return;
+	tally = tally_of(question, row->bucket, row->key, row->key_len);
+	tally->events += row->events;
+	(void) TallyUsers(tally);
+	for (int i = 0; i < row->nusers; i++)
+		HashedUsersAdd(&question->users, tally, row->hashes[row->users[i]]);
+	question->has_deltas[group] = true;
+	question->sources.deltas++;
+}
+
+static void
+add_raw(const RawRow *row, void *arg)
+{
+	Question *question = arg;
+	Tally *tally = tally_of(question, row->ts, row->key, row->key_len);
+
+	tally->events++;
+	(void) TallyUsers(tally);
+	if (row->has_user)
+		HashedUsersAdd(&question->users, tally, row->user);
+	question->sources.raw_rows++;
+}
+
+/*
+ * Is a group just one closed hour, whose users have been counted?
+ */
+static bool
+is_counted_hour(const Question *question, int group)
+{
+	TimestampTz low = question->times->bounds[group];
+
+	return question->kind != GROUP_KEY && question->key == NULL && !question->has_deltas[group] &&
+		   question->times->bounds[group + 1] == low + USECS_PER_HOUR &&
+		   BucketStart(low, LEVEL_HOUR) == low && low < question->state.hours_closed &&
+		   !SpanListTouches(question->dirty, low, low + USECS_PER_HOUR);
+}
+
+static int64
+read_rows(Question *question, int breakdown, RollupLevel level, const SpanList *spans)
+{
+	int64 n = 0;
+
+	for (int i = 0; i < spans->n; i++)
+		n += RollupRows(breakdown, level, question->event_name, question->key, spans->spans[i],
+						add_row, question);
+	return n;
+}
+
+static void
+sum_events(const RollupRow *row, void *arg)
+{
+	*(int64 *) arg += row->events;
+}
+
+typedef struct
+{
+	Span span;
+	int64 events;
+} EventCount;
+
+static void
+sum_delta(const DeltaRow *row, void *arg)
+{
+	EventCount *count = arg;
+
+	if (row->bucket >= count->span.low && row->bucket < count->span.high)
+		count->events += row->events;
+}
+
+/*
+ * How many events the rollup has in rows that touch a span of whole buckets
+ */
+static int64
+events_between(const Question *question, Span span)
+{
+	static const SpanList nothing = {0};
+	AnswerPlan plan = {0};
+	EventCount waiting = {span, 0};
+	int64 events = 0;
+	int breakdown = question->breakdown->id;
+
+	PlanAdd(&plan, span.low, span.high, question->breakdown->finest, &question->state, &nothing);
+	for (int i = 0; i < plan.days.n; i++)
+		(void) RollupRows(breakdown, LEVEL_DAY, question->event_name, NULL, plan.days.spans[i],
+						  sum_events, &events);
+	for (int i = 0; i < plan.hours.n; i++)
+		(void) RollupRows(breakdown, LEVEL_HOUR, question->event_name, NULL, plan.hours.spans[i],
+						  sum_events, &events);
+	for (int i = 0; i < plan.packed.n; i++)
+		(void) RollupRows(
+			breakdown, LEVEL_HOUR, question->event_name, NULL,
+			(Span){BucketStart(plan.packed.spans[i].low, LEVEL_HOUR), plan.packed.spans[i].high},
+			sum_events, &events);
+	for (int i = 0; i < plan.minutes.n; i++)
+		(void) RollupRows(breakdown, LEVEL_MINUTE, question->event_name, NULL,
+						  plan.minutes.spans[i], sum_events, &events);
+	DeltaRows(question->users.snapshot, breakdown, question->event_name, span, sum_delta, &waiting);
+	return events + waiting.events;
+}
+
+/*
+ * The rollup outlives its raw rows: are those there that an answer needs? No
+ * row of the rollup where there is no partition is a yes, too.
+ */
+static void
+check_raw_rows(Question *question, const SpanList *raw)
+{
+	RollupLevel finest = question->breakdown->finest;
+	const SpanList *covered = RawCoverage(question->users.snapshot);
+	SpanList without = {0};
+
+	for (int i = 0; i < raw->n; i++)
+	{
+		TimestampTz low = raw->spans[i].low;
+
+		for (int j = 0; j < covered->n && low < raw->spans[i].high; j++)
+		{
+			if (covered->spans[j].high <= low)
+				continue;
+			SpanListAdd(&without, low, Min(covered->spans[j].low, raw->spans[i].high));
+			low = Max(low, covered->spans[j].high);
+		}
+		SpanListAdd(&without, low, raw->spans[i].high);
+	}
+	for (int i = 0; i < without.n; i++)
+	{
+		TimestampTz low = BucketStart(without.spans[i].low, finest);
+		TimestampTz high = BucketStart(without.spans[i].high - 1, finest) + BucketWidth(finest);
+
+		if (events_between(question, (Span){low, high}) > 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("raw events before %s are needed and have been dropped",
+							timestamptz_to_str(without.spans[i].high)),
+					 errhint("Ask for a range of whole %s.", finest == LEVEL_DAY	? "days (UTC)"
+															 : finest == LEVEL_HOUR ? "hours"
+																					: "minutes")));
+	}
+}
+
+void
+QuestionRead(Question *question)
+{
+	bool total = question->kind != GROUP_KEY && question->key == NULL;
+	int breakdown = question->breakdown->id;
+	AnswerPlan plan = {0};
+	SpanList counted = {0};
+
+	if (question->raw_only)
+		SpanListAdd(&plan.raw, question->range.low, question->range.high);
+	else
+	{
+		DeltaRows(question->users.snapshot, breakdown, question->event_name, question->range,
+				  add_delta, question);
+		for (int i = 0; i < question->times->n; i++)
+		{
+			if (is_counted_hour(question, i))
+				SpanListAdd(&counted, question->times->bounds[i], question->times->bounds[i + 1]);
+			else
+				PlanAdd(&plan, question->times->bounds[i], question->times->bounds[i + 1],
+						question->breakdown->finest, &question->state, question->dirty);
+		}
+	}
+	question->sources.hours += read_rows(question, BREAKDOWN_TOTAL, LEVEL_HOUR, &counted);
+	question->sources.days +=
+		read_rows(question, total ? BREAKDOWN_TOTAL : breakdown, LEVEL_DAY, &plan.days);
+	question->sources.hours += read_rows(question, breakdown, LEVEL_HOUR, &plan.hours);
+	question->sources.minutes += read_rows(question, breakdown, LEVEL_MINUTE, &plan.minutes);
+	for (int i = 0; i < plan.packed.n; i++)
+	{
+		TimestampTz hour = BucketStart(plan.packed.spans[i].low, LEVEL_HOUR);
+
+		question->packed = &plan.packed.spans[i];
+		question->sources.minutes +=
+			RollupRows(breakdown, LEVEL_HOUR, question->event_name, question->key,
+					   (Span){hour, hour + 1}, add_packed_minutes, question);
+	}
+	check_raw_rows(question, &plan.raw);
+	for (int i = 0; i < plan.raw.n; i++)
+		RawScan(question->breakdown, question->query->event_name, question->query->channel,
+				plan.raw.spans[i], add_raw, question);
+	HashedUsersResolve(&question->users);
+}

@@ -1,0 +1,60 @@
+/*
+ * question.h
+ *
+ * A question while it is answered: shared by metrics.c, metrics_groups.c and
+ * metrics_read.c. Everything lives in the memory context of the answer.
+ */
+#ifndef FAST_INGEST_QUESTION_H
+#define FAST_INGEST_QUESTION_H
+
+#include "rollup/calendar.h"
+#include "rollup/metrics.h"
+#include "rollup/source.h"
+#include "rollup/tally.h"
+#include "rollup/text_map.h"
+
+typedef enum
+{
+	GROUP_NONE,
+	GROUP_HOUR,
+	GROUP_DAY,
+	GROUP_KEY
+} GroupKind;
+
+typedef struct
+{
+	const MetricsQuery *query;
+	GroupKind kind;
+	const Breakdown *breakdown;
+	char *event_name; /* as the rollup has it */
+	const char *key;  /* only this one; NULL is any */
+	bool raw_only;	  /* the rollup does not know */
+	Span range;
+	RollupState state;
+	const SpanList *dirty;
+	TimeGroups *times; /* one for the whole range unless by hour or day */
+	Tally *tallies;	   /* for each of times */
+	bool *has_deltas;  /* likewise */
+	TextMap *keys;	   /* tallies by key, for GROUP_KEY */
+	HashedUsers users;
+	const Span *packed; /* the span being read from rows of hours */
+	MetricsSources sources;
+	bool found_other;
+} Question;
+
+/*
+ * Make the tallies that reading fills: one for each hour or day of a time zone,
+ * one for all, or those of keys as they come. An ERROR for too many. Needs SPI.
+ */
+extern void QuestionMakeGroups(Question *question, pg_tz *zone);
+
+/*
+ * Read all that the answer is made of. An ERROR if raw rows are needed that are
+ * not there any more. Needs SPI.
+ */
+extern void QuestionRead(Question *question);
+
+/* The rows of the answer. */
+extern MetricsAnswer *QuestionAnswer(Question *question);
+
+#endif
