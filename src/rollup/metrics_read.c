@@ -53,9 +53,9 @@ tally_of(Question *question, TimestampTz ts, const char *key, int key_len)
 }
 
 static bool
-is_key(const RollupRow *row, const char *key)
+is_key(const char *key, int len, const char *wanted)
 {
-	return (size_t) row->key_len == strlen(key) && memcmp(row->key, key, row->key_len) == 0;
+	return (size_t) len == strlen(wanted) && memcmp(key, wanted, len) == 0;
 }
 
 static void
@@ -63,9 +63,9 @@ add_row(const RollupRow *row, void *arg)
 {
 	Question *question = arg;
 
-	if (is_key(row, METRICS_OTHER))
+	if (is_key(row->key, row->key_len, METRICS_OTHER))
 		question->found_other = true;
-	if (question->key != NULL && !is_key(row, question->key))
+	if (question->key != NULL && !is_key(row->key, row->key_len, question->key))
 		return;
 	TallyRow(tally_of(question, row->bucket, row->key, row->key_len), row->events,
 			 row->unique_users, row->users);
@@ -81,9 +81,9 @@ add_packed_minutes(const RollupRow *row, void *arg)
 	TimestampTz low = question->packed->low;
 	Tally *tally;
 
-	if (is_key(row, METRICS_OTHER))
+	if (is_key(row->key, row->key_len, METRICS_OTHER))
 		question->found_other = true;
-	if (question->key != NULL && !is_key(row, question->key))
+	if (question->key != NULL && !is_key(row->key, row->key_len, question->key))
 		return;
 	if (row->users == (Datum) 0 || row->minutes == (Datum) 0)
 		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
@@ -110,8 +110,7 @@ add_delta(const DeltaRow *row, void *arg)
 	if (group < 0 || end > question->times->bounds[group + 1] ||
 		SpanListHas(question->dirty, row->bucket))
 		return;
-	if (question->key != NULL && ((size_t) row->key_len != strlen(question->key) ||
-								  memcmp(row->key, question->key, row->key_len) != 0))
+	if (question->key != NULL && !is_key(row->key, row->key_len, question->key))
 		return;
 	tally = tally_of(question, row->bucket, row->key, row->key_len);
 	tally->events += row->events;
