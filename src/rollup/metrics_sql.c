@@ -15,7 +15,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
-#include "event/tuple.h"
+#include "rollup/argument.h"
 #include "rollup/metrics.h"
 
 PG_FUNCTION_INFO_V1(fi_metrics);
@@ -70,18 +70,12 @@ read_text(Datum value, const char *name)
 		timestamptz_in, CStringGetDatum(written), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
 }
 
-static const char *
-text_argument(FunctionCallInfo fcinfo, int number)
-{
-	return PG_ARGISNULL(number) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(number));
-}
-
 static MetricsQuery
 query_of(FunctionCallInfo fcinfo, TimeReader read)
 {
 	MetricsQuery query = {0};
 
-	query.event_name = text_argument(fcinfo, 0);
+	query.event_name = TextArgument(fcinfo, 0);
 	if (query.event_name == NULL)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("event_name is NULL: expected the name of an event")));
@@ -91,9 +85,9 @@ query_of(FunctionCallInfo fcinfo, TimeReader read)
 		query.from = read(PG_GETARG_DATUM(1), "from");
 	if (query.has_to)
 		query.to = read(PG_GETARG_DATUM(2), "to");
-	query.group_by = text_argument(fcinfo, 3);
-	query.channel = text_argument(fcinfo, 4);
-	query.timezone = text_argument(fcinfo, 5);
+	query.group_by = TextArgument(fcinfo, 3);
+	query.channel = TextArgument(fcinfo, 4);
+	query.timezone = TextArgument(fcinfo, 5);
 	query.fill = PG_ARGISNULL(6) || PG_GETARG_BOOL(6);
 	return query;
 }
@@ -172,14 +166,6 @@ fi_metrics_plan(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-static DateADT
-today_utc(void)
-{
-	TimestampTz now = GetCurrentStatementStartTimestamp();
-
-	return (DateADT) ((now - (now < 0 ? USECS_PER_DAY - 1 : 0)) / USECS_PER_DAY);
-}
-
 /*
  * fi_stats(site_id text, date date, max_paths integer): the first row is the
  * whole site, path NULL
@@ -188,8 +174,9 @@ Datum
 fi_stats(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	const char *site_id = text_argument(fcinfo, 0);
-	DateADT date = PG_ARGISNULL(1) ? today_utc() : PG_GETARG_DATEADT(1);
+	const char *site_id = TextArgument(fcinfo, 0);
+	DateADT date =
+		PG_ARGISNULL(1) ? UtcDay(GetCurrentStatementStartTimestamp()) : PG_GETARG_DATEADT(1);
 	StatsAnswer *answer;
 	Datum values[3];
 	bool isnull[3] = {true, false, false};
@@ -198,7 +185,7 @@ fi_stats(PG_FUNCTION_ARGS)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("site_id is NULL: expected the site_id of events")));
 	InitMaterializedSRF(fcinfo, 0);
-	answer = StatsCompute(site_id, date, PG_ARGISNULL(2) ? 10 : PG_GETARG_INT32(2));
+	answer = StatsCompute(site_id, date, PG_ARGISNULL(2) ? DEFAULT_PATHS : PG_GETARG_INT32(2));
 	values[0] = (Datum) 0;
 	values[1] = Int64GetDatum(answer->total_views);
 	values[2] = Int64GetDatum(answer->unique_users);
