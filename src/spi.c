@@ -67,3 +67,19 @@ SpiPrepare(const char *statement, int n, Oid *types, int cursor_options)
 														 SPI_result_code_string(SPI_result))));
 	return plan;
 }
+
+void
+SpiShow(const char *name, TupleDesc desc, Tuplestorestate *store, int n)
+{
+	EphemeralNamedRelation relation = palloc0(sizeof(EphemeralNamedRelationData));
+
+	relation->md.name = pstrdup(name);
+	relation->md.reliddesc = InvalidOid;
+	relation->md.tupdesc = desc;
+	relation->md.enrtype = ENR_NAMED_TUPLESTORE;
+	relation->md.enrtuples = n;
+	relation->reldata = store;
+	if (SPI_register_relation(relation) != SPI_OK_REL_REGISTER)
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not register \"%s\"", name)));
+}

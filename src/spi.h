@@ -10,6 +10,7 @@
 #define FAST_INGEST_SPI_H
 
 #include "executor/spi.h"
+#include "utils/tuplestore.h"
 
 /* In place of a result like SPI_OK_INSERT: whatever the statement does is right. */
 #define SPI_ANY_RESULT 0
@@ -28,5 +29,12 @@ extern uint64 SpiSelectPlan(SPIPlanPtr plan, Datum *values);
 
 /* Prepare a statement for the rest of the process, or until SPI_freeplan. */
 extern SPIPlanPtr SpiPrepare(const char *statement, int n, Oid *types, int cursor_options);
+
+/*
+ * Show n tuples to statements as a relation of that name, until the connection
+ * to SPI ends or SPI_unregister_relation. The current memory context must live as
+ * long.
+ */
+extern void SpiShow(const char *name, TupleDesc desc, Tuplestorestate *store, int n);
 
 #endif

@@ -18,18 +18,17 @@
 #include "commands/extension.h"
 #include "catalog/pg_extension.h"
 #include "executor/executor.h"
-#include "executor/spi.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/memutils.h"
-#include "utils/queryenvironment.h"
 #include "utils/tuplestore.h"
 
 #include "event/tuple.h"
 #include "flush/dead_letter.h"
 #include "flush/partition.h"
 #include "flush/transaction.h"
+#include "spi.h"
 #include "worker.h"
 
 /* What one transaction may hold of memory and touch of partitions. */
@@ -210,7 +209,6 @@ lock_extension(void)
 static Tuplestorestate *
 register_staged(int n)
 {
-	EphemeralNamedRelation relation = palloc0(sizeof(EphemeralNamedRelationData));
 	/* room for all of it: a batch never goes to disk */
 	int kilobytes = (int) (batch.payload / 512) + n / 8 + 64;
 	Tuplestorestate *store = tuplestore_begin_heap(false, false, kilobytes);
@@ -222,27 +220,8 @@ register_staged(int n)
 	}
 	ExecClearTuple(staged_slot);
 
-	relation->md.name = "staged";
-	relation->md.reliddesc = InvalidOid;
-	relation->md.tupdesc = staged_desc;
-	relation->md.enrtype = ENR_NAMED_TUPLESTORE;
-	relation->md.enrtuples = n;
-	relation->reldata = store;
-	if (SPI_register_relation(relation) != SPI_OK_REL_REGISTER)
-		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not register \"staged\"")));
+	SpiShow("staged", staged_desc, store, n);
 	return store;
-}
-
-static SPIPlanPtr
-prepare(const char *statement)
-{
-	SPIPlanPtr plan = SPI_prepare(statement, 0, NULL);
-
-	if (plan == NULL || SPI_keepplan(plan) != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not prepare \"%s\": %s", statement,
-														 SPI_result_code_string(SPI_result))));
-	return plan;
 }
 
 /*
@@ -260,8 +239,9 @@ store_body(void *arg)
 	lock_extension();
 	store = register_staged(batch.n);
 	if (*plan == NULL)
-		*plan =
-			prepare(careful_batches > 0 ? INSERT_STAGED " ON CONFLICT DO NOTHING" : INSERT_STAGED);
+		*plan = SpiPrepare(careful_batches > 0 ? INSERT_STAGED " ON CONFLICT DO NOTHING"
+											   : INSERT_STAGED,
+						   0, NULL, 0);
 	if (SPI_execute_plan(*plan, NULL, NULL, false, 0) != SPI_OK_INSERT)
 		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not insert staged events")));
 	tuplestore_end(store);

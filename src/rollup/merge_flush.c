@@ -165,7 +165,6 @@ text_datum(Merger *merger, uint32 number)
 static Tuplestorestate *
 register_merged(Merger *merger, const uint32 *numbers)
 {
-	EphemeralNamedRelation relation = palloc0(sizeof(EphemeralNamedRelationData));
 	Tuplestorestate *store = tuplestore_begin_heap(false, false, work_mem);
 	TupleDesc desc = merged_desc();
 	MemoryContext row = AllocSetContextCreate(CurrentMemoryContext, "fast_ingest merged row",
@@ -203,16 +202,9 @@ register_merged(Merger *merger, const uint32 *numbers)
 	}
 	MemoryContextDelete(row);
 
-	relation->md.name = "merged";
-	relation->md.reliddesc = InvalidOid;
-	relation->md.tupdesc = desc;
-	relation->md.enrtype = ENR_NAMED_TUPLESTORE;
-	relation->md.enrtuples = count;
-	relation->reldata = store;
 	/* what SPI allocates here must outlive this flush */
 	MemoryContextSwitchTo(merger->parent);
-	if (SPI_register_relation(relation) != SPI_OK_REL_REGISTER)
-		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not register \"merged\"")));
+	SpiShow("merged", desc, store, count);
 	MemoryContextSwitchTo(merger->memory);
 	merger->merged += count;
 	return store;
