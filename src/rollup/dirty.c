@@ -41,25 +41,6 @@ typedef struct
 	int64 *minutes;
 } MinuteList;
 
-void
-SpanListAppend(SpanList *list, TimestampTz low, TimestampTz high)
-{
-	if (low >= high)
-		return;
-	list->spans =
-		RoomForOneMore(CurrentMemoryContext, list->spans, list->n, &list->room, sizeof(Span));
-	list->spans[list->n++] = (Span){low, high};
-}
-
-void
-SpanListAdd(SpanList *list, TimestampTz low, TimestampTz high)
-{
-	if (low < high && list->n > 0 && low <= list->spans[list->n - 1].high)
-		list->spans[list->n - 1].high = Max(list->spans[list->n - 1].high, high);
-	else
-		SpanListAppend(list, low, high);
-}
-
 static int
 compare_minutes(const void *a, const void *b)
 {
@@ -67,43 +48,6 @@ compare_minutes(const void *a, const void *b)
 	int64 right = *(const int64 *) b;
 
 	return (left > right) - (left < right);
-}
-
-static int
-compare_spans(const void *a, const void *b)
-{
-	return compare_minutes(&((const Span *) a)->low, &((const Span *) b)->low);
-}
-
-void
-SpanListSort(SpanList *list)
-{
-	if (list->n > 0)
-		qsort(list->spans, list->n, sizeof(Span), compare_spans);
-}
-
-bool
-SpanListTouches(const SpanList *list, TimestampTz low, TimestampTz high)
-{
-	int first = 0;
-	int last = list->n;
-
-	while (first < last)
-	{
-		int middle = (first + last) / 2;
-
-		if (list->spans[middle].high <= low)
-			first = middle + 1;
-		else
-			last = middle;
-	}
-	return first < list->n && list->spans[first].low < high;
-}
-
-bool
-SpanListHas(const SpanList *list, TimestampTz ts)
-{
-	return SpanListTouches(list, ts, ts + 1);
 }
 
 void
@@ -185,23 +129,6 @@ static TimestampTz
 bucket_end(TimestampTz high, RollupLevel level)
 {
 	return BucketStart(high - 1, level) + BucketWidth(level);
-}
-
-SpanList *
-SpanListIntersection(const SpanList *a, const SpanList *b)
-{
-	SpanList *list = palloc0(sizeof(SpanList));
-
-	for (int i = 0, j = 0; i < a->n && j < b->n;)
-	{
-		SpanListAdd(list, Max(a->spans[i].low, b->spans[j].low),
-					Min(a->spans[i].high, b->spans[j].high));
-		if (a->spans[i].high < b->spans[j].high)
-			i++;
-		else
-			j++;
-	}
-	return list;
 }
 
 SpanList *

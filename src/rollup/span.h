@@ -1,0 +1,49 @@
+/*
+ * span.h
+ *
+ * Spans of time, and lists of them in the memory context that is current when
+ * they grow first.
+ */
+#ifndef FAST_INGEST_SPAN_H
+#define FAST_INGEST_SPAN_H
+
+#include "datatype/timestamp.h"
+
+/* From low (inclusive) to high (exclusive). */
+typedef struct
+{
+	TimestampTz low;
+	TimestampTz high;
+} Span;
+
+typedef struct
+{
+	int n;
+	uint32 room;
+	Span *spans;
+} SpanList;
+
+/* The ends of time: every event's ts is between them, and so are whole buckets. */
+#define TIME_BEGIN MIN_TIMESTAMP
+#define TIME_END END_TIMESTAMP
+
+/* Add a span as it is, unless it is empty. */
+extern void SpanListAppend(SpanList *list, TimestampTz low, TimestampTz high);
+
+/*
+ * Add a span that begins not before the last one of the list begins, and join
+ * it with that one if they touch. A list made so is in order.
+ */
+extern void SpanListAdd(SpanList *list, TimestampTz low, TimestampTz high);
+
+/* Put spans that were appended in order. */
+extern void SpanListSort(SpanList *list);
+
+/* Is a time, or any of the times from low to before high, in a list that is in order? */
+extern bool SpanListHas(const SpanList *list, TimestampTz ts);
+extern bool SpanListTouches(const SpanList *list, TimestampTz low, TimestampTz high);
+
+/* What is in both lists. */
+extern SpanList *SpanListIntersection(const SpanList *a, const SpanList *b);
+
+#endif
