@@ -43,6 +43,33 @@ ALTER TABLE fast_ingest.events DETACH PARTITION fast_ingest.events_20240902 CONC
 SELECT low, high FROM fast_ingest.dropped;
 ALTER TABLE fast_ingest.events ATTACH PARTITION fast_ingest.events_20240902 FOR VALUES FROM ('2024-09-02 00:00Z') TO ('2024-09-03 00:00Z');
 
+-- a damaged delta is an error, or an answer that is wrong, and never a crash:
+-- each byte of one in turn
+INSERT INTO fast_ingest.events (event_name, channel, user_id, ts, site_id, path) VALUES
+  ('edge', 'web', 'user', '2024-09-02 12:00:30Z', 'site', '/'), ('edge', 'api', NULL, '2024-09-02 13:00:30Z', NULL, '/a');
+DO $$
+DECLARE
+  good bytea := (SELECT groups FROM fast_ingest.rollup_delta ORDER BY first_ts DESC, events DESC LIMIT 1);
+  failed integer := 0;
+BEGIN
+  FOR i IN 0 .. length(good) - 1 LOOP
+    FOR value IN 0 .. 1 LOOP
+      BEGIN
+        UPDATE fast_ingest.rollup_delta SET groups = set_byte(good, i, value * 255) WHERE groups = good;
+        PERFORM fi_metrics('edge', group_by => name), fi_stats('site', '2024-09-02') FROM unnest('{channel,site,page}'::text[]) name;
+        PERFORM fi_refresh();
+        RAISE EXCEPTION USING ERRCODE = 'P0001';
+      EXCEPTION WHEN raise_exception THEN NULL;
+        WHEN OTHERS THEN failed := failed + 1;
+      END;
+    END LOOP;
+  END LOOP;
+  IF failed < 100 THEN
+    RAISE EXCEPTION 'only % damages of % bytes were noticed', failed, length(good);
+  END IF;
+END $$;
+DELETE FROM fast_ingest.events WHERE channel = 'api' OR site_id = 'site' AND ts > '2024-09-02';
+
 -- times that are no times
 INSERT INTO fast_ingest.events (event_name, channel, user_id, ts) VALUES ('edge', 'web', 'user', 'infinity');
 CREATE TABLE fast_ingest.events_rest PARTITION OF fast_ingest.events DEFAULT;

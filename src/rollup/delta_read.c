@@ -48,6 +48,9 @@ DeltaRead(DeltaReader *reader, const struct varlena *groups)
 							   header->version, DELTA_VERSION)));
 	reader->users = take(reader, (uint64) header->nusers * sizeof(UserHash));
 	reader->ends = take(reader, (uint64) header->nstrings * sizeof(uint32));
+	for (uint32 i = 1; i < header->nstrings; i++)
+		if (reader->ends[i] < reader->ends[i - 1])
+			damaged();
 	reader->strings = take(reader, header->nstrings == 0 ? 0 : reader->ends[header->nstrings - 1]);
 	reader->sections_left = header->nsections;
 }
