@@ -21,10 +21,17 @@
 #include "utils/syscache.h"
 
 Oid
-ExtensionTable(const char *name)
+ExtensionTableIfThere(const char *name)
 {
 	Oid schema = get_namespace_oid("fast_ingest", true);
-	Oid table = OidIsValid(schema) ? get_relname_relid(name, schema) : InvalidOid;
+
+	return OidIsValid(schema) ? get_relname_relid(name, schema) : InvalidOid;
+}
+
+Oid
+ExtensionTable(const char *name)
+{
+	Oid table = ExtensionTableIfThere(name);
 
 	if (!OidIsValid(table))
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
@@ -68,4 +75,23 @@ ExtensionLockEvents(void)
 							   GetUserNameFromId(GetUserId(), false)),
 						errdetail("Row security hides rows of fast_ingest.events from it, and the "
 								  "rollup counts all of them.")));
+}
+
+SavedUser
+ExtensionBecomeOwner(int security)
+{
+	Relation deltas = table_open(ExtensionTable("rollup_delta"), AccessShareLock);
+	SavedUser saved;
+
+	GetUserIdAndSecContext(&saved.user, &saved.security);
+	SetUserIdAndSecContext(deltas->rd_rel->relowner,
+						   saved.security | security | SECURITY_LOCAL_USERID_CHANGE);
+	table_close(deltas, NoLock);
+	return saved;
+}
+
+void
+ExtensionBecomeUser(SavedUser saved)
+{
+	SetUserIdAndSecContext(saved.user, saved.security);
 }

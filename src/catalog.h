@@ -9,6 +9,9 @@
 /* A table of schema fast_ingest; an ERROR if it is not there. */
 extern Oid ExtensionTable(const char *name);
 
+/* The same, or InvalidOid: in the midst of DROP EXTENSION, say. */
+extern Oid ExtensionTableIfThere(const char *name);
+
 /* The type fi_user_set. */
 extern Oid ExtensionSetType(void);
 
@@ -21,5 +24,19 @@ extern const char *ExtensionSchema(void);
  * locks them first. An ERROR if row security would hide rows from the user.
  */
 extern void ExtensionLockEvents(void);
+
+/*
+ * Act as the owner of the deltas, with further security flags, until
+ * ExtensionBecomeUser or an ERROR: who writes events, or drops them, needs no
+ * rights on what follows from it.
+ */
+typedef struct
+{
+	Oid user;
+	int security;
+} SavedUser;
+
+extern SavedUser ExtensionBecomeOwner(int security);
+extern void ExtensionBecomeUser(SavedUser saved);
 
 #endif

@@ -37,6 +37,7 @@
 #include "compat.h"
 #include "rollup/user_hash.h"
 #include "room.h"
+#include "table_rows.h"
 
 static MemoryContext cache_context = NULL;
 static BreakdownList *cached = NULL;
@@ -111,13 +112,12 @@ compare_ids(const void *a, const void *b)
 BreakdownList *
 BreakdownsRead(Snapshot snapshot)
 {
-	Relation table = table_open(ExtensionTable("breakdowns"), AccessShareLock);
-	TableScanDesc scan = table_beginscan(table, snapshot, 0, NULL);
-	TupleTableSlot *slot = table_slot_create(table, NULL);
+	TableRows rows;
 	BreakdownList *list = palloc0(sizeof(BreakdownList));
 	uint32 room = 0;
 
-	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	TableRowsBegin(&rows, "breakdowns", AccessShareLock, snapshot);
+	while (TableRowsNext(&rows))
 	{
 		Breakdown *item;
 		bool isnull;
@@ -126,16 +126,14 @@ BreakdownsRead(Snapshot snapshot)
 			RoomForOneMore(CurrentMemoryContext, list->items, list->n, &room, sizeof(Breakdown));
 		item = &list->items[list->n++];
 		memset(item, 0, sizeof(*item));
-		item->id = DatumGetInt16(slot_getattr(slot, 1, &isnull));
-		item->name = text_value(slot, 2);
-		item->key_sql = text_value(slot, 3);
-		item->scope_sql = text_value(slot, 4);
-		item->finest = DatumGetInt16(slot_getattr(slot, 5, &isnull));
-		item->max_keys = DatumGetInt32(slot_getattr(slot, 6, &isnull));
+		item->id = DatumGetInt16(slot_getattr(rows.slot, 1, &isnull));
+		item->name = text_value(rows.slot, 2);
+		item->key_sql = text_value(rows.slot, 3);
+		item->scope_sql = text_value(rows.slot, 4);
+		item->finest = DatumGetInt16(slot_getattr(rows.slot, 5, &isnull));
+		item->max_keys = DatumGetInt32(slot_getattr(rows.slot, 6, &isnull));
 	}
-	ExecDropSingleTupleTableSlot(slot);
-	table_endscan(scan);
-	table_close(table, AccessShareLock);
+	TableRowsEnd(&rows);
 	if (list->n > 0)
 		qsort(list->items, list->n, sizeof(Breakdown), compare_ids);
 	return list;

@@ -354,13 +354,10 @@ DeltaWrite(Relation relation, Tuplestorestate *rows)
 	TupleTableSlot *slot =
 		MakeSingleTupleTableSlot(RelationGetDescr(relation), &TTSOpsMinimalTuple);
 	Builder builder = {0};
-	Oid user;
-	int security;
+	SavedUser user;
 
-	/* who may insert events need have no rights on what breakdowns are made of */
-	GetUserIdAndSecContext(&user, &security);
-	SetUserIdAndSecContext(table->rd_rel->relowner,
-						   security | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
+	/* expressions are evaluated here */
+	user = ExtensionBecomeOwner(SECURITY_RESTRICTED_OPERATION);
 	LockRelationOid(ExtensionTable("breakdowns"), RowExclusiveLock);
 	builder.breakdowns = BreakdownsFor(relation);
 	builder.context = CreateStandaloneExprContext();
@@ -396,7 +393,7 @@ DeltaWrite(Relation relation, Tuplestorestate *rows)
 		ResetExprContext(builder.context);
 	}
 	store(&builder, table);
-	SetUserIdAndSecContext(user, security);
+	ExtensionBecomeUser(user);
 
 	UserHasherFree(builder.hasher);
 	FreeExprContext(builder.context, true);

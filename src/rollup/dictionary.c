@@ -43,16 +43,19 @@ compare_wanted(const void *a, const void *b)
 }
 
 /*
- * The hashes in the order of the index, so that its pages are read once
+ * The hashes, all or those without a number, in the order of the index, so that
+ * its pages are visited once
  */
 static Wanted *
-in_index_order(int n, const UserHash *hashes)
+in_index_order(int n, const UserHash *hashes, const uint32 *numbers, int *nwanted)
 {
 	Wanted *wanted = palloc_extended((Size) Max(n, 1) * sizeof(Wanted), MCXT_ALLOC_HUGE);
 
+	*nwanted = 0;
 	for (int i = 0; i < n; i++)
-		wanted[i] = (Wanted){hashes[i], i};
-	qsort(wanted, n, sizeof(Wanted), compare_wanted);
+		if (numbers == NULL || numbers[i] == USER_UNKNOWN)
+			wanted[(*nwanted)++] = (Wanted){hashes[i], i};
+	qsort(wanted, *nwanted, sizeof(Wanted), compare_wanted);
 	return wanted;
 }
 
@@ -84,13 +87,14 @@ DictionaryLookup(Snapshot snapshot, int n, const UserHash *hashes, uint32 *numbe
 	Relation index = index_open(PrimaryKeyIndex(table), AccessShareLock);
 	IndexScanDesc scan = BeginIndexScan(table, index, snapshot, 1);
 	TupleTableSlot *slot = table_slot_create(table, NULL);
-	Wanted *wanted = in_index_order(n, hashes);
+	int nwanted;
+	Wanted *wanted = in_index_order(n, hashes, NULL, &nwanted);
 	Buffer map = InvalidBuffer;
 	ScanKeyData key;
 
 	scan->xs_want_itup = true;
 	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(NULL));
-	for (int i = 0; i < n; i++)
+	for (int i = 0; i < nwanted; i++)
 	{
 		if (i > 0 && compare_wanted(&wanted[i], &wanted[i - 1]) == 0)
 		{
@@ -134,33 +138,31 @@ insert_users(int n, const Datum *hashes, const Datum *numbers)
 void
 DictionaryAssign(int n, const UserHash *hashes, uint32 *numbers, int64 *next)
 {
-	Wanted *wanted = in_index_order(n, hashes);
 	Datum *new_hashes = palloc(USERS_PER_INSERT * sizeof(Datum));
 	Datum *new_numbers = palloc(USERS_PER_INSERT * sizeof(Datum));
+	Wanted *strangers;
+	int nstrangers;
 	int count = 0;
 
 	PushActiveSnapshot(GetLatestSnapshot());
 	DictionaryLookup(GetActiveSnapshot(), n, hashes, numbers);
 	PopActiveSnapshot();
-	for (int i = 0; i < n; i++)
+	strangers = in_index_order(n, hashes, numbers, &nstrangers);
+	for (int i = 0; i < nstrangers; i++)
 	{
-		if (numbers[wanted[i].position] != USER_UNKNOWN)
-			continue;
 		if (*next >= MAX_USERS)
 			ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 							errmsg("fast_ingest.users is full: %d users", MAX_USERS)));
-		numbers[wanted[i].position] = (uint32) *next;
-		new_hashes[count] = UUIDPGetDatum((pg_uuid_t *) wanted[i].hash.bytes);
+		numbers[strangers[i].position] = (uint32) *next;
+		new_hashes[count] = UUIDPGetDatum((pg_uuid_t *) strangers[i].hash.bytes);
 		new_numbers[count++] = Int32GetDatum((int32) (*next)++);
-		if (count == USERS_PER_INSERT)
+		if (count == USERS_PER_INSERT || i == nstrangers - 1)
 		{
 			insert_users(count, new_hashes, new_numbers);
 			count = 0;
 		}
 	}
-	if (count > 0)
-		insert_users(count, new_hashes, new_numbers);
+	pfree(strangers);
 	pfree(new_numbers);
 	pfree(new_hashes);
-	pfree(wanted);
 }

@@ -22,6 +22,7 @@
 #include "partition_bounds.h"
 #include "rollup/dropped.h"
 #include "room.h"
+#include "table_rows.h"
 
 /* Columns of fast_ingest.rollup_dirty. */
 enum
@@ -134,28 +135,14 @@ bucket_end(TimestampTz high, RollupLevel level)
 SpanList *
 RawCoverage(Snapshot snapshot)
 {
-	SpanList *covered = palloc0(sizeof(SpanList));
-	const SpanList *dropped = DroppedSpans(snapshot);
+	SpanList partitions = {0};
 	TimestampTz *lowers;
 	TimestampTz *uppers;
 	int n = PartitionRanges(true, &lowers, &uppers);
 
-	for (int i = 0, j = 0; i < n; i++)
-	{
-		TimestampTz low = lowers[i];
-
-		while (j < dropped->n && dropped->spans[j].high <= low)
-			j++;
-		for (; j < dropped->n && dropped->spans[j].low < uppers[i]; j++)
-		{
-			SpanListAdd(covered, low, dropped->spans[j].low);
-			low = dropped->spans[j].high;
-			if (low >= uppers[i])
-				break;
-		}
-		SpanListAdd(covered, low, uppers[i]);
-	}
-	return covered;
+	for (int i = 0; i < n; i++)
+		SpanListAdd(&partitions, lowers[i], uppers[i]);
+	return SpanListDifference(&partitions, DroppedSpans(snapshot));
 }
 
 /*
@@ -177,29 +164,26 @@ where_rows_are(const SpanList *dirty, RollupLevel level, Snapshot snapshot)
 SpanList *
 DirtySpans(Snapshot snapshot, int breakdown, RollupLevel level)
 {
-	Relation table = table_open(ExtensionTable("rollup_dirty"), AccessShareLock);
-	TableScanDesc scan = table_beginscan(table, snapshot, 0, NULL);
-	TupleTableSlot *slot = table_slot_create(table, NULL);
+	TableRows rows;
 	SpanList found = {0};
 	SpanList *list = palloc0(sizeof(SpanList));
 
-	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	TableRowsBegin(&rows, "rollup_dirty", AccessShareLock, snapshot);
+	while (TableRowsNext(&rows))
 	{
 		bool isnull;
-		int16 of = DatumGetInt16(slot_getattr(slot, DIRTY_COLUMN_BREAKDOWN, &isnull));
+		int16 of = DatumGetInt16(slot_getattr(rows.slot, DIRTY_COLUMN_BREAKDOWN, &isnull));
 		bool concerns = isnull || of == breakdown;
 		TimestampTz low;
 		TimestampTz high;
 
 		if (!concerns)
 			continue;
-		low = DatumGetTimestampTz(slot_getattr(slot, DIRTY_COLUMN_LOW, &isnull));
-		high = DatumGetTimestampTz(slot_getattr(slot, DIRTY_COLUMN_HIGH, &isnull));
+		low = DatumGetTimestampTz(slot_getattr(rows.slot, DIRTY_COLUMN_LOW, &isnull));
+		high = DatumGetTimestampTz(slot_getattr(rows.slot, DIRTY_COLUMN_HIGH, &isnull));
 		SpanListAppend(&found, low, high);
 	}
-	ExecDropSingleTupleTableSlot(slot);
-	table_endscan(scan);
-	table_close(table, NoLock);
+	TableRowsEnd(&rows);
 
 	SpanListSort(&found);
 	for (int i = 0; i < found.n; i++)

@@ -11,7 +11,6 @@
 
 #include "access/heapam.h"
 #include "access/table.h"
-#include "access/tableam.h"
 #include "catalog/namespace.h"
 #include "catalog/objectaccess.h"
 #include "catalog/partition.h"
@@ -28,6 +27,7 @@
 #include "catalog.h"
 #include "partition_bounds.h"
 #include "rollup/source.h"
+#include "table_rows.h"
 
 /* Columns of fast_ingest.dropped. */
 enum
@@ -41,43 +41,29 @@ static object_access_hook_type prev_object_access_hook = NULL;
 static ProcessUtility_hook_type prev_process_utility = NULL;
 
 /*
- * A table of ours, or InvalidOid where it is gone, as in the midst of DROP EXTENSION
- */
-static Oid
-our_table(const char *name)
-{
-	Oid schema = get_namespace_oid("fast_ingest", true);
-
-	return OidIsValid(schema) ? get_relname_relid(name, schema) : InvalidOid;
-}
-
-/*
  * Remember a span, if there is something to remember. Who may drop a partition
  * needs no rights on the rollup.
  */
 static void
 note_span(TimestampTz low, TimestampTz high, Oid partition)
 {
-	Oid dropped = our_table("dropped");
-	Oid rollup = our_table("rollup");
+	Oid dropped = ExtensionTableIfThere("dropped");
 	Relation table;
 	Datum values[] = {TimestampTzGetDatum(low), TimestampTzGetDatum(high),
 					  ObjectIdGetDatum(partition)};
 	bool isnull[] = {false, false, false};
-	Oid user;
-	int context;
+	SavedUser user;
 	bool known;
 
-	if (!OidIsValid(dropped) || !OidIsValid(rollup) || !OidIsValid(our_table("rollup_delta")))
+	/* in the midst of DROP EXTENSION they are not all there any more */
+	if (!OidIsValid(dropped) || !OidIsValid(ExtensionTableIfThere("rollup")) ||
+		!OidIsValid(ExtensionTableIfThere("rollup_delta")))
 		return;
-	table = table_open(rollup, AccessShareLock);
-	GetUserIdAndSecContext(&user, &context);
-	SetUserIdAndSecContext(table->rd_rel->relowner, context | SECURITY_LOCAL_USERID_CHANGE);
+	user = ExtensionBecomeOwner(0);
 	SPI_connect();
 	known = RollupKnows((Span){low, high});
 	SPI_finish();
-	SetUserIdAndSecContext(user, context);
-	table_close(table, NoLock);
+	ExtensionBecomeUser(user);
 	if (!known)
 		return;
 
@@ -115,7 +101,7 @@ note_partition(Oid partition, TimestampTz low, TimestampTz high)
 static bool
 is_our_partition(Oid relation)
 {
-	Oid events = our_table("events");
+	Oid events = ExtensionTableIfThere("events");
 
 	return OidIsValid(events) && get_rel_relispartition(relation) &&
 		   get_partition_parent(relation, true) == events;
@@ -144,30 +130,24 @@ object_access(ObjectAccessType access, Oid class, Oid object, int sub_id, void *
 static void
 forget_span(TimestampTz low, TimestampTz high, Oid partition)
 {
-	Oid dropped = our_table("dropped");
-	Relation table;
-	TableScanDesc scan;
-	TupleTableSlot *slot;
+	TableRows rows;
 
-	if (!OidIsValid(dropped))
+	if (!OidIsValid(ExtensionTableIfThere("dropped")))
 		return;
-	table = table_open(dropped, RowExclusiveLock);
 	PushActiveSnapshot(GetLatestSnapshot());
-	scan = table_beginscan(table, GetActiveSnapshot(), 0, NULL);
-	slot = table_slot_create(table, NULL);
-	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	TableRowsBegin(&rows, "dropped", RowExclusiveLock, GetActiveSnapshot());
+	while (TableRowsNext(&rows))
 	{
 		bool isnull;
 
-		if (DatumGetTimestampTz(slot_getattr(slot, DROPPED_COLUMN_LOW, &isnull)) >= low &&
-			DatumGetTimestampTz(slot_getattr(slot, DROPPED_COLUMN_HIGH, &isnull)) <= high &&
-			DatumGetObjectId(slot_getattr(slot, DROPPED_COLUMN_PARTITION, &isnull)) == partition)
-			simple_heap_delete(table, &slot->tts_tid);
+		if (DatumGetTimestampTz(slot_getattr(rows.slot, DROPPED_COLUMN_LOW, &isnull)) >= low &&
+			DatumGetTimestampTz(slot_getattr(rows.slot, DROPPED_COLUMN_HIGH, &isnull)) <= high &&
+			DatumGetObjectId(slot_getattr(rows.slot, DROPPED_COLUMN_PARTITION, &isnull)) ==
+				partition)
+			TableRowsDelete(&rows);
 	}
-	ExecDropSingleTupleTableSlot(slot);
-	table_endscan(scan);
+	TableRowsEnd(&rows);
 	PopActiveSnapshot();
-	table_close(table, NoLock);
 }
 
 /*
@@ -189,7 +169,7 @@ moved_partition(Node *command, bool *attached)
 		action->subtype != AT_DetachPartitionFinalize)
 		return InvalidOid;
 	table = RangeVarGetRelid(alter->relation, NoLock, true);
-	if (!OidIsValid(table) || table != our_table("events"))
+	if (!OidIsValid(table) || table != ExtensionTableIfThere("events"))
 		return InvalidOid;
 	return RangeVarGetRelid(castNode(PartitionCmd, action->def)->name, NoLock, true);
 }
@@ -237,23 +217,20 @@ DroppedHooksInit(void)
 SpanList *
 DroppedSpans(Snapshot snapshot)
 {
-	Relation table = table_open(ExtensionTable("dropped"), AccessShareLock);
-	TableScanDesc scan = table_beginscan(table, snapshot, 0, NULL);
-	TupleTableSlot *slot = table_slot_create(table, NULL);
+	TableRows rows;
 	SpanList found = {0};
 	SpanList *spans;
 
-	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	TableRowsBegin(&rows, "dropped", AccessShareLock, snapshot);
+	while (TableRowsNext(&rows))
 	{
 		bool isnull;
-		TimestampTz low = DatumGetTimestampTz(slot_getattr(slot, DROPPED_COLUMN_LOW, &isnull));
+		TimestampTz low = DatumGetTimestampTz(slot_getattr(rows.slot, DROPPED_COLUMN_LOW, &isnull));
 
 		SpanListAppend(&found, low,
-					   DatumGetTimestampTz(slot_getattr(slot, DROPPED_COLUMN_HIGH, &isnull)));
+					   DatumGetTimestampTz(slot_getattr(rows.slot, DROPPED_COLUMN_HIGH, &isnull)));
 	}
-	ExecDropSingleTupleTableSlot(slot);
-	table_endscan(scan);
-	table_close(table, NoLock);
+	TableRowsEnd(&rows);
 	spans = palloc0(sizeof(SpanList));
 	SpanListSort(&found);
 	for (int i = 0; i < found.n; i++)

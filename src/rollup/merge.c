@@ -49,12 +49,11 @@ MergerReset(Merger *merger)
 }
 
 Merger *
-MergerCreate(RollupState *state, const BreakdownList *breakdowns)
+MergerCreate(RollupState *state)
 {
 	Merger *merger = palloc0(sizeof(Merger));
 
 	merger->state = state;
-	merger->breakdowns = breakdowns;
 	merger->parent = CurrentMemoryContext;
 	merger->touched = (Span){TIME_END, TIME_BEGIN};
 	merger->memory =

@@ -24,7 +24,7 @@ typedef struct Merger Merger;
 typedef struct MergeGroup MergeGroup;
 
 /* Begin to gather, in the current memory context. */
-extern Merger *MergerCreate(RollupState *state, const BreakdownList *breakdowns);
+extern Merger *MergerCreate(RollupState *state);
 
 /* The number of a name, scope or key, and of a user; valid until the next flush. */
 extern uint32 MergerText(Merger *merger, const char *text, size_t len);

@@ -37,7 +37,6 @@ struct MergeGroup
 struct Merger
 {
 	RollupState *state;
-	const BreakdownList *breakdowns;
 	MemoryContext parent;
 	MemoryContext memory; /* of all below; reset by a flush */
 	TextMap *texts;

@@ -10,7 +10,7 @@
 #include "datatype/timestamp.h"
 #include "utils/date.h"
 
-/* What a user whose events have no row of their own is counted under (see breakdown.h). */
+/* What keys without a row of their own are counted under (see Breakdown.max_keys). */
 #define METRICS_OTHER "(other)"
 
 typedef struct

@@ -39,9 +39,12 @@ static Span
 extent_of_data(Question *question)
 {
 	Span extent = RollupExtent(question->event_name);
+	/* a bucket that the range cuts has a part in it, too */
+	Span buckets = {BucketStart(question->range.low, question->breakdown->finest),
+					question->range.high};
 
-	DeltaRows(question->users.snapshot, question->breakdown->id, question->event_name,
-			  question->range, extend_by_delta, &extent);
+	DeltaRows(question->users.snapshot, question->breakdown->id, question->event_name, buckets,
+			  extend_by_delta, &extent);
 	for (int i = 0; i < question->dirty->n; i++)
 		RawScan(question->breakdown, question->query->event_name, question->query->channel,
 				question->dirty->spans[i], extend_by_raw, &extent);

@@ -52,20 +52,14 @@ tally_of(Question *question, TimestampTz ts, const char *key, int key_len)
 	return entry->pointer;
 }
 
-static bool
-is_key(const char *key, int len, const char *wanted)
-{
-	return (size_t) len == strlen(wanted) && memcmp(key, wanted, len) == 0;
-}
-
 static void
 add_row(const RollupRow *row, void *arg)
 {
 	Question *question = arg;
 
-	if (is_key(row->key, row->key_len, METRICS_OTHER))
+	if (IsText(row->key, row->key_len, METRICS_OTHER))
 		question->found_other = true;
-	if (question->key != NULL && !is_key(row->key, row->key_len, question->key))
+	if (question->key != NULL && !IsText(row->key, row->key_len, question->key))
 		return;
 	TallyRow(tally_of(question, row->bucket, row->key, row->key_len), row->events,
 			 row->unique_users, row->users);
@@ -81,9 +75,9 @@ add_packed_minutes(const RollupRow *row, void *arg)
 	TimestampTz low = question->packed->low;
 	Tally *tally;
 
-	if (is_key(row->key, row->key_len, METRICS_OTHER))
+	if (IsText(row->key, row->key_len, METRICS_OTHER))
 		question->found_other = true;
-	if (question->key != NULL && !is_key(row->key, row->key_len, question->key))
+	if (question->key != NULL && !IsText(row->key, row->key_len, question->key))
 		return;
 	if (row->users == (Datum) 0 || row->minutes == (Datum) 0)
 		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
@@ -110,7 +104,7 @@ add_delta(const DeltaRow *row, void *arg)
 	if (group < 0 || end > question->times->bounds[group + 1] ||
 		SpanListHas(question->dirty, row->bucket))
 		return;
-	if (question->key != NULL && !is_key(row->key, row->key_len, question->key))
+	if (question->key != NULL && !IsText(row->key, row->key_len, question->key))
 		return;
 	tally = tally_of(question, row->bucket, row->key, row->key_len);
 	tally->events += row->events;
@@ -165,19 +159,10 @@ sum_events(const RollupRow *row, void *arg)
 	*(int64 *) arg += row->events;
 }
 
-typedef struct
-{
-	Span span;
-	int64 events;
-} EventCount;
-
 static void
 sum_delta(const DeltaRow *row, void *arg)
 {
-	EventCount *count = arg;
-
-	if (row->bucket >= count->span.low && row->bucket < count->span.high)
-		count->events += row->events;
+	*(int64 *) arg += row->events;
 }
 
 /*
@@ -188,7 +173,6 @@ events_between(const Question *question, Span span)
 {
 	static const SpanList nothing = {0};
 	AnswerPlan plan = {0};
-	EventCount waiting = {span, 0};
 	int64 events = 0;
 	int breakdown = question->breakdown->id;
 
@@ -207,8 +191,8 @@ events_between(const Question *question, Span span)
 	for (int i = 0; i < plan.minutes.n; i++)
 		(void) RollupRows(breakdown, LEVEL_MINUTE, question->event_name, NULL,
 						  plan.minutes.spans[i], sum_events, &events);
-	DeltaRows(question->users.snapshot, breakdown, question->event_name, span, sum_delta, &waiting);
-	return events + waiting.events;
+	DeltaRows(question->users.snapshot, breakdown, question->event_name, span, sum_delta, &events);
+	return events;
 }
 
 /*
@@ -219,32 +203,21 @@ static void
 check_raw_rows(Question *question, const SpanList *raw)
 {
 	RollupLevel finest = question->breakdown->finest;
-	const SpanList *covered = RawCoverage(question->users.snapshot);
-	SpanList without = {0};
+	const SpanList *without;
 
-	for (int i = 0; i < raw->n; i++)
+	if (raw->n == 0)
+		return;
+	without = SpanListDifference(raw, RawCoverage(question->users.snapshot));
+	for (int i = 0; i < without->n; i++)
 	{
-		TimestampTz low = raw->spans[i].low;
-
-		for (int j = 0; j < covered->n && low < raw->spans[i].high; j++)
-		{
-			if (covered->spans[j].high <= low)
-				continue;
-			SpanListAdd(&without, low, Min(covered->spans[j].low, raw->spans[i].high));
-			low = Max(low, covered->spans[j].high);
-		}
-		SpanListAdd(&without, low, raw->spans[i].high);
-	}
-	for (int i = 0; i < without.n; i++)
-	{
-		TimestampTz low = BucketStart(without.spans[i].low, finest);
-		TimestampTz high = BucketStart(without.spans[i].high - 1, finest) + BucketWidth(finest);
+		TimestampTz low = BucketStart(without->spans[i].low, finest);
+		TimestampTz high = BucketStart(without->spans[i].high - 1, finest) + BucketWidth(finest);
 
 		if (events_between(question, (Span){low, high}) > 0)
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("raw events before %s are needed and have been dropped",
-							timestamptz_to_str(without.spans[i].high)),
+							timestamptz_to_str(without->spans[i].high)),
 					 errhint("Ask for a range of whole %s.", finest == LEVEL_DAY	? "days (UTC)"
 															 : finest == LEVEL_HOUR ? "hours"
 																					: "minutes")));

@@ -40,63 +40,41 @@ add_minutes(AnswerPlan *plan, TimestampTz low, TimestampTz high, const RollupSta
 }
 
 /*
- * Whole minutes or hours: those in the middle that make up whole hours by the
- * hour, if these are closed
+ * Whole buckets of the finest level: those in the middle that make up whole
+ * buckets of this level by these, if they are closed, and the ends by the level
+ * below. At the finest level itself all is there.
  */
 static void
-add_hours(AnswerPlan *plan, TimestampTz low, TimestampTz high, RollupLevel finest,
-		  const RollupState *state)
+add_level(AnswerPlan *plan, RollupLevel level, TimestampTz low, TimestampTz high,
+		  RollupLevel finest, const RollupState *state)
 {
+	SpanList *spans = level == LEVEL_DAY ? &plan->days : &plan->hours;
+	TimestampTz closed = level == LEVEL_DAY ? state->days_closed : state->hours_closed;
 	TimestampTz first;
 	TimestampTz last;
 
 	if (low >= high)
 		return;
-	if (finest == LEVEL_HOUR)
-	{
-		SpanListAdd(&plan->hours, low, high);
-		return;
-	}
-	first = round_up(low, LEVEL_HOUR);
-	last = Min(BucketStart(high, LEVEL_HOUR), state->hours_closed);
-	if (first >= last)
+	if (level == LEVEL_MINUTE)
 	{
 		add_minutes(plan, low, high, state);
 		return;
 	}
-	add_minutes(plan, low, first, state);
-	SpanListAdd(&plan->hours, first, last);
-	add_minutes(plan, last, high, state);
-}
-
-/*
- * Whole buckets of the finest level: those in the middle that make up whole
- * days by the day, if these are closed
- */
-static void
-add_days(AnswerPlan *plan, TimestampTz low, TimestampTz high, RollupLevel finest,
-		 const RollupState *state)
-{
-	TimestampTz first;
-	TimestampTz last;
-
-	if (low >= high)
-		return;
-	if (finest == LEVEL_DAY)
+	if (level == finest)
 	{
-		SpanListAdd(&plan->days, low, high);
+		SpanListAdd(spans, low, high);
 		return;
 	}
-	first = round_up(low, LEVEL_DAY);
-	last = Min(BucketStart(high, LEVEL_DAY), state->days_closed);
+	first = round_up(low, level);
+	last = Min(BucketStart(high, level), closed);
 	if (first >= last)
 	{
-		add_hours(plan, low, high, finest, state);
+		add_level(plan, level - 1, low, high, finest, state);
 		return;
 	}
-	add_hours(plan, low, first, finest, state);
-	SpanListAdd(&plan->days, first, last);
-	add_hours(plan, last, high, finest, state);
+	add_level(plan, level - 1, low, first, finest, state);
+	SpanListAdd(spans, first, last);
+	add_level(plan, level - 1, last, high, finest, state);
 }
 
 void
@@ -119,10 +97,10 @@ PlanAdd(AnswerPlan *plan, TimestampTz low, TimestampTz high, RollupLevel finest,
 
 		if (dirty_low >= dirty_high)
 			continue;
-		add_days(plan, first, dirty_low, finest, state);
+		add_level(plan, LEVEL_DAY, first, dirty_low, finest, state);
 		SpanListAdd(&plan->raw, dirty_low, dirty_high);
 		first = dirty_high;
 	}
-	add_days(plan, first, last, finest, state);
+	add_level(plan, LEVEL_DAY, first, last, finest, state);
 	SpanListAdd(&plan->raw, last, high);
 }

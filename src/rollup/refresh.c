@@ -7,13 +7,9 @@
 
 #include "rollup/refresh.h"
 
-#include "access/heapam.h"
-#include "access/table.h"
-#include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/pg_extension.h"
 #include "commands/extension.h"
-#include "executor/tuptable.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -34,6 +30,7 @@
 #include "rollup/seal.h"
 #include "rollup/statement.h"
 #include "spi.h"
+#include "table_rows.h"
 
 PG_FUNCTION_INFO_V1(fi_refresh);
 PG_FUNCTION_INFO_V1(fi_rebuild);
@@ -99,8 +96,7 @@ write_state(const RollupState *state, const RollupState *before)
 }
 
 /*
- * Gather what a delta holds. The merger's numbers of its strings and users are
- * looked up when first needed.
+ * Gather what a delta holds
  */
 static void
 gather_delta(Refresh *refresh, const struct varlena *groups)
@@ -159,29 +155,26 @@ gather_delta(Refresh *refresh, const struct varlena *groups)
 static void
 merge_deltas(Refresh *refresh)
 {
-	Relation table = table_open(ExtensionTable("rollup_delta"), RowExclusiveLock);
-	TableScanDesc scan = table_beginscan(table, refresh->snapshot, 0, NULL);
-	TupleTableSlot *slot = table_slot_create(table, NULL);
+	TableRows rows;
 
-	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	TableRowsBegin(&rows, "rollup_delta", RowExclusiveLock, refresh->snapshot);
+	while (TableRowsNext(&rows))
 	{
 		bool isnull;
-		Datum value = slot_getattr(slot, DELTA_COLUMN_GROUPS, &isnull);
+		Datum value = slot_getattr(rows.slot, DELTA_COLUMN_GROUPS, &isnull);
 		struct varlena *groups = PG_DETOAST_DATUM(value);
 
-		CHECK_FOR_INTERRUPTS();
-		refresh->result->events += DatumGetInt32(slot_getattr(slot, DELTA_COLUMN_EVENTS, &isnull));
+		refresh->result->events +=
+			DatumGetInt32(slot_getattr(rows.slot, DELTA_COLUMN_EVENTS, &isnull));
 		gather_delta(refresh, groups);
 		if ((Pointer) groups != DatumGetPointer(value))
 			pfree(groups);
-		simple_heap_delete(table, &slot->tts_tid);
+		TableRowsDelete(&rows);
 		if (MergerIsFull(refresh->merger))
 			MergerFlush(refresh->merger);
 	}
 	MergerFlush(refresh->merger);
-	ExecDropSingleTupleTableSlot(slot);
-	table_endscan(scan);
-	table_close(table, NoLock);
+	TableRowsEnd(&rows);
 }
 
 typedef struct
@@ -241,15 +234,12 @@ rebuild_dirty(Refresh *refresh)
 static void
 delete_marks(Refresh *refresh)
 {
-	Relation table = table_open(ExtensionTable("rollup_dirty"), RowExclusiveLock);
-	TableScanDesc scan = table_beginscan(table, refresh->snapshot, 0, NULL);
-	TupleTableSlot *slot = table_slot_create(table, NULL);
+	TableRows rows;
 
-	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
-		simple_heap_delete(table, &slot->tts_tid);
-	ExecDropSingleTupleTableSlot(slot);
-	table_endscan(scan);
-	table_close(table, NoLock);
+	TableRowsBegin(&rows, "rollup_dirty", RowExclusiveLock, refresh->snapshot);
+	while (TableRowsNext(&rows))
+		TableRowsDelete(&rows);
+	TableRowsEnd(&rows);
 }
 
 /*
@@ -279,7 +269,7 @@ refresh_with_snapshot(Refresh *refresh)
 	for (int i = 0; i < refresh->breakdowns->n; i++)
 		refresh->dirty[i] = DirtySpans(refresh->snapshot, refresh->breakdowns->items[i].id,
 									   refresh->breakdowns->items[i].finest);
-	refresh->merger = MergerCreate(&refresh->state, refresh->breakdowns);
+	refresh->merger = MergerCreate(&refresh->state);
 
 	merge_deltas(refresh);
 	rebuild_dirty(refresh);

@@ -8,8 +8,6 @@
 
 #include "rollup/source.h"
 
-#include "access/table.h"
-#include "access/tableam.h"
 #include "catalog/pg_type.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
@@ -20,6 +18,7 @@
 #include "catalog.h"
 #include "rollup/metrics.h"
 #include "spi.h"
+#include "table_rows.h"
 
 #define ROWS_OF_LEVEL \
 	"SELECT bucket, key, events, unique_users, users, minutes" \
@@ -154,10 +153,9 @@ RollupExtent(const char *event_name)
  * Visit the groups of one delta
  */
 static void
-visit_groups(const struct varlena *groups, int breakdown, const char *event_name,
+visit_groups(const struct varlena *groups, int breakdown, const char *event_name, Span span,
 			 DeltaRowVisitor visitor, void *arg)
 {
-	uint32 name_len = event_name ? strlen(event_name) : 0;
 	DeltaReader reader;
 	DeltaSectionReader section;
 	uint32 name;
@@ -168,7 +166,7 @@ visit_groups(const struct varlena *groups, int breakdown, const char *event_name
 		uint32 len;
 		const char *text = DeltaString(&reader, name, &len);
 
-		if (len == name_len && memcmp(text, event_name, len) == 0)
+		if (IsText(text, (int) len, event_name))
 			break;
 	}
 	if (name == reader.header->nstrings)
@@ -182,14 +180,16 @@ visit_groups(const struct varlena *groups, int breakdown, const char *event_name
 		for (uint32 i = 0; i < section.ngroups; i++)
 		{
 			const DeltaGroup *group = &section.groups[i];
+			TimestampTz bucket = DeltaBucket(group);
 
-			if (event_name == NULL || group->event_name == name)
+			if ((event_name == NULL || group->event_name == name) && bucket >= span.low &&
+				bucket < span.high)
 			{
 				uint32 scope_len;
 				uint32 key_len;
 				DeltaRow row;
 
-				row.bucket = DeltaBucket(group);
+				row.bucket = bucket;
 				row.scope = DeltaString(&reader, group->scope, &scope_len);
 				row.key = DeltaString(&reader, group->key, &key_len);
 				row.scope_len = (int) scope_len;
@@ -209,43 +209,31 @@ void
 DeltaRows(Snapshot snapshot, int breakdown, const char *event_name, Span span,
 		  DeltaRowVisitor visitor, void *arg)
 {
-	Relation table = table_open(ExtensionTable("rollup_delta"), AccessShareLock);
-	TableScanDesc scan = table_beginscan(table, snapshot, 0, NULL);
-	TupleTableSlot *slot = table_slot_create(table, NULL);
+	TableRows rows;
 
-	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	TableRowsBegin(&rows, "rollup_delta", AccessShareLock, snapshot);
+	while (TableRowsNext(&rows))
 	{
 		bool isnull;
 		Datum value;
 		struct varlena *groups;
 
-		CHECK_FOR_INTERRUPTS();
-		if (DatumGetTimestampTz(slot_getattr(slot, DELTA_COLUMN_LAST, &isnull)) < span.low ||
-			DatumGetTimestampTz(slot_getattr(slot, DELTA_COLUMN_FIRST, &isnull)) >= span.high)
+		if (DatumGetTimestampTz(slot_getattr(rows.slot, DELTA_COLUMN_LAST, &isnull)) < span.low ||
+			DatumGetTimestampTz(slot_getattr(rows.slot, DELTA_COLUMN_FIRST, &isnull)) >= span.high)
 			continue;
-		value = slot_getattr(slot, DELTA_COLUMN_GROUPS, &isnull);
+		value = slot_getattr(rows.slot, DELTA_COLUMN_GROUPS, &isnull);
 		groups = PG_DETOAST_DATUM(value);
-		visit_groups(groups, breakdown, event_name, visitor, arg);
+		visit_groups(groups, breakdown, event_name, span, visitor, arg);
 		if ((Pointer) groups != DatumGetPointer(value))
 			pfree(groups);
 	}
-	ExecDropSingleTupleTableSlot(slot);
-	table_endscan(scan);
-	table_close(table, NoLock);
+	TableRowsEnd(&rows);
 }
-
-typedef struct
-{
-	Span span;
-	bool found;
-} EventSearch;
 
 static void
 note_event(const DeltaRow *row, void *arg)
 {
-	EventSearch *search = arg;
-
-	search->found |= row->bucket >= search->span.low && row->bucket < search->span.high;
+	*(bool *) arg = true;
 }
 
 bool
@@ -253,36 +241,33 @@ RollupKnows(Span span)
 {
 	Oid types[] = {TIMESTAMPTZOID, TIMESTAMPTZOID};
 	Datum values[] = {TimestampTzGetDatum(span.low), TimestampTzGetDatum(span.high)};
-	EventSearch search = {span, false};
+	bool known;
 
 	PushActiveSnapshot(GetLatestSnapshot());
-	search.found = SpiSelect("SELECT FROM fast_ingest.rollup WHERE breakdown = 1"
-							 " AND level IN (1, 2) AND bucket >= $1 AND bucket < $2",
-							 1, 2, types, values) > 0;
-	if (!search.found)
-		DeltaRows(GetActiveSnapshot(), BREAKDOWN_CHANNEL, NULL, span, note_event, &search);
+	known = SpiSelect("SELECT FROM fast_ingest.rollup WHERE breakdown = 1"
+					  " AND level IN (1, 2) AND bucket >= $1 AND bucket < $2",
+					  1, 2, types, values) > 0;
+	if (!known)
+		DeltaRows(GetActiveSnapshot(), BREAKDOWN_CHANNEL, NULL, span, note_event, &known);
 	PopActiveSnapshot();
-	return search.found;
+	return known;
 }
 
 RollupState
 RollupStateRead(Snapshot snapshot)
 {
 	RollupState state = {TIME_BEGIN, TIME_BEGIN, 0};
-	Relation table = table_open(ExtensionTable("rollup_state"), AccessShareLock);
-	TableScanDesc scan = table_beginscan(table, snapshot, 0, NULL);
-	TupleTableSlot *slot = table_slot_create(table, NULL);
+	TableRows rows;
 
-	if (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	TableRowsBegin(&rows, "rollup_state", AccessShareLock, snapshot);
+	if (TableRowsNext(&rows))
 	{
 		bool isnull;
 
-		state.hours_closed = DatumGetTimestampTz(slot_getattr(slot, 1, &isnull));
-		state.days_closed = DatumGetTimestampTz(slot_getattr(slot, 2, &isnull));
-		state.users = DatumGetInt64(slot_getattr(slot, 3, &isnull));
+		state.hours_closed = DatumGetTimestampTz(slot_getattr(rows.slot, 1, &isnull));
+		state.days_closed = DatumGetTimestampTz(slot_getattr(rows.slot, 2, &isnull));
+		state.users = DatumGetInt64(slot_getattr(rows.slot, 3, &isnull));
 	}
-	ExecDropSingleTupleTableSlot(slot);
-	table_endscan(scan);
-	table_close(table, NoLock);
+	TableRowsEnd(&rows);
 	return state;
 }

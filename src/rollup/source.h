@@ -54,11 +54,18 @@ typedef struct
 	const uint16 *users; /* which of the hashes */
 } DeltaRow;
 
+/* Is a text of that length the same as another? */
+static inline bool
+IsText(const char *text, int len, const char *other)
+{
+	return (size_t) len == strlen(other) && memcmp(text, other, len) == 0;
+}
+
 typedef void (*DeltaRowVisitor)(const DeltaRow *row, void *arg);
 
 /*
  * Show a visitor the groups of a breakdown, and of one event_name or of any
- * (NULL), in deltas that have events in a span (and maybe others).
+ * (NULL), whose buckets begin in a span.
  */
 extern void DeltaRows(Snapshot snapshot, int breakdown, const char *event_name, Span span,
 					  DeltaRowVisitor visitor, void *arg);

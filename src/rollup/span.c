@@ -71,6 +71,27 @@ SpanListHas(const SpanList *list, TimestampTz ts)
 }
 
 SpanList *
+SpanListDifference(const SpanList *a, const SpanList *b)
+{
+	SpanList *list = palloc0(sizeof(SpanList));
+
+	for (int i = 0, j = 0; i < a->n; i++)
+	{
+		TimestampTz low = a->spans[i].low;
+
+		while (j < b->n && b->spans[j].high <= low)
+			j++;
+		for (int k = j; k < b->n && b->spans[k].low < a->spans[i].high; k++)
+		{
+			SpanListAdd(list, low, b->spans[k].low);
+			low = b->spans[k].high;
+		}
+		SpanListAdd(list, low, a->spans[i].high);
+	}
+	return list;
+}
+
+SpanList *
 SpanListIntersection(const SpanList *a, const SpanList *b)
 {
 	SpanList *list = palloc0(sizeof(SpanList));

@@ -41,12 +41,6 @@ count_path(Stats *stats, const char *path, int len, int64 views)
 	entry->count += views;
 }
 
-static bool
-in_scope(const Stats *stats, const char *scope, int len)
-{
-	return (size_t) len == strlen(stats->scope) && memcmp(scope, stats->scope, len) == 0;
-}
-
 static void
 add_site_row(const RollupRow *row, void *arg)
 {
@@ -64,7 +58,7 @@ add_site_delta(const DeltaRow *row, void *arg)
 {
 	Stats *stats = arg;
 
-	if (row->bucket != stats->day.low || !in_scope(stats, row->scope, row->scope_len))
+	if (!IsText(row->scope, row->scope_len, stats->scope))
 		return;
 	stats->site.events += row->events;
 	(void) TallyUsers(&stats->site);
@@ -77,7 +71,7 @@ add_page_delta(const DeltaRow *row, void *arg)
 {
 	Stats *stats = arg;
 
-	if (row->bucket == stats->day.low && in_scope(stats, row->scope, row->scope_len))
+	if (IsText(row->scope, row->scope_len, stats->scope))
 		count_path(stats, row->key, row->key_len, row->events);
 }
 
@@ -86,7 +80,7 @@ add_site_raw(const RawRow *row, void *arg)
 {
 	Stats *stats = arg;
 
-	if (!in_scope(stats, row->scope, row->scope_len))
+	if (!IsText(row->scope, row->scope_len, stats->scope))
 		return;
 	stats->site.events++;
 	(void) TallyUsers(&stats->site);
@@ -97,8 +91,10 @@ add_site_raw(const RawRow *row, void *arg)
 static void
 add_page_raw(const RawRow *row, void *arg)
 {
-	if (in_scope(arg, row->scope, row->scope_len))
-		count_path(arg, row->key, row->key_len, 1);
+	Stats *stats = arg;
+
+	if (IsText(row->scope, row->scope_len, stats->scope))
+		count_path(stats, row->key, row->key_len, 1);
 }
 
 static void

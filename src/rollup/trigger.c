@@ -101,9 +101,7 @@ fi_events_truncated(PG_FUNCTION_ARGS)
 {
 	TriggerData *data = trigger_data(fcinfo);
 	Relation relation = data->tg_relation;
-	Relation rollup;
-	Oid user;
-	int context;
+	SavedUser user;
 
 	if (!has_events(relation))
 		PG_RETURN_POINTER(NULL);
@@ -117,16 +115,12 @@ fi_events_truncated(PG_FUNCTION_ARGS)
 		PG_RETURN_POINTER(NULL);
 	}
 
-	/* who may empty the events need have no rights on what follows from them */
-	rollup = table_open(ExtensionTable("rollup"), AccessShareLock);
-	GetUserIdAndSecContext(&user, &context);
-	SetUserIdAndSecContext(rollup->rd_rel->relowner, context | SECURITY_LOCAL_USERID_CHANGE);
-	table_close(rollup, NoLock);
+	user = ExtensionBecomeOwner(0);
 	SPI_connect();
 	(void) SpiRun("TRUNCATE fast_ingest.rollup, fast_ingest.rollup_delta, fast_ingest.rollup_dirty,"
 				  " fast_ingest.dropped",
 				  SPI_OK_UTILITY);
 	SPI_finish();
-	SetUserIdAndSecContext(user, context);
+	ExtensionBecomeUser(user);
 	PG_RETURN_POINTER(NULL);
 }
