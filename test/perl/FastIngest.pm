@@ -14,11 +14,10 @@ use strict;
 use warnings;
 
 use Exporter 'import';
-use File::Temp ();
+use FastIngest::Load;
 use IO::Select;
 use IO::Socket::INET;
 use JSON::PP ();
-use POSIX ();
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -499,9 +498,7 @@ sub send_events
 # Load
 # ---------------------------------------------------------------------------
 
-# Clients in processes of their own that post numbered events one after the
-# other over keep-alive connections, each again and again until it is
-# acknowledged. Options: clients, name (what their user_ids begin with).
+# Clients that post until they are told to stop; see FastIngest::Load.
 sub start_load
 {
 	my ($self, %opt) = @_;
@@ -511,26 +508,22 @@ sub start_load
 	return $load;
 }
 
-# What was acknowledged is stored, and nothing is stored twice.
+# What was acknowledged is stored, nothing is stored twice, and clients heard
+# nothing else than what they may hear.
 sub stored_once
 {
-	my ($self, $load, $name) = @_;
+	my ($self, $load, $name, %opt) = @_;
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	my @acknowledged = $load->acknowledged;
-	my %stored = map { split /\|/ } split /\n/,
-	  $self->sql('SELECT user_id, count(*) FROM fast_ingest.events'
-		  . " WHERE user_id LIKE '$load->{name}-%' GROUP BY user_id");
-	my @lost = grep { !$stored{$_} } @acknowledged;
-	my @twice = grep { $stored{$_} > 1 } keys %stored;
+	my $books = $load->books(%opt);
 
-	ok(@acknowledged && !@lost && !@twice,
-		"$name: "
-		  . @acknowledged
-		  . ' acknowledged events are stored, none twice')
-	  or diag(scalar(@lost), " lost: @lost[0 .. ($#lost > 9 ? 9 : $#lost)]\n",
-		scalar(@twice), " twice: @twice[0 .. ($#twice > 9 ? 9 : $#twice)]");
+	ok( $books->{acknowledged} > 0
+		  && $books->{lost} == 0
+		  && $books->{twice} == 0
+		  && $books->{unexpected} == 0,
+		"$name: $books->{acknowledged} acknowledged events are stored, none twice")
+	  or diag(explain($books));
 	is(join("\n", $load->complaints), '', "$name: no other answer than 202 and 503");
-	return;
+	return $books;
 }
 
 END
@@ -726,173 +719,6 @@ sub wait_for_socket
 
 		return (scalar @$r, scalar @$w) if $r;
 	}
-}
-
-# ---------------------------------------------------------------------------
-# Clients that post numbered events until they are told to stop
-# ---------------------------------------------------------------------------
-
-package FastIngest::Load;
-
-use strict;
-use warnings;
-
-sub new
-{
-	my ($class, $server, %opt) = @_;
-	my $self = bless {
-		server => $server,
-		name => $opt{name} || 'load',
-		directory => File::Temp::tempdir(CLEANUP => 1),
-		clients => [],
-		acknowledged => [],
-		complaints => []
-	}, $class;
-
-	foreach my $client (1 .. $opt{clients} || 4)
-	{
-		my $file = "$self->{directory}/$client";
-		my $pid = fork;
-
-		die "could not fork: $!" unless defined $pid;
-		if ($pid == 0)
-		{
-			# No END block of the parent's may run in here.
-			eval { $self->post_until_told($client, $file) };
-			POSIX::_exit($@ ? 1 : 0);
-		}
-		push @{ $self->{clients} }, { pid => $pid, file => $file, offset => 0 };
-	}
-	return $self;
-}
-
-# A client's life. Odd clients give idempotency keys, the others rely on the
-# content. Writes a line for each acknowledged event, and one that begins with
-# '!' for each answer that should not have come.
-sub post_until_told
-{
-	my ($self, $client, $file) = @_;
-	my $stop = 0;
-	my $connection;
-
-	local $SIG{TERM} = sub { $stop = 1 };
-	local $SIG{INT} = 'IGNORE';
-	open my $log, '>', $file or die "could not create $file: $!";
-
-	for (my $n = 1; !$stop; $n++)
-	{
-		my $id = "$self->{name}-$client-$n";
-		my $message = FastIngest::http_message(
-			'POST',
-			'/events',
-			body => FastIngest::event(
-				$n,
-				user_id => $id,
-				$client % 2 ? (idempotency_key => $id) : ()));
-
-		until ($stop)
-		{
-			$connection ||= $self->{server}->try_connect;
-			if (!$connection)
-			{
-				Time::HiRes::usleep(10_000);
-				next;
-			}
-			$connection->send($message);
-
-			my $answer = $connection->read_answer;
-
-			if ($answer->{status} eq '202')
-			{
-				syswrite $log, "$id\n";
-				last;
-			}
-			undef $connection
-			  if ($answer->{headers}{connection} || '') eq 'close'
-			  || $answer->{status} eq 'closed';
-			next if $answer->{status} eq 'closed';
-			if ($answer->{status} eq '503')
-			{
-				Time::HiRes::usleep(10_000);
-				next;
-			}
-			syswrite $log, "!$answer->{status} to $id: $answer->{body}\n";
-			undef $connection;
-			last;
-		}
-	}
-	return;
-}
-
-# Take in what the clients have written since.
-sub read_files
-{
-	my ($self) = @_;
-
-	foreach my $client (@{ $self->{clients} })
-	{
-		open my $file, '<', $client->{file} or next;
-		seek $file, $client->{offset}, 0;
-		while (my $line = <$file>)
-		{
-			last unless $line =~ /\n\z/;
-			$client->{offset} += length $line;
-			chomp $line;
-			push @{ $line =~ /^!/ ? $self->{complaints} : $self->{acknowledged} },
-			  $line;
-		}
-		CORE::close $file;
-	}
-	return;
-}
-
-sub acknowledged
-{
-	my ($self) = @_;
-
-	$self->read_files;
-	return @{ $self->{acknowledged} };
-}
-
-sub complaints
-{
-	my ($self) = @_;
-
-	$self->read_files;
-	return @{ $self->{complaints} };
-}
-
-# Wait for this many acknowledgements more than there are; false when they
-# never came.
-sub wait_for_acknowledgements
-{
-	my ($self, $count) = @_;
-	my $wanted = $self->acknowledged + $count;
-
-	return FastIngest::wait_until(sub { $self->acknowledged >= $wanted });
-}
-
-sub stop
-{
-	my ($self) = @_;
-	my @running = grep { !$_->{stopped} } @{ $self->{clients} };
-	my $exit_code = $?;
-
-	kill 'TERM', $_->{pid} foreach @running;
-	foreach my $client (@running)
-	{
-		my $ended = FastIngest::wait_until(
-			sub { waitpid($client->{pid}, POSIX::WNOHANG()) != 0 }, 30);
-
-		if (!$ended)
-		{
-			kill 'KILL', $client->{pid};
-			waitpid $client->{pid}, 0;
-		}
-		$client->{stopped} = 1;
-	}
-	$? = $exit_code;
-	return;
 }
 
 1;

@@ -19,6 +19,7 @@ use FindBin;
 use lib "$FindBin::RealBin/../perl";
 
 use FastIngest;
+use FastIngest::Clock;
 use JSON::PP ();
 use POSIX qw(strftime);
 use PostgreSQL::Test::Utils;
@@ -107,48 +108,23 @@ my @starts = map {
 # ---------------------------------------------------------------------------
 
 my $tempdir = PostgreSQL::Test::Utils::tempdir();
-my $ahead = 0;    # seconds
+my $clock = FastIngest::Clock->new;
 
-sub now { return time + $ahead }
+sub now { return $clock->now }
 
 sub set_ahead
 {
 	my ($seconds) = @_;
 
-	die 'the clock would run backwards' if $seconds < $ahead;
-	$ahead = $seconds;
-	open my $file, '+<', "$tempdir/clock" or die "could not open the clock: $!";
-	syswrite $file, pack('q', int($ahead) * 1_000_000);
-	close $file;
+	die 'the clock would run backwards' if $seconds < $clock->ahead;
+	$clock->set_ahead($seconds);
 	return;
 }
 
-sub advance { return set_ahead($ahead + $_[0]) }
-
-open my $clock, '>', "$tempdir/clock" or die "could not create the clock: $!";
-syswrite $clock, pack('q', 0);
-close $clock;
-
-my ($cc) = split ' ', `"@{[ $ENV{PG_CONFIG} || 'pg_config' ]}" --cc`;
-foreach my $compiler ($cc || 'cc', 'cc')
-{
-	last
-	  if system($compiler, '-shared', '-fPIC', '-O', '-o', "$tempdir/clock.so",
-		"$FindBin::RealBin/../perl/clock.c") == 0;
-}
-die 'could not build clock.so' unless -f "$tempdir/clock.so";
-
-sub with_clock
-{
-	my ($do) = @_;
-	local $ENV{LD_PRELOAD} = "$tempdir/clock.so";
-	local $ENV{FI_CLOCK} = "$tempdir/clock";
-
-	return $do->();
-}
+sub advance { return set_ahead($clock->ahead + $_[0]) }
 
 set_ahead($starts[0] - time);
-my $server = with_clock(
+my $server = $clock->run(
 	sub {
 		FastIngest->new('exactness', conf => <<'EOC') });
 max_prepared_transactions = 20
@@ -930,7 +906,7 @@ foreach my $round (1 .. $rounds)
 {
 	my $r = "round $round";
 
-	set_ahead($starts[ $round - 1 ] - time) if $starts[ $round - 1 ] - time > $ahead;
+	set_ahead($starts[ $round - 1 ] - time) if $starts[ $round - 1 ] - time > $clock->ahead;
 	make_partitions();
 
 	# Nothing refreshes: answers come from the deltas alone, or with what the
@@ -1021,7 +997,7 @@ foreach my $round (1 .. $rounds)
 		meanwhile => $kill,
 		killed => 1);
 	$kill->(1);
-	$victim eq 'server' ? with_clock(sub { $server->start_again }) : $server->wait_ready;
+	$victim eq 'server' ? $clock->run(sub { $server->start_again }) : $server->wait_ready;
 	end_prepared();
 	at_rest("$r, started again");
 	refresh();
