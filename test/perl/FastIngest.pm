@@ -133,7 +133,8 @@ sub is_error
 
 # Options: conf: lines for postgresql.conf; database: fast_ingest.database;
 # preload => 0: without shared_preload_libraries; start => 0: only initdb;
-# extension => 0: started, but without CREATE EXTENSION.
+# extension => 0: started, but without CREATE EXTENSION; directory: where its data
+# is to be; initdb: more options of initdb.
 sub new
 {
 	my ($class, $name, %opt) = @_;
@@ -144,7 +145,8 @@ sub new
 		database => $opt{database} || 'postgres'
 	}, $class;
 
-	$node->init(extra => [ '--encoding=UTF8', '--locale=C' ]);
+	$node->{_basedir} = $opt{directory} if $opt{directory};
+	$node->init(extra => [ '--encoding=UTF8', '--locale=C', @{ $opt{initdb} || [] } ]);
 	$node->append_conf('postgresql.conf', <<EOC);
 shared_buffers = 32MB
 log_statement = none
@@ -206,7 +208,8 @@ sub crash
 
 	# Where init does not wait for orphans, as in some containers, their
 	# process ids seem to be in use still.
-	unlink $pid_file if kill 0, $pids[-1];
+	unlink $pid_file, $self->node->host . '/.s.PGSQL.' . $self->node->port . '.lock'
+	  if kill 0, $pids[-1];
 	return 1;
 }
 
@@ -227,6 +230,22 @@ sub start_again
 
 	wait_until(sub { $self->node->start(fail_ok => 1) }, 30);
 	$self->wait_ready;
+	return;
+}
+
+# Wait until it has recovered by itself, and start it where it has ended.
+sub recover
+{
+	my ($self) = @_;
+	my $pid_file = $self->node->data_dir . '/postmaster.pid';
+
+	wait_until(
+		sub {
+			my ($pid) = -e $pid_file ? PostgreSQL::Test::Utils::slurp_file($pid_file) =~ /\A(\d+)/ : ();
+
+			$self->node->start(fail_ok => 1) unless $pid && is_running($pid);
+			return $self->get('/ready')->{status} eq 200;
+		}) or die 'the server has not recovered';
 	return;
 }
 
@@ -350,6 +369,28 @@ sub books_balance
 	return $ok;
 }
 
+# Rows in which the metrics of page_view differ from a count of the raw rows, in
+# one snapshot: in total, by channel and by hour. Empty when there are none.
+sub wrong_metrics
+{
+	my ($self) = @_;
+
+	return $self->sql(<<'EOQ');
+WITH metrics AS (
+  SELECT * FROM fi_metrics('page_view')
+  UNION ALL SELECT * FROM fi_metrics('page_view', group_by => 'channel')
+  UNION ALL SELECT * FROM fi_metrics('page_view', group_by => 'hour', fill => false)),
+raw AS (
+  SELECT channel, to_char(ts AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:00:00Z') AS hour, user_id
+  FROM fast_ingest.events WHERE event_name = 'page_view'),
+recount AS (
+  SELECT coalesce(channel, hour), count(*), count(DISTINCT user_id) FROM raw
+  GROUP BY GROUPING SETS ((), (channel), (hour)))
+(SELECT 'metrics', * FROM metrics EXCEPT SELECT 'metrics', * FROM recount)
+UNION ALL (SELECT 'recount', * FROM recount EXCEPT SELECT 'recount', * FROM metrics)
+EOQ
+}
+
 # which: 'listener' or 'flusher'; empty when there is none.
 sub worker_pid
 {
@@ -361,18 +402,26 @@ sub worker_pid
 		$database);
 }
 
-# The worker's new pid, once it is another one than this.
+# The worker's pid, once there is one.
+sub any_worker_pid
+{
+	my ($self, $which) = @_;
+
+	return $self->wait_for_other_pid($which, '');
+}
+
+# The worker's new pid, once it is another one than this; undef when there is
+# none in time.
 sub wait_for_other_pid
 {
 	my ($self, $which, $old_pid) = @_;
 	my $pid;
 
-	wait_until(
+	return wait_until(
 		sub {
-			$pid = $self->worker_pid($which);
-			return $pid ne '' && $pid ne $old_pid;
-		});
-	return $pid;
+			$pid = eval { $self->worker_pid($which) };
+			return defined $pid && $pid ne '' && $pid ne $old_pid;
+		}) ? $pid : undef;
 }
 
 # SIGSTOP a worker until resume(); END lets it go in any case.

@@ -258,8 +258,9 @@ sub wait_for_every_client
 # What the clients know against what the tables hold: a hash of the numbers of
 # events acknowledged, stored, lost (acknowledged and not stored), twice (stored
 # more than once) and unexpected (stored and never sent). Exact at any moment:
-# acknowledged is read before the tables, and sent after. tables: where
-# events may be (fast_ingest.events).
+# acknowledged is read before the tables, and sent after.
+# Options: tables: where events may be (fast_ingest.events); since: for each client the
+# last event that is none of these books' business.
 sub books
 {
 	my ($self, %opt) = @_;
@@ -269,28 +270,33 @@ sub books
 	my %books = (
 		acknowledged => 0,
 		map { $_ => 0 } qw(stored lost twice unexpected));
+	my @since = @{ $opt{since} || [] };
 	my @before = $self->positions;
-	my $acknowledged = join ', ', map { "($_, $before[$_ - 1][1])" } 1 .. @before;
+	my $positions = join ', ',
+	  map { sprintf '(%d, %d, %d)', $_, $since[ $_ - 1 ] || 0, $before[ $_ - 1 ][1] } 1 .. @before;
 	my %stored = map { my ($client, @counts) = split /\|/; ($client => \@counts) }
 	  split /\n/, $self->{server}->sql(<<"EOQ");
 WITH stored AS (
   SELECT split_part(user_id, '-', -2)::int AS client, split_part(user_id, '-', -1)::bigint AS n
   FROM ($from) e)
-SELECT client, count(*), count(DISTINCT n), count(DISTINCT n) FILTER (WHERE n <= c.acknowledged), max(n)
-FROM (VALUES $acknowledged) c (client, acknowledged) FULL JOIN stored USING (client)
-WHERE n IS NOT NULL GROUP BY client ORDER BY client
+SELECT client, count(DISTINCT n) FILTER (WHERE n > since), count(*) - count(DISTINCT n),
+  count(DISTINCT n) FILTER (WHERE n > since AND n <= acknowledged), max(n)
+FROM (VALUES $positions) c (client, since, acknowledged) FULL JOIN stored USING (client)
+WHERE n IS NOT NULL GROUP BY client
 EOQ
 	my @after = $self->positions;
 
 	foreach my $client (1 .. @before)
 	{
-		my ($count, $distinct, $kept, $last) = @{ delete $stored{$client} || [ 0, 0, 0, 0 ] };
+		my ($count, $twice, $kept, $last) = @{ delete $stored{$client} || [ 0, 0, 0, 0 ] };
+		my $acknowledged = $before[ $client - 1 ][1] - ($since[ $client - 1 ] || 0);
+		my $unsent = $last - $after[ $client - 1 ][0];
 
-		$books{acknowledged} += $before[ $client - 1 ][1];
-		$books{stored} += $distinct;
-		$books{lost} += $before[ $client - 1 ][1] - $kept;
-		$books{twice} += $count - $distinct;
-		$books{unexpected} += $last > $after[ $client - 1 ][0] ? $last - $after[ $client - 1 ][0] : 0;
+		$books{acknowledged} += $acknowledged;
+		$books{stored} += $count;
+		$books{lost} += $acknowledged - $kept;
+		$books{twice} += $twice;
+		$books{unexpected} += $unsent if $unsent > 0;
 	}
 	$books{unexpected} += $_->[0] foreach values %stored;
 	return \%books;

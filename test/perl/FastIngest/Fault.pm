@@ -1,0 +1,93 @@
+# The books balance under faults. Clients post numbered events, single and in
+# bulk, with and without keys, and try again what was not acknowledged; others ask
+# for metrics. Meanwhile something breaks. Afterwards everything acknowledged is
+# stored, nothing is stored twice, no event is there that nobody sent, the metrics
+# are those of a recount, and every client is served again.
+#
+# FI_FAULTS: a regular expression; only the faults that it matches.
+# FI_SEED: of the random moments.
+# FI_RESULTS: a file that a line of the table of results is added to for each fault.
+
+package FastIngest::Fault;
+
+use strict;
+use warnings;
+
+use Exporter 'import';
+use File::Spec;
+use FastIngest;
+use Test::More;
+use Time::HiRes qw(time);
+
+our @EXPORT = qw(fault);
+
+# Settings that faults find more to break with: the maintenance worker is busy all
+# the time, ring positions go round, a request that waits too long is tried again.
+our $CONF = <<'EOC';
+fast_ingest.refresh_backlog = 200
+fast_ingest.staging_size = '1MB'
+fast_ingest.request_timeout = '1500ms'
+max_wal_size = '200MB'
+log_min_messages = warning
+EOC
+
+my $only = $ENV{FI_FAULTS} || '';
+my $number = 0;
+
+srand($ENV{FI_SEED} || 20261121);
+open my $results, '>>', $ENV{FI_RESULTS} || File::Spec->devnull
+  or die "could not open the file of results: $!";
+$results->autoflush(1);
+
+# Let load run, and the fault happen again and again at a random moment. What it
+# returns are books that it kept itself, of what is not there any more.
+# Options: load: options of the load; tables: where events may be; since: returns
+# the positions from which on events must be stored at the end.
+sub fault
+{
+	my ($server, $name, $times, $happen, %opt) = @_;
+
+	return unless $name =~ /$only/;
+
+	my $load = $server->start_load(
+		name => 'fault' . ++$number,
+		clients => 4,
+		bulks => 1,
+		readers => 1,
+		think => 0.004,
+		%{ $opt{load} || {} });
+	my @counts = qw(acknowledged stored lost twice unexpected);
+	my %books;
+	my $recovered = 0;
+	my $outage = 0;    # from the fault on until every client is served
+
+	foreach my $round (1 .. $times)
+	{
+		last unless $load->wait_for_acknowledgements(1 + int rand 200);
+		Time::HiRes::sleep(rand 0.05);
+
+		my $begin = time;
+		my $before = $happen->($round, $load);
+
+		$books{$_} += $before->{$_} foreach ref $before ? @counts : ();
+		last unless $load->wait_for_every_client;
+		$outage = time - $begin if time - $begin > $outage;
+		$recovered++;
+	}
+	is($recovered, $times, "$name: clients are served again, $times times");
+	$load->stop;
+
+	my $rest = $server->stored_once($load, $name,
+		tables => $opt{tables}, since => $opt{since} && $opt{since}->());
+
+	$books{$_} += $rest->{$_} foreach @counts;
+	$server->books_balance($name);
+	is($server->wrong_metrics, '', "$name: the metrics are those of a recount");
+	$server->sql('SELECT fi_refresh()');
+	is($server->wrong_metrics, '', "$name: and after a refresh");
+	printf {$results} "| %s | %d | %d | %d | %d | %d | %d | %.1f s |\n", $name, $times,
+	  @books{@counts}, $outage;
+	return;
+}
+
+1;

@@ -1,0 +1,225 @@
+# The books balance while processes are killed, tables changed, clocks set, and a
+# primary is lost; see FastIngest::Fault. FI_TORTURE=1 has more rounds and longer
+# faults (`make torture`).
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+
+use FastIngest;
+use FastIngest::Clock;
+use FastIngest::Fault;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+# The rounds of a kill, of a fault that takes its time, and its seconds.
+my ($kills, $rounds, $seconds) = $ENV{FI_TORTURE} ? (50, 10, 10) : (3, 2, 2);
+
+# ---------------------------------------------------------------------------
+# Processes
+# ---------------------------------------------------------------------------
+
+my $conf = $FastIngest::Fault::CONF;
+my $server = FastIngest->new('faults', conf => $conf);
+
+fault($server, 'kill -9 of the postmaster', $kills,
+	sub { $server->crash; $server->start_again });
+fault($server, 'kill -9 of all processes, events staged', $kills,
+	sub {
+		my $lock = $server->lock_table;
+
+		wait_until(sub { $server->status->{staged} > 0 });
+		$server->crash(at_once => 1);
+		eval { $lock->quit };
+		$server->start_again;
+	});
+
+foreach my $worker ('listener', 'flusher', 'query', 'maintenance')
+{
+	my $pid;
+
+	fault($server, "kill -9 of the $worker worker", $kills,
+		sub {
+			$pid = $server->any_worker_pid($worker);
+			kill 'KILL', $pid;
+		});
+	fault($server, "pg_terminate_backend of the $worker worker", $rounds,
+		sub {
+			$pid = $server->any_worker_pid($worker);
+			$server->sql("SELECT pg_terminate_backend($pid)");
+			$server->wait_for_other_pid($worker, $pid);
+		});
+}
+
+fault($server, "flusher stopped for $seconds s", 1,
+	sub {
+		my $pid = $server->any_worker_pid('flusher');
+
+		$server->pause($pid);
+		sleep $seconds;
+		$server->resume($pid);
+	});
+
+foreach my $mode ('fast', 'smart', 'immediate')
+{
+	fault($server, "$mode shutdown", $rounds,
+		sub { $server->node->stop($mode); $server->start_again });
+}
+
+# ---------------------------------------------------------------------------
+# The table
+# ---------------------------------------------------------------------------
+
+fault($server, "events locked for $seconds s", 1,
+	sub {
+		my $lock = $server->lock_table;
+
+		sleep $seconds;
+		$lock->quit;
+	});
+fault($server, 'ALTER TABLE events ADD COLUMN', $rounds,
+	sub { $server->sql("ALTER TABLE fast_ingest.events ADD COLUMN more$_[0] int") });
+fault($server, 'CREATE INDEX, VACUUM FULL', $rounds,
+	sub {
+		$server->sql('CREATE INDEX ON fast_ingest.events (user_id)');
+		$server->sql('VACUUM FULL fast_ingest.events');
+		$server->sql('VACUUM FULL fast_ingest.rollup');
+		$server->sql('VACUUM FULL fast_ingest.rollup_delta');
+	});
+
+# What is there when the extension goes is set aside in the same transaction.
+$server->sql('CREATE TABLE kept (user_id text)');
+fault($server, 'DROP and CREATE EXTENSION', $rounds,
+	sub {
+		$server->sql(<<'EOC');
+BEGIN;
+LOCK TABLE fast_ingest.events;
+INSERT INTO kept SELECT user_id FROM fast_ingest.events;
+DROP EXTENSION fast_ingest;
+COMMIT;
+EOC
+		$server->sql('CREATE EXTENSION fast_ingest');
+	},
+	tables => [ 'kept', 'fast_ingest.events' ],
+	load => { readers => 0 });
+$server->node->stop;
+
+# What is there when the database goes, goes with it, by command: everything that
+# was acknowledged before the command must have been there, and everything
+# after it is there at the end.
+my $databases = FastIngest->new('databases', conf => $conf, database => 'app', extension => 0);
+$databases->sql('CREATE DATABASE app TEMPLATE template0', 'postgres');
+$databases->create_extension;
+
+foreach my $how ('', ' WITH (FORCE)')
+{
+	my @since;
+
+	fault($databases, "DROP DATABASE$how", $rounds,
+		sub {
+			my ($round, $load) = @_;
+
+			my $books =
+			  $databases->stored_once($load, "DROP DATABASE$how: before round $round", since => [@since]);
+
+			$databases->sql("DROP DATABASE app$how", 'postgres');
+			@since = map { $_->[1] } $load->positions;
+			$databases->sql('CREATE DATABASE app TEMPLATE template0', 'postgres');
+			$databases->sql('CREATE EXTENSION fast_ingest');
+			return $books;
+		},
+		since => sub { [@since] },
+		load => { readers => 0 });
+}
+$databases->node->stop;
+
+# ---------------------------------------------------------------------------
+# The clock
+# ---------------------------------------------------------------------------
+
+my $clock = FastIngest::Clock->new;
+my $timed = $clock->run(sub { FastIngest->new('clock', conf => $conf) });
+
+foreach my $leap (3600, -7200, 86400, -86400, -3 * 86400)
+{
+	fault($timed, "wall clock set by $leap s", 1, sub { $clock->set_ahead($clock->ahead + $leap) });
+}
+$timed->node->stop;
+
+# ---------------------------------------------------------------------------
+# The ring
+# ---------------------------------------------------------------------------
+
+# The least that an event takes of the ring (see RECORD_HEADER_SIZE and
+# REFUSAL_ROOM): so many times at least has the load gone round it.
+my $ring = FastIngest->new('ring', conf => $conf);
+my $laps = $ENV{FI_TORTURE} ? 50 : 5;
+my $per_event = 280;
+
+fault($ring, "$laps times round the ring, now and then full", 1,
+	sub {
+		my (undef, $load) = @_;
+		my $lap = 1024 * 1024 / $per_event;
+
+		foreach (1 .. $laps)
+		{
+			my $pid = $ring->any_worker_pid('flusher');
+
+			$ring->pause($pid);
+			wait_until(sub { $ring->get('/ready')->{status} eq 503 }, 1);
+			$ring->resume($pid);
+			$load->wait_for_acknowledgements($lap) or last;
+		}
+	},
+	load => { clients => 8, think => 0 });
+$ring->node->stop;
+
+# ---------------------------------------------------------------------------
+# A standby
+# ---------------------------------------------------------------------------
+
+# Confirmed by a synchronous standby, and the primary is lost.
+my $standby_number = 0;
+my $primary = FastIngest->new('primary',
+	conf => "$conf\nwal_level = replica\nmax_wal_senders = 4\nhot_standby = on\nwal_log_hints = on");
+
+sub make_standby
+{
+	my ($of, $port) = @_;
+	my $name = 'standby' . ++$standby_number;
+	my $standby = PostgreSQL::Test::Cluster->new($name);
+
+	$of->append_conf('pg_hba.conf', 'local replication all trust');
+	$of->reload;
+	$of->backup($name);
+	$standby->init_from_backup($of, $name, has_streaming => 1);
+	$standby->append_conf('postgresql.conf', <<"EOC");
+fast_ingest.port = $port
+primary_conninfo = '@{[ $of->connstr ]} application_name=$name'
+EOC
+	$standby->start;
+	$of->append_conf('postgresql.conf', "synchronous_standby_names = '$name'");
+	$of->reload;
+	$of->poll_query_until('postgres',
+		"SELECT sync_state = 'sync' FROM pg_stat_replication WHERE application_name = '$name'")
+	  or die 'the standby is not synchronous';
+	return $standby;
+}
+
+my @ports = ($primary->port, PostgreSQL::Test::Cluster::get_free_port());
+my $standby = make_standby($primary->node, $ports[1]);
+
+fault($primary, 'a synchronous standby promoted', 1,
+	sub {
+		$primary->crash(at_once => 1);
+		$standby->append_conf('postgresql.conf', "synchronous_standby_names = ''");
+		$standby->promote;
+		@$primary{qw(node port)} = ($standby, $ports[1]);
+	},
+	load => { ports => [@ports], readers => 0 });
+$standby->stop;
+
+done_testing();
