@@ -24,6 +24,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "monotonic.h"
 #include "settings.h"
 
 /* seconds between two starts of a worker whose database is not there */
@@ -33,7 +34,7 @@
 #define LOG_INTERVAL 60000
 
 volatile sig_atomic_t WorkerShutdownRequested = false;
-TimestampTz WorkerShutdownTime = 0;
+int64 WorkerShutdownTime = 0;
 
 static WorkerSlot *my_slot = NULL;
 static bool connected = false;	  /* to fast_ingest.database */
@@ -77,7 +78,7 @@ handle_sigterm(SIGNAL_ARGS)
 
 	if (!WorkerShutdownRequested)
 	{
-		WorkerShutdownTime = GetCurrentTimestamp();
+		WorkerShutdownTime = MonotonicNow();
 		WorkerShutdownRequested = true;
 		if (my_slot != NULL)
 			pg_atomic_write_u32(&my_slot->told_to_end, 1);
@@ -135,7 +136,7 @@ static void
 wait_to_connect(WorkerSlot *slot, const char *dbname)
 {
 	pg_atomic_uint32 *failed_starts = &slot->failed_starts;
-	TimestampTz start = GetCurrentTimestamp();
+	int64 start = MonotonicNow();
 
 	if (pg_atomic_fetch_add_u32(failed_starts, 1) > 0)
 	{
@@ -150,8 +151,8 @@ wait_to_connect(WorkerSlot *slot, const char *dbname)
 
 		if (WorkerShutdownRequested)
 			proc_exit(1);
-		if (!WorkerOnHold() && TimestampDifferenceExceeds(start, GetCurrentTimestamp(),
-														  Min(failures, MAX_CONNECT_WAIT) * 1000))
+		if (!WorkerOnHold() &&
+			MonotonicNow() >= MonotonicAfter(start, Min(failures, MAX_CONNECT_WAIT) * 1000))
 			return;
 		WorkerWait(100);
 	}
@@ -256,17 +257,16 @@ WorkerSetError(WorkerSlot *slot, const char *message)
 void
 WorkerReportError(const ErrorData *error, const char *consequence)
 {
-	static TimestampTz logged_at = 0;
+	static int64 logged_at = 0;
 	static char logged[WORKER_ERROR_SIZE];
 	char message[WORKER_ERROR_SIZE];
 
 	snprintf(message, sizeof(message), "%s", error->message ? error->message : "unknown error");
 	WorkerSetError(my_slot, message);
-	if (strcmp(message, logged) == 0 &&
-		!TimestampDifferenceExceeds(logged_at, GetCurrentTimestamp(), LOG_INTERVAL))
+	if (strcmp(message, logged) == 0 && MonotonicNow() < MonotonicAfter(logged_at, LOG_INTERVAL))
 		return;
 	strlcpy(logged, message, sizeof(logged));
-	logged_at = GetCurrentTimestamp();
+	logged_at = MonotonicNow();
 	ereport(LOG, (errcode(error->sqlerrcode), errmsg("%s: %s", MyBgworkerEntry->bgw_name, message),
 				  errdetail_internal("%s", consequence)));
 }
@@ -308,8 +308,7 @@ WorkerWake(WorkerSlot *slot)
 long
 WorkerDrainTimeLeft(void)
 {
-	return TimestampDifferenceMilliseconds(
-		GetCurrentTimestamp(), TimestampTzPlusMilliseconds(WorkerShutdownTime, fi_drain_timeout));
+	return MonotonicLeft(MonotonicNow(), MonotonicAfter(WorkerShutdownTime, fi_drain_timeout));
 }
 
 bool

@@ -13,8 +13,8 @@
 
 /* Set by SIGTERM; the worker ends in order then. */
 extern volatile sig_atomic_t WorkerShutdownRequested;
-/* When SIGTERM came. */
-extern TimestampTz WorkerShutdownTime;
+/* When SIGTERM came (see monotonic.h). */
+extern int64 WorkerShutdownTime;
 
 /* Register every worker with the postmaster; called by _PG_init. */
 extern void RegisterWorkers(void);

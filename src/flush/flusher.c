@@ -22,6 +22,7 @@
 #include "compat.h"
 #include "flush/batch.h"
 #include "flush/extension.h"
+#include "monotonic.h"
 #include "settings.h"
 #include "worker.h"
 
@@ -62,13 +63,13 @@ drain_tick(void)
 static void
 pause_for(long timeout)
 {
-	TimestampTz start = GetCurrentTimestamp();
+	int64 end = MonotonicAfter(MonotonicNow(), timeout);
 
 	while (!WorkerShutdownRequested && !WorkerOnHold())
 	{
-		long left = timeout - TimestampDifferenceMilliseconds(start, GetCurrentTimestamp());
+		long left = MonotonicLeft(MonotonicNow(), end);
 
-		if (left <= 0)
+		if (left == 0)
 			return;
 		WorkerWait(left);
 		(void) WorkerHandleInterrupts();
@@ -132,14 +133,14 @@ drained(int staged)
 		return staged == 0;
 	if (pg_atomic_read_u32(&pair->listener.told_to_end))
 		return false;
-	return TimestampDifferenceExceeds(WorkerShutdownTime, GetCurrentTimestamp(), LISTENER_GRACE);
+	return MonotonicNow() >= MonotonicAfter(WorkerShutdownTime, LISTENER_GRACE);
 }
 
 void
 FlusherMain(Datum arg)
 {
 	bool attached = false;
-	TimestampTz looked_at = 0;
+	int64 looked_at = 0;
 
 	pair = &Control->pair;
 	WorkerStart(&pair->flusher, fi_database);
@@ -165,7 +166,7 @@ FlusherMain(Datum arg)
 			attached = ExtensionFind(&pair->flusher);
 			if (!attached)
 				WorkerWake(&pair->listener);
-			looked_at = GetCurrentTimestamp();
+			looked_at = MonotonicNow();
 			if (attached && retries == 0)
 				WorkerSetState(&pair->flusher, WORKER_RUNNING, NULL);
 		}
@@ -183,7 +184,7 @@ FlusherMain(Datum arg)
 		{
 			WorkerWait(IDLE_WAIT);
 			/* a quiet moment, for statistics, and to see whether the extension is there */
-			if (TimestampDifferenceExceeds(looked_at, GetCurrentTimestamp(), IDLE_WAIT))
+			if (MonotonicNow() >= MonotonicAfter(looked_at, IDLE_WAIT))
 			{
 				pgstat_report_stat(true);
 				attached = false;

@@ -20,6 +20,7 @@
 #include "event/tuple.h"
 #include "http/outcome.h"
 #include "http/server.h"
+#include "monotonic.h"
 #include "settings.h"
 #include "worker.h"
 
@@ -260,7 +261,7 @@ publish(Request *request, Ingest *ingest)
 	else
 	{
 		request->state = REQUEST_WAITING;
-		request->deadline = TimestampTzPlusMilliseconds(ServerNow, fi_request_timeout);
+		request->deadline = MonotonicAfter(ServerNow, fi_request_timeout);
 		dlist_push_tail(&waiting, &request->node);
 	}
 	return true;
@@ -303,7 +304,7 @@ IngestRequest(Request *request)
 	RingRollback(&producer); /* what a request left that ended by an error */
 	initStringInfo(&ingest.errors);
 	rules.form = request->route == ROUTE_EVENT ? EVENT_FORM_WEBSITE : EVENT_FORM_FULL;
-	rules.now = ServerNow + UNIX_EPOCH_OFFSET;
+	rules.now = GetCurrentTimestamp() + UNIX_EPOCH_OFFSET;
 	rules.max_events = bulk ? fi_max_bulk_events : 1;
 	if (!bulk)
 	{
@@ -406,7 +407,7 @@ IngestNextDeadline(void)
 	if (dlist_is_empty(&waiting))
 		return -1;
 	request = dlist_head_element(Request, node, &waiting);
-	return (long) Max((request->deadline - ServerNow) / 1000 + 1, 0);
+	return MonotonicLeft(ServerNow, request->deadline);
 }
 
 void

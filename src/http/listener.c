@@ -28,6 +28,7 @@
 #include "http/query.h"
 #include "http/server.h"
 #include "http/socket.h"
+#include "monotonic.h"
 #include "settings.h"
 #include "worker.h"
 
@@ -41,8 +42,8 @@ static Pair *pair;
 static ListenSockets sockets;
 static WaitEventSet *wait_set = NULL;
 static int accept_epoll = -1;
-static bool accepting = false;		 /* are the sockets in accept_epoll? */
-static TimestampTz listen_again = 0; /* when to open, or to look at, the sockets */
+static bool accepting = false; /* are the sockets in accept_epoll? */
+static int64 listen_again = 0; /* when to open, or to look at, the sockets */
 
 /*
  * Begin or cease to wait for connections. The listening sockets have an epoll
@@ -111,7 +112,7 @@ open_sockets(void)
 	strlcpy(logged, error, sizeof(logged));
 	WorkerSetError(&pair->listener, error);
 	WorkerSetState(&pair->listener, WORKER_WAITING, error);
-	listen_again = TimestampTzPlusMilliseconds(ServerNow, PORT_RETRY);
+	listen_again = MonotonicAfter(ServerNow, PORT_RETRY);
 }
 
 static void
@@ -133,7 +134,7 @@ accept_connections(pgsocket listener)
 		{
 			ereport(LOG, (errmsg("fast_ingest cannot accept a connection: %m"),
 						  errdetail("It pauses for a second.")));
-			listen_again = TimestampTzPlusMilliseconds(ServerNow, EXHAUSTED_PAUSE);
+			listen_again = MonotonicAfter(ServerNow, EXHAUSTED_PAUSE);
 			set_accepting(false);
 		}
 		return;
@@ -147,7 +148,7 @@ static void
 answer_ready(Request *request)
 {
 	uint32 flusher = pg_atomic_read_u32(&pair->flusher.state);
-	TimestampTz oldest = RingOldestStaged(StagingRing);
+	int64 oldest = RingOldestStaged(StagingRing);
 	char reason[WORKER_ERROR_SIZE];
 
 	if (WorkerShutdownRequested)
@@ -161,7 +162,7 @@ answer_ready(Request *request)
 	}
 	else if (RingPublished(StagingRing) - RingCommitted(StagingRing) > StagingRing->size / 10 * 9)
 		ServerAnswer(request, ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE, "staging is nearly full"));
-	else if (oldest != 0 && TimestampDifferenceExceeds(oldest, ServerNow, fi_request_timeout))
+	else if (oldest != 0 && ServerNow > MonotonicAfter(oldest, fi_request_timeout))
 		ServerAnswer(request, ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE,
 										 "staged events have waited for their commit longer than "
 										 "fast_ingest.request_timeout"));
@@ -291,13 +292,12 @@ take_requests(void)
 static void
 report_activity(void)
 {
-	static TimestampTz reported_at = 0;
+	static int64 reported_at = 0;
 	static int reported_count = -1;
 	char activity[128];
 	int count = ServerConnectionCount();
 
-	if (count == reported_count ||
-		!TimestampDifferenceExceeds(reported_at, ServerNow, ACTIVITY_INTERVAL))
+	if (count == reported_count || ServerNow < MonotonicAfter(reported_at, ACTIVITY_INTERVAL))
 		return;
 	reported_at = ServerNow;
 	reported_count = count;
@@ -338,7 +338,7 @@ serve(void)
 	long timeout = next_timeout(ServerSweep());
 
 	nevents = WaitEventSetWait(wait_set, timeout, events, lengthof(events), PG_WAIT_EXTENSION);
-	ServerNow = GetCurrentTimestamp();
+	ServerNow = MonotonicNow();
 	for (int i = 0; i < nevents; i++)
 	{
 		if (events[i].events & WL_LATCH_SET)
@@ -411,7 +411,7 @@ ListenerMain(Datum arg)
 	IngestInit(pair, StagingRing);
 	QueryInit();
 	raise_descriptor_limit();
-	ServerNow = GetCurrentTimestamp();
+	ServerNow = MonotonicNow();
 	if (!ServerStart())
 		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not start libmicrohttpd")));
 	build_wait_set();

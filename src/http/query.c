@@ -21,6 +21,7 @@
 #include "utils/timestamp.h"
 
 #include "http/server.h"
+#include "monotonic.h"
 #include "query/slot.h"
 #include "settings.h"
 #include "worker.h"
@@ -177,7 +178,7 @@ QueryRequest(Request *request)
 		return;
 	}
 	request->state = REQUEST_WAITING;
-	request->deadline = TimestampTzPlusMilliseconds(ServerNow, fi_query_timeout);
+	request->deadline = MonotonicAfter(ServerNow, fi_query_timeout);
 	dlist_push_tail(&queue, &request->node);
 	waiting++;
 }
@@ -335,7 +336,7 @@ QueryComplete(void)
 static long
 time_left(Request *request)
 {
-	return (long) Max((request->deadline - ServerNow) / 1000 + 1, 0);
+	return MonotonicLeft(ServerNow, request->deadline);
 }
 
 long

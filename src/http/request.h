@@ -29,8 +29,8 @@ typedef struct
 	dlist_node node; /* of all connections, the one longest without progress first */
 	struct MHD_Connection *mhd;
 	int fd;
-	TimestampTz since; /* opened, or a request began or ended */
-	bool cut;		   /* shut down by us; libmicrohttpd will notice */
+	int64 since; /* opened, or a request began or ended */
+	bool cut;	 /* shut down by us; libmicrohttpd will notice */
 	struct Request *request;
 } Connection;
 
@@ -95,7 +95,7 @@ typedef struct Request
 	uint64 start;
 	uint64 ticket;
 	uint64 dead_lettered; /* what the flusher's counter said before */
-	TimestampTz deadline; /* of any that waits */
+	int64 deadline;		  /* of any that waits */
 	int accepted;
 	int rejected;
 	char *errors; /* malloc'ed JSON: the members of "errors", or NULL */

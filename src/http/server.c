@@ -21,6 +21,7 @@
 #include "storage/fd.h"
 #include "utils/timestamp.h"
 
+#include "monotonic.h"
 #include "settings.h"
 
 /*
@@ -33,7 +34,7 @@
 #define SPARE_CONNECTIONS 16
 
 dlist_head ServerReadyQueue = DLIST_STATIC_INIT(ServerReadyQueue);
-TimestampTz ServerNow = 0;
+int64 ServerNow = 0;
 
 static struct MHD_Daemon *http_daemon = NULL;
 static dlist_head connections = DLIST_STATIC_INIT(connections);
@@ -426,10 +427,10 @@ ServerSweep(void)
 	while (!dlist_is_empty(&connections))
 	{
 		Connection *oldest = dlist_head_element(Connection, node, &connections);
-		TimestampTz due = TimestampTzPlusMilliseconds(oldest->since, fi_request_timeout);
+		int64 due = MonotonicAfter(oldest->since, fi_request_timeout);
 
 		if (due > ServerNow)
-			return (long) ((due - ServerNow) / 1000) + 1;
+			return MonotonicLeft(ServerNow, due);
 		if (!is_suspended(oldest))
 			cut(oldest, MHD_HTTP_REQUEST_TIMEOUT,
 				"the request did not arrive within fast_ingest.request_timeout");

@@ -15,8 +15,9 @@
 /* Complete requests, suspended, in the order in which they came. */
 extern dlist_head ServerReadyQueue;
 
-/* The time of this turn of the loop; set by the listener, used for all deadlines. */
-extern TimestampTz ServerNow;
+/* The time of this turn of the loop (see monotonic.h); set by the listener, used for all deadlines.
+ */
+extern int64 ServerNow;
 
 /* Start; false when libmicrohttpd does not. */
 extern bool ServerStart(void);

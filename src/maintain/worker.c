@@ -19,6 +19,7 @@
 
 #include "flush/extension.h"
 #include "flush/transaction.h"
+#include "monotonic.h"
 #include "rollup/refresh.h"
 #include "settings.h"
 #include "worker.h"
@@ -68,7 +69,7 @@ MaintenanceMain(Datum arg)
 	MemoryContext context;
 	bool attached = false;
 	int failures = 0; /* in a row */
-	TimestampTz retry_at = 0;
+	int64 retry_at = 0;
 
 	WorkerEndAtOnce();
 	WorkerStart(slot, fi_database);
@@ -89,7 +90,7 @@ MaintenanceMain(Datum arg)
 
 		if (!backlog_is_long())
 			failures = 0;
-		is_due = backlog_is_long() && (failures == 0 || GetCurrentTimestamp() >= retry_at);
+		is_due = backlog_is_long() && (failures == 0 || MonotonicNow() >= retry_at);
 		if (!attached || is_due)
 			attached = ExtensionFind(slot);
 		if (attached && is_due)
@@ -98,8 +99,8 @@ MaintenanceMain(Datum arg)
 				failures = 0;
 			else
 			{
-				retry_at = TimestampTzPlusMilliseconds(
-					GetCurrentTimestamp(), Min(FIRST_RETRY << Min(failures, 10), LONGEST_RETRY));
+				retry_at = MonotonicAfter(MonotonicNow(),
+										  Min(FIRST_RETRY << Min(failures, 10), LONGEST_RETRY));
 				failures++;
 			}
 		}

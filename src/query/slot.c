@@ -46,8 +46,7 @@ change(QuerySlot *slot, QuerySlotState from, QuerySlotState to)
 }
 
 bool
-QuerySlotAsk(QuerySlot *slot, QueryKind kind, TimestampTz deadline, const char *parameters,
-			 size_t len)
+QuerySlotAsk(QuerySlot *slot, QueryKind kind, int64 deadline, const char *parameters, size_t len)
 {
 	Assert(len <= QUERY_BUFFER_SIZE);
 	if (!change(slot, SLOT_FREE, SLOT_CLAIMED))

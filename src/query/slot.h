@@ -79,7 +79,7 @@ typedef struct
 	/* the question */
 	Latch *asker; /* of a PGPROC: see control.h */
 	QueryKind kind;
-	TimestampTz deadline;
+	int64 deadline; /* see monotonic.h */
 
 	/* the answer, from its first piece on */
 	unsigned int status;				 /* of HTTP */
@@ -114,8 +114,8 @@ QuerySlotLook(QuerySlot *slot)
  * piece that was copied, and leave the slot after the last one; false if the
  * worker has failed meanwhile. Abandon: leave the slot, whatever its state.
  */
-extern bool QuerySlotAsk(QuerySlot *slot, QueryKind kind, TimestampTz deadline,
-						 const char *parameters, size_t len);
+extern bool QuerySlotAsk(QuerySlot *slot, QueryKind kind, int64 deadline, const char *parameters,
+						 size_t len);
 extern bool QuerySlotTake(QuerySlot *slot);
 extern void QuerySlotAbandon(QuerySlot *slot);
 

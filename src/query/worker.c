@@ -29,6 +29,7 @@
 #include "compat.h"
 #include "flush/extension.h"
 #include "flush/transaction.h"
+#include "monotonic.h"
 #include "query/slot.h"
 #include "rollup/answer.h"
 #include "settings.h"
@@ -83,10 +84,10 @@ leave_query(int code, Datum arg)
  * the deadline.
  */
 static void
-begin_limits(TimestampTz deadline)
+begin_limits(int64 deadline)
 {
 	cancellable = true;
-	enable_timeout_at(STATEMENT_TIMEOUT, deadline);
+	enable_timeout_after(STATEMENT_TIMEOUT, Max((int) MonotonicLeft(MonotonicNow(), deadline), 1));
 }
 
 static void
@@ -185,8 +186,8 @@ answer_failure(Question *question, const ErrorData *error, const char *activity)
 
 	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
 	{
-		message = GetCurrentTimestamp() >= question->deadline ? QUERY_TIMEOUT_MESSAGE
-															  : "the query was cancelled";
+		message = MonotonicNow() >= question->deadline ? QUERY_TIMEOUT_MESSAGE
+													   : "the query was cancelled";
 		WorkerSetError(&my_query->worker, message);
 	}
 	else if (!look_for_extension())

@@ -70,11 +70,11 @@ typedef enum
  */
 typedef struct
 {
-	uint32 size; /* of the whole record, a multiple of MAXIMUM_ALIGNOF */
-	uint32 kind; /* RecordKind */
-	int64 staged_at;
-	int32 day;	  /* of the event */
-	uint32 index; /* of the event in its request */
+	uint32 size;	 /* of the whole record, a multiple of MAXIMUM_ALIGNOF */
+	uint32 kind;	 /* RecordKind */
+	int64 staged_at; /* see monotonic.h */
+	int32 day;		 /* of the event */
+	uint32 index;	 /* of the event in its request */
 	uint32 payload_size;
 } RingRecord;
 

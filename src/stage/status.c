@@ -11,6 +11,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "monotonic.h"
 #include "query/slot.h"
 #include "settings.h"
 #include "stage/control.h"
@@ -89,10 +90,12 @@ set_counter(StatusRow *row, int column, pg_atomic_uint64 *counter)
 }
 
 static Datum
-age(TimestampTz time)
+age(int64 moment)
 {
-	return DirectFunctionCall2(timestamp_mi, TimestampTzGetDatum(GetCurrentTimestamp()),
-							   TimestampTzGetDatum(time));
+	Interval *age = palloc0(sizeof(Interval));
+
+	age->time = MonotonicNow() - moment;
+	return IntervalPGetDatum(age);
 }
 
 Datum
@@ -101,7 +104,7 @@ fi_status(PG_FUNCTION_ARGS)
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	Pair *pair;
 	StatusRow row;
-	TimestampTz oldest;
+	int64 oldest;
 
 	ControlRequire();
 	InitMaterializedSRF(fcinfo, 0);

@@ -14,6 +14,7 @@ use FastIngest::Fault;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes qw(time);
 
 # The rounds of a kill, of a fault that takes its time, and its seconds.
 my ($kills, $rounds, $seconds) = $ENV{FI_TORTURE} ? (50, 10, 10) : (3, 2, 2);
@@ -90,11 +91,13 @@ fault($server, 'CREATE INDEX, VACUUM FULL', $rounds,
 		$server->sql('VACUUM FULL fast_ingest.rollup_delta');
 	});
 
-# What is there when the extension goes is set aside in the same transaction.
+# What is there when the extension goes is set aside in the same transaction. It
+# locks the table before the extension, other than the flusher does, and is tried
+# again when that is a deadlock.
 $server->sql('CREATE TABLE kept (user_id text)');
 fault($server, 'DROP and CREATE EXTENSION', $rounds,
 	sub {
-		$server->sql(<<'EOC');
+		wait_until(sub { eval { $server->sql(<<'EOC'); 1 } }) or die 'the extension stays';
 BEGIN;
 LOCK TABLE fast_ingest.events;
 INSERT INTO kept SELECT user_id FROM fast_ingest.events;
@@ -140,12 +143,31 @@ $databases->node->stop;
 # The clock
 # ---------------------------------------------------------------------------
 
+# Whichever way the clock leaps, what waits is answered after its time and not
+# before. (The table is locked, so that it has to wait.)
 my $clock = FastIngest::Clock->new;
 my $timed = $clock->run(sub { FastIngest->new('clock', conf => $conf) });
+my $timeout = 1.5;    # fast_ingest.request_timeout
+my $n = 0;
 
 foreach my $leap (3600, -7200, 86400, -86400, -3 * 86400)
 {
-	fault($timed, "wall clock set by $leap s", 1, sub { $clock->set_ahead($clock->ahead + $leap) });
+	fault($timed, "wall clock set by $leap s", 1,
+		sub {
+			my $lock = $timed->lock_table;
+			my $begin = time;
+			my ($waiting) = $timed->send_events(event(++$n));
+			my $half = $timed->connect;
+
+			$half->send("POST /events HTTP/1.1\r\n");
+			wait_until(sub { $timed->status->{staged} > 0 });
+			$clock->set_ahead($clock->ahead + $leap);
+			is($waiting->read_answer(seconds => 30)->{status}, 503, "$leap s: what waits is answered");
+			cmp_ok(time - $begin, '>=', $timeout, "$leap s: not before its time");
+			is($half->read_answer(seconds => 30)->{status}, 408, "$leap s: half a request is cut");
+			cmp_ok(time - $begin, '>=', $timeout, "$leap s: not before its time either");
+			$lock->quit;
+		});
 }
 $timed->node->stop;
 
