@@ -87,11 +87,13 @@ stop reset psql logs:
 	@test/dev/cluster.sh $@
 
 # TESTS names single TAP or unit programs
-.PHONY: test test-regress test-isolation test-tap test-unit test-fuzz fuzz bench
+.PHONY: test test-regress test-isolation test-tap test-unit test-fuzz torture fuzz bench
 test:
 	@test/dev/test.sh
 test-regress test-isolation test-tap test-unit test-fuzz:
 	@TESTS='$(TESTS)' test/dev/test.sh $(@:test-%=%)
+torture:
+	@TESTS='$(TESTS)' test/dev/test.sh torture
 fuzz:
 	@FUZZ_SECONDS='$(or $(SECONDS),300)' test/dev/test.sh fuzz
 bench:
@@ -115,6 +117,7 @@ help:
 	@echo 'make test             run every test'
 	@echo 'make test-regress | test-isolation | test-tap | test-unit | test-fuzz'
 	@echo '                      one kind of tests (TESTS="test/t/001_http.pl": single TAP or unit tests)'
+	@echo 'make torture          faults, hostile clients and overload, longer: a quarter of an hour'
 	@echo 'make fuzz SECONDS=n   fuzz for n seconds each'
 	@echo 'make bench            measure (test/bench/run.sh says what can be set)'
 	@echo 'make tmp-install      a private copy of PostgreSQL with the extension in tmp_install/'

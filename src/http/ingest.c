@@ -286,6 +286,19 @@ check_flusher(char reason[WORKER_ERROR_SIZE])
 	return false;
 }
 
+/*
+ * Is staging so full that a body is not worth reading? Staged events take about as
+ * much room as their JSON. With nothing staged every body is read, so that none is
+ * turned away for ever.
+ */
+static bool
+is_crowded(size_t len)
+{
+	uint64 in_use = RingInUse(&producer);
+
+	return in_use > 0 && len > producer.ring->size - in_use;
+}
+
 bool
 IngestRequest(Request *request)
 {
@@ -324,6 +337,8 @@ IngestRequest(Request *request)
 	else if (request->len == 0)
 		staged =
 			refuse(request, 0, ReplyError(MHD_HTTP_BAD_REQUEST, "body is empty: expected JSON"));
+	else if (is_crowded(request->len))
+		staged = refuse(request, 0, ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE, "staging is full"));
 	else
 	{
 		parsed = ParseEvents(request->body, request->len, shape, &rules, &receiver, error);

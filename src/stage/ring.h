@@ -106,6 +106,9 @@ extern void RingInit(Ring *ring, uint64 room, uint64 start);
 /* Become the producer: what the last one published stays, what it reserved is gone. */
 extern void RingAttachProducer(RingProducer *producer, Ring *ring);
 
+/* Bytes that the producer may not use again yet. */
+#define RingInUse(producer) ((producer)->reserved - (producer)->released)
+
 /* Take room for a record of that payload; NULL while there is none. */
 extern RingRecord *RingReserve(RingProducer *producer, uint32 payload_size);
 

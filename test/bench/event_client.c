@@ -4,7 +4,7 @@
  *		127.0.0.1, or writes the same events as rows for COPY.
  *
  * usage: event_client -p PORT -n REQUESTS [-e EVENTS] [-c CONNECTIONS] [-f FIRST] [-t SECONDS]
- *					   [-r RATE] [-u USERS [-o] [-s TIME -d SECONDS]]
+ *					   [-r RATE] [-a] [-u USERS [-o] [-s TIME -d SECONDS]]
  *		  event_client -w -n REQUESTS [-e EVENTS] [-f FIRST]
  *
  * -e 1 sends single events to /events, more than one sends arrays of that many
@@ -15,6 +15,10 @@
  *
  * -r sends that many events a second, or as many as are answered if those are
  * fewer.  SIGTERM begins no more requests and ends when the last is answered.
+ *
+ * -a overloads: 503 and 429 with Retry-After are answers, too, counted as
+ * turned_away; the latencies are those of accepted requests, from when they were
+ * sent; and a request that is due while every connection waits is not made up for.
  *
  * -u sends events for questions to be asked about: 10 names, 5 channels and 20
  * paths of one site (requests of 100 events hold them all), of that many users,
@@ -51,7 +55,7 @@
 
 #include "request.h"
 
-#define MAX_CONNECTIONS 64
+#define MAX_CONNECTIONS 1024
 #define ANSWER_ROOM 8192
 
 typedef struct Connection
@@ -69,14 +73,18 @@ static int n_connections = 1;
 static long n_requests = 0;
 static long first_request = 10000000;
 static int seconds_allowed = 60;
+static int overload = 0;
 static double rate = 0; /* requests a second; 0: as many as are answered */
 
 static volatile sig_atomic_t stop = 0;
 static double started;
 static long n_started = 0;
+static long n_missed = 0;
 static long n_answered = 0;
 static long n_accepted = 0;
 static long n_refused = 0;
+static long n_turned_away = 0;
+static long n_latencies = 0;
 static float *latencies;
 
 static void
@@ -130,7 +138,15 @@ send_more(Connection *c)
 static double
 due(void)
 {
-	return rate > 0 ? started + (double) n_started * event_form.n_events / rate : 0;
+	return rate > 0 ? started + (double) (n_started + n_missed) * event_form.n_events / rate : 0;
+}
+
+/* Every connection waits: what has come due is not sent */
+static void
+miss_requests(double time)
+{
+	while (due() < time)
+		n_missed++;
 }
 
 /* Begin the next request, if one is left and due */
@@ -142,7 +158,7 @@ start_request(Connection *c)
 	c->busy = n_started < n_requests && due() <= time;
 	if (!c->busy)
 		return;
-	c->started = rate > 0 ? due() : time;
+	c->started = rate > 0 && !overload ? due() : time;
 	fill_template(&c->request, first_request + n_started, n_started);
 	n_started++;
 	c->sent = 0;
@@ -168,8 +184,17 @@ judge_answer(Connection *c, const char *body)
 {
 	long accepted = event_form.n_events > 1 ? number_after(body, "\"accepted\":") : 1;
 
+	n_answered++;
 	if (strncmp(c->answer, "HTTP/1.1 202 ", 13) == 0 && accepted == event_form.n_events)
+	{
 		n_accepted += accepted;
+		latencies[n_latencies++] = (float) ((now() - c->started) * 1e6);
+	}
+	else if (overload &&
+			 (strncmp(c->answer, "HTTP/1.1 503 ", 13) == 0 ||
+			  strncmp(c->answer, "HTTP/1.1 429 ", 13) == 0) &&
+			 number_after(c->answer, "\r\nretry-after:") > 0)
+		n_turned_away++;
 	else
 	{
 		if (n_refused == 0)
@@ -177,7 +202,6 @@ judge_answer(Connection *c, const char *body)
 					(int) strcspn(c->answer, "\r"), c->answer, body);
 		n_refused++;
 	}
-	latencies[n_answered++] = (float) ((now() - c->started) * 1e6);
 }
 
 /* Read what is there of the answer; when it is whole, go on with the next request */
@@ -296,16 +320,20 @@ send_requests(void)
 			if (!connections[i].busy)
 				start_request(&connections[i]);
 		}
+		if (rate > 0 && overload)
+			miss_requests(now());
 		if (now() - started > seconds_allowed)
 			fail("%ld of %ld requests answered after %d seconds", n_answered, n_requests,
 				 seconds_allowed);
 	}
 	seconds = now() - started;
 
-	qsort(latencies, (size_t) n_answered, sizeof(float), compare_floats);
-	printf("client requests=%ld accepted=%ld refused=%ld seconds=%.6f p50_us=%.0f p99_us=%.0f\n",
-		   n_answered, n_accepted, n_refused, seconds, latencies[n_answered / 2],
-		   latencies[n_answered * 99 / 100]);
+	qsort(latencies, (size_t) n_latencies, sizeof(float), compare_floats);
+	printf("client requests=%ld accepted=%ld refused=%ld turned_away=%ld seconds=%.6f "
+		   "p50_us=%.0f p99_us=%.0f\n",
+		   n_answered, n_accepted, n_refused, n_turned_away, seconds,
+		   n_latencies > 0 ? latencies[n_latencies / 2] : 0,
+		   n_latencies > 0 ? latencies[n_latencies * 99 / 100] : 0);
 	return n_refused > 0;
 }
 
@@ -331,7 +359,7 @@ main(int argc, char **argv)
 {
 	int option;
 
-	while ((option = getopt(argc, argv, "p:n:e:c:f:t:wr:u:os:d:")) != -1)
+	while ((option = getopt(argc, argv, "p:n:e:c:f:t:wr:au:os:d:")) != -1)
 	{
 		switch (option)
 		{
@@ -358,6 +386,9 @@ main(int argc, char **argv)
 				break;
 			case 'r':
 				rate = atof(optarg);
+				break;
+			case 'a':
+				overload = 1;
 				break;
 			case 'u':
 				event_form.n_users = atoi(optarg);

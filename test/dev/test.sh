@@ -103,15 +103,25 @@ suite_isolation()
 # PostgreSQL::Test takes from its environment where things are
 suite_tap()
 {
-	local programs=() program
+	local suite=${1:-tap} programs=() program
 
 	for program in ${TESTS:-test/t/*.pl}; do
 		[ ! -f "$program" ] || programs+=("$program")
 	done
 	export PATH=$bindir:$PATH PERL5LIB=$pgxs/src/test/perl:$tree/test/perl
-	export PG_REGRESS=$pgxs/src/test/regress/pg_regress top_builddir=$check/tap
-	export TESTDIR=$check/tap TESTDATADIR=$check/tap/tmp_check TESTLOGDIR=$check/tap/tmp_check/log
-	tap_suite tap "${programs[@]}"
+	export PG_REGRESS=$pgxs/src/test/regress/pg_regress top_builddir=$check/$suite
+	export TESTDIR=$check/$suite TESTDATADIR=$check/$suite/tmp_check TESTLOGDIR=$check/$suite/tmp_check/log
+	tap_suite "$suite" "${programs[@]}"
+}
+
+# The long form of the tests of faults, hostile clients and overload, about a
+# quarter of an hour, and its table of results
+suite_torture()
+{
+	export FI_TORTURE=1 FI_RESULTS=$check/torture/results
+	TESTS=${TESTS:-$(grep -l FI_TORTURE test/t/*.pl)}
+	suite_tap torture
+	cat "$FI_RESULTS"
 }
 
 suite_unit()

@@ -178,7 +178,7 @@ $timed->node->stop;
 # The least that an event takes of the ring (see RECORD_HEADER_SIZE and
 # REFUSAL_ROOM): so many times at least has the load gone round it.
 my $ring = FastIngest->new('ring', conf => $conf);
-my $laps = $ENV{FI_TORTURE} ? 50 : 5;
+my $laps = $ENV{FI_TORTURE} ? 30 : 5;
 my $per_event = 280;
 
 fault($ring, "$laps times round the ring, now and then full", 1,

@@ -29,7 +29,7 @@ use FastIngest;
 use FastIngest::Fault;
 use PostgreSQL::Test::Utils;
 
-my ($rounds, $seconds) = $ENV{FI_TORTURE} ? (5, 10) : (1, 2);
+my ($rounds, $seconds) = $ENV{FI_TORTURE} ? (3, 10) : (1, 2);
 my $disk = PostgreSQL::Test::Utils::tempdir();
 my $elsewhere = PostgreSQL::Test::Utils::tempdir();
 
