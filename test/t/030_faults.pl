@@ -231,17 +231,24 @@ EOC
 	return $standby;
 }
 
-my @ports = ($primary->port, PostgreSQL::Test::Cluster::get_free_port());
+my $promotions = $ENV{FI_TORTURE} ? 5 : 2;
+my @ports =
+  ($primary->port, map { PostgreSQL::Test::Cluster::get_free_port() } 1 .. $promotions);
 my $standby = make_standby($primary->node, $ports[1]);
 
-fault($primary, 'a synchronous standby promoted', 1,
+fault($primary, 'a synchronous standby promoted', $promotions,
 	sub {
+		my ($round) = @_;
+
 		$primary->crash(at_once => 1);
 		$standby->append_conf('postgresql.conf', "synchronous_standby_names = ''");
 		$standby->promote;
-		@$primary{qw(node port)} = ($standby, $ports[1]);
+		@$primary{qw(node port)} = ($standby, $ports[$round]);
+		return if $round == $promotions;
+		$primary->wait_ready;
+		$standby = make_standby($primary->node, $ports[ $round + 1 ]);
 	},
 	load => { ports => [@ports], readers => 0 });
-$standby->stop;
+$primary->node->stop;
 
 done_testing();
