@@ -13,6 +13,8 @@ PG_CPPFLAGS = -I$(srcdir)/src
 # PostgreSQL's callbacks have parameters not every one of them needs
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter $(if $(WERROR),-Werror) -MMD -MP
 SHLIB_LINK = -lmicrohttpd -lroaring
+# It knows the library's version, which the SQL objects need not have
+src/catalog.o src/flush/extension.o: CPPFLAGS += -DFI_VERSION='"$(EXTVERSION)"'
 # Its loops are written to be vectorized, as those over PostgreSQL's checksums are
 src/rollup/portable.o: CFLAGS += $(CFLAGS_VECTORIZE)
 
@@ -41,6 +43,7 @@ all install clean:
 endif
 
 -include $(OBJS:.o=.d)
+src/catalog.o src/flush/extension.o: fast_ingest.control
 
 $(DATA_built): sql/fast_ingest.sql fast_ingest.control
 	cp $< $@

@@ -8,17 +8,49 @@
 
 #include "catalog.h"
 
+#include "access/genam.h"
 #include "access/htup_details.h"
+#include "access/stratnum.h"
 #include "access/table.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_extension.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/rls.h"
 #include "utils/syscache.h"
+
+bool
+ExtensionVersion(char version[EXTENSION_VERSION_SIZE])
+{
+	Relation extensions = table_open(ExtensionRelationId, AccessShareLock);
+	SysScanDesc scan;
+	ScanKeyData key;
+	HeapTuple tuple;
+	bool found;
+
+	ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber, F_NAMEEQ,
+				CStringGetDatum("fast_ingest"));
+	scan = systable_beginscan(extensions, ExtensionNameIndexId, true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	found = HeapTupleIsValid(tuple);
+	if (found)
+	{
+		bool isnull;
+		Datum value = heap_getattr(tuple, Anum_pg_extension_extversion,
+								   RelationGetDescr(extensions), &isnull);
+
+		strlcpy(version, isnull ? "" : TextDatumGetCString(value), EXTENSION_VERSION_SIZE);
+	}
+	systable_endscan(scan);
+	table_close(extensions, AccessShareLock);
+	return found;
+}
 
 Oid
 ExtensionTableIfThere(const char *name)
@@ -32,12 +64,20 @@ Oid
 ExtensionTable(const char *name)
 {
 	Oid table = ExtensionTableIfThere(name);
+	char version[EXTENSION_VERSION_SIZE];
 
-	if (!OidIsValid(table))
+	if (OidIsValid(table))
+		return table;
+	if (ExtensionVersion(version) && strcmp(version, FI_VERSION) != 0)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
 						errmsg("table \"fast_ingest.%s\" does not exist", name),
-						errhint("Run CREATE EXTENSION fast_ingest.")));
-	return table;
+						errdetail("The library is that of fast_ingest %s, the SQL objects are "
+								  "those of %s.",
+								  FI_VERSION, version),
+						errhint("Run ALTER EXTENSION fast_ingest UPDATE.")));
+	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+					errmsg("table \"fast_ingest.%s\" does not exist", name),
+					errhint("Run CREATE EXTENSION fast_ingest.")));
 }
 
 Oid

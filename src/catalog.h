@@ -6,6 +6,16 @@
 #ifndef FAST_INGEST_CATALOG_H
 #define FAST_INGEST_CATALOG_H
 
+/* A version, with its zero. */
+#define EXTENSION_VERSION_SIZE 32
+
+/*
+ * The version of the SQL objects, which may be older than the library, or newer:
+ * ALTER EXTENSION comes after the server's restart. False if there is no
+ * extension.
+ */
+extern bool ExtensionVersion(char version[EXTENSION_VERSION_SIZE]);
+
 /* A table of schema fast_ingest; an ERROR if it is not there. */
 extern Oid ExtensionTable(const char *name);
 

@@ -3,28 +3,78 @@
  *
  * The workers run wherever the library is preloaded, whether or not CREATE
  * EXTENSION was run yet: each one that uses the extension's tables waits for it.
+ *
+ * Nor need its SQL objects be of the library's version: they are older between a
+ * server's restart and ALTER EXTENSION UPDATE, and newer where the library was
+ * taken back, or a standby's is older. Versions that begin with the same number
+ * work with each other, as far as they go: what one lacks is an error of what
+ * needs it, which stays staged, and says which command mends it. Of SQL objects
+ * of a later number the library knows nothing, not even how to leave them alone.
  */
 #include "postgres.h"
 
 #include "flush/extension.h"
 
-#include "commands/extension.h"
 #include "mb/pg_wchar.h"
 
+#include "catalog.h"
 #include "flush/transaction.h"
 #include "settings.h"
 #include "worker.h"
 
+/* The version of the SQL objects that this process works with; "" if there are none. */
+static char sql_version[EXTENSION_VERSION_SIZE];
+
 static void
 look_for_extension(void *arg)
 {
-	*(bool *) arg = OidIsValid(get_extension_oid("fast_ingest", true));
+	char *version = arg;
+
+	if (!ExtensionVersion(version))
+		version[0] = '\0';
+}
+
+/*
+ * Say once that the SQL objects are not of the library's version
+ */
+static void
+note_version(const char *version)
+{
+	if (strcmp(version, sql_version) == 0)
+		return;
+	strlcpy(sql_version, version, EXTENSION_VERSION_SIZE);
+	if (version[0] != '\0' && strcmp(version, FI_VERSION) != 0)
+		ereport(LOG, (errmsg("the library is that of fast_ingest %s, the SQL objects in database "
+							 "\"%s\" are those of %s",
+							 FI_VERSION, fi_database, version),
+					  errhint("Run ALTER EXTENSION fast_ingest UPDATE, or install the library of "
+							  "that version and restart the server.")));
+}
+
+void
+ExtensionExplain(ErrorData *error)
+{
+	switch (error->sqlerrcode)
+	{
+		case ERRCODE_UNDEFINED_TABLE:
+		case ERRCODE_UNDEFINED_COLUMN:
+		case ERRCODE_UNDEFINED_FUNCTION:
+		case ERRCODE_UNDEFINED_OBJECT:
+			break;
+		default:
+			return;
+	}
+	if (sql_version[0] != '\0' && strcmp(sql_version, FI_VERSION) != 0)
+		error->message =
+			psprintf("%s: the library of fast_ingest %s found the SQL objects of %s: run ALTER "
+					 "EXTENSION fast_ingest UPDATE",
+					 error->message ? error->message : "unknown error", FI_VERSION, sql_version);
 }
 
 bool
 ExtensionFind(WorkerSlot *slot)
 {
-	bool exists = false;
+	char version[EXTENSION_VERSION_SIZE] = "";
 	char reason[WORKER_ERROR_SIZE];
 	ErrorData *error;
 
@@ -35,18 +85,25 @@ ExtensionFind(WorkerSlot *slot)
 		WorkerSetState(slot, WORKER_WAITING, reason);
 		return false;
 	}
-	error = RunTransaction("looking for the extension", look_for_extension, &exists);
+	error = RunTransaction("looking for the extension", look_for_extension, version);
 	if (error != NULL)
 	{
 		WorkerReportError(error, "It looks for the extension again.");
 		WorkerSetState(slot, WORKER_RETRYING, error->message);
 		return false;
 	}
-	if (exists)
+	note_version(version);
+	if (version[0] != '\0' && atoi(version) <= atoi(FI_VERSION))
 		return true;
 
-	snprintf(reason, sizeof(reason), "extension fast_ingest is not created in database \"%s\"",
-			 fi_database);
+	if (version[0] == '\0')
+		snprintf(reason, sizeof(reason), "extension fast_ingest is not created in database \"%s\"",
+				 fi_database);
+	else
+		snprintf(reason, sizeof(reason),
+				 "the library of fast_ingest %s does not know the SQL objects of %s in database "
+				 "\"%s\": install the library of %s",
+				 FI_VERSION, version, fi_database, version);
 	WorkerSetState(slot, WORKER_WAITING, reason);
 	return false;
 }

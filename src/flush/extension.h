@@ -14,4 +14,10 @@
  */
 extern bool ExtensionFind(WorkerSlot *slot);
 
+/*
+ * Add to the message of an error about something that is missing, if versions
+ * may be why.
+ */
+extern void ExtensionExplain(ErrorData *error);
+
 #endif

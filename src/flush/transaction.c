@@ -12,6 +12,8 @@
 #include "pgstat.h"
 #include "utils/snapmgr.h"
 
+#include "flush/extension.h"
+
 /*
  * Go back to a state in which the next transaction can begin
  */
@@ -27,6 +29,7 @@ recover(MemoryContext caller)
 	AbortCurrentTransaction();
 	FlushErrorState();
 	RESUME_INTERRUPTS();
+	ExtensionExplain(error);
 	return error;
 }
 
