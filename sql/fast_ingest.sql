@@ -98,12 +98,12 @@ CREATE OPERATOR - (
 
 CREATE OPERATOR = (
     LEFTARG = fi_user_set, RIGHTARG = fi_user_set, FUNCTION = fi_user_set_eq, COMMUTATOR = =,
-    RESTRICT = eqsel, JOIN = eqjoinsel
+    RESTRICT = pg_catalog.eqsel, JOIN = pg_catalog.eqjoinsel
 );
 
 CREATE OPERATOR @> (
     LEFTARG = fi_user_set, RIGHTARG = bigint, FUNCTION = fi_user_set_contains,
-    RESTRICT = contsel, JOIN = contjoinsel
+    RESTRICT = pg_catalog.contsel, JOIN = pg_catalog.contjoinsel
 );
 
 COMMENT ON OPERATOR | (fi_user_set, fi_user_set) IS 'users who are in either';
@@ -352,10 +352,13 @@ SELECT pg_catalog.pg_extension_config_dump('fast_ingest.rollup_state', '');
 SELECT pg_catalog.pg_extension_config_dump('fast_ingest.dropped', '');
 SELECT pg_catalog.pg_extension_config_dump('fast_ingest.users', '');
 
+-- functions that breakdowns call must not see the search path of who inserts
 CREATE FUNCTION fi_events_inserted() RETURNS trigger
-    AS 'MODULE_PATHNAME' LANGUAGE C;
+    AS 'MODULE_PATHNAME' LANGUAGE C
+    SET search_path = pg_catalog, pg_temp;
 CREATE FUNCTION fi_events_changed() RETURNS trigger
-    AS 'MODULE_PATHNAME' LANGUAGE C;
+    AS 'MODULE_PATHNAME' LANGUAGE C
+    SET search_path = pg_catalog, pg_temp;
 CREATE FUNCTION fi_events_truncated() RETURNS trigger
     AS 'MODULE_PATHNAME' LANGUAGE C
     SET search_path = pg_catalog, pg_temp;
@@ -494,11 +497,6 @@ CREATE FUNCTION fi_drop_breakdown(name text) RETURNS void
 
 COMMENT ON FUNCTION fi_drop_breakdown(text) IS
 'Drop a breakdown that fi_add_breakdown() made, and its rows. Errors: 42704 if there is none of that name, 55000 if it is built in.';
-
-REVOKE ALL ON FUNCTION fi_refresh() FROM PUBLIC;
-REVOKE ALL ON FUNCTION fi_rebuild(timestamptz, timestamptz) FROM PUBLIC;
-REVOKE ALL ON FUNCTION fi_add_breakdown(text, text, text[], integer) FROM PUBLIC;
-REVOKE ALL ON FUNCTION fi_drop_breakdown(text) FROM PUBLIC;
 
 -- ---------------------------------------------------------------------------
 -- Functions
@@ -848,3 +846,98 @@ $$;
 
 COMMENT ON FUNCTION fi_schedule(text, text) IS
 'Have pg_cron run fi_refresh() and fi_maintain(), as the current user. The schedules are pg_cron''s; by default every 5 seconds (every minute before pg_cron 1.5) and every hour. Replaces earlier jobs; DROP EXTENSION removes them. Returns the jobs. Error 55000 with a hint where pg_cron is not in this database, 42501 unless the caller owns fast_ingest.events, 22023 or what else pg_cron says to a schedule it does not understand.';
+
+-- ---------------------------------------------------------------------------
+-- Privileges
+-- ---------------------------------------------------------------------------
+
+-- Tables have no privileges but their owner's. Of the functions, those that only
+-- compute are for everybody, and fi_partitions(), which reads the catalog. What
+-- answers questions, changes something or shows errors is not.
+REVOKE ALL ON FUNCTION fi_refresh() FROM PUBLIC;
+REVOKE ALL ON FUNCTION fi_rebuild(timestamptz, timestamptz) FROM PUBLIC;
+REVOKE ALL ON FUNCTION fi_metrics(text, timestamptz, timestamptz, text, text, text, boolean) FROM PUBLIC;
+REVOKE ALL ON FUNCTION fi_metrics(text, bigint, bigint, text, text, text, boolean) FROM PUBLIC;
+REVOKE ALL ON FUNCTION fi_metrics(text, text, text, text, text, text, boolean) FROM PUBLIC;
+REVOKE ALL ON FUNCTION fi_metrics_plan(text, timestamptz, timestamptz, text, text, text, boolean) FROM PUBLIC;
+REVOKE ALL ON FUNCTION fi_metrics_json(text, timestamptz, timestamptz, text, text, text, boolean, integer, text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION fi_metrics_json(text, bigint, bigint, text, text, text, boolean, integer, text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION fi_metrics_json(text, text, text, text, text, text, boolean, integer, text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION fi_stats(text, date, integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION fi_stats_json(text, date, integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION fi_add_breakdown(text, text, text[], integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION fi_drop_breakdown(text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION fi_create_partition(date) FROM PUBLIC;
+REVOKE ALL ON FUNCTION fi_status() FROM PUBLIC;
+REVOKE ALL ON FUNCTION fi_maintain() FROM PUBLIC;
+REVOKE ALL ON FUNCTION fi_schedule(text, text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION fi_unschedule() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION fi_status() TO pg_monitor;
+
+-- Roles are the cluster's: the extension makes none, and grants to those it is told.
+CREATE FUNCTION fi_grant_metrics(grantee regrole) RETURNS SETOF text
+    LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    extension CONSTANT oid := (SELECT e.oid FROM pg_extension e WHERE e.extname = 'fast_ingest');
+    command text;
+BEGIN
+    FOR command IN
+        SELECT format('GRANT USAGE ON SCHEMA %s TO %s', e.extnamespace::regnamespace, grantee)
+        FROM pg_extension e WHERE e.oid = extension
+        UNION ALL
+        SELECT format('GRANT EXECUTE ON FUNCTION %s TO %s', p.oid::regprocedure, grantee)
+        FROM pg_proc p JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid
+        WHERE d.refclassid = 'pg_extension'::regclass AND d.refobjid = extension AND d.deptype = 'e'
+            AND p.proname IN ('fi_metrics', 'fi_metrics_json', 'fi_metrics_plan', 'fi_stats', 'fi_stats_json')
+    LOOP
+        EXECUTE command;
+        RETURN NEXT command;
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION fi_grant_metrics(regrole) IS
+'Let a role ask: fi_metrics(), fi_stats(), their JSON forms and fi_metrics_plan(), whatever raw rows these read; no table, and nothing else. Runs GRANT with the caller''s rights and returns the commands.';
+
+CREATE FUNCTION fi_grant_ingest(grantee regrole) RETURNS SETOF text
+    LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    extension CONSTANT oid := (SELECT e.oid FROM pg_extension e WHERE e.extname = 'fast_ingest');
+    command text;
+BEGIN
+    FOR command IN
+        SELECT format(c.command, grantee)
+        FROM (VALUES
+            (format('GRANT CONNECT ON DATABASE %I', current_database()) || ' TO %s'),
+            (format('GRANT USAGE ON SCHEMA %s', (SELECT e.extnamespace::regnamespace FROM pg_extension e WHERE e.oid = extension)) || ' TO %s'),
+            -- to find the table, and to make its partitions
+            ('GRANT USAGE ON SCHEMA fast_ingest TO %s'),
+            ('GRANT CREATE ON SCHEMA fast_ingest TO %s'),
+            ('GRANT INSERT ON TABLE fast_ingest.dead_letters TO %s'),
+            -- fi_maintain() drops nothing that is to be counted again
+            ('GRANT SELECT ON TABLE fast_ingest.rollup_dirty TO %s')
+        ) AS c (command)
+        UNION ALL
+        SELECT format('GRANT EXECUTE ON FUNCTION %s TO %s', p.oid::regprocedure, grantee)
+        FROM pg_proc p JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid
+        WHERE d.refclassid = 'pg_extension'::regclass AND d.refobjid = extension AND d.deptype = 'e'
+            AND p.proname IN ('fi_create_partition', 'fi_maintain', 'fi_refresh', 'fi_schedule', 'fi_unschedule')
+        UNION ALL
+        SELECT format('ALTER TABLE %s OWNER TO %s', t.relid, grantee)
+        FROM pg_partition_tree('fast_ingest.events') t
+    LOOP
+        EXECUTE command;
+        RETURN NEXT command;
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION fi_grant_ingest(regrole) IS
+'Let the workers run as a role (fast_ingest.role): makes it the owner of fast_ingest.events and its partitions, and grants what else storing events takes, and the jobs of fi_schedule(). It gets no rights on the rollup. Runs the commands with the caller''s rights and returns them.';
+
+REVOKE ALL ON FUNCTION fi_grant_metrics(regrole) FROM PUBLIC;
+REVOKE ALL ON FUNCTION fi_grant_ingest(regrole) FROM PUBLIC;

@@ -62,6 +62,11 @@ SET ROLE regress_fast_ingest_nobody;
 SELECT fi_create_partition('2031-01-04');
 SELECT count(*) FROM fast_ingest.events;
 RESET ROLE;
+GRANT EXECUTE ON FUNCTION fi_create_partition(date) TO regress_fast_ingest_nobody;
+SET ROLE regress_fast_ingest_nobody;
+SELECT fi_create_partition('2031-01-04');
+RESET ROLE;
+DROP OWNED BY regress_fast_ingest_nobody;
 DROP ROLE regress_fast_ingest_nobody;
 
 DO $$

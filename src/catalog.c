@@ -117,17 +117,36 @@ ExtensionLockEvents(void)
 								  "rollup counts all of them.")));
 }
 
-SavedUser
-ExtensionBecomeOwner(int security)
+/*
+ * Act as the owner of a table of ours
+ */
+static SavedUser
+become_owner_of(const char *name, int security)
 {
-	Relation deltas = table_open(ExtensionTable("rollup_delta"), AccessShareLock);
+	Oid table = ExtensionTable(name);
+	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(table));
 	SavedUser saved;
 
+	if (!HeapTupleIsValid(tuple))
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+						errmsg("table \"fast_ingest.%s\" was dropped", name)));
 	GetUserIdAndSecContext(&saved.user, &saved.security);
-	SetUserIdAndSecContext(deltas->rd_rel->relowner,
+	SetUserIdAndSecContext(((Form_pg_class) GETSTRUCT(tuple))->relowner,
 						   saved.security | security | SECURITY_LOCAL_USERID_CHANGE);
-	table_close(deltas, NoLock);
+	ReleaseSysCache(tuple);
 	return saved;
+}
+
+SavedUser
+ExtensionBecomeOwner(void)
+{
+	return become_owner_of("rollup_delta", SECURITY_RESTRICTED_OPERATION);
+}
+
+SavedUser
+ExtensionBecomeEventsOwner(void)
+{
+	return become_owner_of("events", SECURITY_RESTRICTED_OPERATION | SECURITY_NOFORCE_RLS);
 }
 
 void

@@ -31,14 +31,25 @@ extern const char *ExtensionSchema(void);
 /*
  * Keep events from being truncated or dropped until the transaction ends; to be
  * called before any other table of ours is opened, as whoever truncates them
- * locks them first. An ERROR if row security would hide rows from the user.
+ * locks them first. An ERROR if row security would hide rows from the user: ask
+ * before the user becomes an owner.
  */
 extern void ExtensionLockEvents(void);
 
 /*
- * Act as the owner of the deltas, with further security flags, until
- * ExtensionBecomeUser or an ERROR: who writes events, or drops them, needs no
- * rights on what follows from it.
+ * Whose rights what is done with. Who writes events, asks about them or refreshes
+ * the rollup needs no rights on the tables behind it: not even to see them, for
+ * events have user_ids in them. The functions are not SECURITY DEFINER: that would
+ * run all of it as one role. There are two:
+ *
+ * - The owner of the rollup, usually a superuser, reads and writes the tables of
+ *   the rollup, on which nobody else can put a function.
+ * - The owner of events, who may be an ordinary role, reads raw rows, evaluates
+ *   breakdowns over them and makes partitions. Casts, constraints, indexes and
+ *   functions that come with the table's definition run with its owner's rights,
+ *   and so do the expressions of breakdowns: as REINDEX and ANALYZE do it.
+ *
+ * Each until ExtensionBecomeUser or an ERROR, restricted as those commands are.
  */
 typedef struct
 {
@@ -46,7 +57,8 @@ typedef struct
 	int security;
 } SavedUser;
 
-extern SavedUser ExtensionBecomeOwner(int security);
+extern SavedUser ExtensionBecomeOwner(void);
+extern SavedUser ExtensionBecomeEventsOwner(void);
 extern void ExtensionBecomeUser(SavedUser saved);
 
 #endif

@@ -89,8 +89,15 @@ InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
 /* Ownership checks have one function for all kinds of objects since 16. */
 #if PG_VERSION_NUM >= 160000
 #define OwnsDatabase(oid) object_ownercheck(DatabaseRelationId, (oid), GetUserId())
+#define OwnsRelation(oid) object_ownercheck(RelationRelationId, (oid), GetUserId())
 #else
 #define OwnsDatabase(oid) pg_database_ownercheck((oid), GetUserId())
+#define OwnsRelation(oid) pg_class_ownercheck((oid), GetUserId())
+#endif
+
+/* Since 17 a background worker's role need not have LOGIN. */
+#if PG_VERSION_NUM < 170000
+#define BGWORKER_BYPASS_ROLELOGINCHECK 0
 #endif
 
 /* The set lives as long as the process: it needs no resource owner. */

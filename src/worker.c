@@ -207,7 +207,8 @@ WorkerStart(WorkerSlot *slot, const char *dbname)
 	if (dbname != NULL)
 		wait_to_connect(slot, dbname);
 
-	BackgroundWorkerInitializeConnection(dbname, dbname != NULL ? role : NULL, 0);
+	BackgroundWorkerInitializeConnection(dbname, dbname != NULL ? role : NULL,
+										 BGWORKER_BYPASS_ROLELOGINCHECK);
 	if (dbname != NULL)
 	{
 		pg_atomic_write_u32(&slot->failed_starts, 0);

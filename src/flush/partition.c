@@ -9,6 +9,9 @@
  * key is unique. Those of both kinds because pg_dump writes down partitions,
  * which are the user's, but not the parent, which is the extension's: attaching
  * a partition would make the parent's indexes before the dump makes its own.
+ *
+ * It is made as the owner of events (see catalog.h), whoever of those that may act
+ * for the owner asks for it.
  */
 #include "postgres.h"
 
@@ -32,6 +35,7 @@
 #include "utils/timestamp.h"
 
 #include "catalog.h"
+#include "compat.h"
 #include "spi.h"
 
 #define EVENTS "fast_ingest.events"
@@ -132,22 +136,24 @@ create_triggers(const char *partition)
 void
 PartitionCreate(int32 day)
 {
-	Relation events;
-	Oid owner;
-	Oid schema;
+	Oid events = ExtensionTable("events");
+	SavedUser user;
 	char *name;
+
+	if (!OwnsRelation(events))
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, "fast_ingest.events");
+	user = ExtensionBecomeEventsOwner();
 
 	/* two makers meet here, others pass */
 	(void) SpiRun("LOCK TABLE " EVENTS " IN SHARE UPDATE EXCLUSIVE MODE", SPI_OK_UTILITY);
 	CommandCounterIncrement();
 	if (PartitionExists(day))
+	{
+		ExtensionBecomeUser(user);
 		return;
+	}
 
-	events = table_open(ExtensionTable("events"), NoLock);
-	owner = events->rd_rel->relowner;
-	schema = RelationGetNamespace(events);
-	table_close(events, NoLock);
-	name = ChooseRelationName("events", NULL, day_text(day, ""), schema, false);
+	name = ChooseRelationName("events", NULL, day_text(day, ""), get_rel_namespace(events), false);
 	run_format(SPI_OK_UTILITY, "CREATE TABLE fast_ingest.%s (LIKE " EVENTS " INCLUDING ALL)",
 			   quote_identifier(name));
 	run_format(SPI_OK_UTILITY,
@@ -157,15 +163,13 @@ PartitionCreate(int32 day)
 	run_format(SPI_OK_UTILITY,
 			   "CREATE UNIQUE INDEX ON fast_ingest.%s (event_key) WHERE event_key IS NOT NULL",
 			   quote_identifier(name));
-	if (owner != GetUserId())
-		run_format(SPI_OK_UTILITY, "ALTER TABLE fast_ingest.%s OWNER TO %s", quote_identifier(name),
-				   quote_identifier(GetUserNameFromId(owner, false)));
 	run_format(SPI_OK_UTILITY,
 			   "ALTER TABLE " EVENTS " ATTACH PARTITION fast_ingest.%s"
 			   " FOR VALUES FROM ('%s 00:00:00+00') TO ('%s 00:00:00+00')",
 			   quote_identifier(name), day_text(day, "-"), day_text(day + 1, "-"));
 	/* only now: minor versions before August 2025 attach no table with such triggers */
 	create_triggers(name);
+	ExtensionBecomeUser(user);
 }
 
 /*

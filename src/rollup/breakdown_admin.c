@@ -146,18 +146,21 @@ try_expression(const char *expression)
 }
 
 /*
- * Compile an expression for events, before any insert has to wait
+ * Compile an expression for events, before any insert has to wait, as the one whose
+ * rights it will be evaluated with
  */
 static void
 check_expression(const char *expression)
 {
 	Relation events = table_open(ExtensionTable("events"), AccessShareLock);
+	SavedUser user = ExtensionBecomeEventsOwner();
 
 	(void) BreakdownCompile(expression, events);
 	table_close(events, NoLock);
 	PushActiveSnapshot(GetLatestSnapshot());
 	try_expression(expression);
 	PopActiveSnapshot();
+	ExtensionBecomeUser(user);
 }
 
 static void

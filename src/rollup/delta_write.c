@@ -356,8 +356,8 @@ DeltaWrite(Relation relation, Tuplestorestate *rows)
 	Builder builder = {0};
 	SavedUser user;
 
-	/* expressions are evaluated here */
-	user = ExtensionBecomeOwner(SECURITY_RESTRICTED_OPERATION);
+	/* expressions are compiled and evaluated here */
+	user = ExtensionBecomeEventsOwner();
 	LockRelationOid(ExtensionTable("breakdowns"), RowExclusiveLock);
 	builder.breakdowns = BreakdownsFor(relation);
 	builder.context = CreateStandaloneExprContext();

@@ -59,7 +59,7 @@ note_span(TimestampTz low, TimestampTz high, Oid partition)
 	if (!OidIsValid(dropped) || !OidIsValid(ExtensionTableIfThere("rollup")) ||
 		!OidIsValid(ExtensionTableIfThere("rollup_delta")))
 		return;
-	user = ExtensionBecomeOwner(0);
+	user = ExtensionBecomeOwner();
 	SPI_connect();
 	known = RollupKnows((Span){low, high});
 	SPI_finish();

@@ -106,6 +106,7 @@ MetricsCompute(const MetricsQuery *query)
 	MetricsQuery bounded = *query;
 	MetricsAnswer *answer;
 	Question question;
+	SavedUser user;
 	int level = NewGUCNestLevel();
 
 	check_query(query);
@@ -115,6 +116,7 @@ MetricsCompute(const MetricsQuery *query)
 	(void) set_config_option("enable_seqscan", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
 							 true, 0, false);
 	ExtensionLockEvents();
+	user = ExtensionBecomeOwner();
 	SPI_connect();
 	MemoryContextSwitchTo(context);
 	begin_question(&question, &bounded);
@@ -128,6 +130,7 @@ MetricsCompute(const MetricsQuery *query)
 	}
 	answer = QuestionAnswer(&question);
 	SPI_finish();
+	ExtensionBecomeUser(user);
 	AtEOXact_GUC(true, level);
 	MemoryContextSwitchTo(caller);
 	return answer;

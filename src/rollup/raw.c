@@ -2,7 +2,7 @@
  * raw.c
  *
  * Scans of raw rows, by a cursor, so that any number of them takes the same
- * memory.
+ * memory. They are read as the owner of events (see catalog.h).
  */
 #include "postgres.h"
 
@@ -15,6 +15,8 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
+
+#include "catalog.h"
 
 #define ROWS_PER_FETCH 1000
 
@@ -112,8 +114,11 @@ RawScan(const Breakdown *breakdown, const char *event_name, const char *channel,
 	RowTexts texts;
 	RawRow row;
 	Portal cursor;
+	SavedUser user;
 
+	user = ExtensionBecomeEventsOwner();
 	cursor = open_cursor(breakdown, event_name, channel, span);
+	ExtensionBecomeUser(user);
 	MemoryContextSwitchTo(caller);
 
 	for (;;)
@@ -121,8 +126,10 @@ RawScan(const Breakdown *breakdown, const char *event_name, const char *channel,
 		SPITupleTable *rows;
 		uint64 n;
 
-		/* the visitor may use SPI, too */
+		/* the visitor is not the table owner's business, and may use SPI, too */
+		user = ExtensionBecomeEventsOwner();
 		SPI_cursor_fetch(cursor, true, ROWS_PER_FETCH);
+		ExtensionBecomeUser(user);
 		MemoryContextSwitchTo(caller);
 		rows = SPI_tuptable;
 		n = SPI_processed;

@@ -288,6 +288,7 @@ void
 RefreshRun(RefreshResult *result)
 {
 	Refresh refresh = {.result = result};
+	SavedUser user;
 	int level;
 
 	memset(result, 0, sizeof(*result));
@@ -302,6 +303,7 @@ RefreshRun(RefreshResult *result)
 	MemoryContextSwitchTo(
 		AllocSetContextCreate(CurrentMemoryContext, "fast_ingest refresh", ALLOCSET_DEFAULT_SIZES));
 	ExtensionLockEvents();
+	user = ExtensionBecomeOwner();
 	RefreshLock();
 	level = NewGUCNestLevel();
 	set_planner();
@@ -311,6 +313,7 @@ RefreshRun(RefreshResult *result)
 	refresh_with_snapshot(&refresh);
 	PopActiveSnapshot();
 	AtEOXact_GUC(true, level);
+	ExtensionBecomeUser(user);
 	SPI_finish();
 }
 

@@ -178,6 +178,7 @@ StatsCompute(const char *site_id, DateADT date, int max_paths)
 	BreakdownList *breakdowns;
 	StatsAnswer *answer;
 	Stats stats = {0};
+	SavedUser user;
 
 	if (site_id[0] == '\0')
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -189,6 +190,7 @@ StatsCompute(const char *site_id, DateADT date, int max_paths)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("date is out of range")));
 
 	ExtensionLockEvents();
+	user = ExtensionBecomeOwner();
 	SPI_connect();
 	MemoryContextSwitchTo(context);
 	scope[RollupText(site_id, strlen(site_id), scope)] = '\0';
@@ -205,6 +207,7 @@ StatsCompute(const char *site_id, DateADT date, int max_paths)
 	HashedUsersResolve(&stats.users);
 	answer = make_answer(&stats, max_paths);
 	SPI_finish();
+	ExtensionBecomeUser(user);
 	MemoryContextSwitchTo(caller);
 	return answer;
 }

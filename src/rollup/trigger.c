@@ -115,7 +115,7 @@ fi_events_truncated(PG_FUNCTION_ARGS)
 		PG_RETURN_POINTER(NULL);
 	}
 
-	user = ExtensionBecomeOwner(0);
+	user = ExtensionBecomeOwner();
 	SPI_connect();
 	(void) SpiRun("TRUNCATE fast_ingest.rollup, fast_ingest.rollup_delta, fast_ingest.rollup_dirty,"
 				  " fast_ingest.dropped",

@@ -355,6 +355,8 @@ sub refused
 }
 
 $server->sql('CREATE ROLE nobody');
+refused('SET ROLE nobody; SELECT fi_maintain()', '42501', qr/permission denied for function/, 'not for everybody');
+$server->sql('GRANT EXECUTE ON FUNCTION fi_maintain() TO nobody');
 refused('SET ROLE nobody; SELECT fi_maintain()', '42501', qr/must be owner of table fast_ingest\.events.*HINT:.*postgres/s,
 	'not the owner');
 refused('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT fi_maintain()', '0A000', qr/.*repeatable read.*HINT/s,
@@ -367,8 +369,7 @@ is($server->sql("SET lock_timeout = '7s'; SELECT count(*) FROM fi_maintain(); SH
 $server->sql(<<'EOQ');
 DROP TABLE fast_ingest.events_other;
 CREATE ROLE ingest;
-ALTER TABLE fast_ingest.events OWNER TO ingest;
-GRANT USAGE, CREATE ON SCHEMA fast_ingest TO ingest;
+SELECT fi_grant_ingest('ingest');
 EOQ
 $server->set('fast_ingest.partitions_ahead' => 5, 'fast_ingest.retention' => 0);
 ok(wait_until(sub { $server->sql('SHOW fast_ingest.partitions_ahead') == 5 }), 'partitions_ahead = 5');

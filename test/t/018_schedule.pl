@@ -115,7 +115,8 @@ $server->sql(<<'EOQ');
 CREATE ROLE ingest LOGIN;
 CREATE ROLE nobody LOGIN;
 GRANT USAGE ON SCHEMA cron TO ingest, nobody;
-ALTER TABLE fast_ingest.events OWNER TO ingest;
+GRANT EXECUTE ON FUNCTION fi_schedule, fi_unschedule TO nobody;
+SELECT fi_grant_ingest('ingest');
 EOQ
 fails($server, 'SET ROLE nobody; SELECT * FROM fi_schedule()', qr/ERROR:  42501: must be owner of table fast_ingest\.events.*HINT:.*ingest/s,
 	'not the owner');
@@ -181,7 +182,7 @@ my ($commands) = $stderr =~ /Run there: (.*;)$/m;
 $other->sql($commands, 'postgres');
 is($other->sql('SELECT jobname, database FROM cron.job ORDER BY 1', 'postgres'),
 	"fast_ingest maintain|app\nfast_ingest refresh|app", 'another database: what it says works');
-$other->sql('CREATE ROLE reader; GRANT USAGE ON SCHEMA fast_ingest TO reader');
+$other->sql('CREATE ROLE reader; GRANT USAGE ON SCHEMA fast_ingest TO reader; GRANT EXECUTE ON FUNCTION fi_schedule TO reader');
 fails($other, 'SET ROLE reader; SELECT * FROM fi_schedule()', qr/ERROR:  55000: .*HINT:/s,
 	'another database: a hint for those who may not read settings', 'app');
 $other->node->stop;
