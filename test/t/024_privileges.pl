@@ -1,0 +1,455 @@
+# Least privilege: the workers run as an ordinary role that owns the table of events
+# and little else; a role that may ask gets answers and sees no table; what comes
+# with the table's definition runs as its owner, whoever asks; and nothing of what
+# clients send over HTTP becomes SQL.
+
+use strict;
+use warnings;
+use utf8;
+
+use Encode ();
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+
+use FastIngest;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $server = FastIngest->new(
+	'privileges',
+	extension => 0,
+	conf => "fast_ingest.refresh_backlog = 50\nfast_ingest.request_timeout = '1s'\n"
+	  . "wal_level = replica\nmax_wal_senders = 4\nhot_standby = on\n");
+my $login = $server->node->pg_version >= 17 ? 'NOLOGIN' : 'LOGIN';
+
+# Nobody has rights but those granted here.
+$server->sql(<<"EOQ");
+CREATE ROLE ingest NOSUPERUSER NOINHERIT $login;
+CREATE ROLE analyst LOGIN;
+CREATE ROLE mallory LOGIN;
+REVOKE CONNECT, TEMPORARY ON DATABASE postgres FROM PUBLIC;
+REVOKE ALL ON SCHEMA public FROM PUBLIC;
+CREATE SCHEMA api;
+ALTER DATABASE postgres SET search_path = api;
+CREATE TABLE public.secret (secret text);
+EOQ
+$server->create_extension;
+
+my $INGEST = $server->sql("SELECT fi_grant_ingest('ingest')");
+my $METRICS = $server->sql("SELECT fi_grant_metrics('analyst')");
+
+$server->node->append_conf('postgresql.conf', "fast_ingest.role = 'ingest'");
+$server->restart;
+
+# What a role is told: the errors of its statements, or ''.
+sub errors_of
+{
+	my ($role, $statements) = @_;
+	my ($status, $out, $error) = $server->node->psql('postgres',
+		"\\set VERBOSITY verbose\nSET SESSION AUTHORIZATION $role;\n$statements",
+		on_error_stop => 0);
+
+	return join "\n", $error =~ /ERROR:  (.*)/g;
+}
+
+sub answers_to
+{
+	my ($role, $query) = @_;
+
+	return $server->sql("SET SESSION AUTHORIZATION $role; $query");
+}
+
+# Statements, one a line, of which each must be refused for want of a privilege
+sub refuses
+{
+	my ($role, $statements) = @_;
+
+	foreach my $statement (grep { /\S/ } split /\n/, $statements)
+	{
+		like(errors_of($role, "$statement;"), qr/\A42501: /, "$role may not: $statement");
+	}
+	return;
+}
+
+# The function of the extension that a role may call and the public may not
+sub functions_of
+{
+	my ($role) = @_;
+
+	return $server->sql(<<"EOQ");
+SELECT string_agg(DISTINCT p.proname, ' ' ORDER BY p.proname)
+FROM pg_proc p JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid
+WHERE d.deptype = 'e' AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'fast_ingest')
+  AND has_function_privilege('$role', p.oid, 'EXECUTE') AND NOT has_function_privilege('mallory', p.oid, 'EXECUTE')
+EOQ
+}
+
+# The tables and sequences of the extension that a role may do anything with
+sub tables_of
+{
+	my ($role) = @_;
+
+	return $server->sql(<<"EOQ");
+SELECT coalesce(string_agg(c.relname || ' ' || p, ', ' ORDER BY c.relname, p), '')
+FROM pg_class c, unnest('{SELECT,INSERT,UPDATE,DELETE,TRUNCATE,REFERENCES,TRIGGER}'::text[]) p
+WHERE c.relnamespace = 'fast_ingest'::regnamespace AND c.relname !~ '^events'
+  AND CASE c.relkind WHEN 'S' THEN p = 'SELECT' AND has_sequence_privilege('$role', c.oid, 'USAGE, SELECT, UPDATE')
+    WHEN 'r' THEN CASE WHEN p IN ('DELETE', 'TRUNCATE', 'TRIGGER') THEN has_table_privilege('$role', c.oid, p)
+      ELSE has_any_column_privilege('$role', c.oid, p) END END
+EOQ
+}
+
+# ---------------------------------------------------------------------------
+# Workers without rights
+# ---------------------------------------------------------------------------
+
+is($server->sql(<<'EOQ'), "fast_ingest flusher|ingest\nfast_ingest maintenance|ingest\nfast_ingest query|ingest", 'the workers run as the role');
+SELECT backend_type, usename FROM pg_stat_activity WHERE backend_type LIKE 'fast\_ingest %' AND datname IS NOT NULL ORDER BY 1
+EOQ
+
+$server->sql("ALTER TABLE fast_ingest.events ADD CONSTRAINT no_bots CHECK (user_id <> 'bot')");
+is($server->post_bulk([ map { event($_, timestamp => $NOON + 86400 * ($_ % 3), site_id => 's') } 1 .. 99 ])->{json}{accepted},
+	99, 'events of three days');
+is($server->post_bulk([ map { event($_, timestamp => $NOON + 86400 * ($_ % 3), site_id => 's') } 1 .. 99 ])->{json}{accepted},
+	99, 'again');
+is($server->count, 99, 'are stored once, in partitions made for them');
+is($server->sql(q(SELECT DISTINCT relowner::regrole FROM pg_class WHERE relname ~ '^events' AND relkind IN ('r', 'p', 'i'))),
+	'ingest', 'which are the role\'s');
+is($server->post_event(event(1, user_id => 'bot'))->{status}, 422, 'what the table refuses');
+is($server->sql('SELECT sqlstate FROM fast_ingest.dead_letters'), '23514', 'is a dead letter');
+ok(wait_until(sub { $server->sql('SELECT count(*) FROM fast_ingest.rollup_delta') == 0 && $server->sql('SELECT count(*) FROM fast_ingest.users') == 99 }),
+	'the maintenance worker refreshes');
+is($server->get('/metrics?event_name=page_view')->{body}, '{"event_name":"page_view","total_events":99,"unique_users":99}',
+	'GET /metrics');
+is($server->get('/metrics?event_name=page_view&from=' . ($NOON + 7))->{json}{total_events},
+	$server->count('ts >= to_timestamp(' . ($NOON + 7) . ')'), 'GET /metrics that reads raw rows');
+is($server->get("/stats?site_id=s&date=$DAY")->{json}{total_views}, 33, 'GET /stats');
+
+$server->set('fast_ingest.partitions_ahead' => 1, 'fast_ingest.retention' => '3650d');
+wait_until(sub { $server->sql('SHOW fast_ingest.retention') eq '3650d' });
+my $tomorrow = answers_to('ingest', 'SELECT action, partition FROM fi_maintain()');
+is(() = $tomorrow =~ /^created\|fast_ingest\.events_/mg, 2, 'fi_maintain() makes partitions ahead');
+$server->set('fast_ingest.retention' => '1d');
+wait_until(sub { $server->sql('SHOW fast_ingest.retention') eq '1d' });
+answers_to('ingest', "DELETE FROM fast_ingest.events WHERE user_id = 'user-1'");
+is(() = answers_to('ingest', 'SELECT action, partition FROM fi_maintain()') =~ /^dropped\|/mg, 3, 'and drops old ones');
+is($server->get('/metrics?event_name=page_view')->{json}{total_events}, 98, 'the metrics stay, with what was deleted counted before');
+is(tables_of('ingest'), 'dead_letters INSERT, rollup_dirty SELECT', 'it has rights on two tables beside its own');
+is(functions_of('ingest'), 'fi_create_partition fi_maintain fi_refresh fi_schedule fi_unschedule', 'and on functions for jobs');
+
+refuses('ingest', <<'EOQ');
+SELECT * FROM pg_authid
+SELECT * FROM public.secret
+SELECT * FROM fast_ingest.users
+SELECT * FROM fast_ingest.dead_letters
+SELECT * FROM fast_ingest.rollup
+DELETE FROM fast_ingest.rollup_delta
+INSERT INTO fast_ingest.rollup_state VALUES (now(), now(), 0)
+INSERT INTO fast_ingest.breakdowns VALUES (200, 'mine', 'path', NULL, 2, 10)
+DROP TABLE fast_ingest.users
+SELECT fi_add_breakdown('mine', 'path')
+SELECT fi_rebuild()
+SELECT fi_status()
+SELECT fi_metrics('page_view')
+SELECT fi_grant_metrics('ingest')
+COPY (SELECT 1) TO PROGRAM 'true'
+SELECT pg_read_file('postgresql.conf')
+ALTER EXTENSION fast_ingest UPDATE
+DROP EXTENSION fast_ingest
+ALTER FUNCTION fi_refresh() RESET ALL
+CREATE TABLE public.t ()
+CREATE TABLE api.t ()
+CREATE SCHEMA mine
+CREATE ROLE mine
+SET ROLE postgres
+ALTER SYSTEM SET work_mem = '1GB'
+EOQ
+
+# ---------------------------------------------------------------------------
+# No grant too many
+# ---------------------------------------------------------------------------
+
+my $n = 0;
+
+# All that the role has to do; what of it failed
+sub what_fails
+{
+	my ($status, $out, $error) = $server->node->psql('postgres', 'SELECT 1', extra_params => [ '-U', 'ingest' ]);
+	my @failed = $error =~ /permission denied for database/ ? 'connecting' : ();
+	my $day = $NOON + 86400 * ++$n;
+
+	push @failed, 'storing' if $server->post_event(event($n, timestamp => $day))->{status} ne 202;
+	push @failed, 'burying' if $server->post_event(event($n, timestamp => $day, user_id => 'bot'))->{status} ne 422;
+	push @failed, grep { !/pg_cron is not created/ } split /\n/, errors_of('ingest', <<'EOQ');
+SELECT fi_refresh();
+SELECT fi_create_partition('2031-01-01');
+BEGIN;
+SELECT fi_maintain();
+ROLLBACK;
+SELECT fi_schedule();
+SELECT fi_unschedule();
+DO $$
+DECLARE
+  partition regclass;
+BEGIN
+  FOR partition IN SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent = 'fast_ingest.events'::regclass LOOP
+    EXECUTE format('DROP TABLE %s', partition);
+    EXIT WHEN partition IS NULL;
+  END LOOP;
+  RAISE EXCEPTION 'pg_cron is not created' USING HINT = 'This only puts the partitions back.';
+END $$;
+EOQ
+	return join ', ', @failed;
+}
+
+$server->set('fast_ingest.retention' => '1000d');
+is(what_fails(), '', 'with all grants, everything works');
+like($INGEST, qr/^ALTER TABLE fast_ingest\.events OWNER TO ingest$/m, 'fi_grant_ingest() says what it does');
+
+my $partition = $server->sql("SELECT min(inhrelid::regclass::text) FROM pg_inherits WHERE inhparent = 'fast_ingest.events'::regclass");
+
+foreach my $command (split(/\n/, $INGEST), "ALTER TABLE $partition OWNER TO ingest")
+{
+	my $undo = $command =~ s/^GRANT (.*) TO ingest$/REVOKE $1 FROM ingest/r =~ s/OWNER TO ingest$/OWNER TO postgres/r;
+
+	isnt($undo, $command, "undone: $command");
+	$server->sql($undo);
+
+	my $failed = what_fails();
+
+	isnt($failed, '', 'something fails') and note($failed);
+	$server->sql($command);
+	$server->wait_ready;
+	is($server->wait_for_staged(0), 0, 'until it is granted again');
+}
+is(what_fails(), '', 'with all grants again, everything works');
+$server->books_balance;
+
+# ---------------------------------------------------------------------------
+# Answers without rights
+# ---------------------------------------------------------------------------
+
+my @questions = map { "SELECT $_" } (
+	"fi_metrics('page_view')",
+	"fi_metrics('page_view', '2025-01-05 12:00:01Z'::timestamptz, group_by => 'page')",
+	"fi_metrics('page_view', 1736078401)",
+	"fi_metrics('page_view', '1736078401', group_by => 'hour', fill => false)",
+	"fi_metrics_plan('page_view', '2025-01-05 12:00:01Z')",
+	"fi_metrics_json('page_view', NULL::timestamptz, group_by => 'channel')",
+	"fi_metrics_json('page_view', 1736078401)",
+	"fi_metrics_json('page_view', '1736078401', group_by => 'day')",
+	"fi_stats('s', '2025-01-06')",
+	"fi_stats_json('s', '2025-01-06')");
+
+# Merged rows, deltas, changed buckets, raw rows
+$server->set('fast_ingest.refresh_backlog' => 0);
+$server->sql('SELECT fi_refresh()');
+$server->sql(<<'EOQ');
+SELECT fi_create_partition(day) FROM unnest('{2025-01-05,2025-01-06}'::date[]) day;
+INSERT INTO fast_ingest.events (event_name, channel, user_id, ts, site_id, path)
+SELECT 'page_view', 'sql', 'late-' || n, '2025-01-06 11:00Z'::timestamptz + n * interval '1 minute', 's', '/' || n % 3 FROM generate_series(1, 50) n;
+DELETE FROM fast_ingest.events WHERE user_id = 'late-7';
+EOQ
+foreach my $question (@questions)
+{
+	my $answer = $server->sql($question);
+
+	isnt($answer, '', $question);
+	is(answers_to('analyst', $question), $answer, 'a role that may ask gets the same answer');
+	is(answers_to('analyst', "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; $question; COMMIT"), $answer, 'read-only, in one snapshot');
+	is(answers_to('analyst', 'SET ' . ($server->node->pg_version >= 16 ? 'debug_parallel_query' : 'force_parallel_mode') . " = on; $question"),
+		$answer, 'by parallel workers');
+}
+is(functions_of('analyst'), 'fi_metrics fi_metrics_json fi_metrics_plan fi_stats fi_stats_json', 'these functions are all it may call');
+is(tables_of('analyst'), '', 'and it has no rights on tables');
+refuses('analyst', <<'EOQ');
+SELECT user_id FROM fast_ingest.events
+INSERT INTO fast_ingest.events (event_name, channel, user_id, ts) VALUES ('e', 'c', 'u', now())
+SELECT * FROM fast_ingest.users
+SELECT * FROM fast_ingest.rollup
+SELECT * FROM fast_ingest.dead_letters
+SELECT fi_refresh()
+SELECT fi_rebuild()
+SELECT fi_maintain()
+SELECT fi_status()
+SELECT fi_create_partition('2031-01-01')
+SELECT fi_add_breakdown('user', 'user_id')
+SELECT fi_drop_breakdown('channel')
+SELECT fi_schedule()
+SELECT fi_unschedule()
+SELECT fi_grant_ingest('analyst')
+SELECT fi_grant_metrics('mallory')
+EOQ
+$server->sql('GRANT USAGE ON SCHEMA api TO mallory');
+refuses('mallory', join "\n", @questions);
+foreach my $command (split /\n/, $METRICS)
+{
+	$server->sql($command =~ s/^GRANT (.*) TO analyst$/REVOKE $1 FROM analyst/r);
+	isnt(errors_of('analyst', join '', map { "$_;" } @questions), '', "needed: $command");
+	$server->sql($command);
+}
+is(errors_of('analyst', join '', map { "$_;" } @questions), '', 'with all of them it may ask');
+
+# A hot standby, which writes nothing
+
+my $standby = PostgreSQL::Test::Cluster->new('standby');
+
+$server->node->append_conf('pg_hba.conf', 'local replication all trust');
+$server->node->reload;
+$server->node->backup('backup');
+$standby->init_from_backup($server->node, 'backup', has_streaming => 1);
+$standby->append_conf('postgresql.conf', 'fast_ingest.port = ' . PostgreSQL::Test::Cluster::get_free_port());
+$standby->start;
+$server->node->wait_for_catchup($standby, 'replay', $server->node->lsn('write'));
+is($standby->safe_psql('postgres', "SET SESSION AUTHORIZATION analyst; $questions[$_]"), $server->sql($questions[$_]), "a standby: $questions[$_]")
+  foreach 0, 1, 9;
+$standby->stop;
+
+# Row security is not passed by in silence
+
+$server->sql('ALTER TABLE fast_ingest.events ENABLE ROW LEVEL SECURITY');
+like(errors_of('analyst', "$_;"), qr/\A0A000: /, "row security: no answer: $_") foreach @questions;
+$server->sql('ALTER TABLE fast_ingest.events FORCE ROW LEVEL SECURITY');
+is($server->sql($questions[1]) =~ tr/\n//, 2, 'who sees all rows is answered, though the owner would not see them');
+is($server->get('/metrics?event_name=page_view')->{status}, 500, 'workers as the owner, whom it hides rows from, do not answer');
+$server->sql('ALTER TABLE fast_ingest.events NO FORCE ROW LEVEL SECURITY, DISABLE ROW LEVEL SECURITY');
+
+# ---------------------------------------------------------------------------
+# What comes with the table runs as its owner
+# ---------------------------------------------------------------------------
+
+# Whom the functions ran as
+sub ran_as
+{
+	my ($offset) = @_;
+	my %users = map { $_ => 1 } substr(slurp_file($server->node->logfile), $offset) =~ /hostile function runs as (\w+)/g;
+
+	return join ' ', sort keys %users;
+}
+
+my $hostile = q(LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RAISE LOG 'hostile function runs as %', current_user; RETURN 'web'; END $$);
+
+$server->sql(<<"EOQ");
+SET SESSION AUTHORIZATION ingest;
+CREATE TYPE fast_ingest.hostile AS ENUM ('web', 'sql');
+CREATE FUNCTION fast_ingest.hostile(fast_ingest.hostile) RETURNS text $hostile;
+CREATE CAST (fast_ingest.hostile AS text) WITH FUNCTION fast_ingest.hostile(fast_ingest.hostile);
+ALTER TABLE fast_ingest.events ALTER channel TYPE fast_ingest.hostile USING channel::fast_ingest.hostile;
+EOQ
+foreach my $statement (
+	"INSERT INTO fast_ingest.events (event_name, channel, user_id, ts) VALUES ('hostile', 'web', 'u', '2025-01-06 12:00:01Z')",
+	"SELECT fi_metrics('hostile', '2025-01-06 12:00:00.5Z'::timestamptz, group_by => 'channel')",
+	'SELECT fi_rebuild()',
+	"SELECT fi_add_breakdown('hostile', 'channel')",
+	"SELECT fi_drop_breakdown('hostile')")
+{
+	my $offset = -s $server->node->logfile;
+
+	$server->sql($statement);
+	is(ran_as($offset), $statement =~ /drop/ ? '' : 'ingest', "a superuser's $statement");
+}
+
+my $offset = -s $server->node->logfile;
+
+is(answers_to('analyst', "SELECT total_events FROM fi_metrics('hostile', '2025-01-06 12:00:00.5Z'::timestamptz, group_by => 'channel')"), 1, 'an answer');
+is(ran_as($offset), 'ingest', 'evaluated as the owner');
+$server->sql(<<'EOQ');
+ALTER TABLE fast_ingest.events ALTER channel TYPE text USING 'sql';
+DROP TYPE fast_ingest.hostile CASCADE;
+EOQ
+
+# Functions that breakdowns call do not see the search path of who inserts
+
+$server->sql(<<"EOQ");
+CREATE FUNCTION api.kind(text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS \$\$ BEGIN RETURN lower(\$1); END \$\$;
+SELECT fi_add_breakdown('kind', 'api.kind(path)');
+CREATE SCHEMA mallory AUTHORIZATION mallory;
+GRANT USAGE ON SCHEMA fast_ingest TO mallory;
+GRANT INSERT, UPDATE, DELETE, SELECT ON fast_ingest.events TO mallory;
+SET SESSION AUTHORIZATION mallory;
+CREATE FUNCTION mallory.lower(text) RETURNS text $hostile;
+EOQ
+$offset = -s $server->node->logfile;
+$server->sql(<<'EOQ');
+SET SESSION AUTHORIZATION mallory;
+SET search_path = mallory, pg_catalog;
+INSERT INTO fast_ingest.events (event_name, channel, user_id, ts, path) VALUES ('kind', 'web', 'u', '2025-01-06 12:00:01Z', 'A');
+UPDATE fast_ingest.events SET path = 'B' WHERE event_name = 'kind';
+EOQ
+is(ran_as($offset), '', 'a function of who inserts does not run');
+$server->sql("SELECT fi_refresh()");
+is(answers_to('analyst', "SELECT group_key FROM fi_metrics('kind', group_by => 'kind')"), 'b', 'the right one does');
+
+# ---------------------------------------------------------------------------
+# What clients send is no SQL
+# ---------------------------------------------------------------------------
+
+my @texts = ("line\nline", "\x{2028}\x{2029}", "\x{1F600}", split /\n/, <<'EOT');
+'
+"
+''
+\
+\'
+';DROP TABLE fast_ingest.events;--
+') UNION SELECT 1 --
+$$;SELECT pg_sleep(9);$$
+$1
+:x
+/*
+%s%n%1$s%n%x
+{"a":1}
+E'\\x27'
+a;b
+pg_sleep(9)
+0x27
+../../etc
+EOT
+my %statements = ('GET /metrics' => 1, 'GET /stats' => 1, 'looking for the extension' => 1, 'storing staged events' => 1,
+	'storing a dead letter' => 1, 'creating a partition' => 1, 'refreshing the rollup' => 1, '' => 1);
+
+sub objects
+{
+	return $server->sql(q(SELECT (SELECT md5(string_agg(c.oid || relname, ',' ORDER BY c.oid)) FROM pg_class c WHERE relnamespace <> 'pg_toast'::regnamespace),
+		(SELECT count(*) FROM pg_proc), (SELECT count(*) FROM pg_roles), (SELECT count(*) FROM pg_namespace)));
+}
+
+my $before = objects();
+my %answers;
+
+foreach my $text (@texts)
+{
+	my $escaped = join '', map { sprintf '%%%02X', ord } split //, Encode::encode('UTF-8', $text);
+	my $name = Encode::encode('UTF-8', $text);
+
+	$answers{ $server->get("/metrics?event_name=page_view&$_=$escaped")->{status} }++
+	  foreach qw(from to group_by channel timezone fill limit cursor format), $escaped;
+	$answers{ $server->get("/metrics?event_name=$escaped&group_by=channel&channel=$escaped")->{status} }++;
+	$answers{ $server->get("/stats?site_id=$escaped&$_=$escaped")->{status} }++ foreach qw(date limit);
+	$answers{ $server->get("/stats?site_id=$escaped")->{status} }++;
+
+	my $event = { map { $_ => $text } qw(event_name channel user_id campaign_id site_id path idempotency_key) };
+
+	is($server->post_event({ %$event, timestamp => 1736164800, tags => [$text], metadata => { $text => $text } })->{status}, 202, "an event of $name");
+	is($server->node->safe_psql('postgres', <<"EOQ"), 1, 'is stored as it is');
+SELECT count(*) FROM fast_ingest.events e, convert_from('\\x@{[ unpack 'H*', $name ]}', 'UTF8') AS t
+WHERE (event_name, channel, user_id, campaign_id, site_id, path) = (t, t, t, t, t, t) AND tags = ARRAY[t] AND metadata = jsonb_build_object(t, t)
+EOQ
+	is($server->get("/metrics?event_name=$escaped&channel=$escaped")->{json}{total_events}, 1, 'and counted');
+	is($server->post_event(event(1, timestamp => $text))->{status}, 400, 'it is no timestamp');
+}
+is(join(' ', sort keys %answers), '200 400', 'questions are answered, or refused as bad ones');
+is($server->get("/metrics?event_name=a%00b")->{status}, 400, 'NUL in a question');
+is($server->post('/events', '{"event_name":"a\u0000b","channel":"c","user_id":"u","timestamp":1723464000}')->{status}, 400, 'NUL in an event');
+is(objects(), $before, 'nothing was made, changed or dropped');
+is($server->sql('SELECT count(*) FROM pg_stat_activity WHERE backend_type = \'fast_ingest listener\' AND datname IS NULL'),
+	1, 'the listener has no database');
+
+my @unknown = grep { !$statements{ s/\?.*//sr } } split /\x01/,
+  $server->sql(q(SELECT string_agg(query, E'\x01') FROM pg_stat_activity WHERE backend_type ~ 'fast_ingest (flusher|query|maintenance)'));
+
+is("@unknown", '', 'workers do what they are made for');
+$server->books_balance;
+$server->node->stop;
+
+done_testing();
