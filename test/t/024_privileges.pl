@@ -251,6 +251,8 @@ INSERT INTO fast_ingest.events (event_name, channel, user_id, ts, site_id, path)
 SELECT 'page_view', 'sql', 'late-' || n, '2025-01-06 11:00Z'::timestamptz + n * interval '1 minute', 's', '/' || n % 3 FROM generate_series(1, 50) n;
 DELETE FROM fast_ingest.events WHERE user_id = 'late-7';
 EOQ
+is($server->sql(q(SELECT DISTINCT relowner::regrole FROM pg_class WHERE relname ~ '^events' AND relkind IN ('r', 'p', 'i'))),
+	'ingest', 'partitions that a superuser makes are the role\'s');
 foreach my $question (@questions)
 {
 	my $answer = $server->sql($question);
@@ -424,7 +426,8 @@ foreach my $text (@texts)
 
 	$answers{ $server->get("/metrics?event_name=page_view&$_=$escaped")->{status} }++
 	  foreach qw(from to group_by channel timezone fill limit cursor format), $escaped;
-	$answers{ $server->get("/metrics?event_name=$escaped&group_by=channel&channel=$escaped")->{status} }++;
+	$answers{ $server->get("/metrics?event_name=$escaped&$_&channel=$escaped")->{status} }++
+	  foreach 'group_by=channel', 'group_by=page&from=1736078401', 'from=1736078401';
 	$answers{ $server->get("/stats?site_id=$escaped&$_=$escaped")->{status} }++ foreach qw(date limit);
 	$answers{ $server->get("/stats?site_id=$escaped")->{status} }++;
 
