@@ -134,11 +134,13 @@ sub is_error
 # Options: conf: lines for postgresql.conf; database: fast_ingest.database;
 # preload => 0: without shared_preload_libraries; start => 0: only initdb;
 # extension => 0: started, but without CREATE EXTENSION; directory: where its data
-# is to be; initdb: more options of initdb.
+# is to be; initdb: more options of initdb; install_path: another installation than
+# the one of all tests.
 sub new
 {
 	my ($class, $name, %opt) = @_;
-	my $node = PostgreSQL::Test::Cluster->new($name);
+	my $node = PostgreSQL::Test::Cluster->new($name,
+		$opt{install_path} ? (install_path => $opt{install_path}) : ());
 	my $self = bless {
 		node => $node,
 		port => PostgreSQL::Test::Cluster::get_free_port(),
