@@ -46,6 +46,7 @@ foreach my $worker ('listener', 'flusher', 'query', 'maintenance')
 		sub {
 			$pid = $server->any_worker_pid($worker);
 			kill 'KILL', $pid;
+			$server->wait_for_other_pid($worker, $pid);
 		});
 	fault($server, "pg_terminate_backend of the $worker worker", $rounds,
 		sub {
