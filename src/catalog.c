@@ -20,6 +20,7 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/rls.h"
@@ -130,6 +131,9 @@ become_owner_of(const char *name, int security)
 	if (!HeapTupleIsValid(tuple))
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
 						errmsg("table \"fast_ingest.%s\" was dropped", name)));
+	saved.settings = NewGUCNestLevel();
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
 	GetUserIdAndSecContext(&saved.user, &saved.security);
 	SetUserIdAndSecContext(((Form_pg_class) GETSTRUCT(tuple))->relowner,
 						   saved.security | security | SECURITY_LOCAL_USERID_CHANGE);
@@ -153,4 +157,5 @@ void
 ExtensionBecomeUser(SavedUser saved)
 {
 	SetUserIdAndSecContext(saved.user, saved.security);
+	AtEOXact_GUC(true, saved.settings);
 }

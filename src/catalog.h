@@ -49,12 +49,15 @@ extern void ExtensionLockEvents(void);
  *   functions that come with the table's definition run with its owner's rights,
  *   and so do the expressions of breakdowns: as REINDEX and ANALYZE do it.
  *
- * Each until ExtensionBecomeUser or an ERROR, restricted as those commands are.
+ * Each until ExtensionBecomeUser or an ERROR, restricted as those commands are, and
+ * with a search_path of its own: hooks and triggers run with that of whoever drops
+ * a partition or inserts.
  */
 typedef struct
 {
 	Oid user;
 	int security;
+	int settings; /* nesting level */
 } SavedUser;
 
 extern SavedUser ExtensionBecomeOwner(void);

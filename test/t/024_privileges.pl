@@ -361,6 +361,22 @@ ALTER TABLE fast_ingest.events ALTER channel TYPE text USING 'sql';
 DROP TYPE fast_ingest.hostile CASCADE;
 EOQ
 
+# Nor does what is done behind its commands look anything up in its search path
+
+$server->sql(<<"EOQ");
+SET SESSION AUTHORIZATION ingest;
+CREATE FUNCTION fast_ingest.hostile(smallint, integer) RETURNS boolean @{[ $hostile =~ s/'web'/true/r ]};
+CREATE OPERATOR fast_ingest.= (LEFTARG = smallint, RIGHTARG = integer, FUNCTION = fast_ingest.hostile);
+EOQ
+foreach my $statement ('SELECT 1::smallint = 1', 'DROP TABLE fast_ingest.events_20250106',
+	'ALTER TABLE fast_ingest.events DETACH PARTITION fast_ingest.events_20250106', 'SELECT fi_refresh()', 'SELECT fi_maintain()', 'TRUNCATE fast_ingest.events')
+{
+	$offset = -s $server->node->logfile;
+	$server->sql("SET SESSION AUTHORIZATION ingest; SET search_path = fast_ingest, api, pg_catalog; BEGIN; $statement; ROLLBACK");
+	is(ran_as($offset), $statement =~ /::smallint/ ? 'ingest' : '', "with a search path of the role's own: $statement");
+}
+$server->sql('DROP OPERATOR fast_ingest.= (smallint, integer); DROP FUNCTION fast_ingest.hostile(smallint, integer)');
+
 # Functions that breakdowns call do not see the search path of who inserts
 
 $server->sql(<<"EOQ");

@@ -164,8 +164,9 @@ my @calls = map { "SELECT fi.$_" } (
 	"fi_cardinality('{1,2}')", "fi_user_set_eq('{1}', '{1}')");
 
 unshift @calls, "SELECT fi.fi_create_partition('2024-08-12')", map { "INSERT INTO fast_ingest.events (event_name, channel, user_id, ts, site_id, path) VALUES ('e', 'web', 'u$_', '2024-08-12 12:00:0${_}Z', 's', '/')" } 1 .. 5;
-push @calls, "UPDATE fast_ingest.events SET path = NULL", "SELECT fi.fi_refresh()", 'DELETE FROM fast_ingest.events',
-  "SELECT fi.fi_metrics('e')", 'TRUNCATE fast_ingest.events', 'DROP TABLE fast_ingest.events_20240812', 'TABLE fast_ingest.dropped';
+push @calls, "UPDATE fast_ingest.events SET path = NULL", "SELECT fi.fi_refresh()",
+  'BEGIN', 'DROP TABLE fast_ingest.events_20240812', 'SELECT low, high FROM fast_ingest.dropped', 'ROLLBACK', 'DELETE FROM fast_ingest.events',
+  "SELECT fi.fi_metrics('e')", 'TRUNCATE fast_ingest.events';
 
 # Without what differs between databases
 sub s_names
