@@ -15,6 +15,7 @@
 #include "catalog/objectaccess.h"
 #include "catalog/partition.h"
 #include "catalog/pg_class.h"
+#include "commands/extension.h"
 #include "executor/executor.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -98,13 +99,21 @@ note_partition(Oid partition, TimestampTz low, TimestampTz high)
 		note_span(low, high, partition);
 }
 
+/*
+ * Is it our table, or one in a schema of the same name, which anybody may make
+ * where the extension is not created?
+ */
+static bool
+is_events(Oid table)
+{
+	return OidIsValid(table) && table == ExtensionTableIfThere("events") &&
+		   OidIsValid(get_extension_oid("fast_ingest", true));
+}
+
 static bool
 is_our_partition(Oid relation)
 {
-	Oid events = ExtensionTableIfThere("events");
-
-	return OidIsValid(events) && get_rel_relispartition(relation) &&
-		   get_partition_parent(relation, true) == events;
+	return get_rel_relispartition(relation) && is_events(get_partition_parent(relation, true));
 }
 
 static void
@@ -169,7 +178,7 @@ moved_partition(Node *command, bool *attached)
 		action->subtype != AT_DetachPartitionFinalize)
 		return InvalidOid;
 	table = RangeVarGetRelid(alter->relation, NoLock, true);
-	if (!OidIsValid(table) || table != ExtensionTableIfThere("events"))
+	if (!is_events(table))
 		return InvalidOid;
 	return RangeVarGetRelid(castNode(PartitionCmd, action->def)->name, NoLock, true);
 }

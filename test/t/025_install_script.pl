@@ -231,6 +231,33 @@ foreach my $object (
 }
 $server->sql('CREATE EXTENSION fast_ingest SCHEMA public', 'taken');
 safe_catalog('taken', 'at last');
+
+# A schema of that name where there is no extension is none of our business, whatever it holds
+
+$server->sql('CREATE DATABASE another');
+$server->sql('GRANT CREATE ON DATABASE another TO mallory', 'another');
+$server->sql(<<'EOQ', 'another');
+SET SESSION AUTHORIZATION mallory;
+CREATE SCHEMA fast_ingest;
+CREATE TABLE fast_ingest.events (ts timestamptz) PARTITION BY RANGE (ts);
+CREATE TABLE fast_ingest.events_1 PARTITION OF fast_ingest.events FOR VALUES FROM ('2024-08-12 00:00Z') TO ('2024-08-13 00:00Z');
+CREATE TABLE fast_ingest.events_2 PARTITION OF fast_ingest.events FOR VALUES FROM ('2024-08-13 00:00Z') TO ('2024-08-14 00:00Z');
+CREATE TABLE fast_ingest.rollup (breakdown smallint, level smallint, bucket timestamptz);
+INSERT INTO fast_ingest.rollup VALUES (1, 1, '2024-08-12 12:00Z'), (1, 1, '2024-08-13 12:00Z');
+CREATE TABLE fast_ingest.rollup_delta ();
+DO $do$ BEGIN
+  EXECUTE (SELECT 'CREATE TABLE fast_ingest.dropped (' || string_agg('c' || n || ' text', ', ') || ')' FROM generate_series(1, 1000) n);
+END $do$;
+EOQ
+foreach my $command ('DROP TABLE fast_ingest.events_1', 'ALTER TABLE fast_ingest.events DETACH PARTITION fast_ingest.events_2',
+	"ALTER TABLE fast_ingest.events ATTACH PARTITION fast_ingest.events_2 FOR VALUES FROM ('2024-08-13 00:00Z') TO ('2024-08-14 00:00Z')",
+	'DROP SCHEMA fast_ingest CASCADE')
+{
+	($status, $out, $error) = $server->node->psql('another', "SET SESSION AUTHORIZATION mallory; SET client_min_messages = error; $command");
+	is($error, '', "where there is no extension: $command");
+	is($server->sql('SELECT count(*) FROM fast_ingest.dropped', 'another'), 0, 'nothing is noted') unless $command =~ /SCHEMA/;
+}
+unlike(slurp_file($server->node->logfile), qr/was terminated by signal/, 'and nothing crashes');
 $server->node->stop;
 
 done_testing();
