@@ -383,6 +383,7 @@ $server->sql(<<"EOQ");
 CREATE FUNCTION api.kind(text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS \$\$ BEGIN RETURN lower(\$1); END \$\$;
 SELECT fi_add_breakdown('kind', 'api.kind(path)');
 CREATE SCHEMA mallory AUTHORIZATION mallory;
+GRANT USAGE ON SCHEMA mallory TO PUBLIC;
 GRANT USAGE ON SCHEMA fast_ingest TO mallory;
 GRANT INSERT, UPDATE, DELETE, SELECT ON fast_ingest.events TO mallory;
 SET SESSION AUTHORIZATION mallory;
