@@ -60,6 +60,11 @@ UNIT_SRCS_ring_test = src/stage/ring.c
 UNIT_SRCS_timestamp_test = src/event/timestamp.c
 FUZZ_SRCS_event_fuzz = src/event/parse.c src/event/timestamp.c src/event/validate.c
 FUZZ_SRCS_user_set_fuzz = src/rollup/portable.c
+FUZZ_SRCS_ring_fuzz = src/stage/ring.c
+FUZZ_SRCS_query_fuzz = src/http/parameters.c src/rollup/answer_request.c src/rollup/answer_page.c \
+	src/rollup/metrics_time.c src/event/timestamp.c
+# Compiled as for a server, though without one
+FUZZ_SERVER_CODE = ring_fuzz query_fuzz
 
 UNIT_PROGRAMS = $(patsubst test/unit/%.c,tmp_build/unit/%,$(wildcard test/unit/*_test.c))
 FUZZ_PROGRAMS = $(patsubst test/fuzz/%.c,tmp_build/fuzz/%,$(wildcard test/fuzz/*_fuzz.c))
@@ -81,7 +86,7 @@ tmp_build/unit/%: test/unit/%.c $$(UNIT_SRCS_$$*) $(wildcard src/*.[ch] src/*/*.
 
 tmp_build/fuzz/%: test/fuzz/%.c $$(FUZZ_SRCS_$$*) $(wildcard src/*.h src/*/*.h)
 	@mkdir -p $(@D)
-	$(FUZZ_CC) $(FUZZ_CFLAGS) -DFRONTEND $(PROGRAM_CPPFLAGS) -o $@ $< $(FUZZ_SRCS_$*) $(PROGRAM_LIBS)
+	$(FUZZ_CC) $(FUZZ_CFLAGS) $(if $(filter $*,$(FUZZ_SERVER_CODE)),,-DFRONTEND) $(PROGRAM_CPPFLAGS) -o $@ $< $(FUZZ_SRCS_$*) $(PROGRAM_LIBS)
 
 .PHONY: run stop reset psql logs demo
 run demo:

@@ -14,30 +14,19 @@
 
 #include <microhttpd.h>
 
-#include "lib/stringinfo.h"
-#include "mb/pg_wchar.h"
 #include "storage/ipc.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "http/parameters.h"
 #include "http/server.h"
 #include "monotonic.h"
 #include "query/slot.h"
 #include "settings.h"
 #include "worker.h"
 
-#define MAX_PARAMETERS 32
-
 /* The part of all connections whose requests may wait: events need the rest. */
 #define MAX_WAITING (Max(fi_max_connections / 2, 1))
-
-typedef struct
-{
-	StringInfoData text; /* name NUL value NUL ... */
-	int n;
-	const char *error; /* about the parameter name, or NULL */
-	char name[64];
-} Parameters;
 
 static dlist_head queue = DLIST_STATIC_INIT(queue);
 static int waiting = 0;		   /* in the queue */
@@ -62,28 +51,6 @@ QueryInit(void)
 	before_shmem_exit(leave_slots, (Datum) 0);
 }
 
-static bool
-is_text(const char *data, size_t len)
-{
-	return memchr(data, '\0', len) == NULL &&
-		   pg_encoding_verifymbstr(PG_UTF8, data, (int) len) == (int) len;
-}
-
-static bool
-is_given(const Parameters *parameters, const char *name)
-{
-	const char *p = parameters->text.data;
-
-	for (int i = 0; i < parameters->n; i++)
-	{
-		if (strcmp(p, name) == 0)
-			return true;
-		p += strlen(p) + 1; /* to the value */
-		p += strlen(p) + 1;
-	}
-	return false;
-}
-
 /*
  * Callback: take one parameter. Nothing raises an error while libmicrohttpd's
  * frames are on the stack but want of memory, which leaves nothing half done:
@@ -93,38 +60,7 @@ static enum MHD_Result
 add_parameter(void *cls, enum MHD_ValueKind kind, const char *name, size_t name_len,
 			  const char *value, size_t value_len)
 {
-	Parameters *parameters = cls;
-	int len;
-
-	if (value == NULL)
-		value_len = 0;
-	if (!is_text(name, name_len))
-	{
-		strlcpy(parameters->name, "?", sizeof(parameters->name));
-		parameters->error = "its name is not text in UTF-8";
-		return MHD_NO;
-	}
-	/* not cut in the midst of a character */
-	len = pg_encoding_mbcliplen(PG_UTF8, name, (int) name_len, sizeof(parameters->name) - 1);
-	memcpy(parameters->name, name, len);
-	parameters->name[len] = '\0';
-
-	if (parameters->n == MAX_PARAMETERS)
-		parameters->error =
-			"it is one of too many: at most " CppAsString2(MAX_PARAMETERS) " are allowed";
-	else if (value_len > 0 && !is_text(value, value_len))
-		parameters->error = "its value is not text in UTF-8";
-	else if (is_given(parameters, name))
-		parameters->error = "it is given more than once";
-	if (parameters->error != NULL)
-		return MHD_NO;
-
-	appendBinaryStringInfo(&parameters->text, name, (int) name_len + 1);
-	if (value_len > 0)
-		appendBinaryStringInfo(&parameters->text, value, (int) value_len);
-	appendStringInfoChar(&parameters->text, '\0');
-	parameters->n++;
-	return MHD_YES;
+	return ParametersAdd(cls, name, name_len, value, value_len) ? MHD_YES : MHD_NO;
 }
 
 /*

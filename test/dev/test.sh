@@ -135,29 +135,41 @@ suite_unit()
 	tap_suite unit "${programs[@]}"
 }
 
-# New inputs are kept in tmp_build, so that the next run goes on from there
+# fuzz NAME SECONDS: new inputs are kept in tmp_build, so that the next run goes on
+# from there
+fuzz()
+{
+	local log=$check/fuzz/$1.log corpus=("tmp_build/corpus/$1")
+
+	mkdir -p "${corpus[0]}"
+	[ ! -d "test/fuzz/corpus/$1" ] || corpus+=("test/fuzz/corpus/$1")
+	if "tmp_build/fuzz/$1" -max_total_time="$2" -timeout=10 -print_final_stats=1 \
+		-artifact_prefix="$check/fuzz/$1-" "${corpus[@]}" >"$log" 2>&1; then
+		echo "$1: no fault in $(sed -n 's/^stat::number_of_executed_units: *//p' "$log") inputs"
+	else
+		tail -n 50 "$log"
+		touch "$check/fuzz/$1.failed"
+	fi
+}
+
+# As many targets at a time as there are cores
 suite_fuzz()
 {
-	local seconds=${FUZZ_SECONDS:-10} good=0 bad=0 source name log corpus
+	local seconds=${FUZZ_SECONDS:-10} all=0 bad=0 source cores
 
-	make -s -j"$(nproc)" fuzz-programs
+	cores=$(nproc)
+	make -s -j"$cores" fuzz-programs
 	for source in test/fuzz/*_fuzz.c; do
 		[ -f "$source" ] || continue
-		name=$(basename "$source" .c)
-		log=$check/fuzz/$name.log
-		corpus=("tmp_build/corpus/$name")
-		mkdir -p "${corpus[0]}"
-		[ ! -d "test/fuzz/corpus/$name" ] || corpus+=("test/fuzz/corpus/$name")
-		if "tmp_build/fuzz/$name" -max_total_time="$seconds" -timeout=10 -print_final_stats=1 \
-			-artifact_prefix="$check/fuzz/" "${corpus[@]}" >"$log" 2>&1; then
-			good=$((good + 1))
-			echo "$name: no fault in $(sed -n 's/^stat::number_of_executed_units: *//p' "$log") inputs"
-		else
-			bad=$((bad + 1))
-			tail -n 50 "$log"
-		fi
+		all=$((all + 1))
+		while [ "$(jobs -rp | wc -l)" -ge "$cores" ]; do
+			wait -n
+		done
+		fuzz "$(basename "$source" .c)" "$seconds" &
 	done
-	count fuzz 0 "$good" "$bad"
+	wait
+	bad=$(find "$check/fuzz" -name '*.failed' | wc -l)
+	count fuzz 0 $((all - bad)) "$bad"
 }
 
 # A suite runs in a process of its own: when it breaks, the others still run

@@ -1,0 +1,319 @@
+/*
+ * query_fuzz.c
+ *
+ * Fuzzes the way of a question's parameters: from what libmicrohttpd makes of a
+ * query string, through the checks of the listener, to those of the query worker,
+ * the cursor included. The first byte of an input chooses the route, the rest is
+ * the query string as it stands in a URL.
+ *
+ * What must hold for any bytes: they are refused with a message, or they are a
+ * request whose values are within their limits; a cursor that we made leads to
+ * the row behind the one it was made of.
+ *
+ * The few functions of a server that the code under test calls are below.
+ */
+#include "postgres.h"
+
+#include <setjmp.h>
+
+#include "mb/pg_wchar.h"
+#include "utils/builtins.h"
+#include "utils/datetime.h"
+#include "utils/timestamp.h"
+
+#include "arena.h"
+#include "http/parameters.h"
+#include "query/slot.h"
+#include "rollup/answer_page.h"
+#include "rollup/source.h"
+
+static sigjmp_buf on_error;
+static char message[4096];
+static int error_code;
+
+static void
+require(bool condition)
+{
+	if (!condition)
+		abort();
+}
+
+/* --- what a server has ------------------------------------------------ */
+
+MemoryContext CurrentMemoryContext = NULL;
+
+bool
+errstart(int elevel, const char *domain)
+{
+	return true;
+}
+
+bool
+errstart_cold(int elevel, const char *domain)
+{
+	return true;
+}
+
+int
+errcode(int sqlerrcode)
+{
+	error_code = sqlerrcode;
+	return 0;
+}
+
+int
+errmsg(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(message, sizeof(message), format, args);
+	va_end(args);
+	return 0;
+}
+
+void
+errfinish(const char *filename, int lineno, const char *funcname)
+{
+	siglongjmp(on_error, 1);
+}
+
+bool
+parse_bool(const char *value, bool *result)
+{
+	*result = strcmp(value, "true") == 0;
+	return *result || strcmp(value, "false") == 0;
+}
+
+TimestampTz
+GetCurrentTransactionStartTimestamp(void)
+{
+	return 0;
+}
+
+TimestampTz
+BucketStart(TimestampTz ts, RollupLevel level)
+{
+	return ts;
+}
+
+int
+pg_encoding_mbcliplen(int encoding, const char *text, int len, int limit)
+{
+	int cut = Min(len, limit);
+
+	while (cut > 0 && cut < len && ((unsigned char) text[cut] & 0xC0) == 0x80)
+		cut--;
+	return cut;
+}
+
+static int
+hex_value(char c)
+{
+	return c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10;
+}
+
+uint64
+hex_decode(const char *src, size_t len, char *dst)
+{
+	for (size_t i = 0; i + 1 < len; i += 2)
+		dst[i / 2] = (char) (hex_value(src[i]) << 4 | hex_value(src[i + 1]));
+	return len / 2;
+}
+
+uint64
+hex_encode(const char *src, size_t len, char *dst)
+{
+	for (size_t i = 0; i < len; i++)
+	{
+		dst[2 * i] = "0123456789abcdef"[(unsigned char) src[i] >> 4];
+		dst[2 * i + 1] = "0123456789abcdef"[(unsigned char) src[i] & 15];
+	}
+	return 2 * len;
+}
+
+/* Days of the Gregorian calendar, counted from March. */
+int
+date2j(int year, int month, int day)
+{
+	int y = month > 2 ? year + 4800 : year + 4799;
+	int m = month > 2 ? month + 1 : month + 13;
+
+	return y * 365 - 32167 + y / 4 - y / 100 + y / 400 + 7834 * m / 256 + day;
+}
+
+void
+j2date(int days, int *year, int *month, int *day)
+{
+	/* by trial: the date that gives these days */
+	for (*year = (days - 1721060) / 366 - 1;; (*year)++)
+		if (date2j(*year + 1, 1, 1) > days)
+			break;
+	for (*month = 1; *month < 12 && date2j(*year, *month + 1, 1) <= days; (*month)++)
+		;
+	*day = days - date2j(*year, *month, 1) + 1;
+}
+
+/* --- what libmicrohttpd does ------------------------------------------- */
+
+/*
+ * Unescape in place; returns the length
+ */
+static size_t
+unescape(char *text, size_t len)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < len; i++)
+	{
+		if (text[i] == '+')
+			text[n++] = ' ';
+		else if (text[i] == '%' && i + 2 < len && isxdigit((unsigned char) text[i + 1]) &&
+				 isxdigit((unsigned char) text[i + 2]))
+		{
+			text[n++] = (char) (hex_value(text[i + 1]) << 4 | hex_value(text[i + 2]));
+			i += 2;
+		}
+		else
+			text[n++] = text[i];
+	}
+	text[n] = '\0';
+	return n;
+}
+
+/*
+ * A copy that is followed by a NUL and nothing else
+ */
+static char *
+copy_of(const char *text, size_t len)
+{
+	char *copy = palloc(len + 1);
+
+	memcpy(copy, text, len);
+	copy[len] = '\0';
+	return copy;
+}
+
+/*
+ * Hand over the parameters of a query string; false if one is refused
+ */
+static bool
+add_parameters(Parameters *parameters, const char *text, size_t len)
+{
+	const char *end = text + len;
+
+	while (text < end)
+	{
+		const char *next = memchr(text, '&', end - text);
+		const char *stop = next ? next : end;
+		const char *equals = memchr(text, '=', stop - text);
+		const char *name_end = equals ? equals : stop;
+		char *name = copy_of(text, name_end - text);
+		size_t name_len = unescape(name, name_end - text);
+		char *value = equals ? copy_of(equals + 1, stop - equals - 1) : NULL;
+		size_t value_len = equals ? unescape(value, stop - equals - 1) : 0;
+
+		if (!ParametersAdd(parameters, name, name_len, value, value_len))
+			return false;
+		text = stop + 1;
+	}
+	return true;
+}
+
+/* --- the checks -------------------------------------------------------- */
+
+static void
+check_text(const char *text)
+{
+	require(pg_encoding_verifymbstr(PG_UTF8, text, (int) strlen(text)) == (int) strlen(text));
+}
+
+/*
+ * The page of a request among a few rows, and the cursors of these
+ */
+static void
+check_page(MetricsRequest *request)
+{
+	MetricsRow by_time[] = {{"2024-02-29T00:00:00Z", 5, 1},
+							{"2024-03-31T00:00:00+05:45", 7, 2},
+							{"2024-04-01T00:00:00Z", 0, 0}};
+	MetricsRow by_key[] = {{"web", 7, 2}, {"a b", 5, 5}, {"\xc3\xa9", 5, 5}, {"", 1, 1}};
+	bool times = request->query.group_by != NULL && (strcmp(request->query.group_by, "hour") == 0 ||
+													 strcmp(request->query.group_by, "day") == 0);
+	MetricsAnswer answer = {.nrows = times ? lengthof(by_time) : lengthof(by_key),
+							.rows = times ? by_time : by_key};
+	AnswerPage page;
+
+	for (int i = 0; i < answer.nrows; i++)
+	{
+		MetricsRequest next = *request;
+		StringInfoData cursor;
+
+		initStringInfo(&cursor);
+		AnswerPageCursor(&cursor, &request->query, &answer.rows[i]);
+		next.cursor = cursor.data;
+		require(AnswerPageChoose(&next, &answer).first == i + 1);
+	}
+	page = AnswerPageChoose(request, &answer);
+	require(page.first >= 0 && page.first <= page.end && page.end <= answer.nrows);
+	require(request->limit == 0 || page.end - page.first <= request->limit);
+}
+
+static void
+check_metrics(const Parameters *parameters)
+{
+	MetricsRequest request;
+
+	MetricsRequestRead(&request, parameters->text.data, parameters->text.len);
+	require(request.limit >= 0);
+	require(request.query.event_name == NULL || request.query.event_name[0] != '\0');
+	require(!request.query.has_from || TIMESTAMP_NOT_FINITE(request.query.from) == 0);
+	require(!request.query.has_to || IS_VALID_TIMESTAMP(request.query.to));
+	check_page(&request);
+}
+
+static void
+check_stats(const Parameters *parameters)
+{
+	StatsRequest request;
+
+	StatsRequestRead(&request, parameters->text.data, parameters->text.len);
+	require(request.limit >= 1);
+	require(request.site_id == NULL || request.site_id[0] != '\0');
+	require(request.date >= date2j(1, 1, 1) - POSTGRES_EPOCH_JDATE &&
+			request.date <= date2j(9999, 12, 31) - POSTGRES_EPOCH_JDATE);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static Parameters parameters;
+
+	if (size < 1)
+		return 0;
+	memset(&parameters, 0, sizeof(parameters));
+	initStringInfo(&parameters.text);
+	if (!add_parameters(&parameters, (const char *) data + 1, size - 1))
+	{
+		require(parameters.error != NULL);
+		check_text(parameters.name);
+	}
+	else if (sigsetjmp(on_error, 0) == 0)
+	{
+		/* its own allocation of just that size, as it lies in a slot */
+		char *text =
+			memcpy(palloc(Max(parameters.text.len, 1)), parameters.text.data, parameters.text.len);
+
+		parameters.text.data = text;
+		if (data[0] & 1)
+			check_metrics(&parameters);
+		else
+			check_stats(&parameters);
+	}
+	else
+		require(error_code == ERRCODE_INVALID_PARAMETER_VALUE && message[0] != '\0');
+	arena_reset();
+	return 0;
+}
