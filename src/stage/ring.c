@@ -35,7 +35,7 @@ RingReserve(RingProducer *producer, uint32 payload_size)
 	uint64 padding = size > to_end ? to_end : 0;
 	RingRecord *record;
 
-	if (producer->reserved + padding + size > producer->released + ring->size)
+	if (producer->reserved - producer->released + padding + size > ring->size)
 		return NULL;
 	if (padding > 0)
 	{
