@@ -30,6 +30,13 @@
 #include "event/validate.h"
 
 #define MAX_DEPTH 128
+
+/*
+ * Keys, values and containers of an event's metadata. Each costs jsonb's
+ * construction some hundred bytes, and a client two.
+ */
+#define MAX_METADATA_TOKENS 100000
+
 #define UTF8_BOM "\xEF\xBB\xBF"
 #define NO_EVENT (-1)
 
@@ -78,6 +85,7 @@ typedef struct
 	const EventReceiver *receiver;
 	const Field *fields;
 	int nfields;
+	const char *body;
 	JsonLexContext *lex;
 	BodyShape shape;
 	sigjmp_buf fail;
@@ -93,6 +101,7 @@ typedef struct
 	const Field *field; /* the event's field being read */
 	uint32 seen;		/* bit per field */
 	int tags_room;
+	int metadata_tokens;
 	char event_error[EVENT_ERROR_SIZE]; /* "" while the event is valid */
 } Parser;
 
@@ -178,6 +187,7 @@ begin_event(Parser *p)
 	p->field = NULL;
 	p->seen = 0;
 	p->tags_room = 0;
+	p->metadata_tokens = 0;
 	p->event_error[0] = '\0';
 }
 
@@ -193,19 +203,25 @@ end_event(Parser *p)
 
 /*
  * Hand on a token if it belongs to metadata: below the field of that name, or
- * in an unknown one that is folded into it
+ * in an unknown one that is folded into it. True if its text was kept.
  */
-static void
+static bool
 give_metadata(Parser *p, MetadataToken token, const char *text)
 {
 	if (!p->in_event || p->field == NULL || p->event_error[0] != '\0')
-		return;
+		return false;
 	if (p->field->kind != FIELD_METADATA && p->field->kind != FIELD_UNKNOWN)
-		return;
+		return false;
 	p->event.has_metadata = true;
 	if (p->field->kind == FIELD_METADATA && p->depth == p->event_depth + 1)
-		return; /* the braces of metadata itself */
+		return false; /* the braces of metadata itself */
+	if (++p->metadata_tokens > MAX_METADATA_TOKENS)
+	{
+		reject_event(p, "metadata holds more than %d keys and values", MAX_METADATA_TOKENS);
+		return false;
+	}
 	p->receiver->metadata(p->receiver->arg, token, text);
+	return true;
 }
 
 /*
@@ -217,8 +233,8 @@ enter(Parser *p)
 	if (++p->depth > MAX_DEPTH)
 	{
 		snprintf(p->body_error, EVENT_ERROR_SIZE,
-				 "invalid JSON at byte %d: nested more than %d levels deep",
-				 (int) (p->lex->token_start - p->lex->input), MAX_DEPTH);
+				 "invalid JSON at byte %zu: nested more than %d levels deep",
+				 (size_t) (p->lex->token_start - p->body), MAX_DEPTH);
 		fail_body(p);
 	}
 }
@@ -230,7 +246,7 @@ object_start(void *state)
 
 	if (!p->in_event && p->depth == p->event_depth)
 		begin_event(p);
-	give_metadata(p, METADATA_BEGIN_OBJECT, NULL);
+	(void) give_metadata(p, METADATA_BEGIN_OBJECT, NULL);
 	enter(p);
 	JSON_ACTION_OK;
 }
@@ -244,7 +260,7 @@ object_end(void *state)
 	if (p->in_event && p->depth == p->event_depth)
 		end_event(p);
 	else
-		give_metadata(p, METADATA_END_OBJECT, NULL);
+		(void) give_metadata(p, METADATA_END_OBJECT, NULL);
 	JSON_ACTION_OK;
 }
 
@@ -260,7 +276,7 @@ array_start(void *state)
 	}
 	if (AT_FIELDS(p) && p->field != NULL && p->field->kind == FIELD_TAGS)
 		p->event.has_tags = true;
-	give_metadata(p, METADATA_BEGIN_ARRAY, NULL);
+	(void) give_metadata(p, METADATA_BEGIN_ARRAY, NULL);
 	enter(p);
 	JSON_ACTION_OK;
 }
@@ -273,7 +289,7 @@ array_end(void *state)
 	p->depth--;
 	if (!p->in_event && p->depth == p->event_depth - 1)
 		p->event_depth = NO_EVENT;
-	give_metadata(p, METADATA_END_ARRAY, NULL);
+	(void) give_metadata(p, METADATA_END_ARRAY, NULL);
 	JSON_ACTION_OK;
 }
 
@@ -349,7 +365,7 @@ field_start(void *state, char *fname, bool isnull)
 		{
 			if (!p->rules->fold_unknown)
 				reject_event(p, "unknown field %s", QuoteValue(fname, strlen(fname)));
-			give_metadata(p, METADATA_KEY, fname);
+			(void) give_metadata(p, METADATA_KEY, fname);
 		}
 		else
 		{
@@ -365,7 +381,7 @@ field_start(void *state, char *fname, bool isnull)
 		}
 	}
 	else if (p->in_event)
-		give_metadata(p, METADATA_KEY, fname);
+		(void) give_metadata(p, METADATA_KEY, fname);
 	else if (p->depth == 1 && p->shape == BODY_BULK && p->event_depth != 1)
 	{
 		/* {"events": [...]} */
@@ -416,61 +432,79 @@ metadata_token(JsonTokenType type)
 }
 
 /*
- * Take the value of a field or of a tag
+ * Take the value of one of the event's own fields. True if its text was kept.
+ */
+static bool
+take_value(Parser *p, char *token, JsonTokenType type)
+{
+	Event *event = &p->event;
+	Slice text = {token, strlen(token)};
+
+	if (p->field->kind == FIELD_TEXT && type == JSON_TOKEN_STRING)
+		*(Slice *) ((char *) event + p->field->offset) = text;
+	else if (p->field->kind == FIELD_TIMESTAMP)
+	{
+		event->timestamp = (Slice){token, Min(text.len, 40)};
+		event->has_timestamp = type == JSON_TOKEN_STRING
+								   ? TimestampFromRfc3339(token, text.len, &event->time)
+								   : TimestampFromNumber(token, text.len, &event->time);
+		if (!event->has_timestamp)
+			reject_event(p,
+						 "timestamp %s is not a time: expected Unix seconds, milliseconds or an "
+						 "RFC 3339 date-time",
+						 QuoteValue(token, text.len));
+	}
+	else
+		return false;
+	return true;
+}
+
+/*
+ * Take an element of tags. True if its text was kept.
+ */
+static bool
+take_tag(Parser *p, char *token)
+{
+	Event *event = &p->event;
+
+	if (event->ntags == MAX_TAGS)
+	{
+		reject_event(p, "tags holds more than %d elements", MAX_TAGS);
+		return false;
+	}
+	if (event->ntags >= p->tags_room)
+	{
+		p->tags_room = Max(8, p->tags_room * 2);
+		if (event->tags == NULL)
+			event->tags = palloc(p->tags_room * sizeof(Slice));
+		else
+			event->tags = repalloc(event->tags, p->tags_room * sizeof(Slice));
+	}
+	event->tags[event->ntags++] = (Slice){token, strlen(token)};
+	return true;
+}
+
+/*
+ * Take a value, which was allocated for us. A body may hold millions of values
+ * that nobody wants.
  */
 static JsonActionResult
 scalar(void *state, char *token, JsonTokenType type)
 {
 	Parser *p = state;
-	size_t len;
+	bool kept = false;
 
-	if (!p->in_event || p->field == NULL)
-		JSON_ACTION_OK;
-	if (p->field->kind == FIELD_METADATA || p->field->kind == FIELD_UNKNOWN)
+	if (p->in_event && p->field != NULL)
 	{
-		give_metadata(p, metadata_token(type), token);
-		JSON_ACTION_OK;
+		if (p->field->kind == FIELD_METADATA || p->field->kind == FIELD_UNKNOWN)
+			kept = give_metadata(p, metadata_token(type), token);
+		else if (p->depth == p->event_depth + 1)
+			kept = take_value(p, token, type);
+		else if (p->depth == p->event_depth + 2 && p->field->kind == FIELD_TAGS)
+			kept = take_tag(p, token);
 	}
-	len = strlen(token);
-
-	if (p->depth == p->event_depth + 1)
-	{
-		if (p->field->kind == FIELD_TEXT && type == JSON_TOKEN_STRING)
-			*(Slice *) ((char *) &p->event + p->field->offset) = (Slice){token, len};
-		else if (p->field->kind == FIELD_TIMESTAMP)
-		{
-			Event *event = &p->event;
-
-			event->timestamp = (Slice){token, Min(len, 40)};
-			event->has_timestamp = type == JSON_TOKEN_STRING
-									   ? TimestampFromRfc3339(token, len, &event->time)
-									   : TimestampFromNumber(token, len, &event->time);
-			if (!event->has_timestamp)
-				reject_event(p,
-							 "timestamp %s is not a time: expected Unix seconds, milliseconds or "
-							 "an RFC 3339 date-time",
-							 QuoteValue(token, len));
-		}
-	}
-	else if (p->depth == p->event_depth + 2 && p->field->kind == FIELD_TAGS)
-	{
-		Event *event = &p->event;
-
-		if (event->ntags == MAX_TAGS)
-		{
-			reject_event(p, "tags holds more than %d elements", MAX_TAGS);
-			JSON_ACTION_OK;
-		}
-		if (event->ntags >= p->tags_room)
-		{
-			p->tags_room = Max(8, p->tags_room * 2);
-			if (event->tags == NULL)
-				event->tags = palloc(p->tags_room * sizeof(Slice));
-			else
-				event->tags = repalloc(event->tags, p->tags_room * sizeof(Slice));
-		}
-		event->tags[event->ntags++] = (Slice){token, len};
-	}
+	if (!kept)
+		pfree(token);
 	JSON_ACTION_OK;
 }
 
@@ -585,6 +619,7 @@ ParseEvents(char *body, size_t len, BodyShape shape, const EventRules *rules,
 	Parser parser = {
 		.rules = rules,
 		.receiver = receiver,
+		.body = body,
 		.shape = shape,
 		.body_error = error,
 		.fields = rules->form == EVENT_FORM_WEBSITE ? website_fields : full_fields,

@@ -18,6 +18,7 @@ use FastIngest::Load;
 use IO::Select;
 use IO::Socket::INET;
 use JSON::PP ();
+use POSIX ();
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -393,6 +394,34 @@ UNION ALL (SELECT 'recount', * FROM recount EXCEPT SELECT 'recount', * FROM metr
 EOQ
 }
 
+# A line of the worker's /proc/<pid>/status, in kB.
+sub memory_of
+{
+	my ($pid, $what) = @_;
+	my ($kb) = PostgreSQL::Test::Utils::slurp_file("/proc/$pid/status") =~ /^$what:\s*(\d+) kB/m;
+
+	return $kb;
+}
+
+# Seconds of processor time that a process has used.
+sub cpu_time
+{
+	my ($pid) = @_;
+	my ($user, $system) = (split / /,
+		PostgreSQL::Test::Utils::slurp_file("/proc/$pid/stat") =~ s/^.*\) //sr)[ 11, 12 ];
+
+	return ($user + $system) / POSIX::sysconf(&POSIX::_SC_CLK_TCK);
+}
+
+# Connections that the listener says it has; it says so once a second at most.
+sub open_connections
+{
+	my ($self) = @_;
+
+	return $self->sql("SELECT substring(query from '(\\d+) connections') FROM pg_stat_activity"
+		  . " WHERE backend_type = 'fast_ingest listener'");
+}
+
 # which: 'listener' or 'flusher'; empty when there is none.
 sub worker_pid
 {
@@ -637,6 +666,7 @@ sub send
 
 		return 0 unless $readable || $writable;
 		$self->read_some if $readable;
+		return 0 if $self->{end};
 		next unless $writable;
 
 		my $n = syswrite $self->{socket}, $bytes, 65536, $sent;

@@ -197,7 +197,7 @@ fault($ring, "$laps times round the ring, now and then full", 1,
 			$load->wait_for_acknowledgements($lap) or last;
 		}
 	},
-	load => { clients => 8, think => 0 });
+	load => { clients => 8, pause => 0 });
 $ring->node->stop;
 
 # ---------------------------------------------------------------------------

@@ -58,7 +58,7 @@ sub run_client
 	foreach my $second (1 .. $run_seconds)
 	{
 		Time::HiRes::sleep($begin + $second - time) if $begin + $second > time;
-		push @memory, sum(map { anonymous_memory($_) } @pids);
+		push @memory, sum(map { FastIngest::memory_of($_, 'RssAnon') } @pids);
 	}
 	kill 'TERM', $pid;
 	waitpid $pid, 0;
@@ -70,13 +70,6 @@ sub run_client
 	$result{exit} = $?;
 	$result{rate} = $result{accepted} / $result{seconds};
 	return \%result;
-}
-
-sub anonymous_memory
-{
-	my ($pid) = @_;
-
-	return slurp_file("/proc/$pid/status") =~ /^RssAnon:\s+(\d+) kB/m ? $1 : die "no memory of $pid";
 }
 
 run_client(1, '-c', 32);

@@ -54,7 +54,7 @@ sub fault
 		clients => 4,
 		bulks => 1,
 		readers => 1,
-		think => 0.004,
+		pause => 0.002,
 		%{ $opt{load} || {} });
 	my @counts = qw(acknowledged stored lost twice unexpected);
 	my %books;

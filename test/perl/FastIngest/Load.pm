@@ -18,9 +18,9 @@ use Time::HiRes qw(time);
 # What a client that retries takes for "not now".
 my $not_now = qr/^(?:408|429|502|503|504|closed)$/;
 
-# The events of bulks, and the seconds that a client pauses when it is refused.
+# The events of bulks, and the seconds until a client that is refused tries again.
 my $bulk = 20;
-my $pause = 0.01;
+my $retry = 0.01;
 
 # Options:
 # name		what user_ids begin with
@@ -28,7 +28,8 @@ my $pause = 0.01;
 #			the content; with bulks => 1 the second half sends bulks.
 # readers	how many more ask GET /metrics and know how many events there must be
 # ports		where to go on when one does not answer (default: the server's)
-# think		the seconds that a client pauses after each answer, at most (0)
+# pause		the seconds that a client waits after each answer (0)
+# only_202	"not now" and a closed connection are complaints, too
 sub new
 {
 	my ($class, $server, %opt) = @_;
@@ -37,7 +38,8 @@ sub new
 		name => $opt{name} || 'load',
 		ports => $opt{ports} || [ $server->port ],
 		bulks => $opt{bulks},
-		think => $opt{think} || 0,
+		pause => $opt{pause} || 0,
+		only_202 => $opt{only_202},
 		clients => $opt{clients} || 4,
 		directory => File::Temp::tempdir(CLEANUP => 1),
 		pids => []
@@ -126,9 +128,10 @@ sub ask_until_answered
 		undef $self->{connection}
 		  if $answer->{status} !~ /^\d/ || ($answer->{headers}{connection} || '') eq 'close';
 		return $answer if $answer->{status} !~ $not_now;
+		$self->complain($answer, 'a request') if $self->{only_202};
 		push @{ $self->{ports} }, shift @{ $self->{ports} };
 		undef $self->{connection} if @{ $self->{ports} } > 1;
-		Time::HiRes::sleep($pause);
+		Time::HiRes::sleep($retry);
 	}
 	return undef;
 }
@@ -166,7 +169,7 @@ sub post_until_told
 		$acknowledged += $events;
 		write_position($position, $acknowledged, $acknowledged)
 		  if $answer->{status} eq 202;
-		Time::HiRes::sleep(rand $self->{think}) if $self->{think};
+		Time::HiRes::sleep($self->{pause}) if $self->{pause};
 	}
 	return;
 }
@@ -188,7 +191,7 @@ sub read_until_told
 		  unless $answer->{status} eq 200
 		  && $answer->{json}{total_events} >= $least
 		  && $answer->{json}{unique_users} == $answer->{json}{total_events};
-		Time::HiRes::sleep($pause);
+		Time::HiRes::sleep($retry);
 	}
 	return;
 }
