@@ -55,6 +55,8 @@ extern int fi_partitions_ahead; /* days */
 /* The largest request head that is read; longer ones are answered with 431. */
 #define MAX_REQUEST_HEAD_SIZE (16 * 1024)
 
+#define MAX_BODY_BYTES ((size_t) fi_max_body_size * 1024)
+
 extern void DefineSettings(void);
 
 #endif

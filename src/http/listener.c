@@ -197,6 +197,12 @@ answer_refusal(Request *request)
 
 	switch (request->refusal)
 	{
+		case REFUSAL_MALFORMED:
+			reply = ReplyError(MHD_HTTP_BAD_REQUEST, "malformed request: %s", request->malformed);
+			break;
+		case REFUSAL_PARAMETERS:
+			reply = ReplyError(MHD_HTTP_BAD_REQUEST, "too many parameters");
+			break;
 		case REFUSAL_NOT_FOUND:
 			reply = ReplyError(MHD_HTTP_NOT_FOUND, "no such path");
 			break;
@@ -313,10 +319,8 @@ static long
 next_timeout(long sweep)
 {
 	long timeout = sweep;
-	long deadlines[] = {IngestNextDeadline(), QueryNextDeadline()};
+	long deadlines[] = {ServerPatience(), IngestNextDeadline(), QueryNextDeadline()};
 
-	if (ServerHasWork())
-		return 0;
 	for (int i = 0; i < (int) lengthof(deadlines); i++)
 		if (deadlines[i] >= 0 && (timeout < 0 || deadlines[i] < timeout))
 			timeout = deadlines[i];

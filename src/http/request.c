@@ -35,10 +35,17 @@ RequestDropBody(Request *request)
 }
 
 void
-RequestFree(Request *request)
+RequestDropInput(Request *request)
 {
 	RequestDropBody(request);
 	free(request->errors);
+	request->errors = NULL;
+}
+
+void
+RequestFree(Request *request)
+{
+	RequestDropInput(request);
 	ReplyFree(&request->reply);
 	answer_memory -= request->answer_room;
 	free(request->answer);

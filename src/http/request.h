@@ -46,6 +46,8 @@ typedef enum
 typedef enum
 {
 	REFUSAL_NONE,
+	REFUSAL_MALFORMED,
+	REFUSAL_PARAMETERS,
 	REFUSAL_NOT_FOUND,
 	REFUSAL_METHOD,
 	REFUSAL_HEAD_TOO_LARGE,
@@ -81,9 +83,12 @@ typedef struct Request
 	dlist_node node; /* of the ready queue or one of those who wait */
 	Connection *connection;
 	RequestState state;
-	RouteId route; /* NUM_ROUTES while unknown */
+	RouteId route;			/* NUM_ROUTES while unknown */
+	const char *target_end; /* of the request line, inside libmicrohttpd; NULL if it is malformed */
 	Refusal refusal;
+	const char *malformed; /* constant text: why, for REFUSAL_MALFORMED */
 	bool head_seen;
+	bool chunked;
 	bool ndjson;
 
 	char *body; /* malloc'ed, with room for a NUL behind it */
@@ -126,6 +131,9 @@ extern void RequestAppend(Request *request, const char *data, size_t len, size_t
 
 /* Free the body: it is not needed any more. */
 extern void RequestDropBody(Request *request);
+
+/* Free what only the making of the reply needed. */
+extern void RequestDropInput(Request *request);
 
 /*
  * Make room for an answer; false without memory, of which the answers of all

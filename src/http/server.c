@@ -21,6 +21,8 @@
 #include "storage/fd.h"
 #include "utils/timestamp.h"
 
+#include "http/head.h"
+#include "http/route.h"
 #include "monotonic.h"
 #include "settings.h"
 
@@ -29,6 +31,15 @@
  * the head, so that it is we who refuse one that is too large.
  */
 #define CONNECTION_MEMORY (2 * MAX_REQUEST_HEAD_SIZE)
+
+/*
+ * libmicrohttpd does not wait while a connection's read buffer is full and
+ * holds nothing to hand on, as with the line of a chunk that does not end. After
+ * so many runs without a callback we wait, for a time that is short enough not
+ * to matter where there was something to do.
+ */
+#define MAX_FRUITLESS_RUNS 50
+#define FRUITLESS_PAUSE 5 /* ms */
 
 /* Connections beyond our limit that libmicrohttpd still takes: none in practice. */
 #define SPARE_CONNECTIONS 16
@@ -40,17 +51,8 @@ static struct MHD_Daemon *http_daemon = NULL;
 static dlist_head connections = DLIST_STATIC_INIT(connections);
 static int connection_count = 0;
 static bool draining = false;
-static bool resumed = false; /* since the last run */
-
-const Route Routes[NUM_ROUTES] = {
-	[ROUTE_EVENTS] = {"/events", "POST", "POST"},
-	[ROUTE_BULK] = {"/events/bulk", "POST", "POST"},
-	[ROUTE_EVENT] = {"/event", "POST", "POST"},
-	[ROUTE_HEALTH] = {"/health", "GET", "GET, HEAD"},
-	[ROUTE_READY] = {"/ready", "GET", "GET, HEAD"},
-	[ROUTE_METRICS] = {"/metrics", "GET", "GET, HEAD"},
-	[ROUTE_STATS] = {"/stats", "GET", "GET, HEAD"},
-};
+static bool resumed = false;   /* since the last run */
+static int fruitless_runs = 0; /* in a row, in which nothing was called back */
 
 /*
  * Note that a connection made progress
@@ -81,6 +83,7 @@ on_connection(void *cls, struct MHD_Connection *mhd, void **context,
 {
 	Connection *connection;
 
+	fruitless_runs = 0;
 	if (code == MHD_CONNECTION_NOTIFY_STARTED)
 	{
 		connection_count++;
@@ -118,9 +121,22 @@ on_request_line(void *cls, const char *uri, struct MHD_Connection *mhd)
 {
 	Connection *connection = connection_of(mhd);
 
+	fruitless_runs = 0;
 	if (connection == NULL || connection->request != NULL)
 		return NULL;
 	connection->request = RequestCreate(connection);
+	if (connection->request != NULL)
+	{
+		const char *excess = HeadExcessParameters(uri);
+
+		connection->request->target_end = HeadCheckTarget(uri);
+		if (excess != NULL)
+		{
+			connection->request->refusal = REFUSAL_PARAMETERS;
+			/* libmicrohttpd would run out of memory for them, and then go astray */
+			*(char *) excess = '\0';
+		}
+	}
 	touch(connection);
 	return connection->request;
 }
@@ -134,6 +150,7 @@ on_completed(void *cls, struct MHD_Connection *mhd, void **context,
 {
 	Request *request = *context;
 
+	fruitless_runs = 0;
 	*context = NULL;
 	if (request == NULL)
 		return;
@@ -142,107 +159,6 @@ on_completed(void *cls, struct MHD_Connection *mhd, void **context,
 	request->connection->request = NULL;
 	touch(request->connection);
 	RequestFree(request);
-}
-
-/*
- * Read a Content-Type: JSON, NDJSON or text/plain, in UTF-8
- */
-static bool
-read_content_type(const char *value, bool *ndjson)
-{
-	static const char *const accepted[] = {"application/json", "text/plain", "application/x-ndjson",
-										   "application/ndjson"};
-	size_t len = strcspn(value, "; \t");
-	const char *charset = strcasestr(value + len, "charset=");
-
-	if (charset != NULL)
-	{
-		charset += strlen("charset=");
-		charset += *charset == '"';
-		if (pg_strncasecmp(charset, "utf-8", 5) != 0 && pg_strncasecmp(charset, "utf8", 4) != 0)
-			return false;
-	}
-	for (int i = 0; i < (int) lengthof(accepted); i++)
-	{
-		if (len == strlen(accepted[i]) && pg_strncasecmp(value, accepted[i], len) == 0)
-		{
-			*ndjson = i >= 2;
-			return true;
-		}
-	}
-	return false;
-}
-
-/*
- * Find the route of a request, or why it is refused
- */
-static void
-route_request(Request *request, const char *path, const char *method)
-{
-	for (int i = 0; i < NUM_ROUTES; i++)
-	{
-		if (strcmp(Routes[i].path, path) != 0)
-			continue;
-		request->route = i;
-		if (strcmp(Routes[i].method, method) != 0 &&
-			!(strcmp(method, "HEAD") == 0 && strcmp(Routes[i].method, "GET") == 0))
-			request->refusal = REFUSAL_METHOD;
-		return;
-	}
-	request->refusal = REFUSAL_NOT_FOUND;
-}
-
-/*
- * Look at the head of a request
- */
-static void
-read_head(Request *request, const char *path, const char *method)
-{
-	struct MHD_Connection *mhd = request->connection->mhd;
-	const char *value;
-
-	if (MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE)->header_size >
-		MAX_REQUEST_HEAD_SIZE)
-	{
-		request->refusal = REFUSAL_HEAD_TOO_LARGE;
-		return;
-	}
-	route_request(request, path, method);
-	if (request->refusal != REFUSAL_NONE || strcmp(method, "POST") != 0)
-		return;
-
-	value = MHD_lookup_connection_value(mhd, MHD_HEADER_KIND, "Content-Type");
-	if (value != NULL && !read_content_type(value, &request->ndjson))
-		request->refusal = REFUSAL_CONTENT_TYPE;
-	value = MHD_lookup_connection_value(mhd, MHD_HEADER_KIND, "Content-Encoding");
-	if (value != NULL && pg_strcasecmp(value, "identity") != 0)
-		request->refusal = REFUSAL_CONTENT_ENCODING;
-}
-
-static size_t
-max_body_bytes(void)
-{
-	return (size_t) fi_max_body_size * 1024;
-}
-
-/*
- * Is there no point in reading the body? A small one of a refused request is
- * read and thrown away, so that the client hears the answer and the connection
- * stays usable.
- */
-static bool
-skip_body(Request *request)
-{
-	struct MHD_Connection *mhd = request->connection->mhd;
-	const char *value = MHD_lookup_connection_value(mhd, MHD_HEADER_KIND, "Content-Length");
-	unsigned long long announced = value ? strtoull(value, NULL, 10) : 0;
-
-	if (announced > max_body_bytes() && request->refusal == REFUSAL_NONE)
-		request->refusal = REFUSAL_BODY_TOO_LARGE;
-	if (request->refusal == REFUSAL_NONE)
-		return false;
-	return announced > 2 * max_body_bytes() ||
-		   MHD_lookup_connection_value(mhd, MHD_HEADER_KIND, "Expect") != NULL;
 }
 
 /*
@@ -283,7 +199,8 @@ send_reply(Request *request)
 		MHD_add_response_header(response, "Next-Cursor", reply->next_cursor);
 	if (reply->status == MHD_HTTP_SERVICE_UNAVAILABLE)
 		MHD_add_response_header(response, "Retry-After", RETRY_AFTER_SECONDS);
-	if (reply->close || draining)
+	/* chunks can be taken in more than one way, too: nothing may follow them */
+	if (reply->close || request->chunked || draining)
 		MHD_add_response_header(response, "Connection", "close");
 	result = MHD_queue_response(mhd, reply->status, response);
 	MHD_destroy_response(response);
@@ -300,6 +217,7 @@ on_request(void *cls, struct MHD_Connection *mhd, const char *url, const char *m
 {
 	Request *request = *context;
 
+	fruitless_runs = 0;
 	if (request == NULL)
 		return MHD_NO;
 	if (request->state == REQUEST_ANSWERED)
@@ -308,8 +226,8 @@ on_request(void *cls, struct MHD_Connection *mhd, const char *url, const char *m
 	if (!request->head_seen)
 	{
 		request->head_seen = true;
-		read_head(request, url, method);
-		if (skip_body(request))
+		RouteRequest(request, url, method, version);
+		if (RouteSkipsBody(request))
 		{
 			request->reply.close = true;
 			suspend(request);
@@ -318,10 +236,10 @@ on_request(void *cls, struct MHD_Connection *mhd, const char *url, const char *m
 	}
 	if (*upload_data_size > 0)
 	{
-		RequestAppend(request, upload_data, *upload_data_size, max_body_bytes(),
+		RequestAppend(request, upload_data, *upload_data_size, MAX_BODY_BYTES,
 					  (size_t) fi_max_request_memory * 1024);
 		*upload_data_size = 0;
-		if (request->discarded > 2 * max_body_bytes() && !request->connection->cut)
+		if (request->discarded > 2 * MAX_BODY_BYTES && !request->connection->cut)
 		{
 			request->connection->cut = true;
 			ReplyAndCut(request->connection->fd, MHD_HTTP_CONTENT_TOO_LARGE,
@@ -371,17 +289,21 @@ void
 ServerRun(void)
 {
 	resumed = false;
+	fruitless_runs++;
 	(void) MHD_run(http_daemon);
 }
 
-bool
-ServerHasWork(void)
+long
+ServerPatience(void)
 {
 	MHD_UNSIGNED_LONG_LONG timeout;
 
 	/* MHD_get_timeout knows nothing of connections that have just been resumed */
-	return resumed || !dlist_is_empty(&ServerReadyQueue) ||
-		   (MHD_get_timeout(http_daemon, &timeout) == MHD_YES && timeout == 0);
+	if (resumed || !dlist_is_empty(&ServerReadyQueue))
+		return 0;
+	if (MHD_get_timeout(http_daemon, &timeout) != MHD_YES || timeout > 0)
+		return -1;
+	return fruitless_runs < MAX_FRUITLESS_RUNS ? 0 : FRUITLESS_PAUSE;
 }
 
 void
@@ -390,7 +312,7 @@ ServerAnswer(Request *request, Reply reply)
 	reply.close |= request->reply.close;
 	request->reply = reply;
 	request->state = REQUEST_ANSWERED;
-	RequestDropBody(request);
+	RequestDropInput(request);
 	touch(request->connection);
 	MHD_resume_connection(request->connection->mhd);
 	resumed = true;

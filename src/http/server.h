@@ -32,8 +32,11 @@ extern void ServerAddConnection(int fd, const struct sockaddr_storage *address,
 /* Read and write what can be read and written without blocking. */
 extern void ServerRun(void);
 
-/* Is there work that the descriptor does not show? */
-extern bool ServerHasWork(void);
+/*
+ * How many milliseconds may the descriptor be waited for? 0 if there is work that
+ * it does not show, -1 if there is none.
+ */
+extern long ServerPatience(void);
 
 /* Answer a suspended request. Takes over the reply. */
 extern void ServerAnswer(Request *request, Reply reply);

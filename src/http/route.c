@@ -1,0 +1,121 @@
+/*
+ * route.c
+ *
+ * Reads the heads of requests.
+ */
+#include "postgres.h"
+
+#include "http/route.h"
+
+#include <microhttpd.h>
+
+#include "http/head.h"
+#include "settings.h"
+
+const Route Routes[NUM_ROUTES] = {
+	[ROUTE_EVENTS] = {"/events", "POST", "POST"},
+	[ROUTE_BULK] = {"/events/bulk", "POST", "POST"},
+	[ROUTE_EVENT] = {"/event", "POST", "POST"},
+	[ROUTE_HEALTH] = {"/health", "GET", "GET, HEAD"},
+	[ROUTE_READY] = {"/ready", "GET", "GET, HEAD"},
+	[ROUTE_METRICS] = {"/metrics", "GET", "GET, HEAD"},
+	[ROUTE_STATS] = {"/stats", "GET", "GET, HEAD"},
+};
+
+/*
+ * Read a Content-Type: JSON, NDJSON or text/plain, in UTF-8
+ */
+static bool
+read_content_type(const char *value, bool *ndjson)
+{
+	static const char *const accepted[] = {"application/json", "text/plain", "application/x-ndjson",
+										   "application/ndjson"};
+	size_t len = strcspn(value, "; \t");
+	const char *charset = strcasestr(value + len, "charset=");
+
+	if (charset != NULL)
+	{
+		charset += strlen("charset=");
+		charset += *charset == '"';
+		if (pg_strncasecmp(charset, "utf-8", 5) != 0 && pg_strncasecmp(charset, "utf8", 4) != 0)
+			return false;
+	}
+	for (int i = 0; i < (int) lengthof(accepted); i++)
+	{
+		if (len == strlen(accepted[i]) && pg_strncasecmp(value, accepted[i], len) == 0)
+		{
+			*ndjson = i >= 2;
+			return true;
+		}
+	}
+	return false;
+}
+
+/*
+ * Find the route of a request, or why it is refused
+ */
+static void
+find_route(Request *request, const char *path, const char *method)
+{
+	for (int i = 0; i < NUM_ROUTES; i++)
+	{
+		if (strcmp(Routes[i].path, path) != 0)
+			continue;
+		request->route = i;
+		if (strcmp(Routes[i].method, method) != 0 &&
+			!(strcmp(method, "HEAD") == 0 && strcmp(Routes[i].method, "GET") == 0))
+			request->refusal = REFUSAL_METHOD;
+		return;
+	}
+	request->refusal = REFUSAL_NOT_FOUND;
+}
+
+void
+RouteRequest(Request *request, const char *path, const char *method, const char *version)
+{
+	struct MHD_Connection *mhd = request->connection->mhd;
+	size_t size =
+		MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE)->header_size;
+	const char *value;
+
+	request->malformed =
+		HeadCheck(method, path, request->target_end, version, size, &request->chunked);
+	if (request->malformed != NULL)
+	{
+		request->refusal = REFUSAL_MALFORMED;
+		return;
+	}
+	if (size > MAX_REQUEST_HEAD_SIZE)
+	{
+		request->refusal = REFUSAL_HEAD_TOO_LARGE;
+		return;
+	}
+	if (request->refusal == REFUSAL_NONE)
+		find_route(request, path, method);
+	if (request->refusal != REFUSAL_NONE || strcmp(method, "POST") != 0)
+		return;
+
+	value = MHD_lookup_connection_value(mhd, MHD_HEADER_KIND, "Content-Type");
+	if (value != NULL && !read_content_type(value, &request->ndjson))
+		request->refusal = REFUSAL_CONTENT_TYPE;
+	value = MHD_lookup_connection_value(mhd, MHD_HEADER_KIND, "Content-Encoding");
+	if (value != NULL && pg_strcasecmp(value, "identity") != 0)
+		request->refusal = REFUSAL_CONTENT_ENCODING;
+}
+
+bool
+RouteSkipsBody(Request *request)
+{
+	struct MHD_Connection *mhd = request->connection->mhd;
+	const char *value = MHD_lookup_connection_value(mhd, MHD_HEADER_KIND, "Content-Length");
+	unsigned long long announced = value ? strtoull(value, NULL, 10) : 0;
+
+	if (announced > MAX_BODY_BYTES && request->refusal == REFUSAL_NONE)
+		request->refusal = REFUSAL_BODY_TOO_LARGE;
+	if (request->refusal == REFUSAL_NONE)
+		return false;
+	if (request->refusal == REFUSAL_MALFORMED)
+		return true; /* nobody knows where it ends */
+	return announced > 2 * MAX_BODY_BYTES ||
+		   MHD_lookup_connection_value(mhd, MHD_HEADER_KIND, "Expect") != NULL;
+}
