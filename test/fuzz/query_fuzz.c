@@ -229,6 +229,23 @@ check_text(const char *text)
 }
 
 /*
+ * A cursor that was taken: the digits of a number, a space and a text
+ */
+static void
+check_cursor(const char *cursor)
+{
+	size_t len = strlen(cursor) / 2;
+	char *place = palloc(len + 1);
+
+	hex_decode(cursor, 2 * len, place);
+	place[len] = '\0';
+	require(strlen(place) == len);
+	check_text(place);
+	require(strspn(place, "+- \t\n\v\f\r0123456789") > 0 && strpbrk(place, "0123456789") != NULL);
+	require(strchr(strpbrk(place, "0123456789"), ' ') != NULL);
+}
+
+/*
  * The page of a request among a few rows, and the cursors of these
  */
 static void
@@ -255,6 +272,8 @@ check_page(MetricsRequest *request)
 		require(AnswerPageChoose(&next, &answer).first == i + 1);
 	}
 	page = AnswerPageChoose(request, &answer);
+	if (request->cursor != NULL)
+		check_cursor(request->cursor);
 	require(page.first >= 0 && page.first <= page.end && page.end <= answer.nrows);
 	require(request->limit == 0 || page.end - page.first <= request->limit);
 }
