@@ -95,7 +95,7 @@ stop reset psql logs:
 	@test/dev/cluster.sh $@
 
 # TESTS names single TAP or unit programs
-.PHONY: test test-regress test-isolation test-tap test-unit test-fuzz torture fuzz bench
+.PHONY: test test-regress test-isolation test-tap test-unit test-fuzz test-valgrind torture fuzz bench
 test:
 	@test/dev/test.sh
 test-regress test-isolation test-tap test-unit test-fuzz:
@@ -104,6 +104,9 @@ torture:
 	@TESTS='$(TESTS)' test/dev/test.sh torture
 fuzz:
 	@FUZZ_SECONDS='$(or $(SECONDS),300)' test/dev/test.sh fuzz
+# The same with the server under valgrind
+test-valgrind:
+	@VALGRIND=yes TESTS='$(TESTS)' test/dev/test.sh $(if $(TESTS),tap,regress isolation tap)
 bench:
 	@test/dev/bench.sh
 
@@ -126,6 +129,7 @@ help:
 	@echo 'make test-regress | test-isolation | test-tap | test-unit | test-fuzz'
 	@echo '                      one kind of tests (TESTS="test/t/001_http.pl": single TAP or unit tests)'
 	@echo 'make torture          faults, hostile clients and overload, longer: a quarter of an hour'
+	@echo 'make test-valgrind    the tests with the server under valgrind (TESTS: single TAP tests)'
 	@echo 'make fuzz SECONDS=n   fuzz for n seconds each'
 	@echo 'make bench            measure (test/bench/run.sh says what can be set)'
 	@echo 'make tmp-install      a private copy of PostgreSQL with the extension in tmp_install/'

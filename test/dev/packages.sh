@@ -1,14 +1,18 @@
 #!/usr/bin/env bash
 #
-# packages.sh [test]: install the Debian packages that `make run` needs, or `make
-# test` and `make bench`, where they are missing. Without the right to do so it
-# names them and fails. Clusters of the system are not touched, and none is made.
+# packages.sh [test|test-valgrind]: install the Debian packages that `make run` needs, or
+# `make test` and `make bench`, or `make test-valgrind`, where they are missing. Without
+# the right to do so it names them and fails. Clusters of the system are not touched,
+# and none is made.
 
 set -eu
 
 packages=(build-essential gzip curl jq libmicrohttpd-dev libroaring-dev)
-if [ "${1:-run}" = test ]; then
+if [ "${1:-run}" != run ]; then
 	packages+=(perl libipc-run-perl libssl-dev clang libclang-rt-dev clang-format wrk pkg-config)
+fi
+if [ "${1:-run}" = test-valgrind ]; then
+	packages+=(valgrind)
 fi
 
 if ! command -v apt-get >/dev/null; then

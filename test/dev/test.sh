@@ -6,10 +6,12 @@
 #   REGRESS, ISOLATION  names of tests, set by make
 #   TESTS               single TAP or unit programs (default: all)
 #   FUZZ_SECONDS        for each fuzz target (default 10)
+#   VALGRIND            yes: run the server under valgrind; each process that it reports
+#                       something of counts as a failed test
 
 # shellcheck source=test/dev/lib.sh
 . "$(dirname "$0")/lib.sh"
-prepare test "$@"
+prepare "test${VALGRIND:+-valgrind}" "$@"
 
 pgxs=$(dirname "$("$PG_CONFIG" --pgxs)")/../..
 check=$tree/tmp_check
@@ -23,6 +25,37 @@ stop_server()
 		"$bindir/pg_ctl" -D "$running" -m fast -w -s stop || "$bindir/pg_ctl" -D "$running" -m immediate -w -s stop || true
 		running=
 	fi
+}
+
+# use_valgrind: have the suites use an installation whose server runs under valgrind
+use_valgrind()
+{
+	local in_install=${bindir#"$tree/tmp_install"}
+
+	test/dev/valgrind_install.sh "$in_install"
+	bindir=$tree/tmp_build/valgrind$in_install
+	# A server built for valgrind also tells it what is lost of palloc'ed memory. That is
+	# no leak: it ends with its context.
+	case $("$PG_CONFIG" --cflags --cppflags) in
+		*USE_VALGRIND*) export LEAK_CHECK=no ;;
+	esac
+}
+
+# count_reports SUITE: print what valgrind reported, and add each process with a report
+# to the failed tests. No process at all means that valgrind did not run.
+count_reports()
+{
+	local logs=("$check/$1/valgrind/"*) files file good bad
+
+	mapfile -t files < <(grep -l '^==[0-9]*== BEGIN' "${logs[@]}")
+	for file in "${files[@]}"; do
+		echo "--- $file"
+		head -n 100 "$file"
+	done
+	[ -f "${logs[0]}" ] || files+=(none)
+	read -r good bad <"$check/$1/counts"
+	echo "$1: valgrind watched ${#logs[@]} processes and reports something of ${#files[@]}"
+	echo "$good $((bad + ${#files[@]}))" >"$check/$1/counts"
 }
 
 # start_server NAME: a server for pg_regress and its like, that has the database
@@ -100,13 +133,29 @@ suite_isolation()
 	pg_regress_suite isolation "$pgxs/src/test/isolation/pg_isolation_regress" test/isolation "${ISOLATION:-}"
 }
 
+# What makes no sense under valgrind, and why
+not_under_valgrind()
+{
+	case "$1" in
+		*/009_*) echo "it kills every process, so that none is looked at in the end" ;;
+		*/014_*) echo "it takes descriptors away that valgrind needs" ;;
+		*/020_*) echo "it does in a minute what takes an hour under valgrind" ;;
+		*/028_*) echo "it measures memory, of which valgrind needs some itself" ;;
+		*) return 1 ;;
+	esac
+}
+
 # PostgreSQL::Test takes from its environment where things are
 suite_tap()
 {
-	local suite=${1:-tap} programs=() program
+	local suite=${1:-tap} programs=() program reason
 
 	for program in ${TESTS:-test/t/*.pl}; do
-		[ ! -f "$program" ] || programs+=("$program")
+		if [ -n "${VALGRIND:-}" ] && [ -z "${TESTS:-}" ] && reason=$(not_under_valgrind "$program"); then
+			echo "$program is left out: $reason"
+		elif [ -f "$program" ]; then
+			programs+=("$program")
+		fi
 	done
 	export PATH=$bindir:$PATH PERL5LIB=$pgxs/src/test/perl:$tree/test/perl
 	export PG_REGRESS=$pgxs/src/test/regress/pg_regress top_builddir=$check/$suite
@@ -177,15 +226,18 @@ trap 'rm -rf "$sockets"' EXIT
 rm -rf "$check"
 passed=0
 failed=0
+[ -z "${VALGRIND:-}" ] || use_valgrind
 [ $# -gt 0 ] || set -- regress isolation tap unit fuzz
 for suite in "$@"; do
 	echo "# $suite"
-	mkdir -p "$check/$suite"
+	export REPORTS=$check/$suite/valgrind
+	mkdir -p "$check/$suite" ${VALGRIND:+"$REPORTS"}
 	set +e
 	(
 		set -e
 		trap stop_server EXIT
 		"suite_$suite"
+		[ -z "${VALGRIND:-}" ] || count_reports "$suite"
 	) 9>&-
 	set -e
 	if ! read -r good bad 2>/dev/null <"$check/$suite/counts"; then
