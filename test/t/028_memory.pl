@@ -209,15 +209,21 @@ sub open_too_many
 	return;
 }
 
-# Nothing is committed, nothing is answered: staging becomes full, requests time out
+# Nothing is committed and nothing is read: staging becomes full, requests time out
 sub wait_in_vain
 {
-	my $lock = $server->lock_table;
-	my $stop = 0;
+	my @locks = map { $server->lock_table("fast_ingest.$_") } 'events', 'rollup';
 	my @waiting;
 
 	$server->set('fast_ingest.request_timeout' => '2s', 'fast_ingest.query_timeout' => '1s');
-	push @waiting, $server->send_events(map { single() } 1 .. 20);
+	push @waiting, $server->send_events(map { single() } 1 .. 10);
+	foreach my $i (1 .. 10)
+	{
+		my $connection = $server->connect;
+
+		$connection->send(http_message('GET', '/metrics?event_name=page_view'));
+		push @waiting, $connection;
+	}
 	foreach my $i (1 .. 60)
 	{
 		my $connection = $server->connect;
@@ -239,10 +245,10 @@ sub wait_in_vain
 	my %statuses;
 	$statuses{ $_->read_answer->{status} }++ foreach @waiting;
 	$_->close foreach @waiting;
-	push @unexpected, map { "$_ while nothing is committed" }
+	push @unexpected, map { "$_ while all waits" }
 	  grep { !/^(408|503)$/ } keys %statuses;
 	push @unexpected, "no $_" foreach grep { !$statuses{$_} } 408, 503;
-	$lock->quit;
+	$_->quit foreach @locks;
 	$server->sql('ALTER SYSTEM RESET ALL');
 	$server->node->reload;
 	$server->wait_ready;
