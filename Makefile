@@ -17,6 +17,9 @@ SHLIB_LINK = -lmicrohttpd -lroaring
 src/catalog.o src/flush/extension.o: CPPFLAGS += -DFI_VERSION='"$(EXTVERSION)"'
 # Its loops are written to be vectorized, as those over PostgreSQL's checksums are
 src/rollup/portable.o: CFLAGS += $(CFLAGS_VECTORIZE)
+# It holds these files
+src/http/docs.o: CFLAGS += -Wa,-I$(srcdir)/src/http/docs
+src/http/docs.o: $(wildcard src/http/docs/*)
 
 # The install test creates the extension, the others use it
 REGRESS = install $(filter-out install fast_ingest%,$(basename $(notdir $(wildcard sql/*.sql))))
@@ -110,6 +113,11 @@ test-valgrind:
 bench:
 	@test/dev/bench.sh
 
+# What is made from the API's description
+.PHONY: api-files
+api-files:
+	perl test/api/generate.pl
+
 C_FILES = $(wildcard src/*.[ch] src/*/*.[ch] test/*/*.[ch])
 .PHONY: format format-check
 format:
@@ -133,6 +141,7 @@ help:
 	@echo 'make fuzz SECONDS=n   fuzz for n seconds each'
 	@echo 'make bench            measure (test/bench/run.sh says what can be set)'
 	@echo 'make tmp-install      a private copy of PostgreSQL with the extension in tmp_install/'
+	@echo 'make api-files        test/api/*, from the description of the API in src/http/docs'
 	@echo 'make format           clang-format the sources; format-check: only complain'
 	@echo 'make clean            delete what make built'
 	@echo

@@ -24,6 +24,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "http/docs.h"
 #include "http/ingest.h"
 #include "http/query.h"
 #include "http/server.h"
@@ -258,6 +259,10 @@ take_request(Request *request)
 			ServerAnswer(request, ReplyConstant(MHD_HTTP_OK, "{\"status\":\"ok\"}"));
 		else if (request->route == ROUTE_READY)
 			answer_ready(request);
+		else if (request->route == ROUTE_OPENAPI)
+			ServerAnswer(request, DocsOpenApi());
+		else if (request->route == ROUTE_DOCS)
+			ServerAnswer(request, DocsPage());
 		else if (request->route == ROUTE_METRICS || request->route == ROUTE_STATS)
 			QueryRequest(request);
 		else

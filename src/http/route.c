@@ -20,6 +20,8 @@ const Route Routes[NUM_ROUTES] = {
 	[ROUTE_READY] = {"/ready", "GET", "GET, HEAD"},
 	[ROUTE_METRICS] = {"/metrics", "GET", "GET, HEAD"},
 	[ROUTE_STATS] = {"/stats", "GET", "GET, HEAD"},
+	[ROUTE_OPENAPI] = {"/openapi.json", "GET", "GET, HEAD"},
+	[ROUTE_DOCS] = {"/docs", "GET", "GET, HEAD"},
 };
 
 /*

@@ -9,7 +9,7 @@ set -eu
 
 packages=(build-essential gzip curl jq libmicrohttpd-dev libroaring-dev)
 if [ "${1:-run}" != run ]; then
-	packages+=(perl libipc-run-perl libssl-dev clang libclang-rt-dev clang-format wrk pkg-config)
+	packages+=(perl libipc-run-perl libjson-validator-perl libssl-dev clang libclang-rt-dev clang-format wrk pkg-config)
 fi
 if [ "${1:-run}" = test-valgrind ]; then
 	packages+=(valgrind)
