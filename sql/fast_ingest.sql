@@ -206,11 +206,30 @@ CREATE TABLE fast_ingest.dead_letters (
     failed_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
     sqlstate text NOT NULL,
     message text NOT NULL,
-    event jsonb NOT NULL
+    event jsonb NOT NULL,
+    attempts integer NOT NULL DEFAULT 1,
+    last_attempt timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
 
 COMMENT ON TABLE fast_ingest.dead_letters IS
-'Events that were valid and that the database refused to store, with its error';
+'Events that were valid and that the database refused to store, with its error; fi_dead_letters() shows them, fi_retry_dead_letters() stores them, fi_purge_dead_letters() deletes them';
+COMMENT ON COLUMN fast_ingest.dead_letters.failed_at IS 'When the database refused it first';
+COMMENT ON COLUMN fast_ingest.dead_letters.message IS 'Its error at the last attempt';
+COMMENT ON COLUMN fast_ingest.dead_letters.event IS 'The row that was refused, by column';
+
+CREATE TYPE fast_ingest.dead_letter AS (
+    id bigint,
+    at timestamptz,
+    attempts integer,
+    last_attempt timestamptz,
+    sqlstate text,
+    reason text,
+    post_to text,
+    event jsonb,
+    event_key uuid
+);
+
+COMMENT ON TYPE fast_ingest.dead_letter IS 'A row of fi_dead_letters()';
 
 SELECT pg_catalog.pg_extension_config_dump('fast_ingest.events', '');
 SELECT pg_catalog.pg_extension_config_dump('fast_ingest.dead_letters', '');
@@ -509,6 +528,91 @@ CREATE FUNCTION fi_create_partition(day date) RETURNS regclass
 COMMENT ON FUNCTION fi_create_partition(date) IS
 'Make the partition of fast_ingest.events for a UTC day unless it is there, without blocking inserts. Returns the partition. Error 22008 for a day out of range, 42P17 if another partition is in the way.';
 
+CREATE FUNCTION fi_dead_letters(
+    ids bigint[] DEFAULT NULL,
+    sqlstate text DEFAULT NULL,
+    reason text DEFAULT NULL,
+    event jsonb DEFAULT NULL,
+    "from" timestamptz DEFAULT NULL,
+    "to" timestamptz DEFAULT NULL
+) RETURNS SETOF fast_ingest.dead_letter
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT d.id, d.failed_at, d.attempts, d.last_attempt, d.sqlstate, d.message,
+        CASE WHEN d.event ->> 'user_id' IS NULL THEN '/event' ELSE '/events' END,
+        f.form, (d.event ->> 'event_key')::uuid
+    FROM fast_ingest.dead_letters d, LATERAL (
+        -- null is absent; without a user it can only have been a website's event
+        SELECT jsonb_object_agg(
+            CASE
+                WHEN m.key = 'ts' THEN 'timestamp'
+                WHEN m.key = 'event_key' THEN 'idempotency_key'
+                WHEN m.key = 'event_name' AND d.event ->> 'user_id' IS NULL THEN 'event_type'
+                ELSE m.key
+            END,
+            CASE m.key
+                WHEN 'ts' THEN to_jsonb(trim_scale(extract(epoch FROM (d.event ->> 'ts')::timestamptz)))
+                ELSE m.value
+            END) AS form
+        FROM jsonb_each(d.event) m
+        WHERE m.value <> 'null' AND (d.event ->> 'user_id' IS NOT NULL OR m.key NOT IN ('channel', 'event_key'))
+    ) f
+    WHERE (fi_dead_letters.ids IS NULL OR d.id = ANY (fi_dead_letters.ids))
+        AND (fi_dead_letters.sqlstate IS NULL OR d.sqlstate = fi_dead_letters.sqlstate)
+        AND (fi_dead_letters.reason IS NULL OR strpos(d.message, fi_dead_letters.reason) > 0)
+        AND (fi_dead_letters.event IS NULL OR f.form @> fi_dead_letters.event)
+        AND (fi_dead_letters."from" IS NULL OR d.failed_at >= fi_dead_letters."from")
+        AND (fi_dead_letters."to" IS NULL OR d.failed_at < fi_dead_letters."to")
+    ORDER BY d.id DESC
+$$;
+
+COMMENT ON FUNCTION fi_dead_letters(bigint[], text, text, jsonb, timestamptz, timestamptz) IS
+'Events that the database refused, newest first: id, when it was refused first, how often and when last, the error, the event as it can be posted again, and the path to post it to (/event has no field for an idempotency key: event_key would be its header). Arguments choose, NULL is any: ids, sqlstate, a part of the reason, what the event contains (as @> of jsonb), refused first from one time to before another.';
+
+CREATE FUNCTION fi_retry_dead_letters(
+    ids bigint[] DEFAULT NULL,
+    sqlstate text DEFAULT NULL,
+    reason text DEFAULT NULL,
+    event jsonb DEFAULT NULL,
+    "from" timestamptz DEFAULT NULL,
+    "to" timestamptz DEFAULT NULL,
+    "limit" bigint DEFAULT NULL,
+    OUT retried bigint,
+    OUT stored bigint,
+    OUT duplicates bigint,
+    OUT failed bigint
+) RETURNS record
+    AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp;
+
+COMMENT ON FUNCTION fi_retry_dead_letters(bigint[], text, text, jsonb, timestamptz, timestamptz, bigint) IS
+'Insert dead letters into fast_ingest.events as if they came by HTTP, those that fi_dead_letters() shows for the same arguments, the oldest first and no more than limit (NULL: all). What is stored, or was there already, leaves the dead letters in the same transaction; what is refused stays, with the new error. Letters that another retry is at are left to it. Returns how many were retried, stored, there already, refused again. Constraints are immediate from here on in the transaction. An error that is not an event''s fault (a lock timeout, a missing column or privilege, a partition that cannot be made) ends the call, and nothing has happened.';
+
+CREATE FUNCTION fi_purge_dead_letters(older_than interval) RETURNS bigint
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    n bigint;
+BEGIN
+    IF older_than IS NULL OR older_than < interval '0' THEN
+        RAISE EXCEPTION 'older_than is %: expected an interval that is not negative', coalesce(quote_literal(older_than::text), 'NULL') USING
+            ERRCODE = 'invalid_parameter_value';
+    END IF;
+    DELETE FROM fast_ingest.dead_letters d WHERE d.failed_at <= now() - older_than;
+    GET DIAGNOSTICS n = ROW_COUNT;
+    RETURN n;
+END
+$$;
+
+COMMENT ON FUNCTION fi_purge_dead_letters(interval) IS
+'Delete the dead letters that were refused first so long ago or longer (0: all). Returns how many. Waits for retries of them. Error 22023 for NULL or a negative interval.';
+
+REVOKE ALL ON FUNCTION fi_dead_letters(bigint[], text, text, jsonb, timestamptz, timestamptz) FROM PUBLIC;
+REVOKE ALL ON FUNCTION fi_retry_dead_letters(bigint[], text, text, jsonb, timestamptz, timestamptz, bigint) FROM PUBLIC;
+REVOKE ALL ON FUNCTION fi_purge_dead_letters(interval) FROM PUBLIC;
+
 CREATE FUNCTION fi_status(
     OUT worker text,
     OUT pid integer,
@@ -521,6 +625,8 @@ CREATE FUNCTION fi_status(
     OUT duplicate bigint,
     OUT committed bigint,
     OUT dead_lettered bigint,
+    OUT dead_letters bigint,
+    OUT dead_letters_dropped bigint,
     OUT staged bigint,
     OUT staging_size bigint,
     OUT oldest_staged interval,
@@ -529,7 +635,7 @@ CREATE FUNCTION fi_status(
     AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL SAFE ROWS 4;
 
 COMMENT ON FUNCTION fi_status() IS
-'One row per worker. A listener counts events received, accepted and rejected since server start; a flusher those committed, duplicate, dead-lettered and still staged, the size of the staging ring in bytes, the age of the oldest staged event and the time of the last commit. At rest accepted = committed + duplicate + dead_lettered + staged. Error 55000 if fast_ingest is not in shared_preload_libraries.';
+'One row per worker. A listener counts events received, accepted and rejected since server start; a flusher those committed, duplicate, dead-lettered and still staged, the older dead letters it dropped for fast_ingest.max_dead_letters, the size of the staging ring in bytes, the age of the oldest staged event and the time of the last commit. The row of maintenance has the number of rows in fast_ingest.dead_letters (NULL in another database, without SELECT on the table, and while it is locked). At rest accepted = committed + duplicate + dead_lettered + staged. Error 55000 if fast_ingest is not in shared_preload_libraries.';
 
 -- ---------------------------------------------------------------------------
 -- Answers as HTTP gives them

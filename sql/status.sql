@@ -23,7 +23,7 @@ WHERE state NOT IN ('starting', 'waiting', 'running', 'retrying', 'draining', 's
 -- who counts what
 SELECT split_part(worker, ' ', 1) AS worker,
        num_nonnulls(received, accepted, rejected) AS of_listener,
-       num_nonnulls(duplicate, committed, dead_lettered, staged, staging_size) AS of_flusher
+       num_nonnulls(duplicate, committed, dead_lettered, dead_letters_dropped, staged, staging_size) AS of_flusher
 FROM fi_status() ORDER BY 1;
 
 -- the books

@@ -39,6 +39,7 @@ int fi_query_timeout;
 int fi_refresh_backlog;
 int fi_retention;
 int fi_partitions_ahead;
+int fi_max_dead_letters;
 
 static const struct config_enum_entry acknowledge_modes[] = {
 	{"commit", ACKNOWLEDGE_COMMIT, false}, {"stage", ACKNOWLEDGE_STAGE, false}, {NULL, 0, false}};
@@ -146,6 +147,9 @@ static const IntegerSetting integer_settings[] = {
 	 &fi_retention, 0, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_S},
 	{"fast_ingest.partitions_ahead", "Number of days to come whose partitions are made ahead.",
 	 &fi_partitions_ahead, 2, 0, 366, PGC_SIGHUP, 0},
+	{"fast_ingest.max_dead_letters",
+	 "Number of dead letters that are kept, the oldest make room; 0 is any number.",
+	 &fi_max_dead_letters, 100000, 0, INT_MAX, PGC_SIGHUP, 0},
 };
 
 static const EnumSetting enum_settings[] = {

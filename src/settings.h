@@ -51,6 +51,7 @@ extern int fi_query_timeout;	/* ms */
 extern int fi_refresh_backlog;	/* events */
 extern int fi_retention;		/* s; 0 keeps all */
 extern int fi_partitions_ahead; /* days */
+extern int fi_max_dead_letters; /* 0: any number */
 
 /* The largest request head that is read; longer ones are answered with 431. */
 #define MAX_REQUEST_HEAD_SIZE (16 * 1024)

@@ -30,8 +30,15 @@ SpiRun(const char *statement, int expected_result)
 uint64
 SpiRunWith(const char *statement, int expected_result, int n, Oid *types, Datum *values)
 {
+	return SpiRunWithNulls(statement, expected_result, n, types, values, NULL);
+}
+
+uint64
+SpiRunWithNulls(const char *statement, int expected_result, int n, Oid *types, Datum *values,
+				const char *nulls)
+{
 	MemoryContext caller = CurrentMemoryContext;
-	int result = SPI_execute_with_args(statement, n, types, values, NULL, false, 0);
+	int result = SPI_execute_with_args(statement, n, types, values, nulls, false, 0);
 
 	return finish_call(caller, statement, result, expected_result);
 }
@@ -52,6 +59,14 @@ SpiSelectPlan(SPIPlanPtr plan, Datum *values)
 	int result = SPI_execute_plan(plan, values, NULL, true, 0);
 
 	return finish_call(caller, "a prepared plan", result, SPI_OK_SELECT);
+}
+
+int64
+SpiFirstInt64(void)
+{
+	bool isnull;
+
+	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 }
 
 SPIPlanPtr

@@ -20,6 +20,10 @@ extern uint64 SpiRun(const char *statement, int expected_result);
 extern uint64 SpiRunWith(const char *statement, int expected_result, int n, Oid *types,
 						 Datum *values);
 
+/* The same; nulls has 'n' where a parameter is NULL, ' ' elsewhere. */
+extern uint64 SpiRunWithNulls(const char *statement, int expected_result, int n, Oid *types,
+							  Datum *values, const char *nulls);
+
 /*
  * Read rows in the active snapshot, by a statement or a prepared plan; no more
  * than limit of them, unless that is 0.
@@ -29,6 +33,9 @@ extern uint64 SpiSelectPlan(SPIPlanPtr plan, Datum *values);
 
 /* Prepare a statement for the rest of the process, or until SPI_freeplan. */
 extern SPIPlanPtr SpiPrepare(const char *statement, int n, Oid *types, int cursor_options);
+
+/* What the last statement returned: the first column of its first row, a bigint. */
+extern int64 SpiFirstInt64(void);
 
 /*
  * Show n tuples to statements as a relation of that name, until the connection

@@ -60,6 +60,7 @@ typedef struct
 	uint64 committed;
 	uint64 duplicate;
 	uint64 dead_lettered;
+	DeadLetterRoom room;
 	RingRecord *refused; /* the record to turn into its message, or NULL */
 	const char *message;
 } PendingCommit;
@@ -101,7 +102,10 @@ at_transaction_end(XactEvent event, void *arg)
 	if (event == XACT_EVENT_COMMIT)
 	{
 		if (pending.refused != NULL)
+		{
 			write_refusal(pending.refused, pending.message);
+			DeadLetterCommitted(my_pair, &pending.room);
+		}
 		/* a wait for a standby may have been cut short: then this is no acknowledgement */
 		if (ProcDiePending)
 			pg_atomic_write_u64(&my_pair->in_doubt, pending.position);
@@ -259,8 +263,10 @@ bury_body(void *arg)
 {
 	const ErrorData *reason = arg;
 	Tuplestorestate *store;
+	DeadLetterRoom room;
 
 	lock_extension();
+	DeadLetterMakeRoom(&room);
 	store = register_staged(1);
 	DeadLetterInsert(reason);
 	tuplestore_end(store);
@@ -269,6 +275,7 @@ bury_body(void *arg)
 		.active = true,
 		.position = batch.ends[0],
 		.dead_lettered = 1,
+		.room = room,
 		.refused = batch.records[0],
 		.message = reason->message ? reason->message : "the database refused the event",
 	};
@@ -375,5 +382,9 @@ BatchStore(ErrorData **error)
 ErrorData *
 BatchBury(const ErrorData *reason)
 {
-	return RunTransaction("storing a dead letter", bury_body, (void *) reason);
+	ErrorData *error = RunTransaction("storing a dead letter", bury_body, (void *) reason);
+
+	if (error == NULL)
+		DeadLetterReportDropped();
+	return error;
 }

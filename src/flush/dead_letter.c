@@ -1,7 +1,18 @@
 /*
  * dead_letter.c
  *
- * The way into fast_ingest.dead_letters.
+ * The way into fast_ingest.dead_letters, and its bound.
+ *
+ * At the bound the oldest make room. To refuse the event as "not now" instead
+ * would stop all ingestion: it cannot be stored, and those behind it wait.
+ *
+ * Nobody counts the table for every letter. Control->dead_letters is what the last
+ * count found and what flushers have inserted since; others only take letters
+ * away, so it is never too small. The table is counted when the number reaches the
+ * bound, and a hundredth more is dropped than must be, so that the next letters
+ * need no count. Two flushers that count at the same moment do not see each
+ * other's letter: the bound is exceeded by one less than there are flushers, until
+ * the next count.
  */
 #include "postgres.h"
 
@@ -10,6 +21,47 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
+
+#include "monotonic.h"
+#include "settings.h"
+#include "spi.h"
+
+#define REPORT_INTERVAL 60000 /* ms */
+
+static uint64 unreported = 0; /* dropped by this process and not in the log yet */
+
+/*
+ * Drop the n oldest letters, but none that somebody is about to retry or purge;
+ * returns how many
+ */
+static uint64
+drop_oldest(int64 n)
+{
+	Oid type = INT8OID;
+	Datum value = Int64GetDatum(n);
+
+	return SpiRunWith("DELETE FROM fast_ingest.dead_letters WHERE id IN ("
+					  "SELECT id FROM fast_ingest.dead_letters ORDER BY id LIMIT $1"
+					  " FOR UPDATE SKIP LOCKED)",
+					  SPI_OK_DELETE, 1, &type, &value);
+}
+
+void
+DeadLetterMakeRoom(DeadLetterRoom *room)
+{
+	uint64 bound = fi_max_dead_letters;
+
+	*room = (DeadLetterRoom){0};
+	if (bound == 0 || pg_atomic_read_u64(&Control->dead_letters) < bound)
+		return;
+
+	(void) SpiRun("SELECT pg_catalog.count(*) FROM fast_ingest.dead_letters", SPI_OK_SELECT);
+	room->letters = SpiFirstInt64();
+	room->counted = true;
+	if (room->letters >= bound)
+		room->dropped = drop_oldest(room->letters - bound + 1 + bound / 100);
+	room->letters = room->letters - room->dropped + 1;
+}
 
 void
 DeadLetterInsert(const ErrorData *error)
@@ -25,4 +77,31 @@ DeadLetterInsert(const ErrorData *error)
 	if (result != SPI_OK_INSERT || SPI_processed != 1)
 		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not store a dead letter"),
 						errdetail("Reason of the dead letter: %s", error->message)));
+}
+
+void
+DeadLetterCommitted(Pair *pair, const DeadLetterRoom *room)
+{
+	if (room->counted)
+		pg_atomic_write_u64(&Control->dead_letters, room->letters);
+	else
+		pg_atomic_fetch_add_u64(&Control->dead_letters, 1);
+	CounterAdd(&pair->dead_letters_dropped, room->dropped);
+	unreported += room->dropped;
+}
+
+void
+DeadLetterReportDropped(void)
+{
+	static int64 reported_at = 0;
+
+	if (unreported == 0 ||
+		(reported_at != 0 && MonotonicNow() < MonotonicAfter(reported_at, REPORT_INTERVAL)))
+		return;
+	ereport(LOG,
+			(errmsg("fast_ingest dropped " UINT64_FORMAT " of the oldest dead letters", unreported),
+			 errdetail("No more than fast_ingest.max_dead_letters = %d are kept.",
+					   fi_max_dead_letters)));
+	unreported = 0;
+	reported_at = MonotonicNow();
 }

@@ -69,10 +69,13 @@ init_control(void)
 	pg_atomic_init_u64(&pair->committed, 0);
 	pg_atomic_init_u64(&pair->duplicate, 0);
 	pg_atomic_init_u64(&pair->dead_lettered, 0);
+	pg_atomic_init_u64(&pair->dead_letters_dropped, 0);
 	pg_atomic_init_u64(&pair->last_commit, 0);
 	pg_atomic_init_u64(&pair->in_doubt, 0);
 	WorkerSlotInit(&Control->maintenance);
 	pg_atomic_init_u64(&Control->backlog, 0);
+	/* not counted yet: enough to have it done */
+	pg_atomic_init_u64(&Control->dead_letters, PG_INT64_MAX);
 }
 
 static void

@@ -11,6 +11,7 @@
  * WorkerSlot	by its own worker. state, told_to_end and latch are read by anybody
  *				without a lock; everything below them under Control->lock, held only to
  *				copy a few words.
+ * dead_letters	by flushers, after their commit.
  * hold			by the backend that runs DROP DATABASE (see worker.h).
  * Ring			see ring.h.
  *
@@ -69,7 +70,8 @@ typedef struct
 	pg_atomic_uint64 committed;
 	pg_atomic_uint64 duplicate;
 	pg_atomic_uint64 dead_lettered;
-	pg_atomic_uint64 last_commit; /* TimestampTz */
+	pg_atomic_uint64 dead_letters_dropped; /* older ones, to make room */
+	pg_atomic_uint64 last_commit;		   /* TimestampTz */
 
 	/* ring position up to which a commit may not have reached a synchronous standby */
 	pg_atomic_uint64 in_doubt;
@@ -84,6 +86,9 @@ typedef struct
 
 	/* events that wait for a refresh, more or less (see backlog.h) */
 	pg_atomic_uint64 backlog;
+
+	/* at most so many dead letters, but for those that others insert (see dead_letter.c) */
+	pg_atomic_uint64 dead_letters;
 } ControlBlock;
 
 /* NULL where fast_ingest was not preloaded. */

@@ -5,15 +5,21 @@
  */
 #include "postgres.h"
 
+#include "commands/dbcommands.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "catalog.h"
 #include "compat.h"
 #include "monotonic.h"
 #include "query/slot.h"
 #include "settings.h"
+#include "spi.h"
 #include "stage/control.h"
 
 PG_FUNCTION_INFO_V1(fi_status);
@@ -31,6 +37,8 @@ enum
 	STATUS_DUPLICATE,
 	STATUS_COMMITTED,
 	STATUS_DEAD_LETTERED,
+	STATUS_DEAD_LETTERS,
+	STATUS_DEAD_LETTERS_DROPPED,
 	STATUS_STAGED,
 	STATUS_STAGING_SIZE,
 	STATUS_OLDEST_STAGED,
@@ -89,6 +97,25 @@ set_counter(StatusRow *row, int column, pg_atomic_uint64 *counter)
 	set_value(row, column, Int64GetDatum(pg_atomic_read_u64(counter)));
 }
 
+/*
+ * Count the rows of fast_ingest.dead_letters, as far as this session can: not in
+ * another database or without the right to, and nobody's lock is waited for
+ */
+static void
+set_dead_letters(StatusRow *row)
+{
+	Oid letters = ExtensionTableIfThere("dead_letters");
+
+	if (!OidIsValid(letters) || MyDatabaseId != get_database_oid(fi_database, true) ||
+		pg_class_aclcheck(letters, GetUserId(), ACL_SELECT) != ACLCHECK_OK ||
+		!ConditionalLockRelationOid(letters, AccessShareLock))
+		return;
+	SPI_connect();
+	(void) SpiSelect("SELECT pg_catalog.count(*) FROM fast_ingest.dead_letters", 0, 0, NULL, NULL);
+	set_value(row, STATUS_DEAD_LETTERS, Int64GetDatum(SpiFirstInt64()));
+	SPI_finish();
+}
+
 static Datum
 age(int64 moment)
 {
@@ -121,6 +148,7 @@ fi_status(PG_FUNCTION_ARGS)
 	set_counter(&row, STATUS_COMMITTED, &pair->committed);
 	set_counter(&row, STATUS_DUPLICATE, &pair->duplicate);
 	set_counter(&row, STATUS_DEAD_LETTERED, &pair->dead_lettered);
+	set_counter(&row, STATUS_DEAD_LETTERS_DROPPED, &pair->dead_letters_dropped);
 	set_value(&row, STATUS_STAGING_SIZE, Int64GetDatum(StagingRing->size));
 	oldest = RingOldestStaged(StagingRing);
 	if (oldest != 0)
@@ -140,6 +168,7 @@ fi_status(PG_FUNCTION_ARGS)
 	}
 
 	set_worker(&row, "maintenance", &Control->maintenance);
+	set_dead_letters(&row);
 	tuplestore_putvalues(result->setResult, result->setDesc, row.values, row.isnull);
 
 	return (Datum) 0;
