@@ -97,6 +97,12 @@ run demo:
 stop reset psql logs:
 	@test/dev/cluster.sh $@
 
+.PHONY: health ready test-event test-metrics load-test
+health ready test-event test-metrics:
+	@test/dev/try.sh $@
+load-test:
+	@FI_SECONDS='$(SECONDS)' FI_CONNECTIONS='$(CONNECTIONS)' test/dev/try.sh $@
+
 # TESTS names single TAP or unit programs
 .PHONY: test test-regress test-isolation test-tap test-unit test-fuzz test-valgrind torture fuzz bench
 test:
@@ -132,6 +138,11 @@ help:
 	@echo 'make run              start a private cluster with it (FI_PORT=8080); again: rebuild and restart'
 	@echo 'make demo             post 9,999 real events to the running cluster'
 	@echo 'make psql | logs      a session in the running cluster | its log'
+	@echo 'make health | ready   ask the running cluster whether it is well, and whether it takes events'
+	@echo 'make test-event       post one event and show its row'
+	@echo 'make test-metrics     ask for metrics by SQL and HTTP, and compare them with the raw rows'
+	@echo 'make load-test SECONDS=n CONNECTIONS=n'
+	@echo '                      post events for n seconds (10) over n connections (32): events/s, latency, books'
 	@echo 'make stop | reset     stop the cluster | stop it and delete its data'
 	@echo 'make test             run every test'
 	@echo 'make test-regress | test-isolation | test-tap | test-unit | test-fuzz'

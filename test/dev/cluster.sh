@@ -10,12 +10,13 @@ case ${1:-} in
 	stop | reset)
 		if (use_cluster) 2>/dev/null; then
 			use_cluster
-			"$bindir/pg_ctl" -D tmp_run/data -m fast -w stop
+			"$bindir/pg_ctl" -D "$run/data" -m fast -w stop
 		else
 			echo "there is no cluster running"
 		fi
 		if [ "$1" = reset ]; then
-			rm -rf tmp_run
+			rm -rf "${run:?}"/{data,data.initdb,log,bin,load_test}
+			[ ! -d "$run" ] || rmdir --ignore-fail-on-non-empty "$run"
 		fi
 		;;
 	psql)
@@ -23,11 +24,11 @@ case ${1:-} in
 		exec "$bindir/psql"
 		;;
 	logs)
-		[ -f tmp_run/log ] || die "there is no cluster: make run"
+		[ -f "$run/log" ] || die "there is no cluster: make run"
 		if [ -t 1 ]; then
-			exec tail -n 100 -F tmp_run/log
+			exec tail -n 100 -F "$run/log"
 		fi
-		tail -n 100 tmp_run/log
+		tail -n 100 "$run/log"
 		;;
 	*)
 		die "stop, reset, psql or logs?"

@@ -1,7 +1,7 @@
 # lib.sh: what the scripts behind `make run` and `make test` share. They source
 # it first; then the current directory is the top of the tree, which holds
 #   tmp_install/   a copy of the PostgreSQL installation with fast_ingest in it
-#   tmp_run/       the cluster of `make run`: data, log, socket
+#   tmp_run/       the cluster of `make run`: data, log, socket. FI_RUN names another directory
 #   tmp_check/     what the tests leave behind
 #
 # PostgreSQL refuses to run as root. For root all of this happens as an ordinary
@@ -12,6 +12,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 tree=$PWD
 script=test/dev/${0##*/}
+run=$(realpath -m "${FI_RUN:-tmp_run}")
 
 # Nothing of the caller's environment may lead to another server or locale
 unset PGHOST PGHOSTADDR PGUSER PGDATABASE PGPASSWORD PGSERVICE PGOPTIONS PGDATA PGSSLMODE "${!LC_@}"
@@ -122,10 +123,10 @@ socket_directory()
 # use_cluster: let psql and the like find the running cluster of `make run`, or die
 use_cluster()
 {
-	local pidfile=$tree/tmp_run/data/postmaster.pid
+	local pidfile=$run/data/postmaster.pid
 
 	bindir=$tree/tmp_install$("$PG_CONFIG" --bindir)
-	"$bindir/pg_ctl" -D "$tree/tmp_run/data" status >/dev/null 2>&1 || die "there is no cluster running: make run"
+	"$bindir/pg_ctl" -D "$run/data" status >/dev/null 2>&1 || die "there is no cluster running: make run"
 	PGPORT=$(sed -n 4p "$pidfile")
 	PGHOST=$(sed -n 5p "$pidfile")
 	export PGHOST PGPORT PGUSER=postgres PGDATABASE=events

@@ -4,6 +4,7 @@
 # on when this script has ended. Run again, it restarts the cluster with what was
 # built since. Reads from the environment:
 #   FI_PORT  where the API listens (default 8080)
+#   FI_RUN   where the cluster is, if not in tmp_run/
 #   PGPORT   names the cluster's Unix socket; there is no other way in (default 54329)
 
 # shellcheck source=test/dev/lib.sh
@@ -11,8 +12,8 @@
 prepare run
 
 port=${FI_PORT:-8080}
-data=$tree/tmp_run/data
-log=$tree/tmp_run/log
+data=$run/data
+log=$run/log
 
 if (use_cluster) 2>/dev/null; then
 	"$bindir/pg_ctl" -D "$data" -m fast -w -s stop
@@ -22,7 +23,7 @@ if (: <>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
 	die "port $port is taken by another program: choose one with make run FI_PORT=..."
 fi
 
-install -d -m 700 tmp_run
+install -d -m 700 "$run"
 if [ ! -d "$data" ]; then
 	initialize "$data" events
 	echo "include 'fast_ingest.conf'" >>"$data/postgresql.conf"
@@ -31,7 +32,7 @@ if [ "$(cat "$data/PG_VERSION")" != "$("$bindir/postgres" -V | sed -E 's/.* ([0-
 	die "the cluster was made by PostgreSQL $(cat "$data/PG_VERSION"): make reset deletes it"
 fi
 
-sockets=$(socket_directory "$tree/tmp_run")
+sockets=$(socket_directory "$run")
 
 # The demo's events are of 2015. pg_cron connects like any client.
 cat >"$data/fast_ingest.conf" <<EOF
@@ -80,5 +81,5 @@ fast_ingest is ready at $url
   psql -h $PGHOST -p $PGPORT -U postgres events    (or make psql)
   SELECT * FROM fi_metrics('product_view', group_by => 'hour');
 
-make demo posts 9,999 real events and asks about them, make logs shows the server's log, make stop stops it.
+make test-event posts one event, make demo 9,999 real ones and asks about them, make logs shows the server's log, make stop stops it.
 EOF
