@@ -17,11 +17,15 @@ api=http://127.0.0.1:$(sql 'SHOW fast_ingest.port')
 # $answer then, and die unless it has that code
 ask()
 {
-	local code=$1 status
+	local code=$1 status argument
 	shift
 
 	printf '$ curl -s'
-	printf ' %s' "${@@Q}"
+	for argument in "$@"; do
+		# quoted where a shell would need it
+		[[ $argument =~ ^[A-Za-z0-9_./:=-]+$ ]] || argument=${argument@Q}
+		printf ' %s' "$argument"
+	done
 	printf '\n'
 	answer=$(curl -sS -m 60 -w '\n%{http_code}' "$@") || die "there was no answer"
 	status=${answer##*$'\n'}

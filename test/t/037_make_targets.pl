@@ -81,8 +81,8 @@ like($output, qr{ready at http://127\.0\.0\.1:$ENV{FI_PORT}$}m, 'make run: at th
 
 my $url = "http://127.0.0.1:$ENV{FI_PORT}";
 
-is_target(1, 'health', qr{^\$ curl -s '$url/health'\n200 \{"status":"ok"\}\n\z}, 'the command and the answer');
-is_target(1, 'ready', qr{^\$ curl -s '$url/ready'\n200 \{"status":"ready"\}\n\z}, 'the command and the answer');
+is_target(1, 'health', qr{^\$ curl -s $url/health\n200 \{"status":"ok"\}\n\z}, 'the command and the answer');
+is_target(1, 'ready', qr{^\$ curl -s $url/ready\n200 \{"status":"ready"\}\n\z}, 'the command and the answer');
 is_target(1, 'psql', qr/^events\n\z/m, 'a session in the database', input => "${unaligned}SELECT current_database();\n");
 is_target(1, 'logs', qr/fast_ingest listens on localhost port $ENV{FI_PORT}/, 'the end of the log');
 is_target(0, 'test-metrics', qr/there are no events: make test-event/, 'there is nothing to compare');
@@ -90,12 +90,12 @@ is_target(0, 'test-metrics', qr/there are no events: make test-event/, 'there is
 # An event
 
 is_target(1, 'test-event',
-	qr{\$ curl -s '$url/events' .*"event_name":"test_event".*\n202 \{"status":"accepted"\}\n.*test_event \| web .*\nstored once\n\z}s,
+	qr{\$ curl -s $url/events -H 'Content-Type: application/json' -d '\{"event_name":"test_event".*\}'\n202 \{"status":"accepted"\}\n.*test_event \| web .*\nstored once\n\z}s,
 	'posted and stored');
 is_target(1, 'test-event', qr/\nstored once\n\z/, 'and another one');
 is(sql('SELECT count(*) FROM fast_ingest.events'), 2, 'so there are two');
 is_target(1, 'test-metrics',
-	qr{fi_metrics\('test_event'.*web +\| +2 \| +2\n.*\$ curl -s '-G' '$url/metrics' .*\n200 \{.*"total_events":2,.*\nSQL, HTTP and the raw rows say the same\n\z}s,
+	qr{fi_metrics\('test_event'.*web +\| +2 \| +2\n.*\$ curl -s -G $url/metrics .*\n200 \{.*"total_events":2,.*\nSQL, HTTP and the raw rows say the same\n\z}s,
 	'by SQL and by HTTP');
 
 # What is wrong is seen
