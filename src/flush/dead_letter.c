@@ -7,12 +7,12 @@
  * would stop all ingestion: it cannot be stored, and those behind it wait.
  *
  * Nobody counts the table for every letter. Control->dead_letters is what the last
- * count found and what flushers have inserted since; others only take letters
- * away, so it is never too small. The table is counted when the number reaches the
- * bound, and a hundredth more is dropped than must be, so that the next letters
- * need no count. Two flushers that count at the same moment do not see each
- * other's letter: the bound is exceeded by one less than there are flushers, until
- * the next count.
+ * count found and what flushers have inserted since. Others only take letters away,
+ * so it is not too small, but for what a restore brings, until the next count. The
+ * table is counted when the number reaches the bound, and a hundredth more is
+ * dropped than must be, so that the next letters need no count. Two flushers that
+ * count at the same moment do not see each other's letter: the bound is exceeded by
+ * one less than there are flushers, until the next count.
  */
 #include "postgres.h"
 
