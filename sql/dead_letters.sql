@@ -95,12 +95,14 @@ SELECT fi_purge_dead_letters('0');
 
 -- for the owner only
 CREATE ROLE fi_reader;
+GRANT EXECUTE ON FUNCTION fi_status() TO fi_reader;
 SET ROLE fi_reader;
 SELECT fi_dead_letters();
 SELECT fi_retry_dead_letters();
 SELECT fi_purge_dead_letters('0');
 SELECT sum(dead_letters) IS NULL AS unknown FROM fi_status();
 RESET ROLE;
+REVOKE ALL ON FUNCTION fi_status() FROM fi_reader;
 DROP ROLE fi_reader;
 BEGIN READ ONLY;
 SELECT fi_retry_dead_letters();
