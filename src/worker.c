@@ -11,6 +11,7 @@
 
 #include "worker.h"
 
+#include "access/xlog.h"
 #include "libpq/pqsignal.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -27,8 +28,12 @@
 #include "monotonic.h"
 #include "settings.h"
 
-/* seconds between two starts of a worker whose database is not there */
+/*
+ * Seconds between two starts of a worker whose database is not there, at most. On
+ * a standby nobody tells that it was created: there the worker looks more often.
+ */
 #define MAX_CONNECT_WAIT 60
+#define MAX_STANDBY_WAIT 5
 
 /* ms between two log lines about the same trouble */
 #define LOG_INTERVAL 60000
@@ -40,14 +45,18 @@ static WorkerSlot *my_slot = NULL;
 static bool connected = false;	  /* to fast_ingest.database */
 static bool ends_at_once = false; /* see WorkerEndAtOnce */
 
+/*
+ * Listeners and query workers start before the others on a hot standby: as soon as
+ * it can be asked. What writes starts where writing is possible.
+ */
 static void
-register_worker(const char *name, const char *entry, int number)
+register_worker(const char *name, const char *entry, int number, BgWorkerStartTime start)
 {
 	BackgroundWorker worker;
 
 	memset(&worker, 0, sizeof(worker));
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_start_time = start;
 	worker.bgw_restart_time = 1;
 	snprintf(worker.bgw_library_name, BGW_MAXLEN, "fast_ingest");
 	snprintf(worker.bgw_function_name, BGW_MAXLEN, "%s", entry);
@@ -60,11 +69,12 @@ register_worker(const char *name, const char *entry, int number)
 void
 RegisterWorkers(void)
 {
-	register_worker("fast_ingest listener", "ListenerMain", 0);
-	register_worker("fast_ingest flusher", "FlusherMain", 0);
-	register_worker("fast_ingest maintenance", "MaintenanceMain", 0);
+	register_worker("fast_ingest listener", "ListenerMain", 0, BgWorkerStart_ConsistentState);
+	register_worker("fast_ingest flusher", "FlusherMain", 0, BgWorkerStart_RecoveryFinished);
+	register_worker("fast_ingest maintenance", "MaintenanceMain", 0,
+					BgWorkerStart_RecoveryFinished);
 	for (int i = 0; i < fi_query_workers; i++)
-		register_worker("fast_ingest query", "QueryMain", i);
+		register_worker("fast_ingest query", "QueryMain", i, BgWorkerStart_ConsistentState);
 }
 
 /*
@@ -148,11 +158,12 @@ wait_to_connect(WorkerSlot *slot, const char *dbname)
 	for (;;)
 	{
 		int failures = Max((int) pg_atomic_read_u32(failed_starts) - 1, 0);
+		int longest = RecoveryInProgress() ? MAX_STANDBY_WAIT : MAX_CONNECT_WAIT;
 
 		if (WorkerShutdownRequested)
 			proc_exit(1);
 		if (!WorkerOnHold() &&
-			MonotonicNow() >= MonotonicAfter(start, Min(failures, MAX_CONNECT_WAIT) * 1000))
+			MonotonicNow() >= MonotonicAfter(start, Min(failures, longest) * 1000))
 			return;
 		WorkerWait(100);
 	}

@@ -51,6 +51,8 @@ RunTransaction(const char *activity, TransactionBody body, void *arg)
 		PopActiveSnapshot();
 		SPI_finish();
 		CommitTransactionCommand();
+		/* a cancellation that came during the commit has nothing left to cancel */
+		QueryCancelPending = false;
 	}
 	PG_CATCH();
 	{

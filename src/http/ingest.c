@@ -11,6 +11,7 @@
 
 #include <microhttpd.h>
 
+#include "access/xlog.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -278,6 +279,11 @@ check_flusher(char reason[WORKER_ERROR_SIZE])
 	if (closed_reason != NULL)
 	{
 		strlcpy(reason, closed_reason, WORKER_ERROR_SIZE);
+		return false;
+	}
+	if (RecoveryInProgress())
+	{
+		strlcpy(reason, STANDBY_MESSAGE, WORKER_ERROR_SIZE);
 		return false;
 	}
 	if (state == WORKER_RUNNING || state == WORKER_RETRYING)

@@ -9,6 +9,9 @@
 #include "http/request.h"
 #include "stage/control.h"
 
+/* Why there is no ingestion while the server is in recovery. */
+#define STANDBY_MESSAGE "the server is a standby: it takes no events before it is promoted"
+
 /* Prepare this process to stage events of a pair; called once. */
 extern void IngestInit(Pair *pair, Ring *ring);
 

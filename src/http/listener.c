@@ -27,6 +27,7 @@
 #include "http/docs.h"
 #include "http/ingest.h"
 #include "http/query.h"
+#include "http/ready.h"
 #include "http/server.h"
 #include "http/socket.h"
 #include "monotonic.h"
@@ -143,35 +144,6 @@ accept_connections(pgsocket listener)
 }
 
 /*
- * Would an event sent now be committed?
- */
-static void
-answer_ready(Request *request)
-{
-	uint32 flusher = pg_atomic_read_u32(&pair->flusher.state);
-	int64 oldest = RingOldestStaged(StagingRing);
-	char reason[WORKER_ERROR_SIZE];
-
-	if (WorkerShutdownRequested)
-		ServerAnswer(request,
-					 ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE, "the server is shutting down"));
-	else if (flusher != WORKER_RUNNING)
-	{
-		WorkerReason(&pair->flusher, reason);
-		ServerAnswer(request, ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE,
-										 "the flusher is not ready: %s", reason));
-	}
-	else if (RingPublished(StagingRing) - RingCommitted(StagingRing) > StagingRing->size / 10 * 9)
-		ServerAnswer(request, ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE, "staging is nearly full"));
-	else if (oldest != 0 && ServerNow > MonotonicAfter(oldest, fi_request_timeout))
-		ServerAnswer(request, ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE,
-										 "staged events have waited for their commit longer than "
-										 "fast_ingest.request_timeout"));
-	else
-		ServerAnswer(request, ReplyConstant(MHD_HTTP_OK, "{\"status\":\"ready\"}"));
-}
-
-/*
  * A header's value as it can stand in an answer: headers need not be UTF-8
  */
 static const char *
@@ -258,7 +230,7 @@ take_request(Request *request)
 		else if (request->route == ROUTE_HEALTH)
 			ServerAnswer(request, ReplyConstant(MHD_HTTP_OK, "{\"status\":\"ok\"}"));
 		else if (request->route == ROUTE_READY)
-			answer_ready(request);
+			ReadyRequest(request, pair, StagingRing);
 		else if (request->route == ROUTE_OPENAPI)
 			ServerAnswer(request, DocsOpenApi());
 		else if (request->route == ROUTE_DOCS)

@@ -259,6 +259,27 @@ describe(const Question *question)
 }
 
 /*
+ * Ask until the answer is there, or an error that is not just bad luck: on a
+ * standby, replay cancels a query that is in its way, and a new snapshot is not.
+ */
+static ErrorData *
+ask_database(Question *question, const char *activity)
+{
+	for (;;)
+	{
+		ErrorData *error = RunTransaction(activity, answer_question, question);
+
+		if (error == NULL ||
+			ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_TRANSACTION_ROLLBACK ||
+			MonotonicNow() >= question->deadline)
+			return error;
+		question->csv = false;
+		resetStringInfo(&question->text);
+		resetStringInfo(&question->next_cursor);
+	}
+}
+
+/*
  * Answer the question in the slot
  */
 static void
@@ -278,7 +299,7 @@ serve_question(void)
 	initStringInfo(&question.next_cursor);
 	activity = describe(&question);
 
-	error = RunTransaction(activity, answer_question, &question);
+	error = ask_database(&question, activity);
 	if (error != NULL)
 		answer_failure(&question, error, activity);
 	send_answer(&question);

@@ -173,6 +173,28 @@ EOC
 	return $self;
 }
 
+# A standby that streams from it and has a port of its own. Options: conf: lines for
+# postgresql.conf. The server needs max_wal_senders.
+sub standby
+{
+	my ($self, $name, %opt) = @_;
+	my $node = PostgreSQL::Test::Cluster->new($name);
+	my $standby = bless {
+		node => $node,
+		port => PostgreSQL::Test::Cluster::get_free_port(),
+		database => $self->{database}
+	}, ref $self;
+
+	$self->node->append_conf('pg_hba.conf', 'local replication all trust');
+	$self->node->reload;
+	$self->node->backup($name);
+	$node->init_from_backup($self->node, $name, has_streaming => 1);
+	$node->append_conf('postgresql.conf', "fast_ingest.port = $standby->{port}");
+	$node->append_conf('postgresql.conf', $opt{conf}) if $opt{conf};
+	$node->start;
+	return $standby;
+}
+
 sub node { return $_[0]->{node} }
 sub port { return $_[0]->{port} }
 

@@ -1,5 +1,6 @@
-# A standby takes no events and is kept from nothing; promoted, it opens the
-# port by itself and knows what the old primary has stored.
+# A hot standby answers questions exactly, of what it has replayed, and takes no
+# events; whatever replay does to a query is none of the client's business.
+# Promoted, it takes events at once, and its listener has not even noticed.
 
 use strict;
 use warnings;
@@ -8,43 +9,236 @@ use FindBin;
 use lib "$FindBin::RealBin/../perl";
 
 use FastIngest;
-use IO::Socket::INET;
-use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes qw(time);
 
-my $primary = FastIngest->new('primary', conf => "wal_level = replica\nmax_wal_senders = 4\nhot_standby = on");
-my $port = PostgreSQL::Test::Cluster::get_free_port();
-my $standby = PostgreSQL::Test::Cluster->new('standby');
+my $metrics = '/metrics?event_name=page_view&group_by=channel';
+my $stats = '/stats?site_id=shop&date=2024-08-12';
+my $answer;
 
-sub opens
+# The refresh runs all the time, and replay cancels what is in its way.
+my $primary = FastIngest->new(
+	'primary',
+	conf => <<'EOC', database => 'app', extension => 0);
+wal_level = replica
+max_wal_senders = 8
+hot_standby = on
+fast_ingest.refresh_backlog = 100
+max_standby_streaming_delay = 1ms
+EOC
+$primary->sql('CREATE DATABASE app TEMPLATE template0', 'postgres');
+my $standby = $primary->standby('standby');
+
+sub wait_for_replay
 {
-	return defined IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port, Timeout => 5);
+	my ($from, $to) = @_;
+
+	return $from->node->wait_for_catchup($to->node, 'replay',
+		$from->node->lsn($from->sql('SELECT pg_is_in_recovery()', 'template1') eq 't' ? 'replay' : 'write'));
 }
 
-is($primary->post_bulk([ map { event($_) } 1 .. 50 ])->{json}{accepted}, 50, 'events on the primary');
-$primary->node->append_conf('pg_hba.conf', "local replication all trust");
-$primary->node->reload;
-$primary->node->backup('backup');
-$standby->init_from_backup($primary->node, 'backup', has_streaming => 1);
-$standby->append_conf('postgresql.conf', "fast_ingest.port = $port");
-$standby->start;
-$primary->node->wait_for_catchup($standby, 'replay', $primary->node->lsn('write'));
+sub workers
+{
+	my ($server) = @_;
 
-is($standby->safe_psql('postgres', 'SELECT count(*) FROM fast_ingest.events'), 50, 'the standby has them');
-ok(!opens(), 'it does not listen');
-is($standby->safe_psql('postgres', q(SELECT string_agg(DISTINCT state, ' ') FROM fi_status())),
-	'stopped', 'fi_status() says that its workers do not run');
+	return $server->sql("SELECT string_agg(worker || ' ' || state, ', ' ORDER BY worker) FROM fi_status()");
+}
 
+# ---------------------------------------------------------------------------
+# Before there is anything to ask
+# ---------------------------------------------------------------------------
+
+ok( wait_until(sub { $standby->get('/ready?for=read')->{body} =~ /extension fast_ingest is not created/ }),
+	'a standby of a server without the extension is not ready for reading, and says why');
+is_error($standby->get('/ready'), 503, qr/the server is a standby/, 'nor for writing');
+is_error($standby->get($metrics), 503, qr/extension fast_ingest is not created/, 'nor does it answer');
+$primary->create_extension;
+is($standby->wait_for_answer(200, sub { $standby->get('/ready?for=read') })->{status},
+	200, 'the replayed CREATE EXTENSION makes it ready for reading');
+
+# ---------------------------------------------------------------------------
+# Questions and events
+# ---------------------------------------------------------------------------
+
+my @events = map { event($_, site_id => 'shop', channel => (qw(web mobile))[ $_ % 2 ]) } 1 .. 50;
+
+is($primary->post_bulk(\@events)->{json}{accepted}, 50, 'events on the primary');
+wait_for_replay($primary, $standby);
+foreach my $path ($metrics, $stats, "$metrics&format=csv")
+{
+	$answer = $standby->get($path);
+	is($answer->{status}, 200, "the standby answers $path");
+	is($answer->{body}, $primary->get($path)->{body}, 'as the primary does');
+}
+is($standby->get($metrics)->{json}{total_events}, 50, 'and knows all events');
+
+foreach my $request ([ '/events', event(51) ], [ '/events/bulk', [ event(51) ] ],
+	[ '/event', { site_id => 's', event_type => 'e' } ])
+{
+	$answer = $standby->post(@$request);
+	is_error($answer, 503, qr/the server is a standby/, "$request->[0] is refused");
+	cmp_ok($answer->{headers}{'retry-after'}, '>', 0, 'until later');
+}
+is($standby->get('/health')->{status}, 200, '/health');
+is($standby->get('/ready?for=read')->{status}, 200, '/ready?for=read');
+is_error($standby->get($_), 503, qr/the server is a standby/, $_) foreach '/ready', '/ready?for=write';
+is_error($standby->get('/ready?for=x'), 400, qr/"for".*expected read or write/, '/ready?for=x');
+is($primary->get("/ready$_")->{status}, 200, "/ready$_ of the primary")
+  foreach '', '?for=read', '?for=write';
+is(workers($standby), 'flusher 1 stopped, listener 1 running, maintenance stopped, query 1 running',
+	'fi_status() of the standby');
+
+# A standby of the standby
+my $cascade = $standby->standby('cascade');
+
+is($cascade->wait_for_answer(200, sub { $cascade->get('/ready?for=read') })->{status},
+	200, "a standby's standby is ready for reading");
+is($cascade->get($metrics)->{body}, $primary->get($metrics)->{body}, 'and answers as the primary does');
+
+# ---------------------------------------------------------------------------
+# Replay in the way of a question
+# ---------------------------------------------------------------------------
+
+# The question has locked the events, which replay wants, and wants the rollup,
+# which replay has locked.
+my $session = $primary->node->background_psql('app');
+my $connection = $standby->connect;
+
+sub lock_on_primary
+{
+	$session->query_safe("LOCK TABLE fast_ingest.$_[0]");
+	$primary->sql('SELECT pg_switch_wal()');
+	return;
+}
+
+# Does replay hold what the primary has locked?
+sub wait_for_lock
+{
+	my ($table) = @_;
+
+	return wait_until(
+		sub {
+			$standby->sql("SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted"
+				  . " AND relation = (SELECT oid FROM pg_class WHERE relname = '$table')") == 1;
+		});
+}
+
+$session->query_safe('BEGIN');
+lock_on_primary('rollup');
+ok(wait_for_lock('rollup'), 'replay holds a lock');
+$connection->send(http_message('GET', $metrics));
+ok( wait_until(
+		sub {
+			$standby->sql(q(SELECT wait_event_type FROM pg_stat_activity WHERE backend_type = 'fast_ingest query'))
+			  eq 'Lock';
+		}),
+	'a question waits for it');
+lock_on_primary('events');
+ok(wait_for_lock('events'), 'replay takes from it what it has locked');
+$session->quit;
+$answer = $connection->read_answer;
+is($answer->{status}, 200, 'and the client has its answer');
+is($answer->{body}, $primary->get($metrics)->{body}, 'the right one');
+
+# ---------------------------------------------------------------------------
+# Questions under load
+# ---------------------------------------------------------------------------
+
+# Each event is of a user of its own, so that a snapshot that is not one shows.
+my $load = $primary->start_load(clients => 3, bulks => 1, think => 0.005, ports => [ $primary->port, $standby->port ]);
+my $questions = 0;
+my $wrong = 0;
+my $last = 0;
+my $enough = 0;
+
+until ($enough >= 150 || $questions > 5000)
+{
+	$primary->sql('VACUUM fast_ingest.rollup_delta') if $questions % 10 == 0;
+	$answer = $standby->get($metrics);
+	$questions++;
+
+	my $json = $answer->{json};
+	my $sum = 0;
+
+	$sum += $_->{total_events} foreach @{ $json->{data} };
+	my $right =
+		 $answer->{status} eq 200
+	  && $json->{total_events} == $sum
+	  && $json->{total_events} == $json->{unique_users}
+	  && $json->{total_events} >= $last;
+
+	$wrong++ unless $right;
+	diag("wrong answer after $last events: $answer->{status} $answer->{body}") unless $right;
+	$enough++ if $right && $json->{total_events} > $last;
+	$last = $json->{total_events} if $right;
+}
+is($wrong, 0, 'all answers of the standby under load are those of one snapshot');
+cmp_ok($enough, '>=', 150, 'and there was something to see');
+note("$questions questions up to event $last; conflicts: "
+	  . $standby->sql(
+		q(SELECT to_json(c) FROM pg_stat_database_conflicts c WHERE datname = 'app')));
+
+# ---------------------------------------------------------------------------
+# Promotion
+# ---------------------------------------------------------------------------
+
+my $listener = $standby->worker_pid('listener');
+my $kept = $standby->connect;
+
+$kept->send(http_message('POST', '/events', body => event(60)));
+is_error($kept->read_answer, 503, qr/the server is a standby/, 'before the promotion: no events');
 $primary->node->stop('fast');
-$standby->promote;
-ok(wait_until(\&opens), 'promoted, it listens');
+is($standby->sql('SELECT pg_promote()', 'template1'), 't', 'promoted');
 
-$primary->{node} = $standby;
-$primary->{port} = $port;
-is($primary->wait_ready->{status}, 200, 'it is ready');
-is($primary->post_bulk([ map { event($_) } 26 .. 75 ])->{json}{accepted}, 50, 'events on the new primary');
-is($primary->count, 75, 'those it had are not stored again');
-$standby->stop;
+my $begin = time;
+my $taken = wait_until(
+	sub {
+		$kept->send(http_message('POST', '/events', body => event(60)));
+		return $kept->read_answer->{status} eq 202;
+	});
+
+note(sprintf 'the first event is taken %.3f s after pg_promote()', time - $begin);
+ok($taken, 'it takes events, on the same connection');
+is($standby->worker_pid('listener'), $listener, 'its listener is the same process');
+is($standby->wait_ready->{status}, 200, 'and it is ready');
+ok($load->wait_for_every_client, 'the clients go on there');
+$load->stop;
+$load->{server} = $standby;
+$standby->stored_once($load, 'promotion');
+$standby->books_balance('promotion');
+is($standby->wrong_metrics, '', 'the metrics are those of a recount');
+is($standby->post_bulk(\@events)->{json}{accepted}, 50, 'events that the old primary has stored');
+is($standby->count("site_id = 'shop'"), 50, 'are not stored again');
+
+# ---------------------------------------------------------------------------
+# DROP DATABASE replayed
+# ---------------------------------------------------------------------------
+
+wait_for_replay($standby, $cascade);
+is($cascade->get($metrics)->{body}, $standby->get($metrics)->{body}, "the standby's standby has followed");
+$standby->sql('DROP DATABASE app', 'template1');
+ok(wait_until(sub { $cascade->get('/ready?for=read')->{status} eq 503 }),
+	'the database gone, it is not ready for reading');
+ok(wait_until(sub { $cascade->get($metrics)->{json}{error} =~ /could not connect to database "app"/ }),
+	'and says why');
+$standby->sql('CREATE DATABASE app TEMPLATE template0', 'template1');
+$standby->create_extension;
+is($standby->post_bulk(\@events)->{json}{accepted}, 50, 'events in the new database');
+wait_for_replay($standby, $cascade);
+is($cascade->wait_for_answer(200, sub { $cascade->get($metrics) })->{json}{total_events},
+	50, 'are known to the standby by themselves');
+
+# Without questions there is nothing to listen for, before the promotion.
+$cascade->node->append_conf('postgresql.conf', 'hot_standby = off');
+my $offset = -s $cascade->node->logfile;
+$cascade->node->restart;
+ok($cascade->wait_for_log_line(qr/consistent recovery state reached/, $offset),
+	'without hot_standby a standby replays');
+ok(!defined $cascade->try_connect, 'and does not listen');
+$cascade->node->promote;
+is($cascade->wait_ready->{status}, 200, 'promoted, it is ready');
+$cascade->node->stop;
+$standby->node->stop;
 
 done_testing();
