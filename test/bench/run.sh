@@ -11,6 +11,7 @@
 #            against fast_ingest with deduplicate = content and = key
 #   bulk     1,000 events per request, against COPY of the same rows by psql
 #   latency  one event at a time over one idle connection
+#   pairs    single events and bulk, with one and with two pairs of listener and flusher
 #   memory   private memory of listener and flusher over 10 million events
 #   metrics  questions about 20 million events, and about 2 million, beside the same
 #            on the raw rows; the same while 20,000 events/s come in; bytes of the rollup
@@ -29,7 +30,7 @@
 #   METRICS_SMALL      events of the small one; 0 leaves it out (default 2000000)
 #   METRICS_SECONDS    of questions while events come in, and while none do (default 30)
 #   REFRESH_EVENTS     (default 1200000)
-#   ONLY               single, bulk, latency, memory, metrics, refresh, trigger, or
+#   ONLY               single, bulk, latency, pairs, memory, metrics, refresh, trigger, or
 #                      several with commas (default all)
 
 set -euo pipefail
@@ -45,12 +46,14 @@ METRICS_EVENTS=${METRICS_EVENTS:-20000000}
 METRICS_SMALL=${METRICS_SMALL:-2000000}
 METRICS_SECONDS=${METRICS_SECONDS:-30}
 REFRESH_EVENTS=${REFRESH_EVENTS:-1200000}
-ONLY=${ONLY:-single,bulk,latency,memory,metrics,refresh,trigger}
+ONLY=${ONLY:-single,bulk,latency,pairs,memory,metrics,refresh,trigger}
 
 # shellcheck source=test/bench/lib.sh
 . "$here/lib.sh"
 # shellcheck source=test/bench/ingest.sh
 . "$here/ingest.sh"
+# shellcheck source=test/bench/pairs.sh
+. "$here/pairs.sh"
 # shellcheck source=test/bench/metrics.sh
 . "$here/metrics.sh"
 # shellcheck source=test/bench/rollup.sh
@@ -60,6 +63,7 @@ print_table()
 {
 	print_head
 	ingest_figures
+	pairs_figures
 	metrics_figures
 	rollup_figures
 	echo
@@ -94,6 +98,7 @@ main()
 	if wanted single; then bench_single; fi
 	if wanted bulk; then bench_bulk; fi
 	if wanted latency; then bench_latency; fi
+	if wanted pairs; then bench_pairs; fi
 	if wanted memory; then bench_memory; fi
 	if wanted metrics; then bench_metrics; fi
 	if wanted refresh; then bench_refresh; fi
