@@ -20,6 +20,7 @@ char *fi_database;
 char *fi_role;
 char *fi_listen_addresses;
 int fi_port;
+int fi_listeners;
 int fi_max_connections;
 int fi_staging_size;
 int fi_max_body_size;
@@ -113,14 +114,18 @@ static const TextSetting text_settings[] = {
 
 static const IntegerSetting integer_settings[] = {
 	{"fast_ingest.port", "TCP port to serve HTTP on.", &fi_port, 8080, 1, 65535, PGC_POSTMASTER, 0},
+	{"fast_ingest.listeners", "Number of listeners, each with a flusher of its own.", &fi_listeners,
+	 1, 1, MAX_LISTENERS, PGC_POSTMASTER, 0},
 	{"fast_ingest.max_connections", "Largest number of HTTP connections at a time.",
 	 &fi_max_connections, 1000, 1, 100000, PGC_POSTMASTER, 0},
-	{"fast_ingest.staging_size", "Shared memory in which events wait for their commit.",
-	 &fi_staging_size, 64 * 1024, 1024, 16 * 1024 * 1024, PGC_POSTMASTER, GUC_UNIT_KB},
+	{"fast_ingest.staging_size",
+	 "Shared memory of each listener in which events wait for their commit.", &fi_staging_size,
+	 64 * 1024, 1024, 16 * 1024 * 1024, PGC_POSTMASTER, GUC_UNIT_KB},
 	{"fast_ingest.max_body_size", "Largest request body.", &fi_max_body_size, 20 * 1024, 1,
 	 128 * 1024, PGC_SIGHUP, GUC_UNIT_KB},
-	{"fast_ingest.max_request_memory", "Memory for the bodies of all requests together.",
-	 &fi_max_request_memory, 256 * 1024, 1024, 64 * 1024 * 1024, PGC_SIGHUP, GUC_UNIT_KB},
+	{"fast_ingest.max_request_memory",
+	 "Memory for the bodies of all requests of a listener together.", &fi_max_request_memory,
+	 256 * 1024, 1024, 64 * 1024 * 1024, PGC_SIGHUP, GUC_UNIT_KB},
 	{"fast_ingest.request_timeout",
 	 "Time for a request to arrive, and again for its events to be "
 	 "committed; idle connections are closed after it.",

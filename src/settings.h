@@ -30,6 +30,7 @@ extern char *fi_database;
 extern char *fi_role;
 extern char *fi_listen_addresses;
 extern int fi_port;
+extern int fi_listeners;
 extern int fi_max_connections;
 extern int fi_staging_size; /* kB */
 extern int fi_query_workers;
@@ -52,6 +53,9 @@ extern int fi_refresh_backlog;	/* events */
 extern int fi_retention;		/* s; 0 keeps all */
 extern int fi_partitions_ahead; /* days */
 extern int fi_max_dead_letters; /* 0: any number */
+
+/* The most pairs of a listener and its flusher. */
+#define MAX_LISTENERS 16
 
 /* The largest request head that is read; longer ones are answered with 431. */
 #define MAX_REQUEST_HEAD_SIZE (16 * 1024)

@@ -47,10 +47,11 @@ static bool ends_at_once = false; /* see WorkerEndAtOnce */
 
 /*
  * Listeners and query workers start before the others on a hot standby: as soon as
- * it can be asked. What writes starts where writing is possible.
+ * it can be asked. What writes starts where writing is possible. name is that of the
+ * kind; one of several is told apart in the log by its number.
  */
 static void
-register_worker(const char *name, const char *entry, int number, BgWorkerStartTime start)
+register_worker(const char *name, const char *entry, int number, int count, BgWorkerStartTime start)
 {
 	BackgroundWorker worker;
 
@@ -60,21 +61,39 @@ register_worker(const char *name, const char *entry, int number, BgWorkerStartTi
 	worker.bgw_restart_time = 1;
 	snprintf(worker.bgw_library_name, BGW_MAXLEN, "fast_ingest");
 	snprintf(worker.bgw_function_name, BGW_MAXLEN, "%s", entry);
-	snprintf(worker.bgw_name, BGW_MAXLEN, "%s", name);
+	if (count > 1)
+		snprintf(worker.bgw_name, BGW_MAXLEN, "%s %d", name, number + 1);
+	else
+		snprintf(worker.bgw_name, BGW_MAXLEN, "%s", name);
 	snprintf(worker.bgw_type, BGW_MAXLEN, "%s", name);
 	worker.bgw_main_arg = Int32GetDatum(number);
 	RegisterBackgroundWorker(&worker);
 }
 
+/*
+ * A flusher before its listener: where worker slots run out, no listener shall be
+ * without a flusher, and what there is one of comes before the second pair.
+ */
+static void
+register_pair(int i)
+{
+	register_worker("fast_ingest flusher", "FlusherMain", i, fi_listeners,
+					BgWorkerStart_RecoveryFinished);
+	register_worker("fast_ingest listener", "ListenerMain", i, fi_listeners,
+					BgWorkerStart_ConsistentState);
+}
+
 void
 RegisterWorkers(void)
 {
-	register_worker("fast_ingest listener", "ListenerMain", 0, BgWorkerStart_ConsistentState);
-	register_worker("fast_ingest flusher", "FlusherMain", 0, BgWorkerStart_RecoveryFinished);
-	register_worker("fast_ingest maintenance", "MaintenanceMain", 0,
+	register_pair(0);
+	register_worker("fast_ingest maintenance", "MaintenanceMain", 0, 1,
 					BgWorkerStart_RecoveryFinished);
 	for (int i = 0; i < fi_query_workers; i++)
-		register_worker("fast_ingest query", "QueryMain", i, BgWorkerStart_ConsistentState);
+		register_worker("fast_ingest query", "QueryMain", i, fi_query_workers,
+						BgWorkerStart_ConsistentState);
+	for (int i = 1; i < fi_listeners; i++)
+		register_pair(i);
 }
 
 /*

@@ -8,6 +8,7 @@
 
 #include "event/tuple.h"
 
+#include "access/tupmacs.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "datatype/timestamp.h"
@@ -149,4 +150,15 @@ EventFormTuple(TupleDesc desc, const Event *event, bool by_content)
 	values[COLUMN_EVENT_KEY] = key_datum(event, values[COLUMN_METADATA], !isnull[COLUMN_METADATA],
 										 by_content, &isnull[COLUMN_EVENT_KEY]);
 	return FormMinimalTuple(desc, values, isnull);
+}
+
+/*
+ * The key is the last column and has no alignment, so that it ends the tuple
+ */
+const char *
+EventTupleKey(MinimalTuple tuple)
+{
+	if ((tuple->t_infomask & HEAP_HASNULL) && att_isnull(COLUMN_EVENT_KEY, tuple->t_bits))
+		return NULL;
+	return (const char *) tuple + tuple->t_len - EVENT_KEY_SIZE;
 }

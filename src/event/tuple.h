@@ -29,6 +29,9 @@ extern TupleDesc EventTupleDesc(void);
  */
 extern MinimalTuple EventFormTuple(TupleDesc desc, const Event *event, bool by_content);
 
+/* The event_key of such a tuple, EVENT_KEY_SIZE bytes; NULL without one. */
+extern const char *EventTupleKey(MinimalTuple tuple);
+
 /* A Unix time in microseconds less this is a TimestampTz. */
 #define UNIX_EPOCH_OFFSET ((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY)
 

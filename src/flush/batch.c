@@ -26,8 +26,10 @@
 
 #include "event/tuple.h"
 #include "flush/dead_letter.h"
+#include "flush/key_order.h"
 #include "flush/partition.h"
 #include "flush/transaction.h"
+#include "settings.h"
 #include "spi.h"
 #include "worker.h"
 
@@ -216,10 +218,11 @@ register_staged(int n)
 	/* room for all of it: a batch never goes to disk */
 	int kilobytes = (int) (batch.payload / 512) + n / 8 + 64;
 	Tuplestorestate *store = tuplestore_begin_heap(false, false, kilobytes);
+	RingRecord **records = fi_listeners > 1 ? KeyOrder(batch.records, n) : batch.records;
 
 	for (int i = 0; i < n; i++)
 	{
-		ExecStoreMinimalTuple((MinimalTuple) RecordPayload(batch.records[i]), staged_slot, false);
+		ExecStoreMinimalTuple((MinimalTuple) RecordPayload(records[i]), staged_slot, false);
 		tuplestore_puttupleslot(store, staged_slot);
 	}
 	ExecClearTuple(staged_slot);

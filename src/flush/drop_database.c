@@ -49,14 +49,12 @@ is_our_database(const char *name)
 static WorkerSlot *
 database_worker(int i)
 {
-	switch (i)
-	{
-		case 0:
-			return &Control->pair.flusher;
-		case 1:
-			return &Control->maintenance;
-	}
-	i -= 2;
+	if (i == 0)
+		return &Control->maintenance;
+	i--;
+	if (i < fi_listeners)
+		return &Control->pairs[i].flusher;
+	i -= fi_listeners;
 	return i < fi_query_workers ? &QuerySlots[i].worker : NULL;
 }
 

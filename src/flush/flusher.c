@@ -142,9 +142,9 @@ FlusherMain(Datum arg)
 	bool attached = false;
 	int64 looked_at = 0;
 
-	pair = &Control->pair;
+	pair = &Control->pairs[DatumGetInt32(arg)];
 	WorkerStart(&pair->flusher, fi_database);
-	BatchInit(pair, StagingRing);
+	BatchInit(pair, StagingRings[DatumGetInt32(arg)]);
 	drain_timeout_id = RegisterTimeout(USER_TIMEOUT, drain_tick);
 	enable_timeout_after(drain_timeout_id, DRAIN_TICK);
 	batch_context =

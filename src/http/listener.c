@@ -29,18 +29,24 @@
 #include "http/query.h"
 #include "http/ready.h"
 #include "http/server.h"
+#include "http/siblings.h"
 #include "http/socket.h"
 #include "monotonic.h"
 #include "settings.h"
 #include "worker.h"
 
-#define PORT_RETRY 1000		 /* ms between two tries of a port that is taken */
+#define PORT_RETRY 1000	  /* ms between two tries of a port that is taken */
+#define SIBLING_RETRY 100 /* ms, before it is taken for somebody else's */
+#define SIBLING_TRIES 10
+#define YIELD_TIME 1 /* ms in which other listeners go first */
+#define MAX_YIELDS 20
 #define EXHAUSTED_PAUSE 1000 /* ms without accepting, when out of descriptors */
 #define ACCEPTS_PER_TURN 64
 #define ACTIVITY_INTERVAL 1000 /* ms between two updates of pg_stat_activity */
 #define OTHER_DESCRIPTORS 64   /* that this process needs besides connections */
 
 static Pair *pair;
+static Ring *ring;
 static ListenSockets sockets;
 static WaitEventSet *wait_set = NULL;
 static int accept_epoll = -1;
@@ -76,25 +82,30 @@ build_wait_set(void)
 	if (accept_epoll < 0)
 		ereport(ERROR,
 				(errcode_for_socket_access(), errmsg("could not create an epoll descriptor: %m")));
-	wait_set = CreateProcessWaitEventSet(4);
+	wait_set = CreateProcessWaitEventSet(5);
 	AddWaitEventToSet(wait_set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
 	AddWaitEventToSet(wait_set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
 	AddWaitEventToSet(wait_set, WL_SOCKET_READABLE, ServerEpollFd(), NULL, NULL);
 	AddWaitEventToSet(wait_set, WL_SOCKET_READABLE, accept_epoll, NULL, NULL);
+	if (SiblingsFd() >= 0)
+		AddWaitEventToSet(wait_set, WL_SOCKET_READABLE, SiblingsFd(), NULL, NULL);
 }
 
 /*
- * Try to listen. A port that is taken is tried again, never another one.
+ * Try to listen. A port that is taken is tried again, never another one; while
+ * listeners start together it is one of them that has it.
  */
 static void
 open_sockets(void)
 {
 	static char logged[WORKER_ERROR_SIZE] = "";
+	static int failures = 0;
 	char error[WORKER_ERROR_SIZE];
 	MemoryContext context =
 		AllocSetContextCreate(TopMemoryContext, "fast_ingest sockets", ALLOCSET_SMALL_SIZES);
 	MemoryContext caller = MemoryContextSwitchTo(context);
-	bool open = ListenOpen(&sockets, fi_listen_addresses, fi_port, error, sizeof(error));
+	bool open = ListenOpen(&sockets, fi_listen_addresses, fi_port, error, sizeof(error)) ||
+				SiblingsAsk(&sockets);
 
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(context);
@@ -105,6 +116,12 @@ open_sockets(void)
 		set_accepting(true);
 		WorkerSetState(&pair->listener, WORKER_RUNNING, NULL);
 		logged[0] = '\0';
+		failures = 0;
+		return;
+	}
+	if (fi_listeners > 1 && failures++ < SIBLING_TRIES)
+	{
+		listen_again = MonotonicAfter(ServerNow, SIBLING_RETRY);
 		return;
 	}
 	if (strcmp(logged, error) != 0)
@@ -117,16 +134,33 @@ open_sockets(void)
 	listen_again = MonotonicAfter(ServerNow, PORT_RETRY);
 }
 
+/*
+ * Accept what waits. Other listeners with fewer connections get a moment to go first;
+ * what they leave, being busy or worse, is accepted.
+ */
 static void
 accept_connections(pgsocket listener)
 {
+	static int yields = 0; /* in a row */
+
 	for (int i = 0; i < ACCEPTS_PER_TURN; i++)
 	{
 		struct sockaddr_storage address;
 		socklen_t address_len;
 		bool exhausted;
-		pgsocket fd = ListenAccept(listener, &address, &address_len, &exhausted);
+		bool patient = yields < MAX_YIELDS;
+		pgsocket fd;
 
+		if (patient && SiblingsGoFirst(ServerConnectionCount()))
+		{
+			yields++;
+			listen_again = MonotonicAfter(ServerNow, YIELD_TIME);
+			set_accepting(false);
+			return;
+		}
+		fd = ListenAccept(listener, &address, &address_len, &exhausted);
+		if (patient || fd == PGINVALID_SOCKET)
+			yields = 0;
 		if (fd != PGINVALID_SOCKET)
 		{
 			ServerAddConnection(fd, &address, address_len);
@@ -141,6 +175,7 @@ accept_connections(pgsocket listener)
 		}
 		return;
 	}
+	yields = 0;
 }
 
 /*
@@ -230,7 +265,7 @@ take_request(Request *request)
 		else if (request->route == ROUTE_HEALTH)
 			ServerAnswer(request, ReplyConstant(MHD_HTTP_OK, "{\"status\":\"ok\"}"));
 		else if (request->route == ROUTE_READY)
-			ReadyRequest(request, pair, StagingRing);
+			ReadyRequest(request, pair, ring);
 		else if (request->route == ROUTE_OPENAPI)
 			ServerAnswer(request, DocsOpenApi());
 		else if (request->route == ROUTE_DOCS)
@@ -302,7 +337,11 @@ next_timeout(long sweep)
 		if (deadlines[i] >= 0 && (timeout < 0 || deadlines[i] < timeout))
 			timeout = deadlines[i];
 	if (!accepting && !WorkerShutdownRequested)
-		timeout = timeout < 0 ? PORT_RETRY : Min(timeout, PORT_RETRY);
+	{
+		long again = MonotonicLeft(ServerNow, listen_again);
+
+		timeout = timeout < 0 ? again : Min(timeout, again);
+	}
 	if (WorkerShutdownRequested)
 		timeout = timeout < 0 ? 50 : Min(timeout, 50);
 	return timeout;
@@ -314,7 +353,7 @@ next_timeout(long sweep)
 static void
 serve(void)
 {
-	WaitEvent events[4];
+	WaitEvent events[5];
 	int nevents;
 	long timeout = next_timeout(ServerSweep());
 
@@ -327,6 +366,8 @@ serve(void)
 		else if (events[i].fd == accept_epoll)
 			for (int j = 0; j < sockets.n && accepting; j++)
 				accept_connections(sockets.fds[j]);
+		else if (events[i].fd == SiblingsFd())
+			SiblingsServe(&sockets);
 	}
 	ServerRun();
 	if (IngestComplete() > 0)
@@ -346,6 +387,9 @@ drain(void)
 	WorkerSetState(&pair->listener, WORKER_DRAINING, "the server is shutting down");
 	IngestClose("the server is shutting down");
 	QueryClose("the server is shutting down");
+	/* a sibling's copies keep what is closed here in the epoll set */
+	if (accepting)
+		set_accepting(false);
 	ListenClose(&sockets);
 	ServerDrain();
 
@@ -385,12 +429,14 @@ raise_descriptor_limit(void)
 void
 ListenerMain(Datum arg)
 {
-	pair = &Control->pair;
+	pair = &Control->pairs[DatumGetInt32(arg)];
+	ring = StagingRings[DatumGetInt32(arg)];
 	WorkerStart(&pair->listener, NULL);
+	SiblingsInit(DatumGetInt32(arg));
 	/* Without a database the encoding would be SQL_ASCII; the flusher insists on UTF8. */
 	SetDatabaseEncoding(PG_UTF8);
-	IngestInit(pair, StagingRing);
-	QueryInit();
+	IngestInit(pair, ring);
+	QueryInit(pair);
 	raise_descriptor_limit();
 	ServerNow = MonotonicNow();
 	if (!ServerStart())

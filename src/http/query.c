@@ -25,13 +25,32 @@
 #include "settings.h"
 #include "worker.h"
 
-/* The part of all connections whose requests may wait: events need the rest. */
-#define MAX_WAITING (Max(fi_max_connections / 2, 1))
+/*
+ * The part of all connections whose requests may wait, of which each listener has its
+ * share: events need the rest.
+ */
+#define MAX_WAITING (Max(fi_max_connections / 2 / fi_listeners, 1))
+
+/* ms in which another listener may take a slot that was freed */
+#define YIELD_TIME 5
 
 static dlist_head queue = DLIST_STATIC_INIT(queue);
 static int waiting = 0;		   /* in the queue */
 static Request **asked = NULL; /* by slot: whose answer it is about, or NULL */
 static const char *closed_reason = NULL;
+static bool freed = false;	  /* a slot, in this turn */
+static int64 yield_until = 0; /* may the other listeners ask */
+static Pair *my_pair;
+
+/*
+ * Other listeners see how many wait here
+ */
+static void
+set_waiting(int n)
+{
+	waiting = n;
+	pg_atomic_write_u32(&my_pair->questions, n);
+}
 
 /*
  * Leave the slots, whichever way the process ends
@@ -39,14 +58,17 @@ static const char *closed_reason = NULL;
 static void
 leave_slots(int code, Datum arg)
 {
+	pg_atomic_write_u32(&my_pair->questions, 0);
 	for (int i = 0; i < fi_query_workers; i++)
 		if (asked[i] != NULL)
 			QuerySlotAbandon(&QuerySlots[i]);
 }
 
 void
-QueryInit(void)
+QueryInit(Pair *pair)
 {
+	my_pair = pair;
+	set_waiting(0);
 	asked = MemoryContextAllocZero(TopMemoryContext, fi_query_workers * sizeof(Request *));
 	before_shmem_exit(leave_slots, (Datum) 0);
 }
@@ -116,7 +138,7 @@ QueryRequest(Request *request)
 	request->state = REQUEST_WAITING;
 	request->deadline = MonotonicAfter(ServerNow, fi_query_timeout);
 	dlist_push_tail(&queue, &request->node);
-	waiting++;
+	set_waiting(waiting + 1);
 }
 
 /*
@@ -128,6 +150,7 @@ answer_asked(int i, Reply reply)
 	Request *request = asked[i];
 
 	asked[i] = NULL;
+	freed = true;
 	ServerAnswer(request, reply);
 }
 
@@ -222,7 +245,7 @@ look_at_slot(int i)
 static Request *
 pop_queue(void)
 {
-	waiting--;
+	set_waiting(waiting - 1);
 	return dlist_container(Request, node, dlist_pop_head_node(&queue));
 }
 
@@ -249,13 +272,36 @@ sweep_queue(void)
 	}
 }
 
+/*
+ * Questions of other listeners may wait for the slots that were freed: they go first,
+ * so that a listener with many questions is not the only one that is answered.
+ */
+static void
+yield_to_others(void)
+{
+	if (!freed)
+		return;
+	freed = false;
+	for (int i = 0; i < fi_listeners; i++)
+	{
+		Pair *pair = &Control->pairs[i];
+
+		if (pair == my_pair || pg_atomic_read_u32(&pair->questions) == 0)
+			continue;
+		WorkerWake(&pair->listener);
+		yield_until = MonotonicAfter(ServerNow, YIELD_TIME);
+	}
+}
+
 void
 QueryComplete(void)
 {
 	for (int i = 0; i < fi_query_workers; i++)
 		if (asked[i] != NULL)
 			look_at_slot(i);
-	for (int i = 0; i < fi_query_workers && !dlist_is_empty(&queue); i++)
+	yield_to_others();
+	for (int i = 0; i < fi_query_workers && !dlist_is_empty(&queue) && ServerNow >= yield_until;
+		 i++)
 	{
 		QuerySlot *slot = &QuerySlots[i];
 		Request *next = dlist_head_element(Request, node, &queue);
@@ -281,7 +327,8 @@ QueryNextDeadline(void)
 	long next = -1;
 
 	if (!dlist_is_empty(&queue))
-		next = time_left(dlist_head_element(Request, node, &queue));
+		next = ServerNow < yield_until ? MonotonicLeft(ServerNow, yield_until)
+									   : time_left(dlist_head_element(Request, node, &queue));
 	for (int i = 0; i < fi_query_workers; i++)
 		if (asked[i] != NULL && (next < 0 || time_left(asked[i]) < next))
 			next = time_left(asked[i]);
@@ -297,4 +344,5 @@ QueryClose(const char *reason)
 			give_up(i, reason);
 	while (!dlist_is_empty(&queue))
 		ServerAnswer(pop_queue(), ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE, "%s", reason));
+	yield_to_others();
 }

@@ -8,9 +8,10 @@
 #define FAST_INGEST_HTTP_QUERY_H
 
 #include "http/request.h"
+#include "stage/control.h"
 
 /* Prepare this process to ask; called once. */
-extern void QueryInit(void);
+extern void QueryInit(Pair *pair);
 
 /* Take a complete request: refuse it, or let it wait for its answer. */
 extern void QueryRequest(Request *request);

@@ -23,6 +23,7 @@
 
 #include "http/head.h"
 #include "http/route.h"
+#include "http/siblings.h"
 #include "monotonic.h"
 #include "settings.h"
 
@@ -103,6 +104,7 @@ on_connection(void *cls, struct MHD_Connection *mhd, void **context,
 	connection = *context;
 	*context = NULL;
 	connection_count--;
+	SiblingsReport(connection_count);
 	ReleaseExternalFD();
 	if (connection == NULL)
 		return;
@@ -274,7 +276,7 @@ ServerEpollFd(void)
 void
 ServerAddConnection(int fd, const struct sockaddr_storage *address, socklen_t address_len)
 {
-	if (connection_count >= fi_max_connections)
+	if (!SiblingsMayOpen(connection_count))
 	{
 		ReplyAndCut(fd, MHD_HTTP_SERVICE_UNAVAILABLE,
 					"too many connections: fast_ingest.max_connections are open");
@@ -283,6 +285,7 @@ ServerAddConnection(int fd, const struct sockaddr_storage *address, socklen_t ad
 	}
 	/* on failure it has closed the socket */
 	(void) MHD_add_connection(http_daemon, fd, (const struct sockaddr *) address, address_len);
+	SiblingsReport(connection_count);
 }
 
 void

@@ -33,8 +33,8 @@
  * the postmaster makes it anew.
  *
  * After a change of state that hands the slot over, its latch wakes the other
- * side. A listener whose requests wait for a free slot is woken when a worker
- * frees one or becomes ready; a listener that frees one needs it first itself.
+ * side. Any listener may claim a free slot. Those whose requests wait for one are woken
+ * when a worker frees one or becomes ready, and by a listener that frees one.
  *
  * The buffer holds the question (parameters as name NUL value NUL ...) from
  * CLAIMED until the worker has copied it in RUNNING, and then pieces of the answer.

@@ -69,7 +69,8 @@ handle_sigint(SIGNAL_ARGS)
 static void
 wake_listeners(void)
 {
-	WorkerWake(&Control->pair.listener);
+	for (int i = 0; i < fi_listeners; i++)
+		WorkerWake(&Control->pairs[i].listener);
 }
 
 static void

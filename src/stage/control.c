@@ -1,7 +1,7 @@
 /*
  * control.c
  *
- * Sizes, makes and finds the control block, the staging ring and the query slots.
+ * Sizes, makes and finds the control block, the staging rings and the query slots.
  */
 #include "postgres.h"
 
@@ -18,7 +18,7 @@
 #define TRANCHE "fast_ingest"
 
 ControlBlock *Control = NULL;
-Ring *StagingRing = NULL;
+Ring *StagingRings[MAX_LISTENERS];
 
 static shmem_startup_hook_type prev_shmem_startup_hook = NULL;
 #ifdef HAVE_SHMEM_REQUEST_HOOK
@@ -38,7 +38,8 @@ request_shmem(void)
 	if (prev_shmem_request_hook)
 		prev_shmem_request_hook();
 #endif
-	RequestAddinShmemSpace(add_size(MAXALIGN(sizeof(ControlBlock)), RingShmemSize(ring_room())));
+	RequestAddinShmemSpace(MAXALIGN(sizeof(ControlBlock)));
+	RequestAddinShmemSpace(mul_size(fi_listeners, CACHELINEALIGN(RingShmemSize(ring_room()))));
 	RequestAddinShmemSpace(MAXALIGN(QuerySlotsShmemSize()));
 	RequestNamedLWLockTranche(TRANCHE, 1);
 }
@@ -54,24 +55,31 @@ WorkerSlotInit(WorkerSlot *slot)
 }
 
 static void
-init_control(void)
+init_pair(Pair *pair)
 {
-	Pair *pair = &Control->pair;
-
-	memset(Control, 0, sizeof(*Control));
-	Control->lock = &GetNamedLWLockTranche(TRANCHE)->lock;
-	pg_atomic_init_u32(&Control->hold, 0);
 	WorkerSlotInit(&pair->listener);
 	WorkerSlotInit(&pair->flusher);
 	pg_atomic_init_u64(&pair->received, 0);
 	pg_atomic_init_u64(&pair->accepted, 0);
 	pg_atomic_init_u64(&pair->rejected, 0);
+	pg_atomic_init_u32(&pair->connections, 0);
+	pg_atomic_init_u32(&pair->questions, 0);
 	pg_atomic_init_u64(&pair->committed, 0);
 	pg_atomic_init_u64(&pair->duplicate, 0);
 	pg_atomic_init_u64(&pair->dead_lettered, 0);
 	pg_atomic_init_u64(&pair->dead_letters_dropped, 0);
 	pg_atomic_init_u64(&pair->last_commit, 0);
 	pg_atomic_init_u64(&pair->in_doubt, 0);
+}
+
+static void
+init_control(void)
+{
+	memset(Control, 0, sizeof(*Control));
+	Control->lock = &GetNamedLWLockTranche(TRANCHE)->lock;
+	pg_atomic_init_u32(&Control->hold, 0);
+	for (int i = 0; i < MAX_LISTENERS; i++)
+		init_pair(&Control->pairs[i]);
 	WorkerSlotInit(&Control->maintenance);
 	pg_atomic_init_u64(&Control->backlog, 0);
 	/* not counted yet: enough to have it done */
@@ -90,9 +98,15 @@ startup_shmem(void)
 	Control = ShmemInitStruct("fast_ingest control", sizeof(ControlBlock), &found);
 	if (!found)
 		init_control();
-	StagingRing = ShmemInitStruct("fast_ingest staging", RingShmemSize(ring_room()), &found);
-	if (!found)
-		RingInit(StagingRing, ring_room(), 0);
+	for (int i = 0; i < fi_listeners; i++)
+	{
+		char name[32];
+
+		snprintf(name, sizeof(name), "fast_ingest staging %d", i + 1);
+		StagingRings[i] = ShmemInitStruct(name, RingShmemSize(ring_room()), &found);
+		if (!found)
+			RingInit(StagingRings[i], ring_room(), 0);
+	}
 	QuerySlots = ShmemInitStruct("fast_ingest queries", QuerySlotsShmemSize(), &found);
 	if (!found)
 		QuerySlotsInit();

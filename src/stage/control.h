@@ -27,6 +27,7 @@
 #include "storage/latch.h"
 #include "storage/lwlock.h"
 
+#include "settings.h"
 #include "stage/ring.h"
 
 #define WORKER_ERROR_SIZE 256
@@ -66,6 +67,10 @@ typedef struct
 	pg_atomic_uint64 accepted;
 	pg_atomic_uint64 rejected;
 
+	/* by the listener */
+	pg_atomic_uint32 connections; /* open, or about to be */
+	pg_atomic_uint32 questions;	  /* that wait for a free query slot */
+
 	/* by the flusher when it commits, in events */
 	pg_atomic_uint64 committed;
 	pg_atomic_uint64 duplicate;
@@ -81,7 +86,6 @@ typedef struct
 {
 	LWLock *lock;
 	pg_atomic_uint32 hold; /* pid of a backend that wants the database to itself, or 0 */
-	Pair pair;
 	WorkerSlot maintenance;
 
 	/* events that wait for a refresh, more or less (see backlog.h) */
@@ -89,11 +93,14 @@ typedef struct
 
 	/* at most so many dead letters, but for those that others insert (see dead_letter.c) */
 	pg_atomic_uint64 dead_letters;
+
+	Pair pairs[MAX_LISTENERS]; /* of which fast_ingest.listeners are in use */
 } ControlBlock;
 
 /* NULL where fast_ingest was not preloaded. */
 extern ControlBlock *Control;
-extern Ring *StagingRing;
+/* The ring of each pair. */
+extern Ring *StagingRings[MAX_LISTENERS];
 
 /* Ask for shared memory and have it made at server start; called by _PG_init. */
 extern void ControlInit(void);

@@ -125,51 +125,60 @@ age(int64 moment)
 	return IntervalPGetDatum(age);
 }
 
-Datum
-fi_status(PG_FUNCTION_ARGS)
+static void
+put_row(ReturnSetInfo *result, StatusRow *row)
 {
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	Pair *pair;
+	tuplestore_putvalues(result->setResult, result->setDesc, row->values, row->isnull);
+}
+
+/*
+ * The rows of a listener and its flusher
+ */
+static void
+put_pair(ReturnSetInfo *result, int number, Pair *pair, Ring *ring)
+{
 	StatusRow row;
 	int64 oldest;
 
-	ControlRequire();
-	InitMaterializedSRF(fcinfo, 0);
-	pair = &Control->pair;
-
-	set_worker(&row, "listener 1", &pair->listener);
+	set_worker(&row, psprintf("listener %d", number), &pair->listener);
 	set_counter(&row, STATUS_RECEIVED, &pair->received);
 	set_counter(&row, STATUS_ACCEPTED, &pair->accepted);
 	set_counter(&row, STATUS_REJECTED, &pair->rejected);
-	tuplestore_putvalues(result->setResult, result->setDesc, row.values, row.isnull);
+	put_row(result, &row);
 
-	set_worker(&row, "flusher 1", &pair->flusher);
-	set_value(&row, STATUS_STAGED, Int64GetDatum(RingStagedRecords(StagingRing)));
+	set_worker(&row, psprintf("flusher %d", number), &pair->flusher);
+	set_value(&row, STATUS_STAGED, Int64GetDatum(RingStagedRecords(ring)));
 	set_counter(&row, STATUS_COMMITTED, &pair->committed);
 	set_counter(&row, STATUS_DUPLICATE, &pair->duplicate);
 	set_counter(&row, STATUS_DEAD_LETTERED, &pair->dead_lettered);
 	set_counter(&row, STATUS_DEAD_LETTERS_DROPPED, &pair->dead_letters_dropped);
-	set_value(&row, STATUS_STAGING_SIZE, Int64GetDatum(StagingRing->size));
-	oldest = RingOldestStaged(StagingRing);
+	set_value(&row, STATUS_STAGING_SIZE, Int64GetDatum(ring->size));
+	oldest = RingOldestStaged(ring);
 	if (oldest != 0)
 		set_value(&row, STATUS_OLDEST_STAGED, age(oldest));
 	if (pg_atomic_read_u64(&pair->last_commit) != 0)
 		set_value(&row, STATUS_LAST_COMMIT,
 				  TimestampTzGetDatum((TimestampTz) pg_atomic_read_u64(&pair->last_commit)));
-	tuplestore_putvalues(result->setResult, result->setDesc, row.values, row.isnull);
+	put_row(result, &row);
+}
 
+Datum
+fi_status(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	StatusRow row;
+
+	ControlRequire();
+	InitMaterializedSRF(fcinfo, 0);
+	for (int i = 0; i < fi_listeners; i++)
+		put_pair(result, i + 1, &Control->pairs[i], StagingRings[i]);
 	for (int i = 0; i < fi_query_workers; i++)
 	{
-		char name[32];
-
-		snprintf(name, sizeof(name), "query %d", i + 1);
-		set_worker(&row, name, &QuerySlots[i].worker);
-		tuplestore_putvalues(result->setResult, result->setDesc, row.values, row.isnull);
+		set_worker(&row, psprintf("query %d", i + 1), &QuerySlots[i].worker);
+		put_row(result, &row);
 	}
-
 	set_worker(&row, "maintenance", &Control->maintenance);
 	set_dead_letters(&row);
-	tuplestore_putvalues(result->setResult, result->setDesc, row.values, row.isnull);
-
+	put_row(result, &row);
 	return (Datum) 0;
 }

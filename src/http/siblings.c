@@ -1,0 +1,206 @@
+/*
+ * siblings.c
+ *
+ * Passing listening sockets from listener to listener, and counting their
+ * connections together. Waits for another listener only at start, and not long.
+ */
+#include "postgres.h"
+
+#include "http/siblings.h"
+
+#include <poll.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "storage/ipc.h"
+
+#include "settings.h"
+#include "stage/control.h"
+
+#define ANSWER_WAIT 200 /* ms for a sibling to hand its sockets over */
+
+/* Room for a message that passes descriptors. */
+typedef union
+{
+	struct cmsghdr header;
+	char space[CMSG_SPACE(MAX_LISTEN_SOCKETS * sizeof(int))];
+} DescriptorMessage;
+
+static int my_number;
+static int ask_fd = -1; /* where siblings ask */
+
+/*
+ * The address of a listener; relative to the data directory, which every process of
+ * the server is in
+ */
+static struct sockaddr_un
+address_of(int number)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "pg_stat_tmp/fast_ingest.listener.%d",
+			 number + 1);
+	return address;
+}
+
+static void
+leave_siblings(int code, Datum arg)
+{
+	struct sockaddr_un address = address_of(my_number);
+
+	pg_atomic_write_u32(&Control->pairs[my_number].connections, 0);
+	if (ask_fd >= 0)
+		(void) unlink(address.sun_path);
+}
+
+void
+SiblingsInit(int number)
+{
+	struct sockaddr_un address = address_of(number);
+
+	my_number = number;
+	pg_atomic_write_u32(&Control->pairs[number].connections, 0);
+	before_shmem_exit(leave_siblings, (Datum) 0);
+	if (fi_listeners == 1)
+		return;
+
+	(void) unlink(address.sun_path); /* of one that was killed */
+	ask_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (ask_fd < 0 || bind(ask_fd, (struct sockaddr *) &address, sizeof(address)) != 0 ||
+		listen(ask_fd, MAX_LISTENERS) != 0)
+		ereport(ERROR, (errcode_for_socket_access(),
+						errmsg("could not listen on \"%s\": %m", address.sun_path)));
+}
+
+int
+SiblingsFd(void)
+{
+	return ask_fd;
+}
+
+static void
+give(int fd, const ListenSockets *sockets)
+{
+	DescriptorMessage control = {0};
+	char byte = 0;
+	struct iovec data = {.iov_base = &byte, .iov_len = 1};
+	struct msghdr message = {.msg_iov = &data,
+							 .msg_iovlen = 1,
+							 .msg_control = &control,
+							 .msg_controllen = CMSG_SPACE(sockets->n * sizeof(int))};
+
+	control.header.cmsg_level = SOL_SOCKET;
+	control.header.cmsg_type = SCM_RIGHTS;
+	control.header.cmsg_len = CMSG_LEN(sockets->n * sizeof(int));
+	memcpy(CMSG_DATA(&control.header), sockets->fds, sockets->n * sizeof(int));
+	/* who does not get it asks again */
+	(void) sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+void
+SiblingsServe(const ListenSockets *sockets)
+{
+	int fd;
+
+	while ((fd = accept4(ask_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0)
+	{
+		if (sockets->n > 0)
+			give(fd, sockets);
+		close(fd);
+	}
+}
+
+/*
+ * Read what give() sent; false if that is nothing
+ */
+static bool
+take(int fd, ListenSockets *sockets)
+{
+	DescriptorMessage control;
+	char byte;
+	struct iovec data = {.iov_base = &byte, .iov_len = 1};
+	struct msghdr message = {.msg_iov = &data,
+							 .msg_iovlen = 1,
+							 .msg_control = &control,
+							 .msg_controllen = sizeof(control)};
+	struct cmsghdr *header;
+
+	if (recvmsg(fd, &message, MSG_CMSG_CLOEXEC) != 1)
+		return false;
+	header = CMSG_FIRSTHDR(&message);
+	if (header == NULL || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
+		return false;
+	sockets->n = (int) ((header->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+	memcpy(sockets->fds, CMSG_DATA(header), sockets->n * sizeof(int));
+	return sockets->n > 0;
+}
+
+/*
+ * Ask one sibling
+ */
+static bool
+ask(int number, ListenSockets *sockets)
+{
+	struct sockaddr_un address = address_of(number);
+	struct pollfd answer = {.events = POLLIN};
+	bool given;
+
+	answer.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (answer.fd < 0)
+		return false;
+	given = connect(answer.fd, (struct sockaddr *) &address, sizeof(address)) == 0 &&
+			poll(&answer, 1, ANSWER_WAIT) == 1 && take(answer.fd, sockets);
+	close(answer.fd);
+	return given;
+}
+
+bool
+SiblingsAsk(ListenSockets *sockets)
+{
+	for (int i = 0; i < fi_listeners; i++)
+		if (i != my_number &&
+			pg_atomic_read_u32(&Control->pairs[i].listener.state) == WORKER_RUNNING &&
+			ask(i, sockets))
+			return true;
+	return false;
+}
+
+/*
+ * The count goes up before the others' are read, behind a barrier: of two
+ * listeners that open the last one at a time, one at least sees the other.
+ */
+bool
+SiblingsMayOpen(int open)
+{
+	uint64 sum = 0;
+
+	(void) pg_atomic_exchange_u32(&Control->pairs[my_number].connections, open + 1);
+	for (int i = 0; i < fi_listeners; i++)
+		sum += pg_atomic_read_u32(&Control->pairs[i].connections);
+	if (sum <= (uint64) fi_max_connections)
+		return true;
+	SiblingsReport(open);
+	return false;
+}
+
+void
+SiblingsReport(int open)
+{
+	pg_atomic_write_u32(&Control->pairs[my_number].connections, open);
+}
+
+bool
+SiblingsGoFirst(int open)
+{
+	for (int i = 0; i < fi_listeners; i++)
+	{
+		Pair *pair = &Control->pairs[i];
+		int others = (int) pg_atomic_read_u32(&pair->connections);
+
+		/* among many, a few more or less are no matter */
+		if (i != my_number && pg_atomic_read_u32(&pair->listener.state) == WORKER_RUNNING &&
+			open > others + others / 8)
+			return true;
+	}
+	return false;
+}
