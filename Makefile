@@ -102,6 +102,9 @@ health ready test-event test-metrics:
 	@test/dev/try.sh $@
 load-test:
 	@FI_SECONDS='$(SECONDS)' FI_CONNECTIONS='$(CONNECTIONS)' test/dev/try.sh $@
+.PHONY: docker-build docker-up docker-down docker-logs
+docker-build docker-up docker-down docker-logs:
+	@docker/compose.sh $(@:docker-%=%)
 
 # TESTS names single TAP or unit programs
 .PHONY: test test-regress test-isolation test-tap test-unit test-fuzz test-valgrind torture fuzz bench
@@ -118,6 +121,10 @@ test-valgrind:
 	@VALGRIND=yes TESTS='$(TESTS)' test/dev/test.sh $(if $(TESTS),tap,regress isolation tap)
 bench:
 	@test/dev/bench.sh
+# No Docker is needed: test/docker/test.sh says what is
+.PHONY: test-docker
+test-docker:
+	@test/docker/test.sh
 
 # What is made from the API's description
 .PHONY: api-files
@@ -144,9 +151,13 @@ help:
 	@echo 'make load-test SECONDS=n CONNECTIONS=n'
 	@echo '                      post events for n seconds (10) over n connections (32): events/s, latency, books'
 	@echo 'make stop | reset     stop the cluster | stop it and delete its data'
+	@echo 'make docker-up        build an image and run it with docker compose, see docker/compose.yml'
+	@echo 'make docker-build | docker-down | docker-logs'
+	@echo '                      only build it | stop what docker-up started | its log'
 	@echo 'make test             run every test'
 	@echo 'make test-regress | test-isolation | test-tap | test-unit | test-fuzz'
 	@echo '                      one kind of tests (TESTS="test/t/001_http.pl": single TAP or unit tests)'
+	@echo 'make test-docker      build the image and run it without Docker: as root, ten minutes'
 	@echo 'make torture          faults, hostile clients and overload, longer: a quarter of an hour'
 	@echo 'make test-valgrind    the tests with the server under valgrind (TESTS: single TAP tests)'
 	@echo 'make fuzz SECONDS=n   fuzz for n seconds each'
