@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
 #
-# packages.sh [test|test-valgrind]: install the Debian packages that `make run` needs, or
-# `make test` and `make bench`, or `make test-valgrind`, where they are missing. Without
-# the right to do so it names them and fails. Clusters of the system are not touched,
-# and none is made.
+# packages.sh [test|test-valgrind|docker]: install the Debian packages that `make run`
+# needs, or `make test` and `make bench`, `make test-valgrind`, `make test-docker`, where
+# they are missing. Without the right to do so it names them and fails. Clusters of the
+# system are not touched, and none is made.
 
 set -eu
 
 packages=(build-essential gzip curl jq libmicrohttpd-dev libroaring-dev)
-if [ "${1:-run}" != run ]; then
-	packages+=(perl libipc-run-perl libjson-validator-perl libssl-dev clang libclang-rt-dev clang-format wrk pkg-config)
-fi
-if [ "${1:-run}" = test-valgrind ]; then
-	packages+=(valgrind)
-fi
+testing=(perl libipc-run-perl libjson-validator-perl libssl-dev clang libclang-rt-dev clang-format wrk pkg-config)
+case ${1:-run} in
+	test) packages+=("${testing[@]}") ;;
+	test-valgrind) packages+=("${testing[@]}" valgrind) ;;
+	docker) packages=(buildah curl debootstrap iproute2 jq procps python3-yaml shellcheck) ;;
+esac
 
 if ! command -v apt-get >/dev/null; then
 	echo "packages.sh: this is no Debian: it is up to you to have what is in ${packages[*]}, PostgreSQL and pg_cron" >&2
@@ -57,24 +57,31 @@ missing()
 	done
 }
 
-version=$(major_version)
-if [ -z "$version" ] && can_install; then
-	update
-	updated=yes
-	version=$(major_version)
-fi
-if [ -z "$version" ]; then
-	echo "packages.sh: found neither pg_config nor Debian's package postgresql" >&2
-	exit 1
-fi
+# PostgreSQL and pg_cron. One that is not Debian's needs no packages of Debian's.
+add_server()
+{
+	local version bindir
 
-# A PostgreSQL that is not Debian's needs no packages of Debian's
-bindir=$("${PG_CONFIG:-pg_config}" --bindir 2>/dev/null || true)
-case ${bindir:-/usr/lib/postgresql/} in
-	/usr/lib/postgresql/*)
-		packages+=("postgresql-$version" "postgresql-server-dev-$version" "postgresql-$version-cron")
-		;;
-esac
+	version=$(major_version)
+	if [ -z "$version" ] && can_install; then
+		update
+		updated=yes
+		version=$(major_version)
+	fi
+	if [ -z "$version" ]; then
+		echo "packages.sh: found neither pg_config nor Debian's package postgresql" >&2
+		exit 1
+	fi
+	bindir=$("${PG_CONFIG:-pg_config}" --bindir 2>/dev/null || true)
+	case ${bindir:-/usr/lib/postgresql/} in
+		/usr/lib/postgresql/*)
+			packages+=("postgresql-$version" "postgresql-server-dev-$version" "postgresql-$version-cron")
+			;;
+	esac
+}
+
+# The image brings its own
+[ "${1:-run}" = docker ] || add_server
 
 mapfile -t wanted < <(missing "${packages[@]}")
 if [ "${#wanted[@]}" = 0 ]; then
