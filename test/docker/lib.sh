@@ -58,7 +58,8 @@ write_apt()
 		>"$work/apt/apt.conf" || true
 }
 
-# build_base CODENAME: what debian:CODENAME-slim is, of the machine's mirror
+# build_base CODENAME: what debian:CODENAME-slim is, of the machine's mirror, and
+# without the same directories
 build_base()
 {
 	local mirror container
@@ -68,6 +69,8 @@ build_base()
 	echo "# making a base of Debian $1 by debootstrap"
 	run_bounded 900 debootstrap --variant=minbase "$1" "$work/base" "$mirror" >"$work/debootstrap.log" 2>&1 ||
 		die "debootstrap failed: $(tail -n 5 "$work/debootstrap.log")"
+	printf 'path-exclude /usr/share/%s/*\n' doc info locale man >"$work/base/etc/dpkg/dpkg.cfg.d/slim"
+	rm -rf "$work"/base/usr/share/{doc,info,locale,man}/* "$work"/base/var/cache/apt/archives/*.deb
 	container=$(run_buildah from scratch)
 	run_buildah add --quiet "$container" "$work/base" / >/dev/null
 	run_buildah commit --quiet "$container" "$base" >/dev/null
@@ -144,16 +147,20 @@ stopped()
 	! running "$1"
 }
 
-# finish NAME SECONDS: sets status to its exit status, or to "running". That of a
-# killed one is unshare's.
+# finish NAME SECONDS: sets status to its exit status, or to "running" and kills it
+# after that time. The status of a killed one is unshare's.
 finish()
 {
-	status=running
-	if wait_until "$2" stopped "$1"; then
-		status=0
-		wait "${unshared[$1]}" || status=$?
-		unset "unshared[$1]"
+	local result=0
+
+	status=
+	if ! wait_until "$2" stopped "$1"; then
+		status=running
+		kill -s KILL "${unshared[$1]}"
 	fi
+	wait "${unshared[$1]}" || result=$?
+	status=${status:-$result}
+	unset "unshared[$1]"
 }
 
 # send NAME SIGNAL: to its process 1
