@@ -145,6 +145,10 @@ sub audit_statement
 	{
 		push @complaints, "a relation that is not qualified: $1" unless $1 =~ /^$TABLES/;
 	}
+	elsif ($sql =~ /^(?:CREATE|COMMENT\s+ON)\s+TYPE\s+$TABLES/i)
+	{
+		# a row type, beside the tables
+	}
 	elsif ($sql =~ /^CREATE\s+TRIGGER\b/i)
 	{
 		push @complaints, 'a table that is not qualified' unless $sql =~ /\bON\s+$TABLES/;
