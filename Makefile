@@ -12,7 +12,7 @@ DATA = $(filter-out $(DATA_built),$(wildcard sql/fast_ingest--*.sql))
 PG_CPPFLAGS = -I$(srcdir)/src
 # PostgreSQL's callbacks have parameters not every one of them needs
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter $(if $(WERROR),-Werror) -MMD -MP
-SHLIB_LINK = -lmicrohttpd -lroaring
+SHLIB_LINK = -lmicrohttpd -lroaring -lz -lzstd
 # It knows the library's version, which the SQL objects need not have
 src/catalog.o src/flush/extension.o: CPPFLAGS += -DFI_VERSION='"$(EXTVERSION)"'
 # Its loops are written to be vectorized, as those over PostgreSQL's checksums are
@@ -63,6 +63,7 @@ UNIT_SRCS_ring_test = src/stage/ring.c
 UNIT_SRCS_timestamp_test = src/event/timestamp.c
 FUZZ_SRCS_event_fuzz = src/event/parse.c src/event/timestamp.c src/event/validate.c
 FUZZ_SRCS_user_set_fuzz = src/rollup/portable.c
+FUZZ_SRCS_decode_fuzz = src/http/decode.c
 FUZZ_SRCS_ring_fuzz = src/stage/ring.c
 FUZZ_SRCS_query_fuzz = src/http/parameters.c src/rollup/answer_request.c src/rollup/answer_page.c \
 	src/rollup/metrics_time.c src/event/timestamp.c
@@ -76,7 +77,7 @@ FUZZ_CFLAGS = -g -O1 -fno-omit-frame-pointer -fsanitize=fuzzer,address,undefined
 # PostgreSQL's headers were configured for gcc
 FUZZ_CFLAGS += -Wall -Wextra -Wno-unused-parameter -Wno-ignored-attributes
 PROGRAM_CPPFLAGS = -Isrc -I'$(includedir_server)' -D_GNU_SOURCE
-PROGRAM_LIBS = -L'$(pkglibdir)' -L'$(libdir)' -lpgcommon -lpgport -lroaring -lcrypto -lm -lpthread
+PROGRAM_LIBS = -L'$(pkglibdir)' -L'$(libdir)' -lpgcommon -lpgport -lroaring -lz -lzstd -lcrypto -lm -lpthread
 
 .PHONY: unit-programs fuzz-programs
 unit-programs: $(UNIT_PROGRAMS)

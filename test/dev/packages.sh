@@ -7,7 +7,7 @@
 
 set -eu
 
-packages=(build-essential gzip curl jq libmicrohttpd-dev libroaring-dev)
+packages=(build-essential gzip curl jq libmicrohttpd-dev libroaring-dev zlib1g-dev libzstd-dev)
 testing=(perl libipc-run-perl libjson-validator-perl libssl-dev clang libclang-rt-dev clang-format wrk pkg-config)
 case ${1:-run} in
 	test) packages+=("${testing[@]}") ;;

@@ -1,0 +1,188 @@
+/*
+ * decode.c
+ *
+ * zlib and zstd behind one interface. Both have members or frames that may follow
+ * each other, and stand for what they hold one after the other.
+ */
+#ifdef FRONTEND
+#include "postgres_fe.h"
+#else
+#include "postgres.h"
+#endif
+
+#include "http/decode.h"
+
+#include <zlib.h>
+#include <zstd.h>
+#include <zstd_errors.h>
+
+#define PIECE_SIZE (32 * 1024)
+
+/* The largest window that RFC 8878 asks decoders to support: 8 MB. */
+#define ZSTD_WINDOW_LOG 23
+
+/* What zlib says that inflate needs, about: its window and its state. */
+#define INFLATE_SIZE (44 * 1024)
+
+struct Decoder
+{
+	Encoding encoding;
+	bool begun;	   /* a byte has come */
+	bool complete; /* the last byte ended a member */
+	bool is_open;  /* zlib is initialized */
+	z_stream zlib;
+	ZSTD_DCtx *zstd;
+	char piece[PIECE_SIZE];
+};
+
+bool
+DecodeEncoding(const char *name, Encoding *encoding)
+{
+	static const struct
+	{
+		const char *name;
+		Encoding encoding;
+	} names[] = {{"identity", ENCODING_IDENTITY},
+				 {"gzip", ENCODING_GZIP},
+				 {"x-gzip", ENCODING_GZIP},
+				 {"deflate", ENCODING_DEFLATE},
+				 {"zstd", ENCODING_ZSTD}};
+
+	for (int i = 0; i < (int) lengthof(names); i++)
+	{
+		if (pg_strcasecmp(name, names[i].name) == 0)
+		{
+			*encoding = names[i].encoding;
+			return true;
+		}
+	}
+	return false;
+}
+
+Decoder *
+DecoderCreate(Encoding encoding)
+{
+	Decoder *decoder = malloc(sizeof(Decoder));
+
+	if (decoder == NULL)
+		return NULL;
+	memset(decoder, 0, offsetof(Decoder, piece));
+	decoder->encoding = encoding;
+	if (encoding == ENCODING_ZSTD)
+	{
+		decoder->zstd = ZSTD_createDCtx();
+		if (decoder->zstd == NULL || ZSTD_isError(ZSTD_DCtx_setParameter(
+										 decoder->zstd, ZSTD_d_windowLogMax, ZSTD_WINDOW_LOG)))
+		{
+			DecoderFree(decoder);
+			return NULL;
+		}
+	}
+	return decoder;
+}
+
+void
+DecoderFree(Decoder *decoder)
+{
+	if (decoder == NULL)
+		return;
+	if (decoder->is_open)
+		(void) inflateEnd(&decoder->zlib);
+	ZSTD_freeDCtx(decoder->zstd);
+	free(decoder);
+}
+
+/*
+ * Begin to inflate. "deflate" is zlib's format, but some clients leave its header
+ * away; a first byte of a header is none of theirs.
+ */
+static bool
+open_zlib(Decoder *decoder, unsigned char first)
+{
+	bool has_header = (first & 0x0f) == Z_DEFLATED && (first >> 4) <= 7;
+	int window = decoder->encoding == ENCODING_GZIP ? 16 + MAX_WBITS
+				 : has_header						? MAX_WBITS
+													: -MAX_WBITS;
+
+	decoder->is_open = inflateInit2(&decoder->zlib, window) == Z_OK;
+	return decoder->is_open;
+}
+
+static DecodeResult
+feed_zlib(Decoder *decoder, const char *data, size_t len, DecodeTaker take, void *arg)
+{
+	z_stream *zlib = &decoder->zlib;
+
+	if (!decoder->is_open && !open_zlib(decoder, (unsigned char) data[0]))
+		return DECODE_STOPPED;
+	zlib->next_in = (Bytef *) unconstify(char *, data);
+	zlib->avail_in = (uInt) len;
+	do
+	{
+		int result;
+
+		if (decoder->complete)
+		{
+			if (decoder->encoding != ENCODING_GZIP || inflateReset(zlib) != Z_OK)
+				return DECODE_DAMAGED; /* something follows the end */
+			decoder->complete = false;
+		}
+		zlib->next_out = (Bytef *) decoder->piece;
+		zlib->avail_out = PIECE_SIZE;
+		result = inflate(zlib, Z_NO_FLUSH);
+		if (result == Z_MEM_ERROR)
+			return DECODE_STOPPED;
+		if (result != Z_OK && result != Z_STREAM_END && result != Z_BUF_ERROR)
+			return DECODE_DAMAGED;
+		decoder->complete = result == Z_STREAM_END;
+		if (zlib->avail_out < PIECE_SIZE &&
+			!take(arg, decoder->piece, PIECE_SIZE - zlib->avail_out))
+			return DECODE_STOPPED;
+	} while (zlib->avail_in > 0 || (zlib->avail_out == 0 && !decoder->complete));
+	return DECODE_DONE;
+}
+
+static DecodeResult
+feed_zstd(Decoder *decoder, const char *data, size_t len, DecodeTaker take, void *arg)
+{
+	ZSTD_inBuffer in = {data, len, 0};
+	ZSTD_outBuffer out;
+
+	do
+	{
+		size_t result;
+
+		out = (ZSTD_outBuffer){decoder->piece, PIECE_SIZE, 0};
+		result = ZSTD_decompressStream(decoder->zstd, &out, &in);
+		if (ZSTD_isError(result))
+			return ZSTD_getErrorCode(result) == ZSTD_error_memory_allocation ? DECODE_STOPPED
+																			 : DECODE_DAMAGED;
+		decoder->complete = result == 0;
+		if (out.pos > 0 && !take(arg, decoder->piece, out.pos))
+			return DECODE_STOPPED;
+	} while (in.pos < in.size || (out.pos == out.size && !decoder->complete));
+	return DECODE_DONE;
+}
+
+DecodeResult
+DecoderFeed(Decoder *decoder, const char *data, size_t len, DecodeTaker take, void *arg)
+{
+	if (len == 0)
+		return DECODE_DONE;
+	decoder->begun = true;
+	return decoder->encoding == ENCODING_ZSTD ? feed_zstd(decoder, data, len, take, arg)
+											  : feed_zlib(decoder, data, len, take, arg);
+}
+
+bool
+DecoderIsComplete(const Decoder *decoder)
+{
+	return decoder->begun && decoder->complete;
+}
+
+size_t
+DecoderSize(const Decoder *decoder)
+{
+	return sizeof(Decoder) +
+		   (decoder->encoding == ENCODING_ZSTD ? ZSTD_sizeof_DCtx(decoder->zstd) : INFLATE_SIZE);
+}
