@@ -11,6 +11,9 @@
 #ifndef FAST_INGEST_DECODE_H
 #define FAST_INGEST_DECODE_H
 
+#include <stdbool.h>
+#include <stddef.h>
+
 typedef enum
 {
 	ENCODING_IDENTITY,

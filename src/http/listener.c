@@ -232,8 +232,14 @@ answer_refusal(Request *request)
 			break;
 		case REFUSAL_CONTENT_ENCODING:
 			reply = ReplyError(MHD_HTTP_UNSUPPORTED_MEDIA_TYPE,
-							   "Content-Encoding \"%s\" is not supported: expected identity",
+							   "Content-Encoding \"%s\" is not supported: expected gzip, deflate, "
+							   "zstd or identity",
 							   header_value(request, "Content-Encoding"));
+			break;
+		case REFUSAL_DAMAGED:
+			reply =
+				ReplyError(MHD_HTTP_BAD_REQUEST, "body is not what Content-Encoding \"%s\" says",
+						   header_value(request, "Content-Encoding"));
 			break;
 		case REFUSAL_BODY_TOO_LARGE:
 			reply = ReplyError(MHD_HTTP_CONTENT_TOO_LARGE,

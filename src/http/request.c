@@ -25,9 +25,28 @@ RequestCreate(Connection *connection)
 	return request;
 }
 
+/*
+ * Count what the decoder needs among the bodies
+ */
+static void
+count_decoder(Request *request, size_t size)
+{
+	body_memory += size - request->decoder_size;
+	request->decoder_size = size;
+}
+
+static void
+drop_decoder(Request *request)
+{
+	DecoderFree(request->decoder);
+	request->decoder = NULL;
+	count_decoder(request, 0);
+}
+
 void
 RequestDropBody(Request *request)
 {
+	drop_decoder(request);
 	body_memory -= request->room;
 	free(request->body);
 	request->body = NULL;
@@ -65,26 +84,38 @@ discard(Request *request, Refusal refusal, size_t len)
 	RequestDropBody(request);
 }
 
-void
-RequestAppend(Request *request, const char *data, size_t len, size_t max_len, size_t max_memory)
+typedef struct
 {
+	Request *request;
+	size_t max_len;
+	size_t max_memory;
+} Room;
+
+/*
+ * Take a piece of the body; false if there is no room for it
+ */
+static bool
+take_piece(void *arg, const char *data, size_t len)
+{
+	const Room *limits = arg;
+	Request *request = limits->request;
 	size_t needed = request->len + len + 1;
 
-	if (request->refusal != REFUSAL_NONE || needed - 1 > max_len)
+	if (needed - 1 > limits->max_len)
 	{
 		discard(request, REFUSAL_BODY_TOO_LARGE, len);
-		return;
+		return false;
 	}
 	if (needed > request->room)
 	{
 		size_t room = Max(needed, request->room * 2);
 		char *body;
 
-		if (body_memory - request->room + room > max_memory ||
+		if (body_memory - request->room + room > limits->max_memory ||
 			(body = realloc(request->body, room)) == NULL)
 		{
 			discard(request, REFUSAL_NO_MEMORY, len);
-			return;
+			return false;
 		}
 		body_memory += room - request->room;
 		request->body = body;
@@ -93,6 +124,61 @@ RequestAppend(Request *request, const char *data, size_t len, size_t max_len, si
 	memcpy(request->body + request->len, data, len);
 	request->len += len;
 	request->body[request->len] = '\0';
+	return true;
+}
+
+/*
+ * Take what a piece of a compressed body stands for
+ */
+static void
+take_compressed(Room *limits, const char *data, size_t len)
+{
+	Request *request = limits->request;
+	Decoder *decoder = request->decoder;
+	DecodeResult result;
+
+	if (decoder == NULL && (decoder = DecoderCreate(request->encoding)) == NULL)
+	{
+		discard(request, REFUSAL_NO_MEMORY, len);
+		return;
+	}
+	/* a refusal frees what the request owns */
+	request->decoder = NULL;
+	result = DecoderFeed(decoder, data, len, take_piece, limits);
+	if (request->refusal == REFUSAL_NONE && result == DECODE_DAMAGED)
+		discard(request, REFUSAL_DAMAGED, len);
+	if (request->refusal == REFUSAL_NONE &&
+		(result == DECODE_STOPPED ||
+		 body_memory - request->decoder_size + DecoderSize(decoder) > limits->max_memory))
+		discard(request, REFUSAL_NO_MEMORY, len);
+	if (request->refusal != REFUSAL_NONE)
+	{
+		DecoderFree(decoder);
+		return;
+	}
+	request->decoder = decoder;
+	count_decoder(request, DecoderSize(decoder));
+}
+
+void
+RequestAppend(Request *request, const char *data, size_t len, size_t max_len, size_t max_memory)
+{
+	Room limits = {request, max_len, max_memory};
+
+	if (request->refusal != REFUSAL_NONE)
+		discard(request, request->refusal, len);
+	else if (request->encoding == ENCODING_IDENTITY)
+		(void) take_piece(&limits, data, len);
+	else
+		take_compressed(&limits, data, len);
+}
+
+void
+RequestEndBody(Request *request)
+{
+	if (request->decoder != NULL && !DecoderIsComplete(request->decoder))
+		discard(request, REFUSAL_DAMAGED, 0);
+	drop_decoder(request);
 }
 
 bool

@@ -19,6 +19,7 @@
 #include "lib/ilist.h"
 
 #include "event/parse.h"
+#include "http/decode.h"
 #include "http/reply.h"
 
 struct MHD_Connection;
@@ -53,6 +54,7 @@ typedef enum
 	REFUSAL_HEAD_TOO_LARGE,
 	REFUSAL_CONTENT_TYPE,
 	REFUSAL_CONTENT_ENCODING,
+	REFUSAL_DAMAGED,
 	REFUSAL_BODY_TOO_LARGE,
 	REFUSAL_NO_MEMORY
 } Refusal;
@@ -92,11 +94,14 @@ typedef struct Request
 	bool head_seen;
 	bool chunked;
 	bool ndjson;
+	Encoding encoding; /* of the body as it comes */
 
 	char *body; /* malloc'ed, with room for a NUL behind it */
 	size_t len;
 	size_t room;
 	size_t discarded;
+	Decoder *decoder; /* NULL until the first piece of a compressed body comes */
+	size_t decoder_size;
 
 	/* while its events wait: its records are those of the ring from start to ticket */
 	uint64 start;
@@ -124,12 +129,15 @@ extern Request *RequestCreate(Connection *connection);
 extern void RequestFree(Request *request);
 
 /*
- * Append to the body, up to max_len bytes and as long as all bodies together
- * have room; beyond that the request becomes a refused one and what comes is
- * thrown away.
+ * Append to the body, decompressed, up to max_len bytes and as long as all bodies
+ * together have room; beyond that the request becomes a refused one and what comes
+ * is thrown away.
  */
 extern void RequestAppend(Request *request, const char *data, size_t len, size_t max_len,
 						  size_t max_memory);
+
+/* All of the body has come: the request is refused if that is not all of what it stands for. */
+extern void RequestEndBody(Request *request);
 
 /* Free the body: it is not needed any more. */
 extern void RequestDropBody(Request *request);

@@ -101,7 +101,7 @@ RouteRequest(Request *request, const char *path, const char *method, const char 
 	if (value != NULL && !read_content_type(value, &request->ndjson))
 		request->refusal = REFUSAL_CONTENT_TYPE;
 	value = MHD_lookup_connection_value(mhd, MHD_HEADER_KIND, "Content-Encoding");
-	if (value != NULL && pg_strcasecmp(value, "identity") != 0)
+	if (value != NULL && !DecodeEncoding(value, &request->encoding))
 		request->refusal = REFUSAL_CONTENT_ENCODING;
 }
 

@@ -249,6 +249,7 @@ on_request(void *cls, struct MHD_Connection *mhd, const char *url, const char *m
 		}
 		return MHD_YES;
 	}
+	RequestEndBody(request);
 	suspend(request);
 	return MHD_YES;
 }

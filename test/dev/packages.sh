@@ -8,7 +8,7 @@
 set -eu
 
 packages=(build-essential gzip curl jq libmicrohttpd-dev libroaring-dev zlib1g-dev libzstd-dev)
-testing=(perl libipc-run-perl libjson-validator-perl libssl-dev clang libclang-rt-dev clang-format wrk pkg-config)
+testing=(perl libipc-run-perl libjson-validator-perl libssl-dev clang libclang-rt-dev clang-format wrk pkg-config zstd)
 case ${1:-run} in
 	test) packages+=("${testing[@]}") ;;
 	test-valgrind) packages+=("${testing[@]}" valgrind) ;;
