@@ -96,6 +96,7 @@ open_image()
 	config=$work/config.json
 	run_buildah inspect --type image "$image" | jq .Docker.config >"$config"
 	root=$(run_buildah mount "$(run_buildah from --pull-never "$image")")
+	echo '127.0.0.1 localhost' >"$root/etc/hosts"
 	IFS=: read -r user group <<<"$(jq -r .User "$config")"
 	signal=$(jq -r .StopSignal "$config")
 	mapfile -t entrypoint < <(jq -r '.Entrypoint[]' "$config")
@@ -120,7 +121,7 @@ start()
 
 	shift
 	[ $# -gt 0 ] || set -- "${command[@]}"
-	unshare --mount --pid --net --ipc --uts --fork --kill-child test/docker/enter.sh "$root" \
+	unshare --mount --pid --net --ipc --uts --fork test/docker/enter.sh "$root" \
 		"$(readlink "$directory/volume")" "$user" "$group" "$directory/variables" "${entrypoint[@]}" "$@" \
 		>"$directory/log" 2>&1 </dev/null &
 	unshared["$name"]=$!
@@ -131,7 +132,7 @@ start()
 # has ended is no error here.
 find_process()
 {
-	process[$1]=$(pgrep -P "${unshared[$1]}" || true)
+	process["$1"]=$(pgrep -P "${unshared[$1]}" || true)
 	[ -n "${process[$1]}" ] || ! running "$1"
 }
 
@@ -156,14 +157,14 @@ finish()
 	status=
 	if ! wait_until "$2" stopped "$1"; then
 		status=running
-		kill -s KILL "${unshared[$1]}"
+		send "$1" KILL
 	fi
 	wait "${unshared[$1]}" || result=$?
 	status=${status:-$result}
 	unset "unshared[$1]"
 }
 
-# send NAME SIGNAL: to its process 1
+# send NAME SIGNAL: to its process 1, with which all others of it end
 send()
 {
 	kill -s "$2" "${process[$1]}"
@@ -193,7 +194,7 @@ remove_all()
 		wait "$bounded" || true
 	fi
 	for name in "${!unshared[@]}"; do
-		kill -s KILL "${unshared[$name]}" 2>/dev/null || true
+		kill -s KILL "${process[$name]:-${unshared[$name]}}" 2>/dev/null || true
 		wait "${unshared[$name]}" 2>/dev/null || true
 	done
 	run_buildah umount --all >/dev/null 2>&1 || true
