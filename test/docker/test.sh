@@ -3,7 +3,7 @@
 # test.sh: build docker/Dockerfile and run its image as Docker would, without Docker
 # and without a registry. buildah builds it on a base that debootstrap makes of this
 # machine's sources of Debian's packages. It needs root, a Debian of the Dockerfile's
-# release, 8 GB of disk and ten minutes; it leaves nothing behind. The last line is
+# release, 4 GB of disk and ten minutes; it leaves nothing behind. The last line is
 # "N passed, N failed". Reads from the environment:
 #   BASE  an image to build on instead, which buildah has or can get
 
