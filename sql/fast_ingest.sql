@@ -518,6 +518,100 @@ COMMENT ON FUNCTION fi_drop_breakdown(text) IS
 'Drop a breakdown that fi_add_breakdown() made, and its rows. Errors: 42704 if there is none of that name, 55000 if it is built in.';
 
 -- ---------------------------------------------------------------------------
+-- API keys
+-- ---------------------------------------------------------------------------
+
+CREATE TABLE fast_ingest.api_keys (
+    id text COLLATE "C" PRIMARY KEY CHECK (id OPERATOR(pg_catalog.~) '^[0-9a-f]{12}$'),
+    name text COLLATE "C" NOT NULL UNIQUE CHECK (name OPERATOR(pg_catalog.<>) ''),
+    secret_hash bytea NOT NULL CHECK (pg_catalog.octet_length(secret_hash) OPERATOR(pg_catalog.=) 32),
+    scopes text[] NOT NULL CHECK (scopes OPERATOR(pg_catalog.<>) '{}' AND scopes OPERATOR(pg_catalog.<@) '{write,read,admin}'),
+    site_ids text[] CHECK (site_ids OPERATOR(pg_catalog.<>) '{}'),
+    channels text[] CHECK (channels OPERATOR(pg_catalog.<>) '{}'),
+    origins text[] CHECK (origins OPERATOR(pg_catalog.<>) '{}'),
+    rate_limit integer CHECK (rate_limit OPERATOR(pg_catalog.>=) 0),
+    burst integer CHECK (burst OPERATOR(pg_catalog.>) 0),
+    created_at timestamptz NOT NULL DEFAULT pg_catalog.now()
+);
+
+COMMENT ON TABLE fast_ingest.api_keys IS
+'API keys that are valid; fi_create_api_key() adds one, fi_revoke_api_key() deletes it. Changes take effect at commit';
+COMMENT ON COLUMN fast_ingest.api_keys.id IS 'What stands in the key after fi_; no secret';
+COMMENT ON COLUMN fast_ingest.api_keys.secret_hash IS 'SHA-256 of the key';
+COMMENT ON COLUMN fast_ingest.api_keys.scopes IS
+'What it is for: write (POST of events), read (GET of metrics), admin (operation); none includes another';
+COMMENT ON COLUMN fast_ingest.api_keys.site_ids IS 'Websites that it is for; NULL: all';
+COMMENT ON COLUMN fast_ingest.api_keys.channels IS 'Channels that it is for; NULL: all';
+COMMENT ON COLUMN fast_ingest.api_keys.origins IS
+'Values of the header Origin that it is for; NULL: all, and requests without one';
+COMMENT ON COLUMN fast_ingest.api_keys.rate_limit IS
+'Events per second; 0: no limit, NULL: fast_ingest.rate_limit_per_key';
+COMMENT ON COLUMN fast_ingest.api_keys.burst IS
+'Events at a time after a pause; NULL: those of fast_ingest.rate_limit_burst';
+
+CREATE FUNCTION fi_api_keys_changed() RETURNS trigger
+    AS 'MODULE_PATHNAME' LANGUAGE C
+    SET search_path = pg_catalog, pg_temp;
+
+COMMENT ON FUNCTION fi_api_keys_changed() IS
+'Trigger of fast_ingest.api_keys: lets the listener know the keys at commit. Error 53400 at commit if there is no room for them, 0A000 at PREPARE TRANSACTION.';
+
+CREATE TRIGGER fi_changed BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON fast_ingest.api_keys
+    FOR EACH STATEMENT EXECUTE FUNCTION fi_api_keys_changed();
+ALTER TABLE fast_ingest.api_keys ENABLE ALWAYS TRIGGER fi_changed;
+
+-- keys of an extension that was dropped are not valid any more
+DELETE FROM fast_ingest.api_keys;
+
+SELECT pg_catalog.pg_extension_config_dump('fast_ingest.api_keys', '');
+
+CREATE FUNCTION fi_create_api_key(
+    name text,
+    scopes text[] DEFAULT '{write}',
+    site_ids text[] DEFAULT NULL,
+    channels text[] DEFAULT NULL,
+    origins text[] DEFAULT NULL,
+    rate_limit integer DEFAULT NULL,
+    burst integer DEFAULT NULL
+) RETURNS text
+    AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp;
+
+COMMENT ON FUNCTION fi_create_api_key(text, text[], text[], text[], text[], integer, integer) IS
+'Make an API key and return it, this once: only its SHA-256 is stored. It is valid from the commit on. scopes: write, read, admin; site_ids, channels, origins: what it is restricted to (NULL: nothing); rate_limit: events per second (0: no limit, NULL: fast_ingest.rate_limit_per_key); burst: events at a time (NULL: what fast_ingest.rate_limit_burst allows). Errors: 22023 for an argument that is not valid, 42710 if the name is taken, 53400 at commit if there is no room for more keys.';
+
+CREATE FUNCTION fi_revoke_api_key(name text) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    DELETE FROM fast_ingest.api_keys k WHERE k.name = fi_revoke_api_key.name;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'API key "%" does not exist', name USING ERRCODE = 'undefined_object';
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION fi_revoke_api_key(text) IS
+'Delete an API key: it is refused from the commit on. Error 42704 if there is none of that name.';
+
+CREATE FUNCTION fi_api_keys()
+RETURNS TABLE (
+    name text, id text, scopes text[], site_ids text[], channels text[], origins text[],
+    rate_limit integer, burst integer, created_at timestamptz
+)
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT k.name, k.id, k.scopes, k.site_ids, k.channels, k.origins, k.rate_limit, k.burst, k.created_at
+    FROM fast_ingest.api_keys k
+    ORDER BY k.name
+$$;
+
+COMMENT ON FUNCTION fi_api_keys() IS
+'The API keys that are valid, by name, and what they are for; never what they are compared with.';
+
+-- ---------------------------------------------------------------------------
 -- Functions
 -- ---------------------------------------------------------------------------
 
@@ -974,6 +1068,9 @@ REVOKE ALL ON FUNCTION fi_stats_json(text, date, integer) FROM PUBLIC;
 REVOKE ALL ON FUNCTION fi_add_breakdown(text, text, text[], integer) FROM PUBLIC;
 REVOKE ALL ON FUNCTION fi_drop_breakdown(text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION fi_create_partition(date) FROM PUBLIC;
+REVOKE ALL ON FUNCTION fi_create_api_key(text, text[], text[], text[], text[], integer, integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION fi_revoke_api_key(text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION fi_api_keys() FROM PUBLIC;
 REVOKE ALL ON FUNCTION fi_status() FROM PUBLIC;
 REVOKE ALL ON FUNCTION fi_maintain() FROM PUBLIC;
 REVOKE ALL ON FUNCTION fi_schedule(text, text) FROM PUBLIC;

@@ -41,6 +41,8 @@ int fi_refresh_backlog;
 int fi_retention;
 int fi_partitions_ahead;
 int fi_max_dead_letters;
+int fi_max_api_keys;
+bool fi_require_api_key;
 
 static const struct config_enum_entry acknowledge_modes[] = {
 	{"commit", ACKNOWLEDGE_COMMIT, false}, {"stage", ACKNOWLEDGE_STAGE, false}, {NULL, 0, false}};
@@ -83,6 +85,14 @@ typedef struct
 	int initial;
 	const struct config_enum_entry *options;
 } EnumSetting;
+
+typedef struct
+{
+	const char *name;
+	const char *description;
+	bool *variable;
+	bool initial;
+} BoolSetting;
 
 /*
  * Refuse a value that is not a list, so that it is never half understood
@@ -155,6 +165,8 @@ static const IntegerSetting integer_settings[] = {
 	{"fast_ingest.max_dead_letters",
 	 "Number of dead letters that are kept, the oldest make room; 0 is any number.",
 	 &fi_max_dead_letters, 100000, 0, INT_MAX, PGC_SIGHUP, 0},
+	{"fast_ingest.max_api_keys", "Largest number of API keys.", &fi_max_api_keys, 1000, 1, 100000,
+	 PGC_POSTMASTER, 0},
 };
 
 static const EnumSetting enum_settings[] = {
@@ -165,6 +177,11 @@ static const EnumSetting enum_settings[] = {
 	 &fi_deduplicate, DEDUPLICATE_CONTENT, deduplicate_modes},
 	{"fast_ingest.unknown_fields", "What is done with fields that events do not have.",
 	 &fi_unknown_fields, UNKNOWN_FIELDS_REJECT, unknown_fields_modes},
+};
+
+static const BoolSetting bool_settings[] = {
+	{"fast_ingest.require_api_key", "Whether requests need an API key.", &fi_require_api_key,
+	 false},
 };
 
 /*
@@ -193,6 +210,13 @@ DefineSettings(void)
 
 		DefineCustomEnumVariable(s->name, s->description, NULL, s->variable, s->initial, s->options,
 								 PGC_SIGHUP, 0, NULL, NULL, NULL);
+	}
+	for (int i = 0; i < (int) lengthof(bool_settings); i++)
+	{
+		const BoolSetting *s = &bool_settings[i];
+
+		DefineCustomBoolVariable(s->name, s->description, NULL, s->variable, s->initial, PGC_SIGHUP,
+								 0, NULL, NULL, NULL);
 	}
 	MarkGUCPrefixReserved("fast_ingest");
 }

@@ -34,6 +34,7 @@ extern int fi_listeners;
 extern int fi_max_connections;
 extern int fi_staging_size; /* kB */
 extern int fi_query_workers;
+extern int fi_max_api_keys;
 
 /* reloadable */
 extern int fi_max_body_size;	  /* kB */
@@ -53,6 +54,7 @@ extern int fi_refresh_backlog;	/* events */
 extern int fi_retention;		/* s; 0 keeps all */
 extern int fi_partitions_ahead; /* days */
 extern int fi_max_dead_letters; /* 0: any number */
+extern bool fi_require_api_key;
 
 /* The most pairs of a listener and its flusher. */
 #define MAX_LISTENERS 16

@@ -32,10 +32,12 @@
 typedef struct
 {
 	Slice idempotency_key; /* of the header */
+	const ApiKey *key;	   /* NULL where none is needed */
 	int accepted;
 	int rejected;
 	size_t needed; /* bytes of staging for all valid events */
 	bool full;
+	bool forbidden; /* the last event that was rejected, by the key */
 	StringInfoData errors;
 	char first_error[EVENT_ERROR_SIZE];
 	char metadata_error[EVENT_ERROR_SIZE]; /* of the current event, or "" */
@@ -189,7 +191,11 @@ static void
 end_event(void *arg, int index, Event *event, const char *error)
 {
 	Ingest *ingest = arg;
+	char forbidden[EVENT_ERROR_SIZE];
 
+	ingest->forbidden = error == NULL && !AccessCheckEvent(ingest->key, event, forbidden);
+	if (ingest->forbidden)
+		error = forbidden;
 	if (error == NULL)
 		error = stage_event(ingest, index, event);
 	if (error == NULL)
@@ -322,6 +328,7 @@ IngestRequest(Request *request)
 	MemoryContextReset(request_context);
 	RingRollback(&producer); /* what a request left that ended by an error */
 	initStringInfo(&ingest.errors);
+	ingest.key = request->access.key;
 	rules.form = request->route == ROUTE_EVENT ? EVENT_FORM_WEBSITE : EVENT_FORM_FULL;
 	rules.now = GetCurrentTimestamp() + UNIX_EPOCH_OFFSET;
 	rules.max_events = bulk ? fi_max_bulk_events : 1;
@@ -352,7 +359,9 @@ IngestRequest(Request *request)
 		if (!parsed)
 			staged = refuse(request, 0, ReplyError(MHD_HTTP_BAD_REQUEST, "%s", error));
 		else if (!bulk && ingest.rejected > 0)
-			staged = refuse(request, 1, ReplyError(MHD_HTTP_BAD_REQUEST, "%s", ingest.first_error));
+			staged = refuse(request, 1,
+							ReplyError(ingest.forbidden ? MHD_HTTP_FORBIDDEN : MHD_HTTP_BAD_REQUEST,
+									   "%s", ingest.first_error));
 		else if (ingest.accepted == 0 || (atomic && ingest.rejected > 0))
 			staged = refuse(request, ingest.accepted + ingest.rejected,
 							OutcomeRejected(ingest.rejected, ingest.errors.data));

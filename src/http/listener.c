@@ -24,6 +24,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "http/access.h"
 #include "http/docs.h"
 #include "http/ingest.h"
 #include "http/query.h"
@@ -113,6 +114,8 @@ open_sockets(void)
 	if (open)
 	{
 		ereport(LOG, (errmsg("fast_ingest listens on %s port %d", fi_listen_addresses, fi_port)));
+		if (pair == &Control->pairs[0])
+			AccessWarn(sockets.fds, sockets.n);
 		set_accepting(true);
 		WorkerSetState(&pair->listener, WORKER_RUNNING, NULL);
 		logged[0] = '\0';
@@ -219,6 +222,9 @@ answer_refusal(Request *request)
 							   Routes[request->route].allow);
 			reply.allow = Routes[request->route].allow;
 			break;
+		case REFUSAL_ACCESS:
+			reply = AccessRefusal(request);
+			break;
 		case REFUSAL_HEAD_TOO_LARGE:
 			reply = ReplyError(MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE,
 							   "headers are larger than %d bytes", MAX_REQUEST_HEAD_SIZE);
@@ -266,7 +272,7 @@ take_request(Request *request)
 
 	PG_TRY();
 	{
-		if (request->refusal != REFUSAL_NONE)
+		if (request->refusal != REFUSAL_NONE || !AccessCheckAgain(request))
 			answer_refusal(request);
 		else if (request->route == ROUTE_HEALTH)
 			ServerAnswer(request, ReplyConstant(MHD_HTTP_OK, "{\"status\":\"ok\"}"));
@@ -443,6 +449,7 @@ ListenerMain(Datum arg)
 	SetDatabaseEncoding(PG_UTF8);
 	IngestInit(pair, ring);
 	QueryInit(pair);
+	AccessInit();
 	raise_descriptor_limit();
 	ServerNow = MonotonicNow();
 	if (!ServerStart())

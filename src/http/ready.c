@@ -13,6 +13,7 @@
 
 #include "access/xlog.h"
 
+#include "http/access.h"
 #include "http/ingest.h"
 #include "http/server.h"
 #include "monotonic.h"
@@ -29,9 +30,16 @@ unavailable(const char *what, WorkerSlot *worker)
 	return ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE, "the %s is not ready: %s", what, reason);
 }
 
+/*
+ * The last thing to look at: would the client's key be looked at?
+ */
 static Reply
 ready(void)
 {
+	const char *reason = AccessNotReady();
+
+	if (reason != NULL)
+		return ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE, "%s", reason);
 	return ReplyConstant(MHD_HTTP_OK, "{\"status\":\"ready\"}");
 }
 

@@ -19,6 +19,7 @@
 #include "lib/ilist.h"
 
 #include "event/parse.h"
+#include "http/access.h"
 #include "http/decode.h"
 #include "http/reply.h"
 
@@ -51,6 +52,7 @@ typedef enum
 	REFUSAL_PARAMETERS,
 	REFUSAL_NOT_FOUND,
 	REFUSAL_METHOD,
+	REFUSAL_ACCESS,
 	REFUSAL_HEAD_TOO_LARGE,
 	REFUSAL_CONTENT_TYPE,
 	REFUSAL_CONTENT_ENCODING,
@@ -118,6 +120,7 @@ typedef struct Request
 	size_t answer_len;
 	size_t answer_room;
 
+	Access access;
 	Reply reply;
 } Request;
 

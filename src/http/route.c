@@ -94,7 +94,8 @@ RouteRequest(Request *request, const char *path, const char *method, const char 
 	}
 	if (request->refusal == REFUSAL_NONE)
 		find_route(request, path, method);
-	if (request->refusal != REFUSAL_NONE || strcmp(method, "POST") != 0)
+	if (request->refusal != REFUSAL_NONE || !AccessCheckHead(request) ||
+		strcmp(method, "POST") != 0)
 		return;
 
 	value = MHD_lookup_connection_value(mhd, MHD_HEADER_KIND, "Content-Type");

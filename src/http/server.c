@@ -201,6 +201,7 @@ send_reply(Request *request)
 		MHD_add_response_header(response, "Next-Cursor", reply->next_cursor);
 	if (reply->status == MHD_HTTP_SERVICE_UNAVAILABLE)
 		MHD_add_response_header(response, "Retry-After", RETRY_AFTER_SECONDS);
+	AccessAddHeaders(request, response);
 	/* chunks can be taken in more than one way, too: nothing may follow them */
 	if (reply->close || request->chunked || draining)
 		MHD_add_response_header(response, "Connection", "close");

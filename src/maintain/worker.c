@@ -4,7 +4,8 @@
  * The maintenance worker. pg_cron is the clock of the rollup; this is its alarm:
  * it refreshes the rollup when too many events wait for it, be it that they come
  * fast or that there is no pg_cron. It looks at a counter in shared memory and
- * runs no transaction while there is nothing to do.
+ * runs no transaction while there is nothing to do, but one a minute: it looks at
+ * the API keys, too (see auth/key_load.h).
  *
  * A refresh is all or nothing. So SIGTERM ends the worker in the midst of one,
  * and the next one begins again.
@@ -17,6 +18,8 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "auth/key_load.h"
+#include "auth/key_table.h"
 #include "flush/extension.h"
 #include "flush/transaction.h"
 #include "monotonic.h"
@@ -80,6 +83,8 @@ MaintenanceMain(Datum arg)
 	for (;;)
 	{
 		bool is_due;
+		bool keys_are_due;
+		uint64 keys_generation;
 
 		/* before interrupts are served, which would make it a FATAL error */
 		if (WorkerShutdownRequested)
@@ -91,8 +96,14 @@ MaintenanceMain(Datum arg)
 		if (!backlog_is_long())
 			failures = 0;
 		is_due = backlog_is_long() && (failures == 0 || MonotonicNow() >= retry_at);
-		if (!attached || is_due)
+		keys_are_due = KeyLoadIsDue();
+		keys_generation = KeyTableGeneration();
+		if (!attached || is_due || keys_are_due)
 			attached = ExtensionFind(slot);
+		if (attached && keys_are_due)
+			KeyLoad(slot);
+		else if (!attached && pg_atomic_read_u32(&slot->state) == WORKER_WAITING)
+			KeyLoadForget(keys_generation);
 		if (attached && is_due)
 		{
 			if (refresh(slot))

@@ -1,7 +1,8 @@
 /*
  * control.c
  *
- * Sizes, makes and finds the control block, the staging rings and the query slots.
+ * Sizes, makes and finds the control block, the staging rings and the query slots, and
+ * has src/auth/ do so with its table.
  */
 #include "postgres.h"
 
@@ -11,6 +12,7 @@
 #include "storage/ipc.h"
 #include "storage/shmem.h"
 
+#include "auth/key_table.h"
 #include "compat.h"
 #include "query/slot.h"
 #include "settings.h"
@@ -42,6 +44,7 @@ request_shmem(void)
 	RequestAddinShmemSpace(mul_size(fi_listeners, CACHELINEALIGN(RingShmemSize(ring_room()))));
 	RequestAddinShmemSpace(MAXALIGN(QuerySlotsShmemSize()));
 	RequestNamedLWLockTranche(TRANCHE, 1);
+	KeyTableRequest();
 }
 
 void
@@ -110,6 +113,7 @@ startup_shmem(void)
 	QuerySlots = ShmemInitStruct("fast_ingest queries", QuerySlotsShmemSize(), &found);
 	if (!found)
 		QuerySlotsInit();
+	KeyTableStartup();
 	LWLockRelease(AddinShmemInitLock);
 }
 

@@ -1,0 +1,129 @@
+/*
+ * api_key.c
+ *
+ * Making, reading and digesting API keys. Nothing here raises an error: the
+ * listener calls it inside libmicrohttpd.
+ */
+#include "postgres.h"
+
+#include "auth/api_key.h"
+
+#include "common/cryptohash.h"
+
+#define RANDOM_BYTES ((API_KEY_ID_DIGITS + API_KEY_SECRET_DIGITS) / 2)
+
+static const struct
+{
+	ApiScope scope;
+	const char *name;
+} scopes[] = {
+	{API_SCOPE_WRITE, "write"},
+	{API_SCOPE_READ, "read"},
+	{API_SCOPE_ADMIN, "admin"},
+};
+
+const char *
+ApiScopeName(ApiScope scope)
+{
+	for (int i = 0; i < (int) lengthof(scopes); i++)
+		if (scopes[i].scope == scope)
+			return scopes[i].name;
+	return "";
+}
+
+ApiScope
+ApiScopeOf(const char *name, size_t len)
+{
+	for (int i = 0; i < (int) lengthof(scopes); i++)
+		if (strlen(scopes[i].name) == len && memcmp(scopes[i].name, name, len) == 0)
+			return scopes[i].scope;
+	return API_SCOPE_NONE;
+}
+
+bool
+ApiKeyMake(char *text)
+{
+	uint8 random[RANDOM_BYTES];
+	char *end = text + sprintf(text, API_KEY_PREFIX);
+
+	if (!pg_strong_random(random, sizeof(random)))
+		return false;
+	for (int i = 0; i < RANDOM_BYTES; i++)
+	{
+		if (i == API_KEY_ID_DIGITS / 2)
+			*end++ = '_';
+		end += sprintf(end, "%02x", random[i]);
+	}
+	explicit_bzero(random, sizeof(random));
+	return true;
+}
+
+bool
+ApiKeyParseId(const char *digits, size_t len, uint64 *id)
+{
+	if (len != API_KEY_ID_DIGITS)
+		return false;
+	*id = 0;
+	for (size_t i = 0; i < len; i++)
+	{
+		char c = digits[i];
+
+		if (c >= '0' && c <= '9')
+			*id = *id << 4 | (uint64) (c - '0');
+		else if (c >= 'a' && c <= 'f')
+			*id = *id << 4 | (uint64) (c - 'a' + 10);
+		else
+			return false;
+	}
+	return true;
+}
+
+bool
+ApiKeyReadId(const char *text, uint64 *id)
+{
+	const char *digits = text + strlen(API_KEY_PREFIX);
+
+	return strlen(text) == API_KEY_LENGTH &&
+		   strncmp(text, API_KEY_PREFIX, strlen(API_KEY_PREFIX)) == 0 &&
+		   digits[API_KEY_ID_DIGITS] == '_' && ApiKeyParseId(digits, API_KEY_ID_DIGITS, id);
+}
+
+static bool
+digest_with(pg_cryptohash_ctx *context, const char *text, ApiKeyDigest *digest)
+{
+	return context != NULL && pg_cryptohash_init(context) >= 0 &&
+		   pg_cryptohash_update(context, (const uint8 *) text, strlen(text)) >= 0 &&
+		   pg_cryptohash_final(context, digest->bytes, sizeof(digest->bytes)) >= 0;
+}
+
+bool
+ApiKeyDigestKept(const char *text, ApiKeyDigest *digest)
+{
+	static pg_cryptohash_ctx *kept = NULL;
+
+	if (kept == NULL)
+		kept = pg_cryptohash_create(PG_SHA256);
+	return digest_with(kept, text, digest);
+}
+
+bool
+ApiKeyDigestOnce(const char *text, ApiKeyDigest *digest)
+{
+	pg_cryptohash_ctx *context = pg_cryptohash_create(PG_SHA256);
+	bool done = digest_with(context, text, digest);
+
+	pg_cryptohash_free(context);
+	return done;
+}
+
+bool
+ApiKeyDigestEquals(const ApiKeyDigest *a, const ApiKeyDigest *b)
+{
+	const volatile uint8 *left = a->bytes;
+	const volatile uint8 *right = b->bytes;
+	uint8 difference = 0;
+
+	for (int i = 0; i < (int) sizeof(a->bytes); i++)
+		difference |= left[i] ^ right[i];
+	return difference == 0;
+}

@@ -1,0 +1,330 @@
+/*
+ * key_load.c
+ *
+ * Reading the API keys, and publishing them at commit: see key_load.h.
+ */
+#include "postgres.h"
+
+#include "auth/key_load.h"
+
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "commands/dbcommands.h"
+#include "commands/trigger.h"
+#include "miscadmin.h"
+#include "nodes/pg_list.h"
+#include "storage/lmgr.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "auth/key_table.h"
+#include "catalog.h"
+#include "compat.h"
+#include "flush/transaction.h"
+#include "monotonic.h"
+#include "settings.h"
+#include "table_rows.h"
+#include "worker.h"
+
+#define LOOK_INTERVAL 60000		  /* ms */
+#define STANDBY_LOOK_INTERVAL 500 /* ms: where no commit publishes */
+
+PG_FUNCTION_INFO_V1(fi_api_keys_changed);
+
+/* Columns of the table. */
+enum
+{
+	KEY_ID = 1,
+	KEY_NAME,
+	KEY_SECRET_HASH,
+	KEY_SCOPES,
+	KEY_SITE_IDS,
+	KEY_CHANNELS,
+	KEY_ORIGINS,
+	KEY_RATE_LIMIT,
+	KEY_BURST,
+	KEY_CREATED_AT
+};
+
+/* A row. */
+typedef struct
+{
+	TimestampTz created_at;
+	ApiKey key;
+	KeyTexts site_ids;
+	KeyTexts channels;
+	KeyTexts origins;
+} KeyRow;
+
+/* What the transaction at hand has to do at its end. */
+static bool changed = false;
+static bool enlarged = false; /* there may be more keys than before, or larger ones */
+static KeyImage *to_publish = NULL;
+
+static int64 looked_at = 0;
+
+static Datum
+column(TupleTableSlot *slot, int number, bool *isnull)
+{
+	return slot_getattr(slot, number, isnull);
+}
+
+/*
+ * Read a column of type text[]; NULL is n = -1
+ */
+static KeyTexts
+read_texts(TupleTableSlot *slot, int number)
+{
+	KeyTexts texts = {.n = -1};
+	bool isnull;
+	Datum array = column(slot, number, &isnull);
+	Datum *elements;
+	bool *nulls;
+
+	if (isnull)
+		return texts;
+	deconstruct_array(DatumGetArrayTypePCopy(array), TEXTOID, -1, false, TYPALIGN_INT, &elements,
+					  &nulls, &texts.n);
+	texts.texts = palloc(texts.n * sizeof(char *));
+	texts.lens = palloc(texts.n * sizeof(size_t));
+	for (int i = 0; i < texts.n; i++)
+	{
+		texts.texts[i] = nulls[i] ? "" : VARDATA_ANY(DatumGetPointer(elements[i]));
+		texts.lens[i] = nulls[i] ? 0 : VARSIZE_ANY_EXHDR(DatumGetPointer(elements[i]));
+	}
+	return texts;
+}
+
+static int32
+read_limit(TupleTableSlot *slot, int number)
+{
+	bool isnull;
+	Datum limit = column(slot, number, &isnull);
+
+	return isnull ? -1 : DatumGetInt32(limit);
+}
+
+/*
+ * Read the row at hand; NULL if it is none that the table's constraints allow
+ */
+static KeyRow *
+read_row(TupleTableSlot *slot)
+{
+	KeyRow *row = palloc0(sizeof(KeyRow));
+	KeyTexts scopes = read_texts(slot, KEY_SCOPES);
+	bool isnull[3];
+	Datum id = column(slot, KEY_ID, &isnull[0]);
+	Datum hash = column(slot, KEY_SECRET_HASH, &isnull[1]);
+	Datum created_at = column(slot, KEY_CREATED_AT, &isnull[2]);
+	bytea *digest;
+	char *digits;
+
+	if (isnull[0] || isnull[1] || isnull[2])
+		return NULL;
+	digest = DatumGetByteaPP(hash);
+	digits = TextDatumGetCString(id);
+	if (VARSIZE_ANY_EXHDR(digest) != sizeof(row->key.digest) ||
+		!ApiKeyParseId(digits, strlen(digits), &row->key.id))
+		return NULL;
+	memcpy(row->key.digest.bytes, VARDATA_ANY(digest), sizeof(row->key.digest));
+	for (int i = 0; i < scopes.n; i++)
+		row->key.scopes |= ApiScopeOf(scopes.texts[i], scopes.lens[i]);
+	row->key.rate_limit = read_limit(slot, KEY_RATE_LIMIT);
+	row->key.burst = read_limit(slot, KEY_BURST);
+	row->created_at = DatumGetTimestampTz(created_at);
+	row->site_ids = read_texts(slot, KEY_SITE_IDS);
+	row->channels = read_texts(slot, KEY_CHANNELS);
+	row->origins = read_texts(slot, KEY_ORIGINS);
+	return row;
+}
+
+static int
+compare_rows(const ListCell *a, const ListCell *b)
+{
+	const KeyRow *left = lfirst(a);
+	const KeyRow *right = lfirst(b);
+
+	return (left->created_at > right->created_at) - (left->created_at < right->created_at);
+}
+
+/*
+ * Read the table as of now, with what this transaction has done; the oldest keys
+ * first, for which there is room in any case. NULL if there is no table. Says how many
+ * keys found no room.
+ */
+static KeyImage *
+read_image(int *left_out)
+{
+	KeyImage *image;
+	TableRows rows;
+	Snapshot snapshot;
+	List *list = NIL;
+	ListCell *cell;
+
+	*left_out = 0;
+	if (!OidIsValid(ExtensionTableIfThere("api_keys")))
+		return NULL;
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	TableRowsBegin(&rows, "api_keys", AccessShareLock, snapshot);
+	while (TableRowsNext(&rows))
+	{
+		KeyRow *row = read_row(rows.slot);
+
+		if (row != NULL)
+			list = lappend(list, row);
+	}
+	TableRowsEnd(&rows);
+	UnregisterSnapshot(snapshot);
+
+	list_sort(list, compare_rows);
+	image = KeyImageCreate(list_length(list));
+	foreach (cell, list)
+	{
+		KeyRow *row = lfirst(cell);
+
+		if (!KeyImageAdd(image, &row->key, &row->site_ids, &row->channels, &row->origins))
+			(*left_out)++;
+	}
+	KeyImageFinish(image);
+	return image;
+}
+
+/*
+ * One transaction at a time changes the keys
+ */
+static void
+lock_keys(void)
+{
+	Oid relation = ExtensionTableIfThere("api_keys");
+
+	if (OidIsValid(relation))
+		LockDatabaseObject(RelationRelationId, relation, 1, ExclusiveLock);
+}
+
+static void
+before_commit(void)
+{
+	MemoryContext caller = MemoryContextSwitchTo(TopTransactionContext);
+	int left_out;
+
+	/* a savepoint that was rolled back has let go of it */
+	lock_keys();
+	CommandCounterIncrement();
+	to_publish = read_image(&left_out);
+	if (left_out > 0 && enlarged)
+		ereport(ERROR, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+						errmsg("there is no room for %d of the API keys", left_out),
+						errdetail("There is room for fast_ingest.max_api_keys = %d keys, with 512 "
+								  "bytes on average for site_ids, channels and origins.",
+								  fi_max_api_keys),
+						errhint("Revoke keys, or raise fast_ingest.max_api_keys and restart the "
+								"server.")));
+	MemoryContextSwitchTo(caller);
+}
+
+static void
+at_transaction_end(XactEvent event, void *arg)
+{
+	if (!changed)
+		return;
+	switch (event)
+	{
+		case XACT_EVENT_PRE_COMMIT:
+			before_commit();
+			return;
+		case XACT_EVENT_PRE_PREPARE:
+			ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+							errmsg("cannot PREPARE a transaction that has changed API keys")));
+			return;
+		case XACT_EVENT_COMMIT:
+			(void) KeyTablePublish(to_publish, ANY_GENERATION);
+			break;
+		case XACT_EVENT_ABORT:
+			break;
+		default:
+			return;
+	}
+	changed = enlarged = false;
+	to_publish = NULL;
+}
+
+/*
+ * Trigger: the keys are about to change. Where nobody has them in shared memory it
+ * does nothing: without preloading, or in another database than fast_ingest.database.
+ */
+Datum
+fi_api_keys_changed(PG_FUNCTION_ARGS)
+{
+	static bool registered = false;
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_BEFORE(trigger->tg_event) ||
+		!TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event))
+		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+						errmsg("function can only be called as a trigger before a statement")));
+	if (Control == NULL || strcmp(get_database_name(MyDatabaseId), fi_database) != 0 ||
+		RelationGetRelid(trigger->tg_relation) != ExtensionTableIfThere("api_keys"))
+		return PointerGetDatum(NULL);
+
+	lock_keys();
+	if (!registered)
+		RegisterXactCallback(at_transaction_end, NULL);
+	registered = true;
+	changed = true;
+	enlarged |=
+		TRIGGER_FIRED_BY_INSERT(trigger->tg_event) || TRIGGER_FIRED_BY_UPDATE(trigger->tg_event);
+	return PointerGetDatum(NULL);
+}
+
+bool
+KeyLoadIsDue(void)
+{
+	int64 interval = RecoveryInProgress() ? STANDBY_LOOK_INTERVAL : LOOK_INTERVAL;
+
+	return !KeyTableIsLoaded() || MonotonicNow() >= MonotonicAfter(looked_at, interval);
+}
+
+static void
+look(void *arg)
+{
+	uint64 generation = KeyTableGeneration();
+	int *left_out = arg;
+	KeyImage *image = read_image(left_out);
+
+	(void) KeyTablePublish(image, generation);
+}
+
+void
+KeyLoad(WorkerSlot *slot)
+{
+	static int reported = 0;
+	int left_out = 0;
+	ErrorData *error = RunTransaction("looking at the API keys", look, &left_out);
+
+	if (error != NULL)
+	{
+		WorkerReportError(error, "It looks at the API keys again.");
+		return;
+	}
+	looked_at = MonotonicNow();
+	if (left_out > 0 && left_out != reported)
+		ereport(
+			LOG,
+			(errmsg("fast_ingest has no room for %d of the API keys, which are refused", left_out),
+			 errhint("Raise fast_ingest.max_api_keys, which is %d, and restart the server.",
+					 fi_max_api_keys)));
+	reported = left_out;
+}
+
+void
+KeyLoadForget(uint64 generation)
+{
+	if (KeyTableIsLoaded())
+		(void) KeyTablePublish(NULL, generation);
+}

@@ -1,0 +1,35 @@
+/*
+ * key_load.h
+ *
+ * From table fast_ingest.api_keys to the image in shared memory.
+ *
+ * Whoever changes the table publishes what it will be, in the moment of the commit:
+ * a trigger notes that there is a change and takes a lock, so that there is one such
+ * transaction at a time; before the commit the table is read, as it will be then; at
+ * the commit, that is published. So a key that was revoked is refused from the commit
+ * on, whatever workers do, and no image is ever older than the one before.
+ *
+ * The maintenance worker reads the table at its start, and now and then: for what no
+ * trigger sees (a dropped extension, triggers that were disabled, a standby).
+ */
+#ifndef FAST_INGEST_KEY_LOAD_H
+#define FAST_INGEST_KEY_LOAD_H
+
+#include "stage/control.h"
+
+/* Is it time for a worker to look? */
+extern bool KeyLoadIsDue(void);
+
+/*
+ * Look at the table, by a worker that is connected to its database and runs no
+ * transaction: publish what it holds. Its errors are in the slot and the log.
+ */
+extern void KeyLoad(WorkerSlot *slot);
+
+/*
+ * The extension is not there: so its keys are not, unless they have come since the
+ * given generation.
+ */
+extern void KeyLoadForget(uint64 generation);
+
+#endif

@@ -1,0 +1,273 @@
+/*
+ * access.c
+ *
+ * API keys of requests. Nothing that libmicrohttpd calls raises an error or
+ * allocates memory.
+ *
+ * While fast_ingest.require_api_key is off, keys are not looked at. A message about a
+ * key never has anything of it.
+ */
+#include "postgres.h"
+
+#include "http/access.h"
+
+#include <microhttpd.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include "event/validate.h"
+#include "http/request.h"
+#include "settings.h"
+
+#define NOT_LOADED_MESSAGE "the API keys are not loaded yet"
+
+void
+AccessInit(void)
+{
+	KeyTableAttach();
+}
+
+/*
+ * The scope that a route needs; one that is not known here needs the highest
+ */
+static ApiScope
+scope_of(RouteId route)
+{
+	switch (route)
+	{
+		case ROUTE_HEALTH:
+		case ROUTE_READY:
+		case ROUTE_OPENAPI:
+		case ROUTE_DOCS:
+			return API_SCOPE_NONE;
+		case ROUTE_EVENTS:
+		case ROUTE_BULK:
+		case ROUTE_EVENT:
+			return API_SCOPE_WRITE;
+		case ROUTE_METRICS:
+		case ROUTE_STATS:
+			return API_SCOPE_READ;
+		default:
+			return API_SCOPE_ADMIN;
+	}
+}
+
+static const char *
+header(Request *request, const char *name)
+{
+	return MHD_lookup_connection_value(request->connection->mhd, MHD_HEADER_KIND, name);
+}
+
+static const char *
+parameter(Request *request, const char *name)
+{
+	return MHD_lookup_connection_value(request->connection->mhd, MHD_GET_ARGUMENT_KIND, name);
+}
+
+/*
+ * The key that a request carries, or NULL. One in the query is for browsers that
+ * cannot send headers (sendBeacon), and for events only: queries end up in the logs
+ * of proxies.
+ */
+static const char *
+presented_key(Request *request)
+{
+	static const char bearer[] = "Bearer ";
+	const char *value = header(request, "Authorization");
+
+	if (value != NULL && pg_strncasecmp(value, bearer, strlen(bearer)) == 0)
+		return value + strlen(bearer) + strspn(value + strlen(bearer), " ");
+	value = header(request, "X-API-Key");
+	if (value == NULL && request->access.scope == API_SCOPE_WRITE)
+		value = parameter(request, "key");
+	return value;
+}
+
+/*
+ * Is a question within what a restricted key may know? It must name the website or
+ * the channel, and an answer that cannot be restricted is not for it.
+ */
+static const char *
+wrong_parameter(Request *request, const ApiKey *key)
+{
+	const char *channel = request->route == ROUTE_METRICS ? parameter(request, "channel") : NULL;
+	const char *site_id = request->route == ROUTE_STATS ? parameter(request, "site_id") : NULL;
+
+	if (key->channels.n >= 0 &&
+		(channel == NULL || !KeyAllows(&key->channels, channel, strlen(channel))))
+		return "channel";
+	if (key->site_ids.n >= 0 &&
+		(site_id == NULL || !KeyAllows(&key->site_ids, site_id, strlen(site_id))))
+		return "site_id";
+	return NULL;
+}
+
+static AccessVerdict
+judge(Request *request)
+{
+	Access *access = &request->access;
+	const char *text;
+	const char *origin;
+	bool loaded;
+
+	access->key = NULL;
+	access->generation = KeyTableRefresh(&loaded);
+	if (!fi_require_api_key || access->scope == API_SCOPE_NONE)
+		return ACCESS_ALLOWED;
+	if (!loaded)
+		return ACCESS_NOT_LOADED;
+	text = presented_key(request);
+	if (text == NULL)
+		return ACCESS_NO_KEY;
+	access->key = KeyTableFind(text);
+	if (access->key == NULL)
+		return ACCESS_WRONG_KEY;
+	if ((access->key->scopes & access->scope) == 0)
+		return ACCESS_WRONG_SCOPE;
+	origin = header(request, "Origin");
+	if (access->key->origins.n >= 0 &&
+		(origin == NULL || !KeyAllows(&access->key->origins, origin, strlen(origin))))
+		return ACCESS_WRONG_ORIGIN;
+	if (access->scope == API_SCOPE_READ &&
+		(access->parameter = wrong_parameter(request, access->key)) != NULL)
+		return ACCESS_WRONG_PARAMETER;
+	return ACCESS_ALLOWED;
+}
+
+bool
+AccessCheckHead(Request *request)
+{
+	request->access.scope = scope_of(request->route);
+	request->access.verdict = judge(request);
+	if (request->access.verdict != ACCESS_ALLOWED)
+		request->refusal = REFUSAL_ACCESS;
+	return request->access.verdict == ACCESS_ALLOWED;
+}
+
+bool
+AccessCheckAgain(Request *request)
+{
+	bool loaded;
+
+	if (request->access.generation == KeyTableRefresh(&loaded) &&
+		(request->access.key != NULL || !fi_require_api_key))
+		return true;
+	return AccessCheckHead(request);
+}
+
+Reply
+AccessRefusal(Request *request)
+{
+	Access *access = &request->access;
+	Reply reply;
+
+	switch (access->verdict)
+	{
+		case ACCESS_NO_KEY:
+			reply = ReplyError(MHD_HTTP_UNAUTHORIZED,
+							   "an API key is needed: expected the header \"Authorization: Bearer "
+							   "...\" or \"X-API-Key: ...\"%s",
+							   access->scope == API_SCOPE_WRITE ? ", or the parameter key" : "");
+			break;
+		case ACCESS_WRONG_KEY:
+			reply = ReplyError(MHD_HTTP_UNAUTHORIZED, "the API key is not valid");
+			break;
+		case ACCESS_WRONG_SCOPE:
+			reply = ReplyError(MHD_HTTP_FORBIDDEN, "the API key has not the scope \"%s\"",
+							   ApiScopeName(access->scope));
+			break;
+		case ACCESS_WRONG_ORIGIN:
+			reply = ReplyError(MHD_HTTP_FORBIDDEN, "the API key is not for this Origin");
+			break;
+		case ACCESS_WRONG_PARAMETER:
+			reply = ReplyError(MHD_HTTP_FORBIDDEN,
+							   "the API key is for some values of %s only: expected a question "
+							   "about one of them",
+							   access->parameter);
+			break;
+		default:
+			reply = ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE, NOT_LOADED_MESSAGE);
+			break;
+	}
+	return reply;
+}
+
+void
+AccessAddHeaders(Request *request, struct MHD_Response *response)
+{
+	Access *access = &request->access;
+
+	if (access->verdict == ACCESS_NO_KEY)
+		MHD_add_response_header(response, "WWW-Authenticate", "Bearer realm=\"fast_ingest\"");
+	else if (access->verdict == ACCESS_WRONG_KEY)
+		MHD_add_response_header(response, "WWW-Authenticate",
+								"Bearer realm=\"fast_ingest\", error=\"invalid_token\"");
+}
+
+static bool
+check_field(const KeyList *list, const char *name, const Slice *value, char error[EVENT_ERROR_SIZE])
+{
+	if (list->n < 0 || (value->data != NULL && KeyAllows(list, value->data, value->len)))
+		return true;
+	if (value->data == NULL)
+		snprintf(error, EVENT_ERROR_SIZE,
+				 "%s is missing: the API key is for some values of it only", name);
+	else
+		snprintf(error, EVENT_ERROR_SIZE, "%s %s is not allowed for the API key", name,
+				 QuoteValue(value->data, value->len));
+	return false;
+}
+
+bool
+AccessCheckEvent(const ApiKey *key, const Event *event, char error[EVENT_ERROR_SIZE])
+{
+	return key == NULL || (check_field(&key->channels, "channel", &event->channel, error) &&
+						   check_field(&key->site_ids, "site_id", &event->site_id, error));
+}
+
+const char *
+AccessNotReady(void)
+{
+	bool loaded;
+
+	(void) KeyTableRefresh(&loaded);
+	return fi_require_api_key && !loaded ? NOT_LOADED_MESSAGE : NULL;
+}
+
+/*
+ * Does only this machine reach the address that a socket is bound to?
+ */
+static bool
+is_loopback(int fd)
+{
+	struct sockaddr_storage address;
+	socklen_t len = sizeof(address);
+
+	if (getsockname(fd, (struct sockaddr *) &address, &len) != 0)
+		return false;
+	if (address.ss_family == AF_INET)
+		return ntohl(((struct sockaddr_in *) &address)->sin_addr.s_addr) >> 24 == 127;
+	return address.ss_family == AF_INET6 &&
+		   IN6_IS_ADDR_LOOPBACK(&((struct sockaddr_in6 *) &address)->sin6_addr);
+}
+
+void
+AccessWarn(const int *sockets, int n)
+{
+	bool local = true;
+
+	for (int i = 0; i < n; i++)
+		local &= is_loopback(sockets[i]);
+	if (local)
+		return;
+	if (!fi_require_api_key)
+		ereport(WARNING,
+				(errmsg("fast_ingest can be reached from elsewhere, and needs no API keys"),
+				 errdetail("Whoever reaches the port can store events and read metrics."),
+				 errhint("Set fast_ingest.require_api_key, or listen on localhost only.")));
+	else
+		ereport(WARNING,
+				(errmsg("fast_ingest can be reached from elsewhere without TLS"),
+				 errdetail("Whoever listens on the way can read API keys and events."),
+				 errhint("Put a proxy with TLS before it, and listen on localhost only.")));
+}

@@ -1,0 +1,344 @@
+# API keys: with fast_ingest.require_api_key nobody comes in without one, a key does
+# what it is for and nothing else, and a change is in force when it is committed,
+# whatever the workers are doing.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+
+use FastIngest;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $server = FastIngest->new('keys', conf => "fast_ingest.max_api_keys = 20\nmax_prepared_transactions = 2");
+my $n = 0;
+
+sub bearer { return (headers => [ 'Authorization', "Bearer $_[0]", @_[ 1 .. $#_ ] ]) }
+sub x_api_key { return (headers => [ 'X-API-Key', @_ ]) }
+sub post { return $server->post_event(event(++$n), @_) }
+sub status { return $_[0]->{status} }
+
+sub create
+{
+	my ($arguments) = @_;
+
+	return $server->sql("SELECT fi_create_api_key($arguments)");
+}
+
+sub refused
+{
+	my ($query, $sqlstate, $pattern, $name) = @_;
+	my ($result, $stdout, $stderr) =
+	  $server->node->psql('postgres', "\\set VERBOSITY verbose\n$query");
+
+	like($stderr, qr/ERROR:  $sqlstate: .*$pattern/s, $name);
+	return;
+}
+
+# Off, which is the default: keys are not looked at
+
+is(status(post()), 202, 'off: no key');
+is(status(post(bearer('nonsense'))), 202, 'off: any key');
+
+# Keys are there before they are needed
+
+my $writer = create("'writer'");
+my $reader = create("'reader', '{read}'");
+my $both = create("'both', '{write,read}'");
+my $admin = create("'admin', '{admin}'");
+
+like($writer, qr/\Afi_[0-9a-f]{12}_[0-9a-f]{64}\z/, 'a key has an id and 256 bits');
+isnt($writer, $both, 'and is another each time');
+is($server->sql("SELECT secret_hash = sha256('$writer') FROM fast_ingest.api_keys WHERE name = 'writer'"),
+	't', 'its SHA-256 is stored');
+unlike($server->sql('SELECT k::text FROM fast_ingest.api_keys k'), qr/\Q@{[substr $writer, -64]}\E/,
+	'it is not');
+unlike($server->sql('SELECT k::text FROM fi_api_keys() k'), qr/\\\\x/, 'fi_api_keys() shows no hash');
+is($server->sql('SELECT name, scopes FROM fi_api_keys()'),
+	"admin|{admin}\nboth|{write,read}\nreader|{read}\nwriter|{write}", 'it shows what they are for');
+
+$server->set('fast_ingest.require_api_key' => 'on');
+$server->wait_for_answer(401, \&post);
+
+# Without a key, or with a wrong one
+
+my $answer = post();
+
+is_error($answer, 401, qr/Authorization: Bearer.*X-API-Key.*parameter key/, 'no key');
+is($answer->{headers}{'www-authenticate'}, 'Bearer realm="fast_ingest"', 'no key: what is asked for');
+foreach my $wrong ('', 'x', substr($writer, 0, -1), "${writer}0", uc $writer, $writer =~ s/.\z/g/r,
+	substr($writer, 0, 16) . substr($both, 16),
+	$writer =~ s/(.)\z/$1 eq '0' ? '1' : '0'/er)
+{
+	$answer = post(bearer($wrong));
+	is_error($answer, 401, qr/\Athe API key is not valid\z/, "wrong key '" . substr($wrong, 0, 6) . "...'");
+	is($answer->{headers}{'www-authenticate'}, 'Bearer realm="fast_ingest", error="invalid_token"',
+		'and what is wrong');
+}
+is_error($server->get('/metrics?event_name=page_view'), 401, qr/X-API-Key: \.\.\."\z/, 'GET /metrics');
+is_error($server->get('/stats?site_id=x'), 401, qr/./, 'GET /stats');
+is_error($server->post_bulk([ event(++$n) ]), 401, qr/./, 'POST /events/bulk');
+is_error($server->post('/event', { site_id => 's', event_type => 't' }), 401, qr/./, 'POST /event');
+is_error($server->post_event('not JSON at all'), 401, qr/./, 'the body is not looked at');
+is_error($server->get('/nothing'), 404, qr/./, 'a path that is not there');
+
+my $connection = $server->connect;
+
+$connection->send("POST /events HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 1000000\r\n\r\n");
+is($connection->read_answer->{status}, 401, 'the body is not waited for');
+is(status($server->get('/health')), 200, '/health needs none');
+is(status($server->get('/ready')), 200, '/ready needs none');
+
+# The three ways to send one
+
+is(status(post(bearer($writer))), 202, 'Authorization: Bearer');
+is(status(post(headers => [ 'Authorization', "bearer  $writer" ])), 202, 'bearer, in small letters');
+is(status(post(x_api_key($writer))), 202, 'X-API-Key');
+is(status(post(headers => [ 'Authorization', 'Basic eDp5', 'X-API-Key', $writer ])), 202,
+	'X-API-Key beside a proxy\'s own Authorization');
+is(status($server->post("/events?key=$writer", event(++$n))), 202, '?key=');
+is(status($server->post("/events/bulk?key=$writer&atomic=true", [ event(++$n) ])), 202, '?key= with another parameter');
+is_error($server->get("/metrics?event_name=page_view&key=$both"), 401, qr/./, '?key= is for writing only');
+is_error($server->post("/events?key=$writer", event(++$n), bearer('x')), 401, qr/./, 'a header comes before it');
+
+# Scopes
+
+is_error(post(bearer($reader)), 403, qr/scope "write"/, 'read: POST /events');
+is(status($server->get('/metrics?event_name=page_view', bearer($reader))), 200, 'read: GET /metrics');
+is(status($server->get('/stats?site_id=x', bearer($reader))), 200, 'read: GET /stats');
+is_error($server->get('/metrics?event_name=page_view', bearer($writer)), 403, qr/scope "read"/, 'write: GET /metrics');
+is_error($server->get('/stats?site_id=x', x_api_key($writer)), 403, qr/scope "read"/, 'write: GET /stats');
+is_error(post(bearer($admin)), 403, qr/scope "write"/, 'admin does not include write');
+is_error($server->get('/metrics?event_name=page_view', bearer($admin)), 403, qr/scope "read"/, 'nor read');
+is(status(post(bearer($both))), 202, 'both: POST');
+is(status($server->get('/metrics?event_name=page_view', bearer($both))), 200, 'both: GET');
+
+# Restrictions
+
+my $shop = create(q('shop', '{write,read}', '{shop,café}', '{web,mobile}'));
+
+is(status(post(bearer($shop))), 403, 'no site_id');
+is_error($server->post_event(event(++$n), bearer($shop)), 403, qr/site_id is missing/, 'no site_id: it is named');
+is(status($server->post_event(event(++$n, site_id => 'shop'), bearer($shop))), 202, 'its site_id');
+is(status($server->post_event(event(++$n, site_id => "caf\x{e9}"), bearer($shop))), 202, 'its other one');
+foreach my $other ('sho', 'shopx', 'Shop', '')
+{
+	is_error($server->post_event(event(++$n, site_id => $other), bearer($shop)), 403,
+		qr/site_id "\Q$other\E" is not allowed/, "site_id '$other'");
+}
+is_error($server->post_event(event(++$n, site_id => 'shop', channel => 'api'), bearer($shop)), 403,
+	qr/channel "api" is not allowed/, 'another channel');
+is_error($server->post_event(event(++$n, site_id => 'shop', user_id => ''), bearer($shop)), 400,
+	qr/user_id/, 'an event that is not valid at all');
+is(status($server->post('/event', { site_id => 'shop', event_type => 't' }, bearer($shop))), 204, 'POST /event');
+is_error($server->post('/event', { site_id => 'x', event_type => 't' }, bearer($shop)), 403, qr/site_id "x"/,
+	'POST /event of another website');
+
+my @mixed = (
+	event(++$n, site_id => 'shop'),
+	event(++$n, site_id => 'other'),
+	event(++$n, site_id => 'shop', channel => 'api'),
+	event(++$n, site_id => 'shop', channel => 'mobile'));
+my $before = $server->count;
+
+$answer = $server->post_bulk(\@mixed, bearer($shop));
+is($answer->{status}, 202, 'bulk: some are allowed');
+is_deeply([ map { $_->{index} } @{ $answer->{json}{errors} } ], [ 1, 2 ], 'bulk: the others are errors');
+like($answer->{json}{errors}[0]{error}, qr/site_id "other" is not allowed for the API key/, 'bulk: which say why');
+is($server->count, $before + 2, 'bulk: only those that are allowed are stored');
+is(status($server->post_bulk(\@mixed, query => 'atomic=true', bearer($shop))), 400, 'bulk, atomic: all or nothing');
+
+is_error($server->get('/metrics?event_name=page_view', bearer($shop)), 403, qr/channel/, 'GET /metrics of all channels');
+is_error($server->get('/stats?site_id=shop', bearer($shop)), 403, qr/channel/, 'GET /stats, which knows all channels');
+
+my $site = create(q('site', '{read}', '{shop}'));
+my $channel = create(q('channel', '{read}', channels => '{web}'));
+
+is(status($server->get('/stats?site_id=shop', bearer($site))), 200, 'GET /stats of its website');
+is_error($server->get('/stats?site_id=other', bearer($site)), 403, qr/site_id/, 'GET /stats of another one');
+is_error($server->get('/stats', bearer($site)), 403, qr/site_id/, 'GET /stats of none');
+is_error($server->get('/metrics?event_name=page_view&channel=web', bearer($site)), 403, qr/site_id/,
+	'GET /metrics, which knows all websites');
+is(status($server->get('/metrics?event_name=page_view&channel=web', bearer($channel))), 200, 'GET /metrics of its channel');
+is_error($server->get('/metrics?event_name=page_view&channel=api', bearer($channel)), 403, qr/channel/,
+	'GET /metrics of another one');
+is_error($server->get('/metrics?event_name=page_view&channel=web&channel=api', bearer($channel)), 400,
+	qr/more than once/, 'GET /metrics of both');
+
+my $browser = create(q('browser', origins => '{https://shop.example}'));
+
+is(status(post(bearer($browser, 'Origin', 'https://shop.example'))), 202, 'its origin');
+is_error(post(bearer($browser, 'Origin', 'https://shop.example.evil')), 403, qr/Origin/, 'another origin');
+is_error(post(bearer($browser)), 403, qr/Origin/, 'no origin');
+
+# A change is in force at commit: the maintenance worker may be busy for as long as it
+# likes, here stopped
+
+$server->pause($server->any_worker_pid('maintenance'));
+
+my $late = create("'late'");
+
+is(status(post(bearer($late))), 202, 'a key is valid from its commit on');
+$server->sql("SELECT fi_revoke_api_key('late')");
+is_error(post(bearer($late)), 401, qr/not valid/, 'and not any more from its revocation on');
+$server->sql("UPDATE fast_ingest.api_keys SET scopes = '{read}' WHERE name = 'both'");
+is_error(post(bearer($both)), 403, qr/scope "write"/, 'changed by hand');
+
+my $uncommitted = $server->node->background_psql('postgres');
+my $aborted = $server->sql("BEGIN; SELECT fi_create_api_key('aborted'); ROLLBACK");
+
+is_error(post(bearer($aborted)), 401, qr/./, 'rolled back');
+$uncommitted->query_safe('BEGIN');
+my $open = $uncommitted->query_safe("SELECT fi_create_api_key('open')");
+$uncommitted->query_safe("DELETE FROM fast_ingest.api_keys WHERE name = 'writer'");
+is_error(post(bearer($open)), 401, qr/./, 'not committed: not valid yet');
+is(status(post(bearer($writer))), 202, 'not committed: valid still');
+$uncommitted->query_safe('SAVEPOINT s');
+$uncommitted->query_safe("DELETE FROM fast_ingest.api_keys");
+$uncommitted->query_safe('ROLLBACK TO s');
+$uncommitted->query_safe('COMMIT');
+is(status(post(bearer($open))), 202, 'committed: valid');
+is_error(post(bearer($writer)), 401, qr/./, 'committed: not valid');
+is(status($server->get('/stats?site_id=shop', bearer($site))), 200, 'what a savepoint took back is as it was');
+
+# Two at a time: one waits for the other, and none is forgotten
+
+my $waiting = $server->node->background_psql('postgres');
+my ($first, $second);
+
+$uncommitted->query_safe('BEGIN');
+$first = $uncommitted->query_safe("SELECT fi_create_api_key('first')");
+$waiting->query_until(qr/begun/, "\\echo begun\nSELECT fi_create_api_key('second') AS made;\n");
+ok(wait_until(sub { $server->sql("SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'object'") == 1 }),
+	'one waits for the other');
+$uncommitted->query_safe('COMMIT');
+($second) = $waiting->query_safe('SELECT 1') =~ /(fi_\w+)/;
+is(status(post(bearer($first))), 202, 'the first is valid');
+is($server->sql("SELECT count(*) FROM fast_ingest.api_keys WHERE name IN ('first', 'second')"), 2, 'both are stored');
+is(status(post(bearer($second || ''))), 202, 'the second is valid');
+$waiting->quit;
+$uncommitted->quit;
+refused("BEGIN; SELECT fi_create_api_key('prepared'); PREPARE TRANSACTION 'p'", '0A000', qr/cannot PREPARE/,
+	'two-phase commit is refused');
+$server->sql("SET session_replication_role = replica; SELECT fi_revoke_api_key('first')");
+is_error(post(bearer($first)), 401, qr/./, 'a replication worker\'s change counts as well');
+
+# A body that takes its time: its key is looked at again when it is there
+
+$connection = $server->connect;
+my $body = encode_json(event(++$n));
+
+$connection->send("POST /events HTTP/1.1\r\nHost: h\r\nX-API-Key: $open\r\nContent-Length: " . length($body) . "\r\n\r\n");
+$connection->send(substr $body, 0, 10);
+is(status($server->get('/health')), 200, 'the head was read');
+$server->sql("SELECT fi_revoke_api_key('open')");
+$connection->send(substr $body, 10);
+is($connection->read_answer->{status}, 401, 'revoked in the midst of a request');
+$server->resume($server->worker_pid('maintenance'));
+
+# Arguments
+
+refused("SELECT fi_create_api_key('admin')", '42710', qr/API key "admin" exists already/, 'a name that is taken');
+refused("SELECT fi_create_api_key(NULL)", '22023', qr/name/, 'no name');
+refused("SELECT fi_create_api_key('x', '{}')", '22023', qr/scopes is empty/, 'no scope');
+refused("SELECT fi_create_api_key('x', '{write,fly}')", '22023', qr/scope "fly" is not known/, 'an unknown scope');
+refused("SELECT fi_create_api_key('x', site_ids => '{}')", '22023', qr/site_ids is empty/, 'an empty list');
+refused("SELECT fi_create_api_key('x', channels => '{web,NULL}')", '22023', qr/channels has a NULL/, 'NULL in a list');
+refused("SELECT fi_create_api_key('x', rate_limit => -1)", '22023', qr/rate_limit -1/, 'rate_limit');
+refused("SELECT fi_create_api_key('x', burst => 0)", '22023', qr/burst 0/, 'burst');
+refused("SELECT fi_revoke_api_key('nobody')", '42704', qr/"nobody" does not exist/, 'revoke what is not there');
+$server->sql('CREATE ROLE nobody; GRANT USAGE ON SCHEMA fast_ingest TO nobody');
+refused("SET ROLE nobody; SELECT $_", '42501', qr/permission denied for function/, "$_ is not for everybody")
+  foreach "fi_create_api_key('x')", "fi_revoke_api_key('admin')", 'fi_api_keys()';
+refused("SET ROLE nobody; SELECT * FROM fast_ingest.api_keys", '42501', qr/permission denied/, 'nor is the table');
+
+# Room
+
+my $used = $server->sql('SELECT count(*) FROM fast_ingest.api_keys');
+
+create("'room $_'") foreach $used + 1 .. 20;
+refused("SELECT fi_create_api_key('one too many')", '53400', qr/no room.*max_api_keys = 20.*HINT/s, 'no room for another');
+is($server->sql('SELECT count(*) FROM fast_ingest.api_keys'), 20, 'it is not stored');
+is(status($server->get('/stats?site_id=shop', bearer($site))), 200, 'the others are valid');
+$server->sql("SELECT fi_revoke_api_key('room 20')");
+refused("SELECT fi_create_api_key('long', site_ids => ARRAY(SELECT repeat('x', 100) || i FROM generate_series(1, 200) i))",
+	'53400', qr/no room/, 'no room for so long a list');
+my $long = create("'long', site_ids => ARRAY(SELECT repeat('x', 50) || i FROM generate_series(1, 100) i)");
+is(status($server->post_event(event(++$n, site_id => ('x' x 50) . $_), bearer($long))), 202, "website $_ of a long list")
+  foreach 1, 50, 100;
+is(status($server->post_event(event(++$n, site_id => ('x' x 50) . $_), bearer($long))), 403, "website $_, which is not in it")
+  foreach 0, 101;
+
+# Workers come and go
+
+kill 'TERM', $server->worker_pid('maintenance');
+kill 'TERM', my $listener = $server->worker_pid('listener');
+ok($server->wait_for_other_pid('listener', $listener), 'the listener was restarted');
+$server->wait_ready;
+is(status($server->get('/stats?site_id=shop', bearer($site))), 200, 'keys are valid');
+is_error(post(bearer($writer)), 401, qr/./, 'and revoked ones are not');
+
+$listener = $server->worker_pid('listener');
+kill 'KILL', $server->any_worker_pid('query');
+ok($server->wait_for_other_pid('listener', $listener), 'a crash');
+$server->wait_ready;
+is(status($server->get('/stats?site_id=shop', bearer($site))), 200, 'after a crash they are valid again');
+is_error(post(bearer($writer)), 401, qr/./, 'as they were');
+
+# Not loaded: closed, not open
+
+$server->set('fast_ingest.require_api_key' => 'off');
+$server->wait_for_answer(202, \&post);
+$server->sql('DROP EXTENSION fast_ingest');
+$server->set('fast_ingest.require_api_key' => 'on');
+$server->sql('CREATE EXTENSION fast_ingest');
+is_error($server->wait_for_answer(401, sub { post(bearer($admin)) }), 401, qr/./,
+	'keys of an extension that was dropped are not valid');
+my $next = create("'next'");
+$server->wait_ready;
+is(status(post(bearer($next))), 202, 'a new key is');
+$server->sql('DROP EXTENSION fast_ingest');
+$server->node->restart;
+is_error($server->wait_for_answer(503, sub { post(bearer($next)) }), 503, qr/the API keys are not loaded yet/,
+	'no extension: keys are not known');
+is_error(post(), 503, qr/the API keys are not loaded yet/, 'with no key neither');
+ok($server->wait_not_ready(qr/./), '/ready says so');
+$server->create_extension;
+is_error(post(bearer($next)), 401, qr/not valid/, 'it is there: the keys are known');
+
+# Dump and restore
+
+my $kept = create(q('kept', '{write}', '{shop}', rate_limit => 5));
+my $dump = PostgreSQL::Test::Utils::tempdir() . '/dump.sql';
+my $new = FastIngest->new('new', extension => 0, conf => 'fast_ingest.require_api_key = on');
+
+command_ok([ 'pg_dump', '-f', $dump, '-d', $server->node->connstr('postgres') ], 'pg_dump');
+command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-f', $dump, '-d', $new->node->connstr('postgres') ], 'psql reads it');
+$new->wait_ready;
+is($new->post_event(event(1, site_id => 'shop'), bearer($kept))->{status}, 202, 'the key is valid there');
+is($new->post_event(event(1, site_id => 'x'), bearer($kept))->{status}, 403, 'and restricted as it was');
+is($new->sql("SELECT rate_limit FROM fi_api_keys()"), 5, 'with its limit');
+$new->node->stop;
+
+# Nothing of it is in the log
+
+my $log = slurp_file($server->node->logfile);
+unlike($log, qr/\Q@{[substr $_, -64]}\E/, 'no key is in the log') foreach $writer, $reader, $next;
+
+# Who listens to the world is told
+
+unlike($log, qr/can be reached from elsewhere/, 'on localhost nobody is warned');
+$server->node->append_conf('postgresql.conf', "fast_ingest.listen_addresses = '0.0.0.0'");
+my $offset = length $log;
+$server->restart;
+ok($server->wait_for_log_line(qr/WARNING:.*reached from elsewhere without TLS/, $offset), 'with keys: no TLS');
+$server->set('fast_ingest.require_api_key' => 'off');
+$offset = length slurp_file($server->node->logfile);
+$server->restart;
+ok($server->wait_for_log_line(qr/WARNING:.*reached from elsewhere, and needs no API keys/, $offset), 'without keys: so');
+$server->books_balance;
+$server->node->stop;
+
+done_testing();
