@@ -196,25 +196,19 @@ read_image(int *left_out)
 }
 
 /*
- * One transaction at a time changes the keys
+ * Read what will be published. From here to the end of the commit nobody else who
+ * changed keys does this: so the commits are published in their order, and each knows
+ * of those before it.
  */
-static void
-lock_keys(void)
-{
-	Oid relation = ExtensionTableIfThere("api_keys");
-
-	if (OidIsValid(relation))
-		LockDatabaseObject(RelationRelationId, relation, 1, ExclusiveLock);
-}
-
 static void
 before_commit(void)
 {
 	MemoryContext caller = MemoryContextSwitchTo(TopTransactionContext);
+	Oid relation = ExtensionTableIfThere("api_keys");
 	int left_out;
 
-	/* a savepoint that was rolled back has let go of it */
-	lock_keys();
+	if (OidIsValid(relation))
+		LockDatabaseObject(RelationRelationId, relation, 1, ExclusiveLock);
 	CommandCounterIncrement();
 	to_publish = read_image(&left_out);
 	if (left_out > 0 && enlarged)
@@ -272,7 +266,6 @@ fi_api_keys_changed(PG_FUNCTION_ARGS)
 		RelationGetRelid(trigger->tg_relation) != ExtensionTableIfThere("api_keys"))
 		return PointerGetDatum(NULL);
 
-	lock_keys();
 	if (!registered)
 		RegisterXactCallback(at_transaction_end, NULL);
 	registered = true;

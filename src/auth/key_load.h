@@ -4,10 +4,10 @@
  * From table fast_ingest.api_keys to the image in shared memory.
  *
  * Whoever changes the table publishes what it will be, in the moment of the commit:
- * a trigger notes that there is a change and takes a lock, so that there is one such
- * transaction at a time; before the commit the table is read, as it will be then; at
- * the commit, that is published. So a key that was revoked is refused from the commit
- * on, whatever workers do, and no image is ever older than the one before.
+ * a trigger notes that there is a change; before the commit the table is read, as it
+ * will be then, under a lock that is kept to the end; at the commit, that is published.
+ * So a key that was revoked is refused from the commit on, whatever workers do, and no
+ * image is ever older than the one before.
  *
  * The maintenance worker reads the table at its start, and now and then: for what no
  * trigger sees (a dropped extension, triggers that were disabled, a standby).
