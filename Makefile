@@ -60,6 +60,8 @@ tmp-install: all
 # Test programs. What each needs of src/ stands in UNIT_SRCS_<name> and
 # FUZZ_SRCS_<name>; none needs a server.
 UNIT_SRCS_ring_test = src/stage/ring.c
+UNIT_SRCS_client_address_test = src/auth/client_address.c
+UNIT_SRCS_rate_limit_test = src/auth/rate_limit.c
 UNIT_SRCS_timestamp_test = src/event/timestamp.c
 FUZZ_SRCS_event_fuzz = src/event/parse.c src/event/timestamp.c src/event/validate.c
 FUZZ_SRCS_user_set_fuzz = src/rollup/portable.c

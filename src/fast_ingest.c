@@ -5,7 +5,7 @@
  * is loaded. The way of an event leads through the folders:
  *
  *     http/	a listener worker reads requests and answers them
- *     auth/	who may, by API key
+ *     auth/	who may, by API key, and how much
  *     event/	bytes become events, events become tuples
  *     stage/	tuples wait in shared memory
  *     flush/	a flusher worker inserts them and commits

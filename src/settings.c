@@ -14,6 +14,7 @@
 
 #include <limits.h>
 
+#include "auth/client_address.h"
 #include "compat.h"
 
 char *fi_database;
@@ -43,6 +44,15 @@ int fi_partitions_ahead;
 int fi_max_dead_letters;
 int fi_max_api_keys;
 bool fi_require_api_key;
+int fi_rate_limit_per_client;
+int fi_rate_limit_per_key;
+int fi_rate_limit_per_channel;
+int fi_rate_limit_burst;
+int fi_rate_limit_clients;
+char *fi_trusted_proxies;
+
+/* Rates times times stay far below what an int64 holds (see auth/rate_limit.c). */
+#define MAX_RATE_LIMIT 10000000
 
 static const struct config_enum_entry acknowledge_modes[] = {
 	{"commit", ACKNOWLEDGE_COMMIT, false}, {"stage", ACKNOWLEDGE_STAGE, false}, {NULL, 0, false}};
@@ -111,6 +121,34 @@ check_list(char **value, void **extra, GucSource source)
 	return valid;
 }
 
+/*
+ * Refuse a list of anything but addresses and ranges of them
+ */
+static bool
+check_addresses(char **value, void **extra, GucSource source)
+{
+	char *copy = pstrdup(*value);
+	List *items = NIL;
+	ListCell *cell;
+	bool valid = SplitGUCList(copy, ',', &items);
+
+	if (!valid)
+		GUC_check_errdetail("List syntax is invalid.");
+	foreach (cell, items)
+	{
+		AddressRange range;
+
+		if (!valid || AddressRangeParse(lfirst(cell), &range))
+			continue;
+		GUC_check_errdetail("\"%s\" is neither an address nor a range like 10.0.0.0/8.",
+							(char *) lfirst(cell));
+		valid = false;
+	}
+	list_free(items);
+	pfree(copy);
+	return valid;
+}
+
 static const TextSetting text_settings[] = {
 	{"fast_ingest.database", "Database that events are stored in.", &fi_database, "postgres",
 	 PGC_POSTMASTER, NULL},
@@ -120,6 +158,9 @@ static const TextSetting text_settings[] = {
 	 &fi_listen_addresses, "localhost", PGC_POSTMASTER, check_list},
 	{"fast_ingest.channels", "Channels that events may name, separated by commas; empty is any.",
 	 &fi_channels, "", PGC_SIGHUP, check_list},
+	{"fast_ingest.trusted_proxies",
+	 "Addresses and ranges of proxies whose X-Forwarded-For says where a request comes from.",
+	 &fi_trusted_proxies, "", PGC_SIGHUP, check_addresses},
 };
 
 static const IntegerSetting integer_settings[] = {
@@ -165,6 +206,19 @@ static const IntegerSetting integer_settings[] = {
 	{"fast_ingest.max_dead_letters",
 	 "Number of dead letters that are kept, the oldest make room; 0 is any number.",
 	 &fi_max_dead_letters, 100000, 0, INT_MAX, PGC_SIGHUP, 0},
+	{"fast_ingest.rate_limit_per_client", "Events per second of a client address; 0 is no limit.",
+	 &fi_rate_limit_per_client, 0, 0, MAX_RATE_LIMIT, PGC_SIGHUP, 0},
+	{"fast_ingest.rate_limit_per_key",
+	 "Events per second of an API key that has no limit of its own; 0 is no limit.",
+	 &fi_rate_limit_per_key, 0, 0, MAX_RATE_LIMIT, PGC_SIGHUP, 0},
+	{"fast_ingest.rate_limit_per_channel", "Events per second of a channel; 0 is no limit.",
+	 &fi_rate_limit_per_channel, 0, 0, MAX_RATE_LIMIT, PGC_SIGHUP, 0},
+	{"fast_ingest.rate_limit_burst",
+	 "Time for which a rate limit saves up what is not used; it can be used at a time.",
+	 &fi_rate_limit_burst, 10000, 1, 3600 * 1000, PGC_SIGHUP, GUC_UNIT_MS},
+	{"fast_ingest.rate_limit_clients",
+	 "Number of client addresses whose rate limits are kept apart.", &fi_rate_limit_clients, 65536,
+	 1024, 16 * 1024 * 1024, PGC_POSTMASTER, 0},
 	{"fast_ingest.max_api_keys", "Largest number of API keys.", &fi_max_api_keys, 1000, 1, 100000,
 	 PGC_POSTMASTER, 0},
 };

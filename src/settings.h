@@ -35,6 +35,7 @@ extern int fi_max_connections;
 extern int fi_staging_size; /* kB */
 extern int fi_query_workers;
 extern int fi_max_api_keys;
+extern int fi_rate_limit_clients;
 
 /* reloadable */
 extern int fi_max_body_size;	  /* kB */
@@ -55,6 +56,11 @@ extern int fi_retention;		/* s; 0 keeps all */
 extern int fi_partitions_ahead; /* days */
 extern int fi_max_dead_letters; /* 0: any number */
 extern bool fi_require_api_key;
+extern int fi_rate_limit_per_client;  /* events per second; 0: none */
+extern int fi_rate_limit_per_key;	  /* the same */
+extern int fi_rate_limit_per_channel; /* the same */
+extern int fi_rate_limit_burst;		  /* ms */
+extern char *fi_trusted_proxies;
 
 /* The most pairs of a listener and its flusher. */
 #define MAX_LISTENERS 16

@@ -25,6 +25,13 @@ void
 AccessInit(void)
 {
 	KeyTableAttach();
+	AccessReadSettings();
+}
+
+void
+AccessReadSettings(void)
+{
+	LimitReadSettings();
 }
 
 /*
@@ -112,7 +119,7 @@ judge(Request *request)
 
 	access->key = NULL;
 	access->generation = KeyTableRefresh(&loaded);
-	if (!fi_require_api_key || access->scope == API_SCOPE_NONE)
+	if (!fi_require_api_key)
 		return ACCESS_ALLOWED;
 	if (!loaded)
 		return ACCESS_NOT_LOADED;
@@ -134,25 +141,53 @@ judge(Request *request)
 	return ACCESS_ALLOWED;
 }
 
+static bool
+settle(Request *request, AccessVerdict verdict)
+{
+	request->access.verdict = verdict;
+	if (verdict != ACCESS_ALLOWED)
+		request->refusal = REFUSAL_ACCESS;
+	return verdict == ACCESS_ALLOWED;
+}
+
+/*
+ * Who has no tokens left is not told whether a key is right: keys cannot be guessed any
+ * faster than that.
+ */
 bool
 AccessCheckHead(Request *request)
 {
+	AccessVerdict verdict;
+
 	request->access.scope = scope_of(request->route);
-	request->access.verdict = judge(request);
-	if (request->access.verdict != ACCESS_ALLOWED)
-		request->refusal = REFUSAL_ACCESS;
-	return request->access.verdict == ACCESS_ALLOWED;
+	if (request->access.scope == API_SCOPE_NONE)
+		return settle(request, ACCESS_ALLOWED);
+	if (!LimitCheckClient(request))
+		return settle(request, ACCESS_LIMITED);
+	verdict = judge(request);
+	if (verdict == ACCESS_ALLOWED && !LimitCheckKey(request, request->access.key))
+		verdict = ACCESS_LIMITED;
+	else if (verdict != ACCESS_ALLOWED && verdict != ACCESS_NOT_LOADED)
+		LimitChargeClient(request);
+	return settle(request, verdict);
 }
 
 bool
 AccessCheckAgain(Request *request)
 {
+	Access *access = &request->access;
 	bool loaded;
 
-	if (request->access.generation == KeyTableRefresh(&loaded) &&
-		(request->access.key != NULL || !fi_require_api_key))
+	if (access->scope == API_SCOPE_NONE)
 		return true;
-	return AccessCheckHead(request);
+	if ((access->generation != KeyTableRefresh(&loaded) ||
+		 (access->key == NULL && fi_require_api_key)) &&
+		!AccessCheckHead(request))
+		return false;
+	if (access->scope == API_SCOPE_WRITE)
+		return true;
+	LimitBeginEvents(NULL);
+	return settle(request, LimitTake(request, access->key, 1) ? ACCESS_ALLOWED : ACCESS_LIMITED);
 }
 
 Reply
@@ -185,6 +220,9 @@ AccessRefusal(Request *request)
 							   "about one of them",
 							   access->parameter);
 			break;
+		case ACCESS_LIMITED:
+			reply = LimitRefusal(request);
+			break;
 		default:
 			reply = ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE, NOT_LOADED_MESSAGE);
 			break;
@@ -202,6 +240,7 @@ AccessAddHeaders(Request *request, struct MHD_Response *response)
 	else if (access->verdict == ACCESS_WRONG_KEY)
 		MHD_add_response_header(response, "WWW-Authenticate",
 								"Bearer realm=\"fast_ingest\", error=\"invalid_token\"");
+	LimitAddHeaders(request, response);
 }
 
 static bool

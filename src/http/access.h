@@ -25,7 +25,8 @@ typedef enum
 	ACCESS_WRONG_KEY,
 	ACCESS_WRONG_SCOPE,
 	ACCESS_WRONG_ORIGIN,
-	ACCESS_WRONG_PARAMETER /* of a question */
+	ACCESS_WRONG_PARAMETER, /* of a question */
+	ACCESS_LIMITED			/* too many events: see limit.h */
 } AccessVerdict;
 
 /* What is known of a request; part of it, and zero at its begin. */
@@ -38,13 +39,14 @@ typedef struct
 	uint64 generation;	   /* of the keys when it was looked at */
 } Access;
 
-/* Prepare this process; called once. */
+/* Prepare this process; called once. Settings: called after each reload. */
 extern void AccessInit(void);
+extern void AccessReadSettings(void);
 
 /*
  * Look at the head of a request whose route is known; false refuses it. May be called
  * inside libmicrohttpd. Again: when the request is complete, as its key may have been
- * revoked meanwhile.
+ * revoked meanwhile; a request without events is charged for then.
  */
 extern bool AccessCheckHead(struct Request *request);
 extern bool AccessCheckAgain(struct Request *request);

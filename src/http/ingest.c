@@ -199,7 +199,10 @@ end_event(void *arg, int index, Event *event, const char *error)
 	if (error == NULL)
 		error = stage_event(ingest, index, event);
 	if (error == NULL)
+	{
 		ingest->accepted++;
+		LimitCountEvent(event);
+	}
 	else
 	{
 		if (ingest->rejected == 0)
@@ -329,6 +332,7 @@ IngestRequest(Request *request)
 	RingRollback(&producer); /* what a request left that ended by an error */
 	initStringInfo(&ingest.errors);
 	ingest.key = request->access.key;
+	LimitBeginEvents(request_context);
 	rules.form = request->route == ROUTE_EVENT ? EVENT_FORM_WEBSITE : EVENT_FORM_FULL;
 	rules.now = GetCurrentTimestamp() + UNIX_EPOCH_OFFSET;
 	rules.max_events = bulk ? fi_max_bulk_events : 1;
@@ -356,7 +360,9 @@ IngestRequest(Request *request)
 	{
 		parsed = ParseEvents(request->body, request->len, shape, &rules, &receiver, error);
 		MemoryContextSwitchTo(request_context);
-		if (!parsed)
+		if (!LimitTake(request, ingest.key, Max(ingest.accepted + ingest.rejected, 1)))
+			staged = refuse(request, ingest.accepted + ingest.rejected, LimitRefusal(request));
+		else if (!parsed)
 			staged = refuse(request, 0, ReplyError(MHD_HTTP_BAD_REQUEST, "%s", error));
 		else if (!bulk && ingest.rejected > 0)
 			staged = refuse(request, 1,
@@ -372,8 +378,11 @@ IngestRequest(Request *request)
 									   "fast_ingest.staging_size is allowed",
 									   ingest.needed));
 		else if (ingest.full)
+		{
+			LimitReturn(request);
 			staged = refuse(request, ingest.accepted + ingest.rejected,
 							ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE, "staging is full"));
+		}
 		else
 			staged = publish(request, &ingest);
 	}

@@ -459,7 +459,10 @@ ListenerMain(Datum arg)
 	while (!WorkerShutdownRequested)
 	{
 		if (WorkerHandleInterrupts())
+		{
 			IngestReadSettings();
+			AccessReadSettings();
+		}
 		if (!accepting && listen_again <= ServerNow)
 		{
 			if (sockets.n == 0)

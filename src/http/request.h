@@ -21,6 +21,7 @@
 #include "event/parse.h"
 #include "http/access.h"
 #include "http/decode.h"
+#include "http/limit.h"
 #include "http/reply.h"
 
 struct MHD_Connection;
@@ -121,6 +122,7 @@ typedef struct Request
 	size_t answer_room;
 
 	Access access;
+	RequestLimit limit;
 	Reply reply;
 } Request;
 

@@ -2,7 +2,7 @@
  * control.c
  *
  * Sizes, makes and finds the control block, the staging rings and the query slots, and
- * has src/auth/ do so with its table.
+ * has src/auth/ do so with its tables.
  */
 #include "postgres.h"
 
@@ -13,6 +13,7 @@
 #include "storage/shmem.h"
 
 #include "auth/key_table.h"
+#include "auth/rate_tables.h"
 #include "compat.h"
 #include "query/slot.h"
 #include "settings.h"
@@ -45,6 +46,7 @@ request_shmem(void)
 	RequestAddinShmemSpace(MAXALIGN(QuerySlotsShmemSize()));
 	RequestNamedLWLockTranche(TRANCHE, 1);
 	KeyTableRequest();
+	RateTablesRequest();
 }
 
 void
@@ -114,6 +116,7 @@ startup_shmem(void)
 	if (!found)
 		QuerySlotsInit();
 	KeyTableStartup();
+	RateTablesStartup();
 	LWLockRelease(AddinShmemInitLock);
 }
 

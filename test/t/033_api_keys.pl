@@ -12,7 +12,7 @@ use FastIngest;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $server = FastIngest->new('keys', conf => "fast_ingest.max_api_keys = 20\nmax_prepared_transactions = 2\nsynchronous_commit = local\nwal_level = replica\nmax_wal_senders = 2");
+my $server = FastIngest->new('keys', conf => "fast_ingest.max_api_keys = 20\nmax_prepared_transactions = 2\nsynchronous_commit = local\nwal_level = replica\nmax_wal_senders = 2\nsynchronous_standby_names = nobody");
 my $n = 0;
 
 sub bearer { return (headers => [ 'Authorization', "Bearer $_[0]", @_[ 1 .. $#_ ] ]) }
@@ -210,9 +210,7 @@ my $first;
 my $second;
 my $waiting = $server->node->background_psql('postgres');
 
-$server->set('synchronous_standby_names' => 'nobody');
 $uncommitted->query_safe('SET synchronous_commit = on');
-ok(wait_until(sub { $uncommitted->query_safe('SHOW synchronous_standby_names') eq 'nobody' }), 'a standby is waited for');
 $uncommitted->query_until(qr/begun/, "\\echo begun\nSELECT fi_create_api_key('first');\n");
 ok(wait_until(sub { $server->sql("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'") == 1 }),
 	'one is in the midst of its commit');
@@ -228,7 +226,6 @@ $server->sql("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_eve
 ($second) = $waiting->query('SELECT 1') =~ /(fi_\w+)/;
 is(status(post(bearer($first || ''))), 202, 'the first is valid');
 is(status(post(bearer($second || ''))), 202, 'the second is valid');
-$server->set('synchronous_standby_names' => '');
 $waiting->quit;
 $uncommitted->quit;
 refused("BEGIN; SELECT fi_create_api_key('prepared'); PREPARE TRANSACTION 'p'", '0A000', qr/cannot PREPARE/,
