@@ -215,7 +215,13 @@ KeyTablePublish(const KeyImage *image, uint64 expected)
 void
 KeyTableAttach(void)
 {
+	ApiKeyDigest digest;
+
 	copy.data = MemoryContextAlloc(TopMemoryContext, image_room());
+	/* the digests' context, which is not to be made inside libmicrohttpd */
+	if (!ApiKeyDigestKept("", &digest))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not compute a SHA-256 digest")));
 }
 
 uint64

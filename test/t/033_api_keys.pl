@@ -14,6 +14,7 @@ use Test::More;
 
 my $server = FastIngest->new('keys', conf => "fast_ingest.max_api_keys = 20\nmax_prepared_transactions = 2\nsynchronous_commit = local\nwal_level = replica\nmax_wal_senders = 2\nsynchronous_standby_names = nobody");
 my $n = 0;
+my $offset;
 
 sub bearer { return (headers => [ 'Authorization', "Bearer $_[0]", @_[ 1 .. $#_ ] ]) }
 sub x_api_key { return (headers => [ 'X-API-Key', @_ ]) }
@@ -279,6 +280,29 @@ is(status($server->post_event(event(++$n, site_id => ('x' x 50) . $_), bearer($l
 is(status($server->post_event(event(++$n, site_id => ('x' x 50) . $_), bearer($long))), 403, "website $_, which is not in it")
   foreach 0, 101;
 
+# Less room than there are keys: the oldest are valid, and any can be revoked
+
+$offset = length slurp_file($server->node->logfile);
+$server->node->append_conf('postgresql.conf', 'fast_ingest.max_api_keys = 9');
+$server->restart;
+my ($oldest, $newest) = split /\n/, $server->sql(<<'EOQ');
+(SELECT name FROM fi_api_keys() ORDER BY created_at LIMIT 1)
+UNION ALL (SELECT name FROM fi_api_keys() ORDER BY created_at DESC LIMIT 1)
+EOQ
+is($oldest, 'reader', 'the oldest key');
+is($newest, 'long', 'the newest key');
+is(status($server->get('/stats?site_id=x', bearer($reader))), 200, 'less room: the oldest is valid');
+is_error($server->post_event(event(++$n, site_id => ('x' x 50) . 1), bearer($long)), 401, qr/not valid/, 'less room: the newest is not');
+ok($server->wait_for_log_line(qr/no room for \d+ of the API keys, which are refused/, $offset), 'less room: the log says so');
+$server->sql("SELECT fi_revoke_api_key('reader')");
+is_error($server->get('/stats?site_id=x', bearer($reader)), 401, qr/not valid/, 'less room: revoked');
+refused("SELECT fi_create_api_key('more')", '53400', qr/no room/, 'less room: no more keys');
+$server->sql("DELETE FROM fast_ingest.api_keys WHERE name LIKE 'room%'");
+is($server->post_event(event(++$n, site_id => ('x' x 50) . 1), bearer($long))->{status}, 401, 'a list needs its room');
+$server->node->append_conf('postgresql.conf', 'fast_ingest.max_api_keys = 20');
+$server->restart;
+is($server->post_event(event(++$n, site_id => ('x' x 50) . 1), bearer($long))->{status}, 202, 'room for all: all are valid');
+
 # Workers come and go
 
 kill 'TERM', $server->worker_pid('maintenance');
@@ -335,7 +359,7 @@ unlike($log, qr/\Q@{[substr $_, -64]}\E/, 'no key is in the log') foreach $write
 
 unlike($log, qr/can be reached from elsewhere/, 'on localhost nobody is warned');
 $server->node->append_conf('postgresql.conf', "fast_ingest.listen_addresses = '0.0.0.0'");
-my $offset = length $log;
+$offset = length $log;
 $server->restart;
 ok($server->wait_for_log_line(qr/WARNING:.*reached from elsewhere without TLS/, $offset), 'with keys: no TLS');
 $server->set('fast_ingest.require_api_key' => 'off');

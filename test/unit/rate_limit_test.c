@@ -170,7 +170,8 @@ test_flood(void)
 enum
 {
 	TAKERS = 4,
-	TAKES = 200000
+	TAKES = 1000000,
+	TOKENS = 3000000 /* fewer than they would like */
 };
 
 typedef struct
@@ -185,7 +186,7 @@ static void *
 take_many(void *arg)
 {
 	Taker *taker = arg;
-	RateLimit limit = {.rate = 1, .burst = INT64CONST(500000)};
+	RateLimit limit = {.rate = 1, .burst = TOKENS};
 	RateId id = id_of(taker->id);
 	RateAnswer answer;
 
@@ -229,12 +230,12 @@ test_concurrent_takers(bool gives_back)
 	for (int i = 0; i < 2; i++)
 	{
 		/* who gives back may do so when the other one has given up */
-		RateLimit limit = {.rate = 1, .burst = INT64CONST(500000)};
+		RateLimit limit = {.rate = 1, .burst = TOKENS};
 		RateId id = id_of(i);
 		RateAnswer answer;
 
 		(void) RatePeek(table, &id, &limit, 1, 0, &answer);
-		ok(taken[i] + answer.remaining == 500000 && (gives_back || answer.remaining == 0),
+		ok(taken[i] + answer.remaining == TOKENS && (gives_back || answer.remaining == 0),
 		   "takers at the same time get each token once (" INT64_FORMAT ")%s", taken[i],
 		   gives_back ? ", also when some give back" : "");
 	}
