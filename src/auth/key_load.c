@@ -278,41 +278,57 @@ fi_api_keys_changed(PG_FUNCTION_ARGS)
 bool
 KeyLoadIsDue(void)
 {
-	int64 interval = RecoveryInProgress() ? STANDBY_LOOK_INTERVAL : LOOK_INTERVAL;
-
-	return !KeyTableIsLoaded() || MonotonicNow() >= MonotonicAfter(looked_at, interval);
+	return !KeyTableIsLoaded() || MonotonicNow() >= MonotonicAfter(looked_at, LOOK_INTERVAL);
 }
 
+bool
+KeyLoadIsDueOnStandby(void)
+{
+	return RecoveryInProgress() && KeyTableClaimLook(MonotonicNow(), STANDBY_LOOK_INTERVAL);
+}
+
+typedef struct
+{
+	bool done;
+	int left_out;
+} Look;
+
+/*
+ * The body of a look's transaction. Who has locked the table is about to change it, or
+ * replay is; others wait for this worker meanwhile, so it comes back later.
+ */
 static void
 look(void *arg)
 {
+	Look *result = arg;
 	uint64 generation = KeyTableGeneration();
-	int *left_out = arg;
-	KeyImage *image = read_image(left_out);
+	Oid relation = ExtensionTableIfThere("api_keys");
 
-	(void) KeyTablePublish(image, generation);
+	result->done = !OidIsValid(relation) || ConditionalLockRelationOid(relation, AccessShareLock);
+	if (result->done)
+		(void) KeyTablePublish(read_image(&result->left_out), generation);
 }
 
 void
 KeyLoad(WorkerSlot *slot)
 {
 	static int reported = 0;
-	int left_out = 0;
-	ErrorData *error = RunTransaction("looking at the API keys", look, &left_out);
+	Look result = {0};
+	ErrorData *error = RunTransaction("looking at the API keys", look, &result);
 
-	if (error != NULL)
-	{
+	/* what replay cancels on a standby is not worth a word: the next look is soon */
+	if (error != NULL && ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_TRANSACTION_ROLLBACK)
 		WorkerReportError(error, "It looks at the API keys again.");
+	if (error != NULL || !result.done)
 		return;
-	}
 	looked_at = MonotonicNow();
-	if (left_out > 0 && left_out != reported)
-		ereport(
-			LOG,
-			(errmsg("fast_ingest has no room for %d of the API keys, which are refused", left_out),
-			 errhint("Raise fast_ingest.max_api_keys, which is %d, and restart the server.",
-					 fi_max_api_keys)));
-	reported = left_out;
+	if (result.left_out > 0 && result.left_out != reported)
+		ereport(LOG, (errmsg("fast_ingest has no room for %d of the API keys, which are refused",
+							 result.left_out),
+					  errhint("Raise fast_ingest.max_api_keys, which is %d, and restart the "
+							  "server.",
+							  fi_max_api_keys)));
+	reported = result.left_out;
 }
 
 void

@@ -10,19 +10,24 @@
  * image is ever older than the one before.
  *
  * The maintenance worker reads the table at its start, and now and then: for what no
- * trigger sees (a dropped extension, triggers that were disabled, a standby).
+ * trigger sees (a dropped extension, triggers that were disabled).
+ *
+ * On a standby nobody commits, and there is no maintenance worker. Query workers read
+ * the table there, twice a second, whichever has nothing else to do.
  */
 #ifndef FAST_INGEST_KEY_LOAD_H
 #define FAST_INGEST_KEY_LOAD_H
 
 #include "stage/control.h"
 
-/* Is it time for a worker to look? */
+/* Is it time for the maintenance worker to look? For a query worker, on a standby only? */
 extern bool KeyLoadIsDue(void);
+extern bool KeyLoadIsDueOnStandby(void);
 
 /*
  * Look at the table, by a worker that is connected to its database and runs no
- * transaction: publish what it holds. Its errors are in the slot and the log.
+ * transaction: publish what it holds, unless somebody has locked it. Its errors are in
+ * the slot and the log, but for those that only say that somebody else went first.
  */
 extern void KeyLoad(WorkerSlot *slot);
 

@@ -14,6 +14,7 @@
 #include "storage/shmem.h"
 #include "utils/memutils.h"
 
+#include "monotonic.h"
 #include "settings.h"
 
 #define TRANCHE "fast_ingest_keys"
@@ -31,6 +32,7 @@ typedef struct
 typedef struct
 {
 	pg_atomic_uint64 generation; /* 0 before the first image */
+	pg_atomic_uint64 looked_at;	 /* see monotonic.h; by whoever claims the next look */
 
 	/* under the lock */
 	bool loaded;
@@ -81,6 +83,7 @@ KeyTableStartup(void)
 		return;
 	memset(table, 0, offsetof(KeyTable, data));
 	pg_atomic_init_u64(&table->generation, 0);
+	pg_atomic_init_u64(&table->looked_at, 0);
 }
 
 /*
@@ -92,7 +95,8 @@ KeyImageCreate(int nkeys)
 	KeyImage *image = palloc0(sizeof(KeyImage));
 
 	image->used = Min(nkeys, fi_max_api_keys) * sizeof(ApiKey);
-	image->data = palloc(image_room());
+	/* zero, so that images of the same keys are equal */
+	image->data = palloc0(image_room());
 	return image;
 }
 
@@ -192,6 +196,18 @@ KeyTableIsLoaded(void)
 	return loaded;
 }
 
+/*
+ * Is this what is published? Needs the lock
+ */
+static bool
+is_published(const KeyImage *image)
+{
+	if (image == NULL || !table->loaded)
+		return image == NULL && !table->loaded;
+	return table->nkeys == image->nkeys && table->used == image->used &&
+		   memcmp(table->data, image->data, image->used) == 0;
+}
+
 bool
 KeyTablePublish(const KeyImage *image, uint64 expected)
 {
@@ -199,7 +215,7 @@ KeyTablePublish(const KeyImage *image, uint64 expected)
 
 	LWLockAcquire(lock, LW_EXCLUSIVE);
 	current = expected == ANY_GENERATION || expected == pg_atomic_read_u64(&table->generation);
-	if (current)
+	if (current && !is_published(image))
 	{
 		table->loaded = image != NULL;
 		table->nkeys = image != NULL ? image->nkeys : 0;
@@ -210,6 +226,15 @@ KeyTablePublish(const KeyImage *image, uint64 expected)
 	}
 	LWLockRelease(lock);
 	return current;
+}
+
+bool
+KeyTableClaimLook(int64 now, int interval)
+{
+	uint64 before = pg_atomic_read_u64(&table->looked_at);
+
+	return now >= MonotonicAfter((int64) before, interval) &&
+		   pg_atomic_compare_exchange_u64(&table->looked_at, &before, (uint64) now);
 }
 
 void

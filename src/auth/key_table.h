@@ -75,11 +75,17 @@ extern bool KeyTableIsLoaded(void);
 
 /*
  * Publish an image; NULL says that the keys are not known any more. With an expected
- * generation it does nothing and returns false if another one is published. Raises no
- * error.
+ * generation it does nothing and returns false if another one is published. What is
+ * published already stays, with its generation. Raises no error.
  */
 #define ANY_GENERATION PG_UINT64_MAX
 extern bool KeyTablePublish(const KeyImage *image, uint64 expected);
+
+/*
+ * Take it on oneself to look at the table; false if some process did so less than
+ * interval (ms) ago.
+ */
+extern bool KeyTableClaimLook(int64 now, int interval);
 
 /*
  * The listener's copy. Attach: once, makes room. Refresh: brings it up to date and

@@ -6,6 +6,8 @@
  * over before the first byte of its answer is sent, so that no reader, however
  * slow, keeps a snapshot open.
  *
+ * On a standby it looks at the API keys, too: see auth/key_load.h.
+ *
  * SIGINT cancels the query that runs, and means nothing between two of them.
  * SIGTERM ends the process at once, as it does a backend.
  */
@@ -13,6 +15,7 @@
 
 #include <microhttpd.h>
 
+#include "access/xlog.h"
 #include "commands/extension.h"
 #include "lib/stringinfo.h"
 #include "libpq/pqsignal.h"
@@ -26,6 +29,8 @@
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
 
+#include "auth/key_load.h"
+#include "auth/key_table.h"
 #include "compat.h"
 #include "flush/extension.h"
 #include "flush/transaction.h"
@@ -37,6 +42,7 @@
 
 #define IDLE_WAIT 1000	   /* ms */
 #define EXTENSION_WAIT 200 /* ms between two looks while it is missing */
+#define STANDBY_WAIT 500   /* ms: nobody else looks at the API keys there */
 
 typedef struct
 {
@@ -306,10 +312,31 @@ serve_question(void)
 	send_answer(&question);
 }
 
+/*
+ * On a standby: see to it that the listeners know the API keys that were replayed
+ */
+static void
+follow_keys(bool ready, uint64 generation)
+{
+	if (!KeyLoadIsDueOnStandby())
+		return;
+	if (ready)
+		KeyLoad(&my_query->worker);
+	else if (pg_atomic_read_u32(&my_query->worker.state) == WORKER_WAITING)
+		KeyLoadForget(generation);
+}
+
+static long
+idle_wait(bool ready)
+{
+	return !ready ? EXTENSION_WAIT : RecoveryInProgress() ? STANDBY_WAIT : IDLE_WAIT;
+}
+
 void
 QueryMain(Datum arg)
 {
 	bool ready;
+	uint64 keys_generation;
 
 	my_query = &QuerySlots[DatumGetInt32(arg)];
 	/* before WorkerStart has its own: a listener that is told shall see the worker stopped */
@@ -332,13 +359,15 @@ QueryMain(Datum arg)
 
 		if (QuerySlotClear(my_query))
 			wake_listeners();
+		keys_generation = KeyTableGeneration();
 		ready =
 			pg_atomic_read_u32(&my_query->worker.state) == WORKER_RUNNING || look_for_extension();
+		follow_keys(ready, keys_generation);
 		if (QuerySlotBegin(my_query))
 			serve_question();
 		else
 		{
-			WorkerWait(ready ? IDLE_WAIT : EXTENSION_WAIT);
+			WorkerWait(idle_wait(ready));
 			pgstat_report_stat(true);
 		}
 	}

@@ -38,6 +38,18 @@ sub wait_for_replay
 		$from->node->lsn($from->sql('SELECT pg_is_in_recovery()', 'template1') eq 't' ? 'replay' : 'write'));
 }
 
+sub bearer { return (headers => [ 'Authorization', "Bearer $_[0]" ]) }
+
+# Set fast_ingest.require_api_key, and wait until a question without a key is answered
+# by this status.
+sub require_key
+{
+	my ($server, $value, $status) = @_;
+
+	$server->set('fast_ingest.require_api_key' => $value);
+	return $server->wait_for_answer($status, sub { $server->get($metrics) });
+}
+
 sub workers
 {
 	my ($server) = @_;
@@ -53,9 +65,14 @@ ok( wait_until(sub { $standby->get('/ready?for=read')->{body} =~ /extension fast
 	'a standby of a server without the extension is not ready for reading, and says why');
 is_error($standby->get('/ready'), 503, qr/the server is a standby/, 'nor for writing');
 is_error($standby->get($metrics), 503, qr/extension fast_ingest is not created/, 'nor does it answer');
+$standby->set('fast_ingest.require_api_key' => 'on');
+ok(wait_until(sub { $standby->get($metrics)->{body} =~ /the API keys are not loaded yet/ }),
+	'where keys are needed, nobody is let in before they are known');
 $primary->create_extension;
 is($standby->wait_for_answer(200, sub { $standby->get('/ready?for=read') })->{status},
 	200, 'the replayed CREATE EXTENSION makes it ready for reading');
+is_error($standby->get($metrics), 401, qr/an API key is needed/, 'and it knows that there are none');
+is(require_key($standby, 'off', 200)->{status}, 200, 'without keys it answers');
 
 # ---------------------------------------------------------------------------
 # Questions and events
@@ -88,6 +105,29 @@ is($primary->get("/ready$_")->{status}, 200, "/ready$_ of the primary")
   foreach '', '?for=read', '?for=write';
 is(workers($standby), 'flusher 1 stopped, listener 1 running, maintenance stopped, query 1 running',
 	'fi_status() of the standby');
+
+# ---------------------------------------------------------------------------
+# API keys, which are the primary's
+# ---------------------------------------------------------------------------
+
+my $key = $primary->sql("SELECT fi_create_api_key('client', '{write,read}')");
+my $lost = $primary->sql("SELECT fi_create_api_key('lost', '{read}')");
+
+is_error(require_key($standby, 'on', 401), 401, qr/an API key is needed/, 'a standby asks for keys, too');
+foreach my $known ($key, $lost)
+{
+	is($standby->wait_for_answer(200, sub { $standby->get($metrics, bearer($known)) })->{body},
+		$primary->get($metrics)->{body}, 'and knows those of the primary');
+}
+is_error($standby->post_event(event(51), bearer($key)), 503, qr/the server is a standby/, 'with a key events are refused as ever');
+$primary->sql("SELECT fi_revoke_api_key('lost')");
+is_error($standby->wait_for_answer(401, sub { $standby->get($metrics, bearer($lost)) }),
+	401, qr/not valid/, 'a key that was revoked there is refused');
+is($standby->get($metrics, bearer($key))->{status}, 200, 'the other one is not');
+$standby->node->restart;
+is($standby->wait_for_answer(200, sub { $standby->get($metrics, bearer($key)) })->{status}, 200, 'after a restart they are known again');
+is_error($standby->get($metrics, bearer($lost)), 401, qr/not valid/, 'as they were');
+is(require_key($standby, 'off', 200)->{status}, 200, 'without keys it answers');
 
 # A standby of the standby
 my $cascade = $standby->standby('cascade');
@@ -140,6 +180,21 @@ $session->quit;
 $answer = $connection->read_answer;
 is($answer->{status}, 200, 'and the client has its answer');
 is($answer->{body}, $primary->get($metrics)->{body}, 'the right one');
+
+# Nor does a look at the API keys keep the worker
+$session = $primary->node->background_psql('app');
+$session->query_safe('BEGIN');
+lock_on_primary('api_keys');
+ok(wait_for_lock('api_keys'), 'replay holds the lock of the API keys');
+my $locked_at = $standby->sql('SELECT clock_timestamp()');
+ok( wait_until(
+		sub {
+			$standby->sql("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'fast_ingest query'"
+				  . " AND query = 'looking at the API keys' AND state_change > '$locked_at'") == 1;
+		}),
+	'the query worker looks at them');
+is($standby->get($metrics)->{status}, 200, 'and questions are answered');
+$session->quit;
 
 # ---------------------------------------------------------------------------
 # Questions under load
@@ -210,6 +265,13 @@ $standby->books_balance('promotion');
 is($standby->wrong_metrics, '', 'the metrics are those of a recount');
 is($standby->post_bulk(\@events)->{json}{accepted}, 50, 'events that the old primary has stored');
 is($standby->count("site_id = 'shop'"), 50, 'are not stored again');
+is(require_key($standby, 'on', 401)->{status}, 401, 'it asks for keys');
+is($standby->post_event(event(1), bearer($key))->{status}, 202, 'and knows those of the old primary');
+$lost = $standby->sql("SELECT fi_create_api_key('lost')");
+is($standby->post_event(event(1), bearer($lost))->{status}, 202, 'a key is valid from its commit on');
+$standby->sql("SELECT fi_revoke_api_key('lost')");
+is_error($standby->post_event(event(1), bearer($lost)), 401, qr/not valid/, 'to the one that revokes it');
+is(require_key($standby, 'off', 200)->{status}, 200, 'without keys it answers');
 
 # ---------------------------------------------------------------------------
 # DROP DATABASE replayed
