@@ -224,6 +224,25 @@ foreach my $command (split(/\n/, $INGEST), "ALTER TABLE $partition OWNER TO inge
 	is($server->wait_for_staged(0), 0, 'until it is granted again');
 }
 is(what_fails(), '', 'with all grants again, everything works');
+
+# Workers of the role know the API keys, of which it sees nothing
+
+my $key = $server->sql("SELECT fi_create_api_key('client', '{read}')");
+my @with_key = (headers => [ 'Authorization', "Bearer $key" ]);
+
+$server->set('fast_ingest.require_api_key' => 'on');
+$server->restart;
+is($server->wait_for_answer(200, sub { $server->get('/metrics?event_name=page_view', @with_key) })->{status}, 200, 'a key is known after a restart');
+is_error($server->get('/metrics?event_name=page_view'), 401, qr/an API key is needed/, 'and needed');
+refuses('ingest', <<'EOQ');
+SELECT * FROM fast_ingest.api_keys
+DELETE FROM fast_ingest.api_keys
+SELECT fi_api_keys()
+SELECT fi_create_api_key('mine')
+SELECT fi_revoke_api_key('client')
+EOQ
+$server->set('fast_ingest.require_api_key' => 'off');
+is($server->wait_for_answer(200, sub { $server->get('/metrics?event_name=page_view') })->{status}, 200, 'not needed any more');
 $server->books_balance;
 
 # ---------------------------------------------------------------------------
@@ -425,7 +444,7 @@ pg_sleep(9)
 ../../etc
 EOT
 my %statements = ('GET /metrics' => 1, 'GET /stats' => 1, 'looking for the extension' => 1, 'storing staged events' => 1,
-	'storing a dead letter' => 1, 'creating a partition' => 1, 'refreshing the rollup' => 1, '' => 1);
+	'storing a dead letter' => 1, 'creating a partition' => 1, 'refreshing the rollup' => 1, 'looking at the API keys' => 1, '' => 1);
 
 sub objects
 {
