@@ -59,6 +59,36 @@ sub is_refused
 	return;
 }
 
+# Take all that is left of a bucket by several connections at the same time; returns an
+# answer to one that came too late.
+sub take_all
+{
+	my ($of, $name, $connections, $left, @headers) = @_;
+	my $before = $of->count;
+	my $began = time;
+	my %answers;
+	my $late;
+
+	foreach my $round (1 .. int($left / @$connections) + 20)
+	{
+		$_->send(http_message('POST', '/events', body => event(++$n), @headers)) foreach @$connections;
+		foreach my $connection (@$connections)
+		{
+			my $got = $connection->read_answer;
+
+			$answers{ $got->{status} }++;
+			$late = $got if $got->{status} == 429;
+		}
+	}
+
+	my $seconds = time - $began;
+	cmp_ok($answers{202}, '>=', $left, "$name: all $left are taken");
+	cmp_ok($answers{202}, '<=', $left + $seconds + 1, "$name: and none twice");
+	is(join(' ', sort keys %answers), '202 429', "$name: no other answer");
+	is($of->count - $before, $answers{202}, "$name: what was accepted is stored");
+	return $late;
+}
+
 # No limit by default
 
 my $answer = post();
@@ -67,8 +97,6 @@ is($answer->{status}, 202, 'no limit');
 ok(!exists $answer->{headers}{'ratelimit-limit'}, 'no limit: no headers');
 
 # Per client address
-
-my $began = time;
 
 $answer = set_limit(1000, \&post, 'fast_ingest.rate_limit_per_client' => 1);
 is($answer->{headers}{'ratelimit-limit'}, 1000, 'client: RateLimit-Limit');
@@ -100,29 +128,9 @@ is_error($server->post_bulk(bulk(1001)), 413, qr/1001 events at a time.*client a
 
 # What is left goes to eight connections at the same time
 
-my $before = $server->count;
 my @connections = map { $server->connect } 1 .. 8;
-my %answers;
-my $retry;
+my $retry = take_all($server, 'eight connections', \@connections, remaining($server->post_event({ bad => 1 })));
 
-$left = remaining($server->post_event({ bad => 1 }));
-$began = time;
-foreach my $round (1 .. int($left / 8) + 20)
-{
-	$_->send(http_message('POST', '/events', body => event(++$n))) foreach @connections;
-	foreach my $connection (@connections)
-	{
-		$answer = $connection->read_answer;
-		$answers{ $answer->{status} }++;
-		$retry = $answer if $answer->{status} == 429;
-	}
-}
-
-my $seconds = time - $began;
-cmp_ok($answers{202}, '>=', $left, "eight connections: all $left are taken");
-cmp_ok($answers{202}, '<=', $left + $seconds + 1, 'eight connections: and none twice');
-is(join(' ', sort keys %answers), '202 429', 'eight connections: no other answer');
-is($server->count - $before, $answers{202}, 'eight connections: what was accepted is stored');
 is_refused($retry, qr/client address/, 'the bucket is empty');
 is(remaining($retry), 0, 'the bucket is empty: nothing is left');
 cmp_ok($retry->{headers}{'retry-after'}, '<=', 1, 'one more is there in a second');
@@ -247,5 +255,26 @@ $server->set('fast_ingest.rate_limit_per_channel' => 0);
 ok(wait_until(sub { !exists post()->{headers}{'ratelimit-limit'} }), 'no limit again');
 $server->books_balance;
 $server->node->stop;
+
+# Two listeners know the same keys and take from the same buckets
+
+my $two = FastIngest->new('two', conf => <<'EOC');
+fast_ingest.listeners = 2
+fast_ingest.require_api_key = on
+fast_ingest.rate_limit_per_key = 1
+fast_ingest.rate_limit_burst = '400s'
+EOC
+ok(wait_until(sub { $two->sql("SELECT bool_and(state = 'running') FROM fi_status()") eq 't' }), 'two listeners: all workers run');
+
+my $key = $two->sql("SELECT fi_create_api_key('both')");
+
+@connections = map { $two->connect } 1 .. 8;
+is_refused(take_all($two, 'two listeners', \@connections, 400, bearer($key)), qr/rate limit of the API key/, 'two listeners');
+is($two->sql("SELECT count(*) FROM fi_status() WHERE worker LIKE 'listener %' AND accepted > 20"), 2, 'two listeners: both');
+$two->sql("SELECT fi_revoke_api_key('both')");
+$_->send(http_message('POST', '/events', body => event(++$n), bearer($key))) foreach @connections;
+is(join(' ', map { $_->read_answer->{status} } @connections), join(' ', (401) x 8), 'two listeners: a key that was revoked');
+$two->books_balance;
+$two->node->stop;
 
 done_testing();
