@@ -13,6 +13,7 @@ my $directory = $ARGV[0] || $FindBin::RealBin;
 my $json = JSON::PP->new->utf8->canonical->pretty->indent_length(2);
 my $api = $json->decode(slurp("$FindBin::RealBin/../../src/http/docs/openapi.json"));
 my $host = 'http://127.0.0.1:8080';
+my $key = 'looked at where fast_ingest.require_api_key is on';
 
 sub slurp
 {
@@ -76,14 +77,16 @@ foreach my $path (sort keys %{ $api->{paths} })
 				method => uc $method,
 				path => $path,
 				query => \@query,
-				type => $type,
+				headers => [
+					$operation->{security} ? [ 'Authorization', 'Bearer {{key}}' ] : (),
+					defined $example ? [ 'Content-Type', $type ] : () ],
 				body => ref $example ? $json->encode($example) =~ s/\n\z//r : $example
 			  };
 		}
 	}
 }
 
-my $http = "# Made by test/api/generate.pl from src/http/docs/openapi.json.\n\n\@host = $host\n";
+my $http = "# Made by test/api/generate.pl from src/http/docs/openapi.json.\n\n\@host = $host\n\@key = $key\n";
 my @folders;
 
 foreach my $tag (map { $_->{name} } @{ $api->{tags} })
@@ -96,7 +99,8 @@ foreach my $tag (map { $_->{name} } @{ $api->{tags} })
 		my $target = $request->{path} . ($query ne '' ? "?$query" : '');
 
 		$http .= "\n### $request->{name}\n$request->{method} {{host}}$target\n";
-		$http .= "Content-Type: $request->{type}\n\n$request->{body}\n" if defined $request->{body};
+		$http .= "$_->[0]: $_->[1]\n" foreach @{ $request->{headers} };
+		$http .= "\n$request->{body}\n" if defined $request->{body};
 		push @items,
 		  {
 			name => $request->{name},
@@ -108,9 +112,7 @@ foreach my $tag (map { $_->{name} } @{ $api->{tags} })
 					path => [ split m{/}, substr $request->{path}, 1 ],
 					query => [ map { { key => $_->[0], value => "$_->[1]" } } @{ $request->{query} } ]
 				},
-				header => defined $request->{body}
-				? [ { key => 'Content-Type', value => $request->{type} } ]
-				: [],
+				header => [ map { { key => $_->[0], value => $_->[1] } } @{ $request->{headers} } ],
 				defined $request->{body}
 				? (body => { mode => 'raw', raw => $request->{body} })
 				: ()
@@ -130,6 +132,6 @@ write_file(
 				description => $api->{info}{description},
 				schema => 'https://schema.getpostman.com/json/collection/v2.1.0/collection.json'
 			},
-			variable => [ { key => 'host', value => $host } ],
+			variable => [ { key => 'host', value => $host }, { key => 'key', value => $key } ],
 			item => \@folders
 		}));

@@ -145,6 +145,70 @@ is_described($server->get('/metrics?event_name=page_view&group_by=hour&format=cs
 $server->sql("ALTER TABLE fast_ingest.events ADD CONSTRAINT no_robots CHECK (user_id <> 'robot')");
 is_described($server->post_event(event(2, user_id => 'robot')), $post, 'a robot');
 is_described($server->post_bulk([ event(3, user_id => 'robot') ]), $bulk, 'robots');
+
+# Keys and limits: which answers an operation has follows from what it says it needs
+
+my $key = $server->sql(q(SELECT fi_create_api_key('admin', '{admin}')));
+my @operations = map {
+	my $path = $_;
+	map { [ uc($_), $path, $api->{paths}{$path}{$_} ] } sort keys %{ $api->{paths}{$path} }
+} sort keys %{ $api->{paths} };
+
+sub ask_all
+{
+	my ($status, $name, @headers) = @_;
+
+	foreach my $operation (@operations)
+	{
+		my ($method, $path, $description) = @$operation;
+		my $got = $server->request($method, $path, @headers,
+			$method eq 'POST' ? (body => '{}', type => 'application/json') : ());
+
+		is($got->{status} == $status ? 1 : 0, $description->{security} ? 1 : 0, "$name: $method $path")
+		  or diag("$got->{status} $got->{body}");
+		is_described($got, $description, "$name: $method $path");
+	}
+	return;
+}
+
+$server->set('fast_ingest.require_api_key' => 'on');
+$server->wait_for_answer(401, sub { $server->get('/metrics?event_name=x') });
+ask_all(401, 'no key');
+ask_all(403, 'a key for something else', headers => [ 'Authorization', "Bearer $key" ]);
+foreach my $operation (grep { $_->[2]{security} } @operations)
+{
+	my ($method, $path, $description) = @$operation;
+
+	foreach my $need (grep { %$_ } @{ $description->{security} })
+	{
+		my ($scheme) = map { $api->{components}{securitySchemes}{$_} } keys %$need;
+		my ($scope) = map { @$_ } values %$need;
+		my $in = $scheme->{in} || 'bearer';
+		my $right = $server->sql("SELECT fi_create_api_key('$path $in', '{$scope}')");
+		my $got = $server->request(
+			$method, $path . ($in eq 'query' ? "?$scheme->{name}=$right" : ''),
+			$method eq 'POST' ? (body => '{}', type => 'application/json') : (),
+			$in eq 'query' ? ()
+			: (headers => $in eq 'bearer' ? [ 'Authorization', "Bearer $right" ] : [ $scheme->{name}, $right ]));
+
+		is($got->{status}, 400, "$method $path: a key for $scope, as $in, lets in");
+	}
+}
+$server->set(
+	'fast_ingest.require_api_key' => 'off',
+	'fast_ingest.rate_limit_per_client' => 1,
+	'fast_ingest.rate_limit_burst' => '1ms');
+is_described($server->wait_for_answer(413, sub { $server->post_bulk([ event(5), event(6) ]) }), $bulk, 'more than a limit ever allows');
+
+# As many as a high limit allows are far too many for a low one
+$server->set('fast_ingest.rate_limit_burst' => '1000s');
+ok(wait_until(sub { $server->post_bulk([ map { event($_) } 1 .. 200 ])->{status} == 429 }), 'all that a limit allows');
+$server->set('fast_ingest.rate_limit_burst' => '1ms');
+ok(wait_until(sub { ($server->get('/metrics')->{headers}{'ratelimit-limit'} || 0) == 1 }), 'a lower limit');
+ask_all(429, 'too many');
+$server->set('fast_ingest.rate_limit_per_client' => 0);
+ok( wait_until(sub { !defined $server->get('/metrics')->{headers}{'ratelimit-limit'} }), 'none');
+
 $server->sql('DROP EXTENSION fast_ingest');
 $server->wait_not_ready(qr/extension/i);
 is_described($server->post_event(event(4)), $post, 'no extension');
