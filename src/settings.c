@@ -34,6 +34,7 @@ int fi_acknowledge;
 int fi_deduplicate;
 int fi_unknown_fields;
 char *fi_channels;
+char *fi_cors_origins;
 int fi_max_age;
 int fi_max_future;
 int fi_query_workers;
@@ -161,6 +162,9 @@ static const TextSetting text_settings[] = {
 	{"fast_ingest.trusted_proxies",
 	 "Addresses and ranges of proxies whose X-Forwarded-For says where a request comes from.",
 	 &fi_trusted_proxies, "", PGC_SIGHUP, check_addresses},
+	{"fast_ingest.cors_origins",
+	 "Origins whose pages may send requests and read answers, separated by commas; * is any.",
+	 &fi_cors_origins, "", PGC_SIGHUP, check_list},
 };
 
 static const IntegerSetting integer_settings[] = {

@@ -48,6 +48,7 @@ extern int fi_acknowledge;
 extern int fi_deduplicate;
 extern int fi_unknown_fields;
 extern char *fi_channels;
+extern char *fi_cors_origins;
 extern int fi_max_age;			/* s */
 extern int fi_max_future;		/* s */
 extern int fi_query_timeout;	/* ms */

@@ -25,6 +25,7 @@
 
 #include "compat.h"
 #include "http/access.h"
+#include "http/cors.h"
 #include "http/docs.h"
 #include "http/ingest.h"
 #include "http/query.h"
@@ -213,6 +214,14 @@ answer_refusal(Request *request)
 			break;
 		case REFUSAL_PARAMETERS:
 			reply = ReplyError(MHD_HTTP_BAD_REQUEST, "too many parameters");
+			break;
+		case REFUSAL_PREFLIGHT:
+			reply = ReplyConstant(MHD_HTTP_NO_CONTENT, "");
+			break;
+		case REFUSAL_ORIGIN:
+			reply = ReplyError(MHD_HTTP_FORBIDDEN,
+							   "Origin \"%s\" is not one of fast_ingest.cors_origins",
+							   header_value(request, "Origin"));
 			break;
 		case REFUSAL_NOT_FOUND:
 			reply = ReplyError(MHD_HTTP_NOT_FOUND, "no such path");
@@ -448,6 +457,7 @@ ListenerMain(Datum arg)
 	/* Without a database the encoding would be SQL_ASCII; the flusher insists on UTF8. */
 	SetDatabaseEncoding(PG_UTF8);
 	IngestInit(pair, ring);
+	CorsReadSettings();
 	QueryInit(pair);
 	AccessInit();
 	raise_descriptor_limit();
@@ -462,6 +472,7 @@ ListenerMain(Datum arg)
 		{
 			IngestReadSettings();
 			AccessReadSettings();
+			CorsReadSettings();
 		}
 		if (!accepting && listen_again <= ServerNow)
 		{

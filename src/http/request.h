@@ -50,6 +50,8 @@ typedef enum
 {
 	REFUSAL_NONE,
 	REFUSAL_MALFORMED,
+	REFUSAL_PREFLIGHT, /* none: its answer is all in the head */
+	REFUSAL_ORIGIN,
 	REFUSAL_PARAMETERS,
 	REFUSAL_NOT_FOUND,
 	REFUSAL_METHOD,
@@ -97,6 +99,7 @@ typedef struct Request
 	bool head_seen;
 	bool chunked;
 	bool ndjson;
+	bool preflight;	   /* see cors.h */
 	Encoding encoding; /* of the body as it comes */
 
 	char *body; /* malloc'ed, with room for a NUL behind it */

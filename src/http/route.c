@@ -9,6 +9,7 @@
 
 #include <microhttpd.h>
 
+#include "http/cors.h"
 #include "http/head.h"
 #include "settings.h"
 
@@ -64,6 +65,8 @@ find_route(Request *request, const char *path, const char *method)
 		if (strcmp(Routes[i].path, path) != 0)
 			continue;
 		request->route = i;
+		if (CorsIsPreflight(request, method))
+			return;
 		if (strcmp(Routes[i].method, method) != 0 &&
 			!(strcmp(method, "HEAD") == 0 && strcmp(Routes[i].method, "GET") == 0))
 			request->refusal = REFUSAL_METHOD;

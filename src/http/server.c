@@ -21,6 +21,7 @@
 #include "storage/fd.h"
 #include "utils/timestamp.h"
 
+#include "http/cors.h"
 #include "http/head.h"
 #include "http/route.h"
 #include "http/siblings.h"
@@ -199,6 +200,7 @@ send_reply(Request *request)
 		MHD_add_response_header(response, "Allow", reply->allow);
 	if (reply->next_cursor != NULL && reply->next_cursor[0] != '\0')
 		MHD_add_response_header(response, "Next-Cursor", reply->next_cursor);
+	CorsAddHeaders(request, response);
 	if (reply->status == MHD_HTTP_SERVICE_UNAVAILABLE)
 		MHD_add_response_header(response, "Retry-After", RETRY_AFTER_SECONDS);
 	AccessAddHeaders(request, response);
