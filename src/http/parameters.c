@@ -57,6 +57,8 @@ ParametersAdd(Parameters *parameters, const char *name, size_t name_len, const c
 		parameters->error = "its value is not text in UTF-8";
 	else if (is_given(parameters, name))
 		parameters->error = "it is given more than once";
+	else if (strcmp(name, "key") == 0) /* a secret that no query worker shall show */
+		parameters->error = "an API key goes into the header Authorization or X-API-Key";
 	if (parameters->error != NULL)
 		return false;
 

@@ -476,6 +476,7 @@ foreach my $case (
 	[ 'a cursor without group_by', [ @ok, cursor => '3120' ], qr/cursor.*group_by/ ],
 	[ 'fill is no boolean', [ @ok, group_by => 'hour', fill => 'maybe' ], qr/fill.*maybe.*true/ ],
 	[ 'an unknown format', [ @ok, format => 'xml' ], qr/format.*xml.*csv/ ],
+	[ 'a key in the wrong place', [ @ok, key => 'fi_secret' ], qr/"key".*API key goes into the header(?!.*fi_secret)/ ],
 	[ 'an unknown parameter', [ @ok, form => 1 ], qr/form.*event_name, from, to/ ],
 	[ 'a parameter without a name', [ @ok, '' => 1 ], qr/parameter/ ],
 	[ 'a NUL', [ event_name => "a\0b" ], qr/event_name.*UTF-8/ ],
