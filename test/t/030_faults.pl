@@ -92,52 +92,14 @@ fault($server, 'CREATE INDEX, VACUUM FULL', $rounds,
 		$server->sql('VACUUM FULL fast_ingest.rollup_delta');
 	});
 
-# What is there when the extension goes is set aside in the same transaction. It
-# locks the table before the extension, other than the flusher does, and is tried
-# again when that is a deadlock.
-$server->sql('CREATE TABLE kept (user_id text)');
-fault($server, 'DROP and CREATE EXTENSION', $rounds,
-	sub {
-		wait_until(sub { eval { $server->sql(<<'EOC'); 1 } }) or die 'the extension stays';
-BEGIN;
-LOCK TABLE fast_ingest.events;
-INSERT INTO kept SELECT user_id FROM fast_ingest.events;
-DROP EXTENSION fast_ingest;
-COMMIT;
-EOC
-		$server->sql('CREATE EXTENSION fast_ingest');
-	},
-	tables => [ 'kept', 'fast_ingest.events' ],
-	load => { readers => 0 });
+fault_drop_extension($server, 'DROP and CREATE EXTENSION', $rounds);
 $server->node->stop;
 
-# What is there when the database goes, goes with it, by command: everything that
-# was acknowledged before the command must have been there, and everything
-# after it is there at the end.
 my $databases = FastIngest->new('databases', conf => $conf, database => 'app', extension => 0);
 $databases->sql('CREATE DATABASE app TEMPLATE template0', 'postgres');
 $databases->create_extension;
-
-foreach my $how ('', ' WITH (FORCE)')
-{
-	my @since;
-
-	fault($databases, "DROP DATABASE$how", $rounds,
-		sub {
-			my ($round, $load) = @_;
-
-			my $books =
-			  $databases->stored_once($load, "DROP DATABASE$how: before round $round", since => [@since]);
-
-			$databases->sql("DROP DATABASE app$how", 'postgres');
-			@since = map { $_->[1] } $load->positions;
-			$databases->sql('CREATE DATABASE app TEMPLATE template0', 'postgres');
-			$databases->sql('CREATE EXTENSION fast_ingest');
-			return $books;
-		},
-		since => sub { [@since] },
-		load => { readers => 0 });
-}
+fault_drop_database($databases, "DROP DATABASE$_", $rounds, "DROP DATABASE app$_")
+  foreach '', ' WITH (FORCE)';
 $databases->node->stop;
 
 # ---------------------------------------------------------------------------

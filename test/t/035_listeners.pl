@@ -267,8 +267,14 @@ sub end_each
 		sub {
 			my $name = $workers[ rand @workers ];
 
-			kill 'KILL', worker($server, $name);
-			$server->recover;
+			my $pid = worker($server, $name);
+
+			kill 'KILL', $pid;
+			wait_until(
+				sub {
+					my $now = eval { worker($server, $name) };
+					return $now && $now ne $pid;
+				});
 		},
 		load => { clients => 3 * $listeners });
 	fault($server, "$listeners pairs, fast shutdown", $rounds,
@@ -284,36 +290,8 @@ sub end_each
 $server->set('fast_ingest.request_timeout' => '1500ms');
 end_each($server, 2);
 
-$server->sql('CREATE TABLE kept (user_id text)');
-fault($server, '2 pairs, DROP and CREATE EXTENSION', $rounds,
-	sub {
-		wait_until(sub { eval { $server->sql(<<'EOC'); 1 } }) or die 'the extension stays';
-BEGIN;
-LOCK TABLE fast_ingest.events;
-INSERT INTO kept SELECT user_id FROM fast_ingest.events;
-DROP EXTENSION fast_ingest;
-COMMIT;
-EOC
-		$server->sql('CREATE EXTENSION fast_ingest');
-	},
-	tables => [ 'kept', 'fast_ingest.events' ],
-	load => { readers => 0 });
-
-my @since;
-
-fault($server, '2 pairs, DROP DATABASE', $rounds,
-	sub {
-		my ($round, $load) = @_;
-		my $books = $server->stored_once($load, "DROP DATABASE: before round $round", since => [@since]);
-
-		$server->sql('DROP DATABASE app', 'postgres');
-		@since = map { $_->[1] } $load->positions;
-		$server->sql('CREATE DATABASE app TEMPLATE template0', 'postgres');
-		$server->sql('CREATE EXTENSION fast_ingest');
-		return $books;
-	},
-	since => sub { [@since] },
-	load => { readers => 0 });
+fault_drop_extension($server, '2 pairs, DROP and CREATE EXTENSION', $rounds);
+fault_drop_database($server, '2 pairs, DROP DATABASE', $rounds, 'DROP DATABASE app');
 
 # ---------------------------------------------------------------------------
 # The port

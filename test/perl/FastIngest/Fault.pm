@@ -19,7 +19,7 @@ use FastIngest;
 use Test::More;
 use Time::HiRes qw(time);
 
-our @EXPORT = qw(fault);
+our @EXPORT = qw(fault fault_drop_extension fault_drop_database);
 
 # Settings that faults find more to break with: the maintenance worker is busy all
 # the time, ring positions go round, a request that waits too long is tried again.
@@ -87,6 +87,54 @@ sub fault
 	is($server->wrong_metrics, '', "$name: and after a refresh");
 	printf {$results} "| %s | %d | %d | %d | %d | %d | %d | %.1f s |\n", $name, $times,
 	  @books{@counts}, $outage;
+	return;
+}
+
+# The extension is dropped and created again. What is there when it goes is set aside
+# in the same transaction. It locks the table before the extension, other than the
+# flusher does, and is tried again when that is a deadlock.
+sub fault_drop_extension
+{
+	my ($server, $name, $times) = @_;
+
+	$server->sql('CREATE TABLE kept (user_id text)');
+	fault($server, $name, $times,
+		sub {
+			wait_until(sub { eval { $server->sql(<<'EOC'); 1 } }) or die 'the extension stays';
+BEGIN;
+LOCK TABLE fast_ingest.events;
+INSERT INTO kept SELECT user_id FROM fast_ingest.events;
+DROP EXTENSION fast_ingest;
+COMMIT;
+EOC
+			$server->sql('CREATE EXTENSION fast_ingest');
+		},
+		tables => [ 'kept', 'fast_ingest.events' ],
+		load => { readers => 0 });
+	return;
+}
+
+# The database is dropped, by that command, and created again. What is there when it
+# goes, goes with it: everything that was acknowledged before the command must have
+# been there, and everything after it is there at the end.
+sub fault_drop_database
+{
+	my ($server, $name, $times, $command) = @_;
+	my @since;
+
+	fault($server, $name, $times,
+		sub {
+			my ($round, $load) = @_;
+			my $books = $server->stored_once($load, "$name: before round $round", since => [@since]);
+
+			$server->sql($command, 'postgres');
+			@since = map { $_->[1] } $load->positions;
+			$server->sql("CREATE DATABASE $server->{database} TEMPLATE template0", 'postgres');
+			$server->sql('CREATE EXTENSION fast_ingest');
+			return $books;
+		},
+		since => sub { [@since] },
+		load => { readers => 0 });
 	return;
 }
 
