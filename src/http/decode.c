@@ -17,6 +17,7 @@
 #include <zstd_errors.h>
 
 #define PIECE_SIZE (32 * 1024)
+#define MAGIC_SIZE 4
 
 /* The largest window that RFC 8878 asks decoders to support: 8 MB. */
 #define ZSTD_WINDOW_LOG 23
@@ -32,6 +33,8 @@ struct Decoder
 	bool is_open;  /* zlib is initialized */
 	z_stream zlib;
 	ZSTD_DCtx *zstd;
+	char magic[MAGIC_SIZE]; /* of a frame of zstd */
+	int magic_len;
 	char piece[PIECE_SIZE];
 };
 
@@ -142,10 +145,26 @@ feed_zlib(Decoder *decoder, const char *data, size_t len, DecodeTaker take, void
 	return DECODE_DONE;
 }
 
-static DecodeResult
-feed_zstd(Decoder *decoder, const char *data, size_t len, DecodeTaker take, void *arg)
+/*
+ * Is this the begin of a frame of today's format, or of one to be skipped? Debian's
+ * libzstd reads older formats as well, which nobody sends and few have tested.
+ */
+static bool
+is_magic(const char *bytes)
 {
-	ZSTD_inBuffer in = {data, len, 0};
+	const unsigned char *b = (const unsigned char *) bytes;
+	uint32 magic = (uint32) b[0] | (uint32) b[1] << 8 | (uint32) b[2] << 16 | (uint32) b[3] << 24;
+
+	return magic == ZSTD_MAGICNUMBER ||
+		   (magic & ZSTD_MAGIC_SKIPPABLE_MASK) == ZSTD_MAGIC_SKIPPABLE_START;
+}
+
+/*
+ * Feed zstd up to the end of a frame
+ */
+static DecodeResult
+feed_frame(Decoder *decoder, ZSTD_inBuffer *in, DecodeTaker take, void *arg)
+{
 	ZSTD_outBuffer out;
 
 	do
@@ -153,15 +172,46 @@ feed_zstd(Decoder *decoder, const char *data, size_t len, DecodeTaker take, void
 		size_t result;
 
 		out = (ZSTD_outBuffer){decoder->piece, PIECE_SIZE, 0};
-		result = ZSTD_decompressStream(decoder->zstd, &out, &in);
+		result = ZSTD_decompressStream(decoder->zstd, &out, in);
 		if (ZSTD_isError(result))
 			return ZSTD_getErrorCode(result) == ZSTD_error_memory_allocation ? DECODE_STOPPED
 																			 : DECODE_DAMAGED;
 		decoder->complete = result == 0;
 		if (out.pos > 0 && !take(arg, decoder->piece, out.pos))
 			return DECODE_STOPPED;
-	} while (in.pos < in.size || (out.pos == out.size && !decoder->complete));
+	} while (!decoder->complete && (in->pos < in->size || out.pos == out.size));
 	return DECODE_DONE;
+}
+
+static DecodeResult
+feed_zstd(Decoder *decoder, const char *data, size_t len, DecodeTaker take, void *arg)
+{
+	ZSTD_inBuffer in = {data, len, 0};
+	DecodeResult result = DECODE_DONE;
+
+	while (in.pos < in.size && result == DECODE_DONE)
+	{
+		if (decoder->complete)
+		{
+			decoder->complete = false;
+			decoder->magic_len = 0;
+		}
+		while (decoder->magic_len < MAGIC_SIZE && in.pos < in.size)
+		{
+			decoder->magic[decoder->magic_len++] = data[in.pos++];
+			if (decoder->magic_len == MAGIC_SIZE)
+			{
+				ZSTD_inBuffer magic = {decoder->magic, MAGIC_SIZE, 0};
+
+				if (!is_magic(decoder->magic))
+					return DECODE_DAMAGED;
+				result = feed_frame(decoder, &magic, take, arg);
+			}
+		}
+		if (result == DECODE_DONE && in.pos < in.size)
+			result = feed_frame(decoder, &in, take, arg);
+	}
+	return result;
 }
 
 DecodeResult
