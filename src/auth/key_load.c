@@ -69,12 +69,6 @@ static KeyImage *to_publish = NULL;
 
 static int64 looked_at = 0;
 
-static Datum
-column(TupleTableSlot *slot, int number, bool *isnull)
-{
-	return slot_getattr(slot, number, isnull);
-}
-
 /*
  * Read a column of type text[]; NULL is n = -1
  */
@@ -83,7 +77,7 @@ read_texts(TupleTableSlot *slot, int number)
 {
 	KeyTexts texts = {.n = -1};
 	bool isnull;
-	Datum array = column(slot, number, &isnull);
+	Datum array = slot_getattr(slot, number, &isnull);
 	Datum *elements;
 	bool *nulls;
 
@@ -105,7 +99,7 @@ static int32
 read_limit(TupleTableSlot *slot, int number)
 {
 	bool isnull;
-	Datum limit = column(slot, number, &isnull);
+	Datum limit = slot_getattr(slot, number, &isnull);
 
 	return isnull ? -1 : DatumGetInt32(limit);
 }
@@ -119,9 +113,9 @@ read_row(TupleTableSlot *slot)
 	KeyRow *row = palloc0(sizeof(KeyRow));
 	KeyTexts scopes = read_texts(slot, KEY_SCOPES);
 	bool isnull[3];
-	Datum id = column(slot, KEY_ID, &isnull[0]);
-	Datum hash = column(slot, KEY_SECRET_HASH, &isnull[1]);
-	Datum created_at = column(slot, KEY_CREATED_AT, &isnull[2]);
+	Datum id = slot_getattr(slot, KEY_ID, &isnull[0]);
+	Datum hash = slot_getattr(slot, KEY_SECRET_HASH, &isnull[1]);
+	Datum created_at = slot_getattr(slot, KEY_CREATED_AT, &isnull[2]);
 	bytea *digest;
 	char *digits;
 

@@ -17,7 +17,6 @@
 #include "storage/ipc.h"
 #include "utils/memutils.h"
 #include "utils/timeout.h"
-#include "utils/timestamp.h"
 
 #include "compat.h"
 #include "flush/batch.h"

@@ -25,12 +25,6 @@ void
 AccessInit(void)
 {
 	KeyTableAttach();
-	AccessReadSettings();
-}
-
-void
-AccessReadSettings(void)
-{
 	LimitReadSettings();
 }
 
@@ -59,18 +53,6 @@ scope_of(RouteId route)
 	}
 }
 
-static const char *
-header(Request *request, const char *name)
-{
-	return MHD_lookup_connection_value(request->connection->mhd, MHD_HEADER_KIND, name);
-}
-
-static const char *
-parameter(Request *request, const char *name)
-{
-	return MHD_lookup_connection_value(request->connection->mhd, MHD_GET_ARGUMENT_KIND, name);
-}
-
 /*
  * The key that a request carries, or NULL. One in the query is for browsers that
  * cannot send headers (sendBeacon), and for events only: queries end up in the logs
@@ -80,13 +62,13 @@ static const char *
 presented_key(Request *request)
 {
 	static const char bearer[] = "Bearer ";
-	const char *value = header(request, "Authorization");
+	const char *value = RequestHeader(request, "Authorization");
 
 	if (value != NULL && pg_strncasecmp(value, bearer, strlen(bearer)) == 0)
 		return value + strlen(bearer) + strspn(value + strlen(bearer), " ");
-	value = header(request, "X-API-Key");
+	value = RequestHeader(request, "X-API-Key");
 	if (value == NULL && request->access.scope == API_SCOPE_WRITE)
-		value = parameter(request, "key");
+		value = RequestParameter(request, "key");
 	return value;
 }
 
@@ -97,8 +79,10 @@ presented_key(Request *request)
 static const char *
 wrong_parameter(Request *request, const ApiKey *key)
 {
-	const char *channel = request->route == ROUTE_METRICS ? parameter(request, "channel") : NULL;
-	const char *site_id = request->route == ROUTE_STATS ? parameter(request, "site_id") : NULL;
+	const char *channel =
+		request->route == ROUTE_METRICS ? RequestParameter(request, "channel") : NULL;
+	const char *site_id =
+		request->route == ROUTE_STATS ? RequestParameter(request, "site_id") : NULL;
 
 	if (key->channels.n >= 0 &&
 		(channel == NULL || !KeyAllows(&key->channels, channel, strlen(channel))))
@@ -131,7 +115,7 @@ judge(Request *request)
 		return ACCESS_WRONG_KEY;
 	if ((access->key->scopes & access->scope) == 0)
 		return ACCESS_WRONG_SCOPE;
-	origin = header(request, "Origin");
+	origin = RequestHeader(request, "Origin");
 	if (access->key->origins.n >= 0 &&
 		(origin == NULL || !KeyAllows(&access->key->origins, origin, strlen(origin))))
 		return ACCESS_WRONG_ORIGIN;

@@ -39,9 +39,8 @@ typedef struct
 	uint64 generation;	   /* of the keys when it was looked at */
 } Access;
 
-/* Prepare this process; called once. Settings: called after each reload. */
+/* Prepare this process; called once. Settings are read again by LimitReadSettings. */
 extern void AccessInit(void);
-extern void AccessReadSettings(void);
 
 /*
  * Look at the head of a request whose route is known; false refuses it. May be called

@@ -37,19 +37,13 @@ CorsReadSettings(void)
 	MemoryContextSwitchTo(caller);
 }
 
-static const char *
-header(Request *request, const char *name)
-{
-	return MHD_lookup_connection_value(request->connection->mhd, MHD_HEADER_KIND, name);
-}
-
 /*
  * The origin to name in an answer; NULL if the request has none that may
  */
 static const char *
 allowed_origin(Request *request)
 {
-	const char *origin = header(request, "Origin");
+	const char *origin = RequestHeader(request, "Origin");
 	ListCell *cell;
 
 	if (origin == NULL)
@@ -69,8 +63,8 @@ allowed_origin(Request *request)
 bool
 CorsIsPreflight(Request *request, const char *method)
 {
-	if (strcmp(method, "OPTIONS") != 0 || header(request, "Origin") == NULL ||
-		header(request, "Access-Control-Request-Method") == NULL)
+	if (strcmp(method, "OPTIONS") != 0 || RequestHeader(request, "Origin") == NULL ||
+		RequestHeader(request, "Access-Control-Request-Method") == NULL)
 		return false;
 	request->preflight = true;
 	request->refusal = allowed_origin(request) != NULL ? REFUSAL_PREFLIGHT : REFUSAL_ORIGIN;

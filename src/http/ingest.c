@@ -219,8 +219,7 @@ end_event(void *arg, int index, Event *event, const char *error)
 static bool
 read_atomic(Request *request, bool *atomic)
 {
-	const char *value =
-		MHD_lookup_connection_value(request->connection->mhd, MHD_GET_ARGUMENT_KIND, "atomic");
+	const char *value = RequestParameter(request, "atomic");
 
 	*atomic = false;
 	return value == NULL || parse_bool(value, atomic);
@@ -338,8 +337,7 @@ IngestRequest(Request *request)
 	rules.max_events = bulk ? fi_max_bulk_events : 1;
 	if (!bulk)
 	{
-		const char *key = MHD_lookup_connection_value(request->connection->mhd, MHD_HEADER_KIND,
-													  "Idempotency-Key");
+		const char *key = RequestHeader(request, "Idempotency-Key");
 
 		if (key != NULL && key[0] != '\0')
 			ingest.idempotency_key = (Slice){key, strlen(key)};

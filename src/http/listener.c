@@ -21,7 +21,6 @@
 #include "pgstat.h"
 #include "storage/ipc.h"
 #include "utils/memutils.h"
-#include "utils/timestamp.h"
 
 #include "compat.h"
 #include "http/access.h"
@@ -189,8 +188,7 @@ static const char *
 header_value(Request *request, const char *name)
 {
 	static char shown[100];
-	const char *value =
-		MHD_lookup_connection_value(request->connection->mhd, MHD_HEADER_KIND, name);
+	const char *value = RequestHeader(request, name);
 
 	strlcpy(shown, value ? value : "", sizeof(shown));
 	for (char *c = shown; *c != '\0'; c++)
@@ -471,7 +469,7 @@ ListenerMain(Datum arg)
 		if (WorkerHandleInterrupts())
 		{
 			IngestReadSettings();
-			AccessReadSettings();
+			LimitReadSettings();
 			CorsReadSettings();
 		}
 		if (!accepting && listen_again <= ServerNow)

@@ -16,7 +16,6 @@
 
 #include "storage/ipc.h"
 #include "utils/memutils.h"
-#include "utils/timestamp.h"
 
 #include "http/parameters.h"
 #include "http/server.h"

@@ -79,8 +79,7 @@ ready_for_read(void)
 void
 ReadyRequest(Request *request, Pair *pair, Ring *ring)
 {
-	const char *use =
-		MHD_lookup_connection_value(request->connection->mhd, MHD_GET_ARGUMENT_KIND, "for");
+	const char *use = RequestParameter(request, "for");
 	Reply reply;
 
 	if (use != NULL && strcmp(use, "read") != 0 && strcmp(use, "write") != 0)

@@ -8,9 +8,23 @@
 
 #include "http/request.h"
 
+#include <microhttpd.h>
+
 static int request_count = 0;
 static size_t body_memory = 0;
 static size_t answer_memory = 0;
+
+const char *
+RequestHeader(const Request *request, const char *name)
+{
+	return MHD_lookup_connection_value(request->connection->mhd, MHD_HEADER_KIND, name);
+}
+
+const char *
+RequestParameter(const Request *request, const char *name)
+{
+	return MHD_lookup_connection_value(request->connection->mhd, MHD_GET_ARGUMENT_KIND, name);
+}
 
 Request *
 RequestCreate(Connection *connection)

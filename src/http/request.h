@@ -129,6 +129,10 @@ typedef struct Request
 	Reply reply;
 } Request;
 
+/* The value of a header, or of a parameter of the target; NULL if it is not there. */
+extern const char *RequestHeader(const Request *request, const char *name);
+extern const char *RequestParameter(const Request *request, const char *name);
+
 /*
  * Make and free requests; NULL without memory. Bodies of all requests together
  * stay below a limit.

@@ -78,9 +78,9 @@ find_route(Request *request, const char *path, const char *method)
 void
 RouteRequest(Request *request, const char *path, const char *method, const char *version)
 {
-	struct MHD_Connection *mhd = request->connection->mhd;
 	size_t size =
-		MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE)->header_size;
+		MHD_get_connection_info(request->connection->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE)
+			->header_size;
 	const char *value;
 
 	request->malformed =
@@ -101,10 +101,10 @@ RouteRequest(Request *request, const char *path, const char *method, const char 
 		strcmp(method, "POST") != 0)
 		return;
 
-	value = MHD_lookup_connection_value(mhd, MHD_HEADER_KIND, "Content-Type");
+	value = RequestHeader(request, "Content-Type");
 	if (value != NULL && !read_content_type(value, &request->ndjson))
 		request->refusal = REFUSAL_CONTENT_TYPE;
-	value = MHD_lookup_connection_value(mhd, MHD_HEADER_KIND, "Content-Encoding");
+	value = RequestHeader(request, "Content-Encoding");
 	if (value != NULL && !DecodeEncoding(value, &request->encoding))
 		request->refusal = REFUSAL_CONTENT_ENCODING;
 }
@@ -112,8 +112,7 @@ RouteRequest(Request *request, const char *path, const char *method, const char 
 bool
 RouteSkipsBody(Request *request)
 {
-	struct MHD_Connection *mhd = request->connection->mhd;
-	const char *value = MHD_lookup_connection_value(mhd, MHD_HEADER_KIND, "Content-Length");
+	const char *value = RequestHeader(request, "Content-Length");
 	unsigned long long announced = value ? strtoull(value, NULL, 10) : 0;
 
 	if (announced > MAX_BODY_BYTES && request->refusal == REFUSAL_NONE)
@@ -122,6 +121,5 @@ RouteSkipsBody(Request *request)
 		return false;
 	if (request->refusal == REFUSAL_MALFORMED)
 		return true; /* nobody knows where it ends */
-	return announced > 2 * MAX_BODY_BYTES ||
-		   MHD_lookup_connection_value(mhd, MHD_HEADER_KIND, "Expect") != NULL;
+	return announced > 2 * MAX_BODY_BYTES || RequestHeader(request, "Expect") != NULL;
 }

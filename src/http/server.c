@@ -19,7 +19,6 @@
 #include <unistd.h>
 
 #include "storage/fd.h"
-#include "utils/timestamp.h"
 
 #include "http/cors.h"
 #include "http/head.h"

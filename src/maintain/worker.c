@@ -16,7 +16,6 @@
 #include "pgstat.h"
 #include "storage/ipc.h"
 #include "utils/memutils.h"
-#include "utils/timestamp.h"
 
 #include "auth/key_load.h"
 #include "auth/key_table.h"

@@ -27,7 +27,6 @@
 #include "utils/json.h"
 #include "utils/memutils.h"
 #include "utils/timeout.h"
-#include "utils/timestamp.h"
 
 #include "auth/key_load.h"
 #include "auth/key_table.h"
@@ -47,7 +46,7 @@
 typedef struct
 {
 	QueryKind kind;
-	TimestampTz deadline;
+	int64 deadline; /* see monotonic.h */
 	char *parameters;
 	size_t parameters_len;
 
