@@ -19,7 +19,6 @@ src/catalog.o src/flush/extension.o: CPPFLAGS += -DFI_VERSION='"$(EXTVERSION)"'
 src/rollup/portable.o: CFLAGS += $(CFLAGS_VECTORIZE)
 # It holds these files
 src/http/docs.o: CFLAGS += -Wa,-I$(srcdir)/src/http/docs
-src/http/docs.o: $(wildcard src/http/docs/*)
 
 # The install test creates the extension, the others use it
 REGRESS = install $(filter-out install fast_ingest%,$(basename $(notdir $(wildcard sql/*.sql))))
@@ -47,6 +46,7 @@ endif
 
 -include $(OBJS:.o=.d)
 src/catalog.o src/flush/extension.o: fast_ingest.control
+src/http/docs.o: $(wildcard src/http/docs/*)
 
 $(DATA_built): sql/fast_ingest.sql fast_ingest.control
 	cp $< $@
