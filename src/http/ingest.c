@@ -243,6 +243,7 @@ static bool
 refuse(Request *request, int rejected, Reply reply)
 {
 	RingRollback(&producer);
+	request->rejected = rejected;
 	count_events(0, rejected);
 	ServerAnswer(request, reply);
 	return false;
@@ -263,6 +264,7 @@ publish(Request *request, Ingest *ingest)
 	/* the books before the goods: they must never show more stored than accepted */
 	count_events(ingest->accepted, ingest->rejected);
 	request->ticket = RingPublish(&producer);
+	request->staged = MonotonicNow();
 	RequestDropBody(request);
 
 	if (fi_acknowledge == ACKNOWLEDGE_STAGE)
@@ -426,6 +428,8 @@ IngestComplete(void)
 			release = Min(release, request->start);
 			break;
 		}
+		if (request->ticket <= committed)
+			request->committed = ServerNow;
 		dlist_delete(&request->node);
 		ServerAnswer(request, reply);
 		answered++;

@@ -10,6 +10,8 @@
 
 #include <microhttpd.h>
 
+#include "monotonic.h"
+
 static int request_count = 0;
 static size_t body_memory = 0;
 static size_t answer_memory = 0;
@@ -35,6 +37,7 @@ RequestCreate(Connection *connection)
 		return NULL;
 	request->connection = connection;
 	request->route = NUM_ROUTES;
+	request->began = MonotonicNow();
 	request_count++;
 	return request;
 }
@@ -179,6 +182,7 @@ RequestAppend(Request *request, const char *data, size_t len, size_t max_len, si
 {
 	Room limits = {request, max_len, max_memory};
 
+	request->received += len;
 	if (request->refusal != REFUSAL_NONE)
 		discard(request, request->refusal, len);
 	else if (request->encoding == ENCODING_IDENTITY)

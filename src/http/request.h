@@ -124,6 +124,12 @@ typedef struct Request
 	size_t answer_len;
 	size_t answer_room;
 
+	/* when it came to that (see monotonic.h); 0 while it has not */
+	int64 began;
+	int64 staged;
+	int64 committed;
+	uint64 received; /* bytes of its body, as they came */
+
 	Access access;
 	RequestLimit limit;
 	Reply reply;

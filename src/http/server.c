@@ -164,6 +164,26 @@ on_completed(void *cls, struct MHD_Connection *mhd, void **context,
 }
 
 /*
+ * End a connection that is not suspended; libmicrohttpd notices and cleans up
+ */
+static void
+cut(Connection *connection, unsigned int status, const char *message)
+{
+	Request *request = connection->request;
+
+	if (connection->cut)
+		return;
+	connection->cut = true;
+	if (request != NULL && request->state == REQUEST_RECEIVING)
+	{
+		request->reply.status = status;
+		ReplyAndCut(connection->fd, status, message);
+	}
+	else
+		(void) shutdown(connection->fd, SHUT_RDWR);
+}
+
+/*
  * Take a request out of libmicrohttpd's hands until it is answered
  */
 static void
@@ -243,12 +263,9 @@ on_request(void *cls, struct MHD_Connection *mhd, const char *url, const char *m
 		RequestAppend(request, upload_data, *upload_data_size, MAX_BODY_BYTES,
 					  (size_t) fi_max_request_memory * 1024);
 		*upload_data_size = 0;
-		if (request->discarded > 2 * MAX_BODY_BYTES && !request->connection->cut)
-		{
-			request->connection->cut = true;
-			ReplyAndCut(request->connection->fd, MHD_HTTP_CONTENT_TOO_LARGE,
-						"body is larger than fast_ingest.max_body_size");
-		}
+		if (request->discarded > 2 * MAX_BODY_BYTES)
+			cut(request->connection, MHD_HTTP_CONTENT_TOO_LARGE,
+				"body is larger than fast_ingest.max_body_size");
 		return MHD_YES;
 	}
 	RequestEndBody(request);
@@ -322,23 +339,6 @@ ServerAnswer(Request *request, Reply reply)
 	touch(request->connection);
 	MHD_resume_connection(request->connection->mhd);
 	resumed = true;
-}
-
-/*
- * End a connection that is not suspended; libmicrohttpd notices and cleans up
- */
-static void
-cut(Connection *connection, unsigned int status, const char *message)
-{
-	Request *request = connection->request;
-
-	if (connection->cut)
-		return;
-	connection->cut = true;
-	if (request != NULL && request->state == REQUEST_RECEIVING)
-		ReplyAndCut(connection->fd, status, message);
-	else
-		(void) shutdown(connection->fd, SHUT_RDWR);
 }
 
 /* Is the connection's time not its client's to use? */
