@@ -51,6 +51,8 @@ int fi_rate_limit_per_channel;
 int fi_rate_limit_burst;
 int fi_rate_limit_clients;
 char *fi_trusted_proxies;
+int fi_log_requests;
+int fi_log_min_duration_request;
 
 /* Rates times times stay far below what an int64 holds (see auth/rate_limit.c). */
 #define MAX_RATE_LIMIT 10000000
@@ -64,6 +66,13 @@ static const struct config_enum_entry deduplicate_modes[] = {
 static const struct config_enum_entry unknown_fields_modes[] = {
 	{"reject", UNKNOWN_FIELDS_REJECT, false},
 	{"metadata", UNKNOWN_FIELDS_METADATA, false},
+	{NULL, 0, false}};
+
+static const struct config_enum_entry log_requests_modes[] = {
+	{"off", LOG_REQUESTS_OFF, false},
+	{"errors", LOG_REQUESTS_ERRORS, false},
+	{"slow", LOG_REQUESTS_SLOW, false},
+	{"all", LOG_REQUESTS_ALL, false},
 	{NULL, 0, false}};
 
 typedef struct
@@ -223,6 +232,9 @@ static const IntegerSetting integer_settings[] = {
 	{"fast_ingest.rate_limit_clients",
 	 "Number of client addresses whose rate limits are kept apart.", &fi_rate_limit_clients, 65536,
 	 1024, 16 * 1024 * 1024, PGC_POSTMASTER, 0},
+	{"fast_ingest.log_min_duration_request",
+	 "Time from which on a request is slow for fast_ingest.log_requests.",
+	 &fi_log_min_duration_request, 1000, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS},
 	{"fast_ingest.max_api_keys", "Largest number of API keys.", &fi_max_api_keys, 1000, 1, 100000,
 	 PGC_POSTMASTER, 0},
 };
@@ -235,6 +247,9 @@ static const EnumSetting enum_settings[] = {
 	 &fi_deduplicate, DEDUPLICATE_CONTENT, deduplicate_modes},
 	{"fast_ingest.unknown_fields", "What is done with fields that events do not have.",
 	 &fi_unknown_fields, UNKNOWN_FIELDS_REJECT, unknown_fields_modes},
+	{"fast_ingest.log_requests",
+	 "Which requests are logged: none, those that failed, slow ones too, or all.", &fi_log_requests,
+	 LOG_REQUESTS_OFF, log_requests_modes},
 };
 
 static const BoolSetting bool_settings[] = {

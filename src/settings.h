@@ -25,6 +25,15 @@ typedef enum
 	UNKNOWN_FIELDS_METADATA
 } UnknownFieldsMode;
 
+/* Each is about those before it, too. */
+typedef enum
+{
+	LOG_REQUESTS_OFF,
+	LOG_REQUESTS_ERRORS,
+	LOG_REQUESTS_SLOW,
+	LOG_REQUESTS_ALL
+} LogRequests;
+
 /* set at server start */
 extern char *fi_database;
 extern char *fi_role;
@@ -62,6 +71,8 @@ extern int fi_rate_limit_per_key;	  /* the same */
 extern int fi_rate_limit_per_channel; /* the same */
 extern int fi_rate_limit_burst;		  /* ms */
 extern char *fi_trusted_proxies;
+extern int fi_log_requests;
+extern int fi_log_min_duration_request; /* ms */
 
 /* The most pairs of a listener and its flusher. */
 #define MAX_LISTENERS 16

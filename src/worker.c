@@ -25,6 +25,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "flush/transaction.h"
 #include "monotonic.h"
 #include "settings.h"
 
@@ -285,21 +286,51 @@ WorkerSetError(WorkerSlot *slot, const char *message)
 	LWLockRelease(Control->lock);
 }
 
+/*
+ * May the message of an error quote an event? One about data does, and one that a trigger
+ * or a function of the user's raises can say anything.
+ */
+static bool
+may_quote_event(int sqlerrcode)
+{
+	return !ErrorIsTransient(sqlerrcode) &&
+		   ERRCODE_TO_CATEGORY(sqlerrcode) != ERRCODE_INTERNAL_ERROR;
+}
+
+/*
+ * What the log shows in place of such a message
+ */
+static void
+describe_error(const ErrorData *error, char message[WORKER_ERROR_SIZE])
+{
+	const char *state = unpack_sql_state(error->sqlerrcode);
+
+	if (error->constraint_name != NULL)
+		snprintf(message, WORKER_ERROR_SIZE, "error %s of constraint \"%s\"", state,
+				 error->constraint_name);
+	else
+		snprintf(message, WORKER_ERROR_SIZE, "error %s", state);
+}
+
 void
 WorkerReportError(const ErrorData *error, const char *consequence)
 {
 	static int64 logged_at = 0;
 	static char logged[WORKER_ERROR_SIZE];
 	char message[WORKER_ERROR_SIZE];
+	bool hidden = may_quote_event(error->sqlerrcode);
 
 	snprintf(message, sizeof(message), "%s", error->message ? error->message : "unknown error");
 	WorkerSetError(my_slot, message);
+	if (hidden)
+		describe_error(error, message);
 	if (strcmp(message, logged) == 0 && MonotonicNow() < MonotonicAfter(logged_at, LOG_INTERVAL))
 		return;
 	strlcpy(logged, message, sizeof(logged));
 	logged_at = MonotonicNow();
 	ereport(LOG, (errcode(error->sqlerrcode), errmsg("%s: %s", MyBgworkerEntry->bgw_name, message),
-				  errdetail_internal("%s", consequence)));
+				  errdetail_internal("%s", consequence),
+				  hidden ? errhint("fi_status() has its message, which may quote an event.") : 0));
 }
 
 void

@@ -45,7 +45,8 @@ extern void WorkerSetError(WorkerSlot *slot, const char *message);
 
 /*
  * Publish an error of this worker and log it, but the same one only once in a
- * while. consequence is a sentence that says what becomes of it.
+ * while. consequence is a sentence that says what becomes of it. The log has no message
+ * that may quote an event, only the error's code.
  */
 extern void WorkerReportError(const ErrorData *error, const char *consequence);
 

@@ -172,3 +172,12 @@ ClientAddressToNetwork(ClientAddress *address)
 	if (!is_ipv4(address))
 		memset(address->bytes + 8, 0, 8);
 }
+
+const char *
+ClientAddressPrint(const ClientAddress *address, char text[CLIENT_ADDRESS_TEXT_SIZE])
+{
+	bool ipv4 = is_ipv4(address);
+
+	return inet_ntop(ipv4 ? AF_INET : AF_INET6, address->bytes + (ipv4 ? sizeof(ipv4_prefix) : 0),
+					 text, CLIENT_ADDRESS_TEXT_SIZE);
+}

@@ -50,6 +50,11 @@ extern bool AddressRangesHold(const AddressRange *ranges, int n, const ClientAdd
 extern void ClientAddressForwarded(ClientAddress *address, const char *const *values, int nvalues,
 								   const AddressRange *trusted, int ntrusted);
 
+/* Write an address as people do: one of IPv4 without the prefix; returns text. */
+#define CLIENT_ADDRESS_TEXT_SIZE 46
+extern const char *ClientAddressPrint(const ClientAddress *address,
+									  char text[CLIENT_ADDRESS_TEXT_SIZE]);
+
 /* What limits are kept for: an address of IPv4, or the /64 of one of IPv6. */
 extern void ClientAddressToNetwork(ClientAddress *address);
 

@@ -113,6 +113,7 @@ judge(Request *request)
 	access->key = KeyTableFind(text);
 	if (access->key == NULL)
 		return ACCESS_WRONG_KEY;
+	access->key_id = access->key->id;
 	if ((access->key->scopes & access->scope) == 0)
 		return ACCESS_WRONG_SCOPE;
 	origin = RequestHeader(request, "Origin");

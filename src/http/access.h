@@ -36,6 +36,7 @@ typedef struct
 	ApiScope scope;		   /* that the route needs */
 	const char *parameter; /* that is wrong: constant text */
 	const ApiKey *key;	   /* NULL where none is needed */
+	uint64 key_id;		   /* of the last valid one; 0 if there was none */
 	uint64 generation;	   /* of the keys when it was looked at */
 } Access;
 

@@ -85,12 +85,12 @@ CorsAddHeaders(Request *request, struct MHD_Response *response)
 	{
 		MHD_add_response_header(response, "Access-Control-Expose-Headers",
 								"Retry-After, Next-Cursor, RateLimit-Limit, RateLimit-Remaining, "
-								"RateLimit-Reset, WWW-Authenticate");
+								"RateLimit-Reset, WWW-Authenticate, X-Request-Id");
 		return;
 	}
 	MHD_add_response_header(response, "Access-Control-Allow-Methods", Routes[request->route].allow);
 	MHD_add_response_header(response, "Access-Control-Allow-Headers",
 							"Content-Type, Content-Encoding, Idempotency-Key, Authorization, "
-							"X-API-Key");
+							"X-API-Key, X-Request-Id");
 	MHD_add_response_header(response, "Access-Control-Max-Age", MAX_AGE);
 }

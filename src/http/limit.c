@@ -13,7 +13,6 @@
 #include "utils/memutils.h"
 #include "utils/varlena.h"
 
-#include "auth/client_address.h"
 #include "auth/rate_tables.h"
 #include "http/request.h"
 #include "http/server.h"
@@ -98,17 +97,13 @@ add_forwarded(void *cls, enum MHD_ValueKind kind, const char *name, const char *
 	return MHD_YES;
 }
 
-/*
- * The id of the client's bucket
- */
-static RateId
-client_of(Request *request)
+ClientAddress
+LimitClientAddress(Request *request)
 {
 	struct MHD_Connection *mhd = request->connection->mhd;
 	const union MHD_ConnectionInfo *info =
 		MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
 	ClientAddress address = {{0}};
-	RateId id;
 
 	if (info != NULL && info->client_addr != NULL)
 		(void) ClientAddressOfSocket(info->client_addr, &address);
@@ -119,6 +114,18 @@ client_of(Request *request)
 		(void) MHD_get_connection_values(mhd, MHD_HEADER_KIND, add_forwarded, &forwarded);
 		ClientAddressForwarded(&address, forwarded.values, forwarded.n, trusted, ntrusted);
 	}
+	return address;
+}
+
+/*
+ * The id of the client's bucket
+ */
+static RateId
+client_of(Request *request)
+{
+	ClientAddress address = LimitClientAddress(request);
+	RateId id;
+
 	ClientAddressToNetwork(&address);
 	memcpy(id.bytes, address.bytes, sizeof(id.bytes));
 	return id;

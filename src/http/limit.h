@@ -11,6 +11,7 @@
 #ifndef FAST_INGEST_LIMIT_H
 #define FAST_INGEST_LIMIT_H
 
+#include "auth/client_address.h"
 #include "auth/key_table.h"
 #include "auth/rate_limit.h"
 #include "event/event.h"
@@ -32,6 +33,11 @@ typedef struct
 
 /* Read the settings; called at start and after each reload. */
 extern void LimitReadSettings(void);
+
+/*
+ * Where a request comes from, behind trusted proxies. May be called inside libmicrohttpd.
+ */
+extern ClientAddress LimitClientAddress(struct Request *request);
 
 /*
  * Find out whose request it is, and look whether the client, or the key, has any token

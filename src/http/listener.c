@@ -29,6 +29,7 @@
 #include "http/ingest.h"
 #include "http/query.h"
 #include "http/ready.h"
+#include "http/request_log.h"
 #include "http/server.h"
 #include "http/siblings.h"
 #include "http/socket.h"
@@ -393,6 +394,7 @@ serve(void)
 		ServerRun();
 	take_requests();
 	QueryComplete();
+	RequestLogWrite();
 }
 
 /*
@@ -422,6 +424,7 @@ drain(void)
 	ServerRun();
 	if (RequestCount() == 0)
 		ServerStop();
+	RequestLogWrite();
 	proc_exit(1);
 }
 
@@ -456,6 +459,7 @@ ListenerMain(Datum arg)
 	SetDatabaseEncoding(PG_UTF8);
 	IngestInit(pair, ring);
 	CorsReadSettings();
+	RequestLogInit();
 	QueryInit(pair);
 	AccessInit();
 	raise_descriptor_limit();

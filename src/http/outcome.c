@@ -87,10 +87,10 @@ OutcomeRefused(Request *request, Ring *ring)
 
 	if (nrefused == 0)
 		return OutcomeAccepted(request);
-	if (request->route != ROUTE_BULK)
-		return ReplyError(MHD_HTTP_UNPROCESSABLE_CONTENT, "%s", first);
 	request->accepted -= nrefused;
 	request->rejected += nrefused;
+	if (request->route != ROUTE_BULK)
+		return ReplyError(MHD_HTTP_UNPROCESSABLE_CONTENT, "%s", first);
 	if (request->accepted == 0)
 		return bulk_reply(MHD_HTTP_UNPROCESSABLE_CONTENT, "rejected", 0, request->rejected,
 						  errors.data);

@@ -182,7 +182,6 @@ RequestAppend(Request *request, const char *data, size_t len, size_t max_len, si
 {
 	Room limits = {request, max_len, max_memory};
 
-	request->received += len;
 	if (request->refusal != REFUSAL_NONE)
 		discard(request, request->refusal, len);
 	else if (request->encoding == ENCODING_IDENTITY)

@@ -23,6 +23,7 @@
 #include "http/decode.h"
 #include "http/limit.h"
 #include "http/reply.h"
+#include "http/request_log.h"
 
 struct MHD_Connection;
 struct Request;
@@ -132,6 +133,7 @@ typedef struct Request
 
 	Access access;
 	RequestLimit limit;
+	RequestLog log;
 	Reply reply;
 } Request;
 

@@ -22,6 +22,7 @@
 
 #include "http/cors.h"
 #include "http/head.h"
+#include "http/request_log.h"
 #include "http/route.h"
 #include "http/siblings.h"
 #include "monotonic.h"
@@ -158,6 +159,7 @@ on_completed(void *cls, struct MHD_Connection *mhd, void **context,
 		return;
 	if (request->state == REQUEST_READY || request->state == REQUEST_WAITING)
 		dlist_delete(&request->node);
+	RequestLogEnd(request, code == MHD_REQUEST_TERMINATED_COMPLETED_OK);
 	request->connection->request = NULL;
 	touch(request->connection);
 	RequestFree(request);
@@ -219,6 +221,7 @@ send_reply(Request *request)
 		MHD_add_response_header(response, "Allow", reply->allow);
 	if (reply->next_cursor != NULL && reply->next_cursor[0] != '\0')
 		MHD_add_response_header(response, "Next-Cursor", reply->next_cursor);
+	RequestLogAddHeader(request, response);
 	CorsAddHeaders(request, response);
 	if (reply->status == MHD_HTTP_SERVICE_UNAVAILABLE)
 		MHD_add_response_header(response, "Retry-After", RETRY_AFTER_SECONDS);
@@ -250,6 +253,7 @@ on_request(void *cls, struct MHD_Connection *mhd, const char *url, const char *m
 	if (!request->head_seen)
 	{
 		request->head_seen = true;
+		RequestLogHead(request, method);
 		RouteRequest(request, url, method, version);
 		if (RouteSkipsBody(request))
 		{
@@ -260,6 +264,7 @@ on_request(void *cls, struct MHD_Connection *mhd, const char *url, const char *m
 	}
 	if (*upload_data_size > 0)
 	{
+		request->received += *upload_data_size;
 		RequestAppend(request, upload_data, *upload_data_size, MAX_BODY_BYTES,
 					  (size_t) fi_max_request_memory * 1024);
 		*upload_data_size = 0;

@@ -156,6 +156,28 @@ test_network(void)
 	ok(strcmp(shown(&address), "::ffff:192.0.2.1") == 0, "IPv4 by address");
 }
 
+static void
+check_printed(const char *text, const char *expected)
+{
+	ClientAddress address;
+	char printed[CLIENT_ADDRESS_TEXT_SIZE];
+
+	ok(ClientAddressParse(text, strlen(text), &address) &&
+		   strcmp(ClientAddressPrint(&address, printed), expected) == 0,
+	   "%s is printed as %s", text, expected);
+}
+
+static void
+test_print(void)
+{
+	check_printed("192.0.2.1", "192.0.2.1");
+	check_printed("::ffff:255.255.255.255", "255.255.255.255");
+	check_printed("2001:DB8:0:0:0:0:0:1", "2001:db8::1");
+	check_printed("2001:db8:1111:2222:3333:4444:5555:6666",
+				  "2001:db8:1111:2222:3333:4444:5555:6666");
+	check_printed("::1", "::1");
+}
+
 int
 main(void)
 {
@@ -163,5 +185,6 @@ main(void)
 	test_ranges();
 	test_forwarded();
 	test_network();
+	test_print();
 	return tap_done();
 }
