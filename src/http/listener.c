@@ -422,8 +422,11 @@ drain(void)
 	}
 	IngestAbandon("the server shut down before the event was committed");
 	ServerRun();
+	ServerRun(); /* what was answered in one run ends in the next */
 	if (RequestCount() == 0)
 		ServerStop();
+	else
+		ServerAbandon();
 	RequestLogWrite();
 	proc_exit(1);
 }

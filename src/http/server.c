@@ -394,6 +394,20 @@ ServerStop(void)
 	http_daemon = NULL;
 }
 
+void
+ServerAbandon(void)
+{
+	dlist_iter iter;
+
+	dlist_foreach (iter, &connections)
+	{
+		Request *request = dlist_container(Connection, node, iter.cur)->request;
+
+		if (request != NULL)
+			RequestLogEnd(request, false);
+	}
+}
+
 int
 ServerConnectionCount(void)
 {

@@ -51,8 +51,9 @@ extern long ServerSweep(void);
 /* Begin to drain: idle connections end, half requests are answered with 503. */
 extern void ServerDrain(void);
 
-/* Stop; every request must have been answered. */
+/* Stop; every request must have been answered. Abandon: the process ends all the same. */
 extern void ServerStop(void);
+extern void ServerAbandon(void);
 
 /* How many connections are open. */
 extern int ServerConnectionCount(void);

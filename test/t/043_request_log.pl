@@ -14,7 +14,7 @@ use lib "$FindBin::RealBin/../perl";
 use FastIngest;
 use JSON::PP ();
 use PostgreSQL::Test::Utils;
-use Socket qw(SOL_SOCKET SO_LINGER);
+use Socket qw(SOL_SOCKET SO_LINGER SO_RCVBUF);
 use Test::More;
 use Time::HiRes qw(time);
 
@@ -368,21 +368,41 @@ ok( wait_until(
 	'each listener, and each start, has ids of its own');
 is(entry($_)->{status}, 200, 'logged by either') foreach grep { defined } values %ids;
 
-# At shutdown
+# A listener that ends, with no time left for anything
 
-($late) = map { $_->send(substr http_message('POST', '/events', body => visit(), with_id('shutdown')), 0, -5); $_ } $server->connect;
-$server->get('/health', with_id('last'));
-entry('last');
+set_level('all', 'fast_ingest.drain_timeout' => 0);
+$lock = $server->lock_table;
+($late) = $server->connect;
+$late->send(http_message('POST', '/events', body => visit(), with_id('abandoned')));
+is($server->wait_for_staged(1), 1, 'a request waits');
+
+# who sends more requests than it reads answers
+my $reader = $server->connect;
+my $written = 0;
+setsockopt $reader->{socket}, SOL_SOCKET, SO_RCVBUF, 4096;
+syswrite $reader->{socket}, http_message('GET', '/openapi.json', with_id('unread')) x 400;
+ok( wait_until(
+		sub {
+			my $before = $written;
+
+			$written = grep { $_->{id} eq 'unread' } entries();
+			return $written > 0 && $written == $before;
+		}),
+	'another one is being answered');
+$server->sql(q(SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'fast_ingest listener'));
+is($late->read_answer->{status}, 503, 'its listener does not');
+is_entry(entry('abandoned'), 'which is logged', status => 503, sent => 'yes', commit_ms => '-');
+ok(wait_until(sub { grep { $_->{id} eq 'unread' && $_->{sent} eq 'no' } entries() }), 'and so is the other one');
+$lock->quit;
+$server->wait_ready;
 $server->books_balance;
 $server->node->stop;
-is($late->read_answer->{status}, 503, 'a request that the shutdown cuts');
-is_entry(entry('shutdown'), 'is logged', status => 503, sent => 'yes');
 
 # One line for each request, and nothing of anybody
 
 my %lines;
 $lines{ $_->{id} }++ foreach entries();
-is((grep { $lines{$_} > 1 && !/\A\w+\.(quick|failed)\z/ } keys %lines), 0, 'no request has two lines')
+is((grep { $lines{$_} > 1 && !/\A(\w+\.(quick|failed)|unread)\z/ } keys %lines), 0, 'no request has two lines')
   or diag(join ' ', grep { $lines{$_} > 1 } keys %lines);
 is((grep { exists $_->{'?'} || keys %$_ != 14 } entries()), 0, 'every line is whole');
 my @secrets = ($private, uc $private, substr($key, 16), substr($other_key, 16));
