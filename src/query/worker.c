@@ -170,12 +170,19 @@ answer_error(Question *question, unsigned int status, const char *message)
 	appendStringInfoChar(&question->text, '}');
 }
 
+static const char *
+path_of(const Question *question)
+{
+	return question->kind == QUERY_METRICS ? "GET /metrics" : "GET /stats";
+}
+
 /*
  * Make the answer that of a transaction that failed. What the client asked for
- * is the client's error; anything else is ours, and worth a line in the log.
+ * is the client's error; anything else is ours, and worth a line in the log, which
+ * has none of the question's parameters: a client can put anything into them.
  */
 static void
-answer_failure(Question *question, const ErrorData *error, const char *activity)
+answer_failure(Question *question, const ErrorData *error)
 {
 	const char *message = error->message ? error->message : "unknown error";
 
@@ -203,7 +210,7 @@ answer_failure(Question *question, const ErrorData *error, const char *activity)
 		return;
 	}
 	else
-		WorkerReportError(error, psprintf("It was raised by %s.", activity));
+		WorkerReportError(error, psprintf("It was raised by %s.", path_of(question)));
 
 	if (ErrorIsTransient(error->sqlerrcode))
 		answer_error(question, MHD_HTTP_SERVICE_UNAVAILABLE, message);
@@ -255,7 +262,7 @@ describe(const Question *question)
 	const char *end = p + question->parameters_len;
 
 	initStringInfo(&text);
-	appendStringInfoString(&text, question->kind == QUERY_METRICS ? "GET /metrics" : "GET /stats");
+	appendStringInfoString(&text, path_of(question));
 	for (int i = 0; p < end; i++)
 	{
 		appendStringInfo(&text, "%c%s", i == 0 ? '?' : i % 2 == 0 ? '&' : '=', p);
@@ -307,7 +314,7 @@ serve_question(void)
 
 	error = ask_database(&question, activity);
 	if (error != NULL)
-		answer_failure(&question, error, activity);
+		answer_failure(&question, error);
 	send_answer(&question);
 }
 

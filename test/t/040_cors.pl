@@ -60,7 +60,7 @@ is($answer->{body}, '', 'the answer is all in its head');
 is(header($answer, 'allow-origin'), $shop, 'this origin may');
 like(header($answer, 'allow-methods'), qr/\bPOST\b/, 'post');
 like(header($answer, 'allow-headers'), qr/\b$_\b/i, "with $_")
-  foreach 'Content-Type', 'Content-Encoding', 'Idempotency-Key', 'Authorization', 'X-API-Key';
+  foreach 'Content-Type', 'Content-Encoding', 'Idempotency-Key', 'Authorization', 'X-API-Key', 'X-Request-Id';
 is(header($answer, 'max-age'), 86400, 'and ask again tomorrow');
 is($answer->{headers}{vary}, 'Origin', 'other origins hear another answer');
 is(header($answer, 'allow-credentials'), undef, 'without cookies');
@@ -76,7 +76,7 @@ foreach my $origin ('http://shop.example', "$shop:8443", "$shop.evil.example", '
 
 $answer = $server->post_event(event(++$n), headers => [ 'Origin', $shop ]);
 is(header($answer, 'allow-origin'), $shop, 'answers may be read');
-like(header($answer, 'expose-headers'), qr/Retry-After/, 'and their headers');
+like(header($answer, 'expose-headers'), qr/Retry-After.*X-Request-Id/, 'and their headers');
 is(header($server->post_event({}, headers => [ 'Origin', $shop ]), 'allow-origin'), $shop, 'errors, too');
 is(header($server->get('/nowhere', headers => [ 'Origin', $shop ]), 'allow-origin'), $shop, 'of any path');
 is($server->get('/health')->{headers}{vary}, 'Origin', 'who is no browser hears that answers differ');

@@ -214,6 +214,14 @@ like(slurp_file($log), qr/fast_ingest flusher: error P0001$/m, 'of a trigger, to
 like(slurp_file($log), qr/fast_ingest flusher: error 23514 of constraint "short"$/m, 'and the constraint');
 $server->sql('DROP TRIGGER bouncer ON fast_ingest.events');
 
+# A question that cannot be answered
+
+$server->sql('ALTER TABLE fast_ingest.rollup_delta RENAME TO elsewhere');
+is_logged(503, [ 'GET', "/metrics?event_name=$private" ], route => '/metrics');
+ok( wait_until(sub { slurp_file($log) =~ /DETAIL:  It was raised by GET \/metrics\.$/m }),
+	'the log says which path it was');
+$server->sql('ALTER TABLE fast_ingest.elsewhere RENAME TO rollup_delta');
+
 # Requests that end before their time
 
 $connection = $server->connect;
