@@ -14,7 +14,7 @@ PG_CPPFLAGS = -I$(srcdir)/src
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter $(if $(WERROR),-Werror) -MMD -MP
 SHLIB_LINK = -lmicrohttpd -lroaring -lz -lzstd
 # It knows the library's version, which the SQL objects need not have
-src/catalog.o src/flush/extension.o: CPPFLAGS += -DFI_VERSION='"$(EXTVERSION)"'
+src/catalog.o src/flush/extension.o src/http/prometheus.o: CPPFLAGS += -DFI_VERSION='"$(EXTVERSION)"'
 # Its loops are written to be vectorized, as those over PostgreSQL's checksums are
 src/rollup/portable.o: CFLAGS += $(CFLAGS_VECTORIZE)
 # It holds these files
@@ -45,7 +45,7 @@ all install clean:
 endif
 
 -include $(OBJS:.o=.d)
-src/catalog.o src/flush/extension.o: fast_ingest.control
+src/catalog.o src/flush/extension.o src/http/prometheus.o: fast_ingest.control
 src/http/docs.o: $(wildcard src/http/docs/*)
 
 $(DATA_built): sql/fast_ingest.sql fast_ingest.control

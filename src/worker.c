@@ -149,6 +149,7 @@ enter_slot(WorkerSlot *slot)
 	LWLockAcquire(Control->lock, LW_EXCLUSIVE);
 	slot->pid = MyProcPid;
 	slot->latch = MyLatch;
+	CounterAdd(&slot->starts, 1);
 	pg_atomic_write_u32(&slot->told_to_end, 0);
 	LWLockRelease(Control->lock);
 	my_slot = slot;

@@ -29,6 +29,7 @@
 #include "flush/key_order.h"
 #include "flush/partition.h"
 #include "flush/transaction.h"
+#include "monotonic.h"
 #include "settings.h"
 #include "spi.h"
 #include "worker.h"
@@ -58,6 +59,7 @@ typedef struct
 typedef struct
 {
 	bool active;
+	int64 began; /* see monotonic.h */
 	uint64 position;
 	uint64 committed;
 	uint64 duplicate;
@@ -99,6 +101,8 @@ write_refusal(RingRecord *record, const char *message)
 static void
 at_transaction_end(XactEvent event, void *arg)
 {
+	uint64 events = pending.committed + pending.duplicate + pending.dead_lettered;
+
 	if (!pending.active)
 		return;
 	if (event == XACT_EVENT_COMMIT)
@@ -115,8 +119,9 @@ at_transaction_end(XactEvent event, void *arg)
 		CounterAdd(&my_pair->duplicate, pending.duplicate);
 		CounterAdd(&my_pair->dead_lettered, pending.dead_lettered);
 		pg_atomic_write_u64(&my_pair->last_commit, GetCurrentTransactionStopTimestamp());
-		RingCommit(my_ring, pending.position,
-				   pending.committed + pending.duplicate + pending.dead_lettered);
+		HistogramAdd(&my_pair->batches, EventBounds, events);
+		HistogramAdd(&my_pair->commits, DurationBounds, MonotonicNow() - pending.began);
+		RingCommit(my_ring, pending.position, events);
 		WorkerWake(&my_pair->listener);
 		pending.active = false;
 	}
@@ -240,6 +245,7 @@ register_staged(int n)
 static void
 store_body(void *arg)
 {
+	int64 began = MonotonicNow();
 	Tuplestorestate *store;
 	SPIPlanPtr *plan = careful_batches > 0 ? &careful_plan : &insert_plan;
 
@@ -255,6 +261,7 @@ store_body(void *arg)
 
 	pending = (PendingCommit){
 		.active = true,
+		.began = began,
 		.position = batch.ends[batch.n - 1],
 		.committed = SPI_processed,
 		.duplicate = batch.n - SPI_processed,
@@ -265,6 +272,7 @@ static void
 bury_body(void *arg)
 {
 	const ErrorData *reason = arg;
+	int64 began = MonotonicNow();
 	Tuplestorestate *store;
 	DeadLetterRoom room;
 
@@ -276,6 +284,7 @@ bury_body(void *arg)
 
 	pending = (PendingCommit){
 		.active = true,
+		.began = began,
 		.position = batch.ends[0],
 		.dead_lettered = 1,
 		.room = room,

@@ -24,9 +24,11 @@
 
 #include "compat.h"
 #include "http/access.h"
+#include "http/account.h"
 #include "http/cors.h"
 #include "http/docs.h"
 #include "http/ingest.h"
+#include "http/prometheus.h"
 #include "http/query.h"
 #include "http/ready.h"
 #include "http/request_log.h"
@@ -290,6 +292,8 @@ take_request(Request *request)
 			ServerAnswer(request, DocsOpenApi());
 		else if (request->route == ROUTE_DOCS)
 			ServerAnswer(request, DocsPage());
+		else if (request->route == ROUTE_PROMETHEUS)
+			PrometheusRequest(request);
 		else if (request->route == ROUTE_METRICS || request->route == ROUTE_STATS)
 			QueryRequest(request);
 		else
@@ -458,6 +462,7 @@ ListenerMain(Datum arg)
 	ring = StagingRings[DatumGetInt32(arg)];
 	WorkerStart(&pair->listener, NULL);
 	SiblingsInit(DatumGetInt32(arg));
+	AccountInit(pair);
 	/* Without a database the encoding would be SQL_ASCII; the flusher insists on UTF8. */
 	SetDatabaseEncoding(PG_UTF8);
 	IngestInit(pair, ring);

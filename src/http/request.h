@@ -74,6 +74,7 @@ typedef enum
 	ROUTE_READY,
 	ROUTE_METRICS,
 	ROUTE_STATS,
+	ROUTE_PROMETHEUS,
 	ROUTE_OPENAPI,
 	ROUTE_DOCS,
 	NUM_ROUTES
@@ -98,6 +99,7 @@ typedef struct Request
 	Refusal refusal;
 	const char *malformed; /* constant text: why, for REFUSAL_MALFORMED */
 	bool head_seen;
+	bool head_only; /* HEAD: its answer has no body */
 	bool chunked;
 	bool ndjson;
 	bool preflight;	   /* see cors.h */

@@ -21,6 +21,7 @@ const Route Routes[NUM_ROUTES] = {
 	[ROUTE_READY] = {"/ready", "GET", "GET, HEAD"},
 	[ROUTE_METRICS] = {"/metrics", "GET", "GET, HEAD"},
 	[ROUTE_STATS] = {"/stats", "GET", "GET, HEAD"},
+	[ROUTE_PROMETHEUS] = {"/metrics/prometheus", "GET", "GET, HEAD"},
 	[ROUTE_OPENAPI] = {"/openapi.json", "GET", "GET, HEAD"},
 	[ROUTE_DOCS] = {"/docs", "GET", "GET, HEAD"},
 };
@@ -83,6 +84,7 @@ RouteRequest(Request *request, const char *path, const char *method, const char 
 			->header_size;
 	const char *value;
 
+	request->head_only = strcmp(method, "HEAD") == 0;
 	request->malformed =
 		HeadCheck(method, path, request->target_end, version, size, &request->chunked);
 	if (request->malformed != NULL)

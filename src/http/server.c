@@ -20,6 +20,7 @@
 
 #include "storage/fd.h"
 
+#include "http/account.h"
 #include "http/cors.h"
 #include "http/head.h"
 #include "http/request_log.h"
@@ -77,6 +78,18 @@ connection_of(struct MHD_Connection *mhd)
 }
 
 /*
+ * Count and log a request that has ended, and forget it
+ */
+static void
+end_request(Connection *connection, bool completed)
+{
+	AccountRequest(connection->request);
+	RequestLogEnd(connection->request, completed);
+	RequestFree(connection->request);
+	connection->request = NULL;
+}
+
+/*
  * Callback: a connection was opened or closed
  */
 static void
@@ -110,7 +123,7 @@ on_connection(void *cls, struct MHD_Connection *mhd, void **context,
 	if (connection == NULL)
 		return;
 	if (connection->request != NULL)
-		RequestFree(connection->request);
+		end_request(connection, false);
 	dlist_delete(&connection->node);
 	free(connection);
 }
@@ -159,10 +172,8 @@ on_completed(void *cls, struct MHD_Connection *mhd, void **context,
 		return;
 	if (request->state == REQUEST_READY || request->state == REQUEST_WAITING)
 		dlist_delete(&request->node);
-	RequestLogEnd(request, code == MHD_REQUEST_TERMINATED_COMPLETED_OK);
-	request->connection->request = NULL;
 	touch(request->connection);
-	RequestFree(request);
+	end_request(request->connection, code == MHD_REQUEST_TERMINATED_COMPLETED_OK);
 }
 
 /*
@@ -303,6 +314,7 @@ ServerAddConnection(int fd, const struct sockaddr_storage *address, socklen_t ad
 {
 	if (!SiblingsMayOpen(connection_count))
 	{
+		AccountRefusedConnection();
 		ReplyAndCut(fd, MHD_HTTP_SERVICE_UNAVAILABLE,
 					"too many connections: fast_ingest.max_connections are open");
 		close(fd);

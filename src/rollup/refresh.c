@@ -27,6 +27,7 @@
 #include "rollup/dirty.h"
 #include "rollup/merge.h"
 #include "rollup/raw.h"
+#include "rollup/refresh_account.h"
 #include "rollup/seal.h"
 #include "rollup/statement.h"
 #include "spi.h"
@@ -305,6 +306,7 @@ RefreshRun(RefreshResult *result)
 	ExtensionLockEvents();
 	user = ExtensionBecomeOwner();
 	RefreshLock();
+	RefreshBegan();
 	level = NewGUCNestLevel();
 	set_planner();
 	BacklogClaim();
@@ -315,6 +317,7 @@ RefreshRun(RefreshResult *result)
 	AtEOXact_GUC(true, level);
 	ExtensionBecomeUser(user);
 	SPI_finish();
+	RefreshEnded();
 }
 
 /*

@@ -55,6 +55,7 @@ WorkerSlotInit(WorkerSlot *slot)
 	pg_atomic_init_u32(&slot->state, WORKER_STOPPED);
 	pg_atomic_init_u32(&slot->told_to_end, 0);
 	pg_atomic_init_u32(&slot->failed_starts, 0);
+	pg_atomic_init_u64(&slot->starts, 0);
 	strlcpy(slot->reason, "it has not been started: is max_worker_processes large enough?",
 			WORKER_ERROR_SIZE);
 }
@@ -69,11 +70,14 @@ init_pair(Pair *pair)
 	pg_atomic_init_u64(&pair->rejected, 0);
 	pg_atomic_init_u32(&pair->connections, 0);
 	pg_atomic_init_u32(&pair->questions, 0);
+	TrafficInit(&pair->traffic);
 	pg_atomic_init_u64(&pair->committed, 0);
 	pg_atomic_init_u64(&pair->duplicate, 0);
 	pg_atomic_init_u64(&pair->dead_lettered, 0);
 	pg_atomic_init_u64(&pair->dead_letters_dropped, 0);
 	pg_atomic_init_u64(&pair->last_commit, 0);
+	HistogramInit(&pair->batches);
+	HistogramInit(&pair->commits);
 	pg_atomic_init_u64(&pair->in_doubt, 0);
 }
 
@@ -87,6 +91,9 @@ init_control(void)
 		init_pair(&Control->pairs[i]);
 	WorkerSlotInit(&Control->maintenance);
 	pg_atomic_init_u64(&Control->backlog, 0);
+	HistogramInit(&Control->refreshes);
+	pg_atomic_init_u64(&Control->refreshes_failed, 0);
+	pg_atomic_init_u64(&Control->last_refresh, 0);
 	/* not counted yet: enough to have it done */
 	pg_atomic_init_u64(&Control->dead_letters, PG_INT64_MAX);
 }

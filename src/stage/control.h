@@ -12,6 +12,8 @@
  *				without a lock; everything below them under Control->lock, held only to
  *				copy a few words.
  * dead_letters	by flushers, after their commit.
+refresh...		by whoever refreshes the rollup, when the transaction ends (see
+				rollup/refresh_account.h); there may be several at a time.
  * hold			by the backend that runs DROP DATABASE (see worker.h).
  * Ring			see ring.h.
  *
@@ -28,7 +30,9 @@
 #include "storage/lwlock.h"
 
 #include "settings.h"
+#include "stage/histogram.h"
 #include "stage/ring.h"
+#include "stage/traffic.h"
 
 #define WORKER_ERROR_SIZE 256
 
@@ -54,6 +58,9 @@ typedef struct
 
 	/* failed starts in a row, to wait longer each time */
 	pg_atomic_uint32 failed_starts;
+
+	/* by the worker, of all starts */
+	pg_atomic_uint64 starts;
 } WorkerSlot;
 
 /* A listener, its flusher, and the ring between them. */
@@ -70,6 +77,7 @@ typedef struct
 	/* by the listener */
 	pg_atomic_uint32 connections; /* open, or about to be */
 	pg_atomic_uint32 questions;	  /* that wait for a free query slot */
+	Traffic traffic;
 
 	/* by the flusher when it commits, in events */
 	pg_atomic_uint64 committed;
@@ -77,6 +85,8 @@ typedef struct
 	pg_atomic_uint64 dead_lettered;
 	pg_atomic_uint64 dead_letters_dropped; /* older ones, to make room */
 	pg_atomic_uint64 last_commit;		   /* TimestampTz */
+	Histogram batches;					   /* events of a transaction */
+	Histogram commits;					   /* from its begin to its commit */
 
 	/* ring position up to which a commit may not have reached a synchronous standby */
 	pg_atomic_uint64 in_doubt;
@@ -90,6 +100,11 @@ typedef struct
 
 	/* events that wait for a refresh, more or less (see backlog.h) */
 	pg_atomic_uint64 backlog;
+
+	/* refreshes of the rollup that were committed, and the others */
+	Histogram refreshes;
+	pg_atomic_uint64 refreshes_failed;
+	pg_atomic_uint64 last_refresh; /* TimestampTz */
 
 	/* at most so many dead letters, but for those that others insert (see dead_letter.c) */
 	pg_atomic_uint64 dead_letters;

@@ -1,0 +1,82 @@
+/*
+ * account.c
+ *
+ * Counts requests when they end: a few additions in shared memory, which no other
+ * process writes.
+ */
+#include "postgres.h"
+
+#include "http/account.h"
+
+#include <microhttpd.h>
+
+#include "monotonic.h"
+
+StaticAssertDecl(NUM_ROUTES < TRAFFIC_ROUTES, "every route needs a place, and all others one");
+
+const unsigned int AccountedCodes[TRAFFIC_CODES] = {
+	MHD_HTTP_OK,
+	MHD_HTTP_ACCEPTED,
+	MHD_HTTP_NO_CONTENT,
+	MHD_HTTP_BAD_REQUEST,
+	MHD_HTTP_UNAUTHORIZED,
+	MHD_HTTP_FORBIDDEN,
+	MHD_HTTP_NOT_FOUND,
+	MHD_HTTP_METHOD_NOT_ALLOWED,
+	MHD_HTTP_REQUEST_TIMEOUT,
+	MHD_HTTP_CONTENT_TOO_LARGE,
+	MHD_HTTP_URI_TOO_LONG,
+	MHD_HTTP_UNSUPPORTED_MEDIA_TYPE,
+	MHD_HTTP_UNPROCESSABLE_CONTENT,
+	MHD_HTTP_TOO_MANY_REQUESTS,
+	MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE,
+	MHD_HTTP_INTERNAL_SERVER_ERROR,
+	MHD_HTTP_SERVICE_UNAVAILABLE,
+};
+
+static Traffic *traffic;
+
+void
+AccountInit(Pair *pair)
+{
+	traffic = &pair->traffic;
+}
+
+/*
+ * The place of a code among those that are counted apart
+ */
+static int
+place_of(unsigned int code)
+{
+	int place = 0;
+
+	while (AccountedCodes[place] != 0 && AccountedCodes[place] != code)
+		place++;
+	return place;
+}
+
+void
+AccountRequest(const Request *request)
+{
+	const Reply *reply = &request->reply;
+
+	CounterAdd(&traffic->request_bytes, request->received);
+	if (reply->status == 0)
+	{
+		CounterAdd(&traffic->aborted, 1);
+		return;
+	}
+	CounterAdd(&traffic->requests[request->route][place_of(reply->status)], 1);
+	HistogramAdd(&traffic->durations[request->route], DurationBounds,
+				 MonotonicNow() - request->began);
+	if (request->committed != 0)
+		HistogramAdd(&traffic->commit_waits, DurationBounds, request->committed - request->staged);
+	if (!request->head_only)
+		CounterAdd(&traffic->response_bytes, reply->len);
+}
+
+void
+AccountRefusedConnection(void)
+{
+	CounterAdd(&traffic->refused, 1);
+}

@@ -1,0 +1,24 @@
+/*
+ * account.h
+ *
+ * What the listener has served, for GET /metrics/prometheus. All of this may be called
+ * inside libmicrohttpd.
+ */
+#ifndef FAST_INGEST_ACCOUNT_H
+#define FAST_INGEST_ACCOUNT_H
+
+#include "http/request.h"
+#include "stage/control.h"
+
+/* The codes that are counted apart; 0 stands for any other, and for places without use. */
+extern const unsigned int AccountedCodes[TRAFFIC_CODES];
+
+extern void AccountInit(Pair *pair);
+
+/* A request has ended, with or without an answer. */
+extern void AccountRequest(const Request *request);
+
+/* A connection was refused. */
+extern void AccountRefusedConnection(void);
+
+#endif
