@@ -50,7 +50,7 @@ place_of(unsigned int code)
 {
 	int place = 0;
 
-	while (AccountedCodes[place] != 0 && AccountedCodes[place] != code)
+	while (place < TRAFFIC_CODES - 1 && AccountedCodes[place] != 0 && AccountedCodes[place] != code)
 		place++;
 	return place;
 }

@@ -5,8 +5,8 @@
  * listener gives the sums over all of them, so that it does not matter which one is asked. What a
  * full pair would hide in a sum has a label of the pair; the labels' values are few and all ours.
  *
- * A route and code that were never seen have no line; everything else is there from the
- * start, so that its first increase can be seen.
+ * All of them are there from the start, so that a first increase can be seen; only moments
+ * are not there before they come.
  */
 #include "postgres.h"
 
@@ -103,20 +103,16 @@ append_requests(StringInfo out)
 
 	ExpositionFamily(out, name, "counter", "Requests answered, by path and status code.");
 	for (int route = 0; route <= NUM_ROUTES; route++)
-		for (int code = 0; code < TRAFFIC_CODES; code++)
+		for (int code = 0; code < TRAFFIC_CODES && (code == 0 || AccountedCodes[code - 1] != 0);
+			 code++)
 		{
-			uint64 requests =
-				sum_of_pairs(offsetof(Pair, traffic.requests) +
-							 (route * TRAFFIC_CODES + code) * sizeof(pg_atomic_uint64));
-
-			if (requests == 0)
-				continue;
 			appendStringInfo(out, "%s{route=\"%s\",code=\"", name, route_name(route));
 			if (AccountedCodes[code] != 0)
 				appendStringInfo(out, "%u", AccountedCodes[code]);
 			else
 				appendStringInfoString(out, "other");
-			appendStringInfo(out, "\"} " UINT64_FORMAT "\n", requests);
+			appendStringInfo(out, "\"} " UINT64_FORMAT "\n",
+							 sum_of_pairs(offsetof(Pair, traffic.requests[route][code])));
 		}
 
 	name = "fast_ingest_http_request_duration_seconds";
@@ -124,8 +120,7 @@ append_requests(StringInfo out)
 					 "Time from a request's first line until its answer was sent, by path.");
 	for (int route = 0; route <= NUM_ROUTES; route++)
 	{
-		HistogramTotal total =
-			total_of_pairs(offsetof(Pair, traffic.durations) + route * sizeof(Histogram));
+		HistogramTotal total = total_of_pairs(offsetof(Pair, traffic.durations[route]));
 
 		ExpositionHistogram(out, name, route_name(route), &total, DurationBounds, MICROSECONDS);
 	}

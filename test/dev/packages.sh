@@ -8,7 +8,7 @@
 set -eu
 
 packages=(build-essential gzip curl jq libmicrohttpd-dev libroaring-dev zlib1g-dev libzstd-dev)
-testing=(perl libipc-run-perl libjson-validator-perl libssl-dev clang libclang-rt-dev clang-format wrk pkg-config zstd)
+testing=(perl libipc-run-perl libjson-validator-perl libssl-dev clang libclang-rt-dev clang-format wrk pkg-config prometheus zstd)
 case ${1:-run} in
 	test) packages+=("${testing[@]}") ;;
 	test-valgrind) packages+=("${testing[@]}" valgrind) ;;
@@ -94,9 +94,18 @@ fi
 
 # Debian's PostgreSQL makes and starts a cluster when it is installed
 no_cluster=/etc/postgresql-common/createcluster.d/fast_ingest.conf
-trap '"${as_root[@]}" rm -f "$no_cluster"' EXIT
+made=("$no_cluster")
+trap '"${as_root[@]}" rm -f "${made[@]}"' EXIT
 "${as_root[@]}" mkdir -p "${no_cluster%/*}"
 echo 'create_main_cluster = false' | "${as_root[@]}" tee "$no_cluster" >/dev/null
+
+# and its Prometheus a service, which the tests have no use for
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+	made+=("$policy")
+	printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
+	"${as_root[@]}" chmod 755 "$policy"
+fi
 
 if [ -z "${updated:-}" ]; then
 	update
@@ -104,3 +113,7 @@ fi
 echo "packages.sh: installing ${wanted[*]}"
 "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
 	apt-get install -y -qq --no-install-recommends -o Dpkg::Use-Pty=0 "${wanted[@]}" </dev/null >/dev/null
+
+if [[ " ${wanted[*]} " == *" prometheus "* ]] && command -v systemctl >/dev/null; then
+	"${as_root[@]}" systemctl -q disable prometheus
+fi
