@@ -12,8 +12,8 @@
  *				without a lock; everything below them under Control->lock, held only to
  *				copy a few words.
  * dead_letters	by flushers, after their commit.
-refresh...		by whoever refreshes the rollup, when the transaction ends (see
-				rollup/refresh_account.h); there may be several at a time.
+ * refreshes	by whoever refreshes the rollup, when the transaction ends (see
+ *				rollup/refresh_account.h); there may be several at a time.
  * hold			by the backend that runs DROP DATABASE (see worker.h).
  * Ring			see ring.h.
  *
