@@ -148,7 +148,7 @@ EOC
 }
 
 my $config = write_file('prometheus.yml',
-	"global:\n  scrape_interval: 500ms\n  scrape_timeout: 500ms\nscrape_configs:\n"
+	"global:\n  scrape_interval: 250ms\n  scrape_timeout: 250ms\nscrape_configs:\n"
 	  . job('one', $server, "    authorization:\n      credentials: $admin\n")
 	  . job('keyless', $server)
 	  . job('two', $two)
@@ -412,6 +412,8 @@ scraped('fast_ingest_worker_up{job="two"}',
 scraped('fast_ingest_events_received_total{job="two"}', 10, 'nothing is forgotten');
 scraped(join(' + ', map { 'sum(resets(' . $_ . '{job="two"}[1h]))' } grep { $type{$_} eq 'counter' } sort keys %type),
 	0, 'no counter ever fell');
+kill 'KILL', $two->sql("SELECT pid FROM fi_status() WHERE worker = 'query 1'");
+scraped('fast_ingest_events_received_total{job="two"}', 0, 'after a crash they begin at zero');
 
 # ---------------------------------------------------------------------------
 # Where nothing else is answered
@@ -475,6 +477,11 @@ like(run_program('', 'promtool', 'check', 'rules', write_file('alerts.yml', $ale
 is(join(' ', grep { !$series{$_} } $alerts =~ /(fast_ingest_\w+)/g), '', 'which name what there is');
 
 is(run_program($exposition, 'promtool', 'check', 'metrics'), "exit 0\n", 'promtool still finds nothing wrong');
+
+$server->sql('DROP DATABASE postgres', 'template1');
+$server->wait_not_ready(qr/database/);
+is($server->get($path)->{status}, 200, 'without the database it answers');
+scraped('fast_ingest_worker_up{job="one",worker="listener 1"}', { 'listener 1' => 1 }, 'as its listener runs');
 
 stop_prometheus();
 $_->node->stop('fast') foreach $standby, $server, $two;
