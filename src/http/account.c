@@ -58,21 +58,20 @@ place_of(unsigned int code)
 void
 AccountRequest(const Request *request)
 {
-	const Reply *reply = &request->reply;
+	unsigned int status = RequestStatus(request);
 
 	CounterAdd(&traffic->request_bytes, request->received);
-	if (reply->status == 0)
+	CounterAdd(&traffic->response_bytes, RequestReplyBytes(request));
+	if (status == 0)
 	{
 		CounterAdd(&traffic->aborted, 1);
 		return;
 	}
-	CounterAdd(&traffic->requests[request->route][place_of(reply->status)], 1);
+	CounterAdd(&traffic->requests[request->route][place_of(status)], 1);
 	HistogramAdd(&traffic->durations[request->route], DurationBounds,
 				 MonotonicNow() - request->began);
 	if (request->committed != 0)
 		HistogramAdd(&traffic->commit_waits, DurationBounds, request->committed - request->staged);
-	if (!request->head_only)
-		CounterAdd(&traffic->response_bytes, reply->len);
 }
 
 void

@@ -43,8 +43,8 @@ typedef struct
 } PairHistogram;
 
 static const PairCounter pair_counters[] = {
-	{"fast_ingest_http_requests_aborted_total",
-	 "Requests that ended without an answer of fast_ingest.", offsetof(Pair, traffic.aborted)},
+	{"fast_ingest_http_requests_aborted_total", "Requests that ended without an answer.",
+	 offsetof(Pair, traffic.aborted)},
 	{"fast_ingest_http_connections_refused_total",
 	 "Connections beyond fast_ingest.max_connections, answered 503.",
 	 offsetof(Pair, traffic.refused)},

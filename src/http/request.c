@@ -209,6 +209,23 @@ RequestReserveAnswer(Request *request, size_t size, size_t max_memory)
 	return true;
 }
 
+unsigned int
+RequestStatus(const Request *request)
+{
+	const union MHD_ConnectionInfo *info;
+
+	if (request->reply.status != 0)
+		return request->reply.status;
+	info = MHD_get_connection_info(request->connection->mhd, MHD_CONNECTION_INFO_HTTP_STATUS);
+	return info != NULL ? info->http_status : 0;
+}
+
+size_t
+RequestReplyBytes(const Request *request)
+{
+	return request->head_only ? 0 : request->reply.len;
+}
+
 int
 RequestCount(void)
 {

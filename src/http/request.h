@@ -173,6 +173,13 @@ extern void RequestDropInput(Request *request);
  */
 extern bool RequestReserveAnswer(Request *request, size_t size, size_t max_memory);
 
+/*
+ * The status of the answer to a request that has ended, 0 if there was none, and the bytes
+ * of its body. libmicrohttpd answers some by itself that are no requests in its eyes.
+ */
+extern unsigned int RequestStatus(const Request *request);
+extern size_t RequestReplyBytes(const Request *request);
+
 /* How many requests exist. */
 extern int RequestCount(void);
 

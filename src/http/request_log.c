@@ -102,32 +102,6 @@ RequestLogAddHeader(Request *request, struct MHD_Response *response)
 	MHD_add_response_header(response, ID_HEADER, request->log.id);
 }
 
-/*
- * The status of a request that has ended; 0 if it was not answered. libmicrohttpd
- * answers some that are none in its eyes by itself.
- */
-static unsigned int
-status_of(Request *request)
-{
-	const union MHD_ConnectionInfo *info;
-
-	if (request->reply.status != 0)
-		return request->reply.status;
-	info = MHD_get_connection_info(request->connection->mhd, MHD_CONNECTION_INFO_HTTP_STATUS);
-	return info != NULL ? info->http_status : 0;
-}
-
-/*
- * The bytes of an answer's body; HEAD is answered without
- */
-static size_t
-reply_bytes(const Request *request)
-{
-	const char *method = request->log.method;
-
-	return method != NULL && strcmp(method, "HEAD") == 0 ? 0 : request->reply.len;
-}
-
 static bool
 is_wanted(bool failed, int64 duration)
 {
@@ -188,7 +162,7 @@ make_line(Request *request, unsigned int status, bool sent, int64 now, char text
 		" client=%s key=%s",
 		request->log.id, request->log.method ? request->log.method : "-",
 		request->route < NUM_ROUTES ? Routes[request->route].path : "-", status,
-		sent ? "yes" : "no", request->received, reply_bytes(request),
+		sent ? "yes" : "no", request->received, RequestReplyBytes(request),
 		request->accepted + request->rejected, request->rejected,
 		milliseconds(request->began, now, duration),
 		milliseconds(request->began, request->staged, staged),
@@ -224,7 +198,7 @@ RequestLogEnd(Request *request, bool completed)
 	if (fi_log_requests == LOG_REQUESTS_OFF)
 		return;
 	now = MonotonicNow();
-	status = status_of(request);
+	status = RequestStatus(request);
 	/* an answer in the midst of a request is written at once, by hand or by libmicrohttpd */
 	sent = completed || (request->state == REQUEST_RECEIVING && status != 0);
 	if (is_wanted(!sent || status >= MHD_HTTP_BAD_REQUEST, now - request->began))

@@ -22,7 +22,7 @@ typedef struct
 	pg_atomic_uint64 requests[TRAFFIC_ROUTES][TRAFFIC_CODES]; /* that were answered */
 	Histogram durations[TRAFFIC_ROUTES];					  /* of these */
 	Histogram commit_waits;			 /* of those that waited for their commit */
-	pg_atomic_uint64 aborted;		 /* requests that ended without an answer of ours */
+	pg_atomic_uint64 aborted;		 /* requests that ended without an answer */
 	pg_atomic_uint64 refused;		 /* connections beyond fast_ingest.max_connections */
 	pg_atomic_uint64 request_bytes;	 /* of bodies as they came */
 	pg_atomic_uint64 response_bytes; /* of bodies */
