@@ -246,6 +246,10 @@ send_body(400, '/events/bulk', [ {}, {} ]);
 send_body(204, '/event', { site_id => 's', event_type => 'e' });
 is($server->get('/events')->{status}, 405, 'a wrong method');
 is($server->get('/events', headers => [ 'Host', 'twice' ])->{status}, 400, 'a malformed request');
+my $by_library = $server->connect;
+
+$by_library->send("POST /events HTTP/1.1\r\nHost: localhost\r\nContent-Length: x\r\n\r\n");
+is($by_library->read_answer->{status}, 400, 'one that libmicrohttpd answers by itself');
 is($server->get("/no/$_")->{status}, 404, 'an unknown path') foreach 1 .. 3;
 is($server->request('HEAD', '/health')->{status}, 200, 'HEAD');
 is($server->get('/metrics?event_name=page_view')->{json}{total_events}, 24, 'a question');
@@ -266,7 +270,7 @@ scraped(
 		'202 /events' => 4, '400 /events' => 2, '405 /events' => 1,
 		'413 /events' => 1, '415 /events' => 1, '422 /events' => 1,
 		'202 /events/bulk' => 2, '400 /events/bulk' => 1, '204 /event' => 1, '200 /health' => 1,
-		'200 /metrics' => 1, '400 /metrics' => 1, '404 other' => 3, '400 other' => 1
+		'200 /metrics' => 1, '400 /metrics' => 1, '404 other' => 3, '400 other' => 2
 	},
 	'requests by path and code');
 scraped(
