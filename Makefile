@@ -12,7 +12,7 @@ DATA = $(filter-out $(DATA_built),$(wildcard sql/fast_ingest--*.sql))
 PG_CPPFLAGS = -I$(srcdir)/src
 # PostgreSQL's callbacks have parameters not every one of them needs
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter $(if $(WERROR),-Werror) -MMD -MP
-SHLIB_LINK = -lmicrohttpd -lroaring -lz -lzstd
+SHLIB_LINK = -lmicrohttpd -lgnutls -lroaring -lz -lzstd
 # It knows the library's version, which the SQL objects need not have
 src/catalog.o src/flush/extension.o src/http/prometheus.o: CPPFLAGS += -DFI_VERSION='"$(EXTVERSION)"'
 # Its loops are written to be vectorized, as those over PostgreSQL's checksums are

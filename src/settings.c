@@ -21,6 +21,7 @@ char *fi_database;
 char *fi_role;
 char *fi_listen_addresses;
 int fi_port;
+int fi_ssl_port;
 int fi_listeners;
 int fi_max_connections;
 int fi_staging_size;
@@ -53,6 +54,8 @@ int fi_rate_limit_clients;
 char *fi_trusted_proxies;
 int fi_log_requests;
 int fi_log_min_duration_request;
+char *fi_ssl_cert_file;
+char *fi_ssl_key_file;
 
 /* Rates times times stay far below what an int64 holds (see auth/rate_limit.c). */
 #define MAX_RATE_LIMIT 10000000
@@ -174,10 +177,17 @@ static const TextSetting text_settings[] = {
 	{"fast_ingest.cors_origins",
 	 "Origins whose pages may send requests and read answers, separated by commas; * is any.",
 	 &fi_cors_origins, "", PGC_SIGHUP, check_list},
+	{"fast_ingest.ssl_cert_file", "File of the certificate of the HTTPS port.", &fi_ssl_cert_file,
+	 "server.crt", PGC_SIGHUP, NULL},
+	{"fast_ingest.ssl_key_file", "File of its private key.", &fi_ssl_key_file, "server.key",
+	 PGC_SIGHUP, NULL},
 };
 
 static const IntegerSetting integer_settings[] = {
-	{"fast_ingest.port", "TCP port to serve HTTP on.", &fi_port, 8080, 1, 65535, PGC_POSTMASTER, 0},
+	{"fast_ingest.port", "TCP port to serve HTTP on; 0 is none.", &fi_port, 8080, 0, 65535,
+	 PGC_POSTMASTER, 0},
+	{"fast_ingest.ssl_port", "TCP port to serve HTTPS on; 0 is none.", &fi_ssl_port, 0, 0, 65535,
+	 PGC_POSTMASTER, 0},
 	{"fast_ingest.listeners", "Number of listeners, each with a flusher of its own.", &fi_listeners,
 	 1, 1, MAX_LISTENERS, PGC_POSTMASTER, 0},
 	{"fast_ingest.max_connections", "Largest number of HTTP connections at a time.",

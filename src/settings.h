@@ -38,7 +38,8 @@ typedef enum
 extern char *fi_database;
 extern char *fi_role;
 extern char *fi_listen_addresses;
-extern int fi_port;
+extern int fi_port;		/* 0: no HTTP without TLS */
+extern int fi_ssl_port; /* 0: no TLS */
 extern int fi_listeners;
 extern int fi_max_connections;
 extern int fi_staging_size; /* kB */
@@ -73,6 +74,8 @@ extern int fi_rate_limit_burst;		  /* ms */
 extern char *fi_trusted_proxies;
 extern int fi_log_requests;
 extern int fi_log_min_duration_request; /* ms */
+extern char *fi_ssl_cert_file;
+extern char *fi_ssl_key_file;
 
 /* The most pairs of a listener and its flusher. */
 #define MAX_LISTENERS 16

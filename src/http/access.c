@@ -276,22 +276,26 @@ is_loopback(int fd)
 }
 
 void
-AccessWarn(const int *sockets, int n)
+AccessWarn(const ListenSockets *sockets, bool tls)
 {
 	bool local = true;
 
-	for (int i = 0; i < n; i++)
-		local &= is_loopback(sockets[i]);
-	if (local)
+	for (int i = 0; i < sockets->n; i++)
+		local &= is_loopback(sockets->fds[i]);
+	if (local || (tls && fi_require_api_key))
 		return;
 	if (!fi_require_api_key)
 		ereport(WARNING,
 				(errmsg("fast_ingest can be reached from elsewhere, and needs no API keys"),
-				 errdetail("Whoever reaches the port can store events and read metrics."),
+				 errdetail("Whoever reaches port %d can store events and read metrics%s.",
+						   tls ? fi_ssl_port : fi_port,
+						   tls ? "" : ", and whoever listens on the way can read both"),
 				 errhint("Set fast_ingest.require_api_key, or listen on localhost only.")));
 	else
 		ereport(WARNING,
 				(errmsg("fast_ingest can be reached from elsewhere without TLS"),
-				 errdetail("Whoever listens on the way can read API keys and events."),
-				 errhint("Put a proxy with TLS before it, and listen on localhost only.")));
+				 errdetail("Whoever listens on the way to port %d can read API keys and events.",
+						   fi_port),
+				 errhint("Set fast_ingest.ssl_port, and fast_ingest.port to 0; or put a proxy with "
+						 "TLS before it, and listen on localhost only.")));
 }

@@ -13,6 +13,7 @@
 #include "auth/key_table.h"
 #include "event/event.h"
 #include "http/reply.h"
+#include "http/socket.h"
 
 struct Request;
 struct MHD_Response;
@@ -67,6 +68,6 @@ extern bool AccessCheckEvent(const ApiKey *key, const Event *event, char error[E
 extern const char *AccessNotReady(void);
 
 /* Log what others can see and do who reach a socket that is not of this machine alone. */
-extern void AccessWarn(const int *sockets, int n);
+extern void AccessWarn(const ListenSockets *sockets, bool tls);
 
 #endif

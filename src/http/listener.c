@@ -12,7 +12,6 @@
 #include "postgres.h"
 
 #include <microhttpd.h>
-#include <sys/epoll.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -28,53 +27,27 @@
 #include "http/cors.h"
 #include "http/docs.h"
 #include "http/ingest.h"
+#include "http/port.h"
 #include "http/prometheus.h"
 #include "http/query.h"
 #include "http/ready.h"
 #include "http/request_log.h"
 #include "http/server.h"
 #include "http/siblings.h"
-#include "http/socket.h"
 #include "monotonic.h"
 #include "settings.h"
 #include "worker.h"
 
-#define PORT_RETRY 1000	  /* ms between two tries of a port that is taken */
-#define SIBLING_RETRY 100 /* ms, before it is taken for somebody else's */
-#define SIBLING_TRIES 10
-#define YIELD_TIME 1 /* ms in which other listeners go first */
-#define MAX_YIELDS 20
-#define EXHAUSTED_PAUSE 1000 /* ms without accepting, when out of descriptors */
-#define ACCEPTS_PER_TURN 64
 #define ACTIVITY_INTERVAL 1000 /* ms between two updates of pg_stat_activity */
 #define OTHER_DESCRIPTORS 64   /* that this process needs besides connections */
 
+/* latch, postmaster, connections that come, siblings, and what the server waits for */
+#define MAX_EVENTS (4 + MAX_SERVER_FDS)
+
 static Pair *pair;
 static Ring *ring;
-static ListenSockets sockets;
 static WaitEventSet *wait_set = NULL;
-static int accept_epoll = -1;
-static bool accepting = false; /* are the sockets in accept_epoll? */
-static int64 listen_again = 0; /* when to open, or to look at, the sockets */
-
-/*
- * Begin or cease to wait for connections. The listening sockets have an epoll
- * descriptor of their own in wait_set: sets of PostgreSQL cannot lose a member,
- * and making a new one needs descriptors, which may be what we are out of.
- */
-static void
-set_accepting(bool accept)
-{
-	for (int i = 0; i < sockets.n; i++)
-	{
-		struct epoll_event event = {.events = EPOLLIN};
-
-		if (epoll_ctl(accept_epoll, accept ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, sockets.fds[i],
-					  &event) != 0)
-			ereport(LOG, (errmsg("fast_ingest could not change what it listens to: %m")));
-	}
-	accepting = accept;
-}
+static int accept_fd = -1;
 
 /*
  * Make what the loop waits for
@@ -82,106 +55,18 @@ set_accepting(bool accept)
 static void
 build_wait_set(void)
 {
-	accept_epoll = epoll_create1(EPOLL_CLOEXEC);
-	if (accept_epoll < 0)
-		ereport(ERROR,
-				(errcode_for_socket_access(), errmsg("could not create an epoll descriptor: %m")));
-	wait_set = CreateProcessWaitEventSet(5);
+	int fds[MAX_SERVER_FDS];
+	int n = ServerFds(fds);
+
+	accept_fd = PortsInit(pair);
+	wait_set = CreateProcessWaitEventSet(MAX_EVENTS);
 	AddWaitEventToSet(wait_set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
 	AddWaitEventToSet(wait_set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
-	AddWaitEventToSet(wait_set, WL_SOCKET_READABLE, ServerEpollFd(), NULL, NULL);
-	AddWaitEventToSet(wait_set, WL_SOCKET_READABLE, accept_epoll, NULL, NULL);
+	for (int i = 0; i < n; i++)
+		AddWaitEventToSet(wait_set, WL_SOCKET_READABLE, fds[i], NULL, NULL);
+	AddWaitEventToSet(wait_set, WL_SOCKET_READABLE, accept_fd, NULL, NULL);
 	if (SiblingsFd() >= 0)
 		AddWaitEventToSet(wait_set, WL_SOCKET_READABLE, SiblingsFd(), NULL, NULL);
-}
-
-/*
- * Try to listen. A port that is taken is tried again, never another one; while
- * listeners start together it is one of them that has it.
- */
-static void
-open_sockets(void)
-{
-	static char logged[WORKER_ERROR_SIZE] = "";
-	static int failures = 0;
-	char error[WORKER_ERROR_SIZE];
-	MemoryContext context =
-		AllocSetContextCreate(TopMemoryContext, "fast_ingest sockets", ALLOCSET_SMALL_SIZES);
-	MemoryContext caller = MemoryContextSwitchTo(context);
-	bool open = ListenOpen(&sockets, fi_listen_addresses, fi_port, error, sizeof(error)) ||
-				SiblingsAsk(&sockets);
-
-	MemoryContextSwitchTo(caller);
-	MemoryContextDelete(context);
-
-	if (open)
-	{
-		ereport(LOG, (errmsg("fast_ingest listens on %s port %d", fi_listen_addresses, fi_port)));
-		if (pair == &Control->pairs[0])
-			AccessWarn(sockets.fds, sockets.n);
-		set_accepting(true);
-		WorkerSetState(&pair->listener, WORKER_RUNNING, NULL);
-		logged[0] = '\0';
-		failures = 0;
-		return;
-	}
-	if (fi_listeners > 1 && failures++ < SIBLING_TRIES)
-	{
-		listen_again = MonotonicAfter(ServerNow, SIBLING_RETRY);
-		return;
-	}
-	if (strcmp(logged, error) != 0)
-		ereport(LOG, (errmsg("fast_ingest %s", error),
-					  errhint("Is another server on that port? It is tried again every second; "
-							  "fast_ingest.port names another one.")));
-	strlcpy(logged, error, sizeof(logged));
-	WorkerSetError(&pair->listener, error);
-	WorkerSetState(&pair->listener, WORKER_WAITING, error);
-	listen_again = MonotonicAfter(ServerNow, PORT_RETRY);
-}
-
-/*
- * Accept what waits. Other listeners with fewer connections get a moment to go first;
- * what they leave, being busy or worse, is accepted.
- */
-static void
-accept_connections(pgsocket listener)
-{
-	static int yields = 0; /* in a row */
-
-	for (int i = 0; i < ACCEPTS_PER_TURN; i++)
-	{
-		struct sockaddr_storage address;
-		socklen_t address_len;
-		bool exhausted;
-		bool patient = yields < MAX_YIELDS;
-		pgsocket fd;
-
-		if (patient && SiblingsGoFirst(ServerConnectionCount()))
-		{
-			yields++;
-			listen_again = MonotonicAfter(ServerNow, YIELD_TIME);
-			set_accepting(false);
-			return;
-		}
-		fd = ListenAccept(listener, &address, &address_len, &exhausted);
-		if (patient || fd == PGINVALID_SOCKET)
-			yields = 0;
-		if (fd != PGINVALID_SOCKET)
-		{
-			ServerAddConnection(fd, &address, address_len);
-			continue;
-		}
-		if (exhausted)
-		{
-			ereport(LOG, (errmsg("fast_ingest cannot accept a connection: %m"),
-						  errdetail("It pauses for a second.")));
-			listen_again = MonotonicAfter(ServerNow, EXHAUSTED_PAUSE);
-			set_accepting(false);
-		}
-		return;
-	}
-	yields = 0;
 }
 
 /*
@@ -343,8 +228,8 @@ report_activity(void)
 		return;
 	reported_at = ServerNow;
 	reported_count = count;
-	snprintf(activity, sizeof(activity), "serving HTTP on %s port %d, %d connections",
-			 fi_listen_addresses, fi_port, count);
+	snprintf(activity, sizeof(activity), "serving HTTP on %s %s, %d connections",
+			 fi_listen_addresses, PortsName(), count);
 	pgstat_report_activity(STATE_RUNNING, activity);
 }
 
@@ -355,19 +240,12 @@ static long
 next_timeout(long sweep)
 {
 	long timeout = sweep;
-	long deadlines[] = {ServerPatience(), IngestNextDeadline(), QueryNextDeadline()};
+	long deadlines[] = {ServerPatience(), IngestNextDeadline(), QueryNextDeadline(),
+						WorkerShutdownRequested ? 50 : PortsNextTry()};
 
 	for (int i = 0; i < (int) lengthof(deadlines); i++)
 		if (deadlines[i] >= 0 && (timeout < 0 || deadlines[i] < timeout))
 			timeout = deadlines[i];
-	if (!accepting && !WorkerShutdownRequested)
-	{
-		long again = MonotonicLeft(ServerNow, listen_again);
-
-		timeout = timeout < 0 ? again : Min(timeout, again);
-	}
-	if (WorkerShutdownRequested)
-		timeout = timeout < 0 ? 50 : Min(timeout, 50);
 	return timeout;
 }
 
@@ -377,7 +255,7 @@ next_timeout(long sweep)
 static void
 serve(void)
 {
-	WaitEvent events[5];
+	WaitEvent events[MAX_EVENTS];
 	int nevents;
 	long timeout = next_timeout(ServerSweep());
 
@@ -387,11 +265,10 @@ serve(void)
 	{
 		if (events[i].events & WL_LATCH_SET)
 			ResetLatch(MyLatch);
-		else if (events[i].fd == accept_epoll)
-			for (int j = 0; j < sockets.n && accepting; j++)
-				accept_connections(sockets.fds[j]);
+		else if (events[i].fd == accept_fd)
+			PortsAccept();
 		else if (events[i].fd == SiblingsFd())
-			SiblingsServe(&sockets);
+			PortsServeSiblings();
 	}
 	ServerRun();
 	if (IngestComplete() > 0)
@@ -412,10 +289,7 @@ drain(void)
 	WorkerSetState(&pair->listener, WORKER_DRAINING, "the server is shutting down");
 	IngestClose("the server is shutting down");
 	QueryClose("the server is shutting down");
-	/* a sibling's copies keep what is closed here in the epoll set */
-	if (accepting)
-		set_accepting(false);
-	ListenClose(&sockets);
+	PortsClose();
 	ServerDrain();
 
 	while (RequestCount() > 0 && WorkerDrainTimeLeft() > 0 &&
@@ -483,14 +357,9 @@ ListenerMain(Datum arg)
 			IngestReadSettings();
 			LimitReadSettings();
 			CorsReadSettings();
+			PortsReadSettings();
 		}
-		if (!accepting && listen_again <= ServerNow)
-		{
-			if (sockets.n == 0)
-				open_sockets();
-			else
-				set_accepting(true);
-		}
+		PortsOpen();
 		report_activity();
 		serve();
 	}

@@ -7,6 +7,7 @@
 
 #include "http/reply.h"
 
+#include <gnutls/gnutls.h>
 #include <microhttpd.h>
 #include <sys/socket.h>
 
@@ -60,7 +61,7 @@ ReplyFree(Reply *reply)
 }
 
 void
-ReplyAndCut(int fd, unsigned int status, const char *message)
+ReplyAndCut(int fd, struct gnutls_session_int *session, unsigned int status, const char *message)
 {
 	char text[512];
 	int len;
@@ -77,6 +78,9 @@ ReplyAndCut(int fd, unsigned int status, const char *message)
 		status == MHD_HTTP_SERVICE_UNAVAILABLE ? "Retry-After: " RETRY_AFTER_SECONDS "\r\n" : "",
 		strlen(message) + strlen("{\"error\":\"\"}"), message);
 	/* a peer that does not take it in one go goes without */
-	(void) send(fd, text, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (session == NULL)
+		(void) send(fd, text, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	else if (gnutls_record_send(session, text, len) == len)
+		(void) gnutls_bye(session, GNUTLS_SHUT_WR);
 	(void) shutdown(fd, SHUT_RDWR);
 }

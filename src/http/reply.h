@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct gnutls_session_int;
+
 #define RETRY_AFTER_SECONDS "1"
 
 typedef struct
@@ -42,8 +44,10 @@ extern void ReplyFree(Reply *reply);
 /*
  * Write a complete error answer to a socket by hand and end the connection:
  * for when libmicrohttpd offers no way to answer, that is outside of a request
- * or in the midst of its body. message must need no escaping.
+ * or in the midst of its body. message must need no escaping. session is that of a
+ * TLS connection whose handshake is done, NULL for plain HTTP.
  */
-extern void ReplyAndCut(int fd, unsigned int status, const char *message);
+extern void ReplyAndCut(int fd, struct gnutls_session_int *session, unsigned int status,
+						const char *message);
 
 #endif

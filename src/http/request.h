@@ -24,9 +24,18 @@
 #include "http/limit.h"
 #include "http/reply.h"
 #include "http/request_log.h"
+#include "http/tls.h"
 
 struct MHD_Connection;
 struct Request;
+
+/* See handshake.c. */
+typedef enum
+{
+	HANDSHAKE_NONE, /* it is done, or there is none to do */
+	HANDSHAKE_ACTIVE,
+	HANDSHAKE_WAITING
+} HandshakeState;
 
 typedef struct
 {
@@ -36,6 +45,12 @@ typedef struct
 	int64 since; /* opened, or a request began or ended */
 	bool cut;	 /* shut down by us; libmicrohttpd will notice */
 	struct Request *request;
+
+	/* of TLS connections only */
+	struct gnutls_session_int *session;
+	TlsIdentity *identity;
+	HandshakeState handshake;
+	dlist_node handshake_node;
 } Connection;
 
 typedef enum

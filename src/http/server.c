@@ -22,6 +22,7 @@
 
 #include "http/account.h"
 #include "http/cors.h"
+#include "http/handshake.h"
 #include "http/head.h"
 #include "http/request_log.h"
 #include "http/route.h"
@@ -50,7 +51,8 @@
 dlist_head ServerReadyQueue = DLIST_STATIC_INIT(ServerReadyQueue);
 int64 ServerNow = 0;
 
-static struct MHD_Daemon *http_daemon = NULL;
+static struct MHD_Daemon *daemons[NUM_LISTEN_KINDS]; /* NULL where there is no port */
+static int handshake_fd = -1;
 static dlist_head connections = DLIST_STATIC_INIT(connections);
 static int connection_count = 0;
 static bool draining = false;
@@ -97,6 +99,7 @@ on_connection(void *cls, struct MHD_Connection *mhd, void **context,
 			  enum MHD_ConnectionNotificationCode code)
 {
 	Connection *connection;
+	const union MHD_ConnectionInfo *info;
 
 	fruitless_runs = 0;
 	if (code == MHD_CONNECTION_NOTIFY_STARTED)
@@ -112,6 +115,13 @@ on_connection(void *cls, struct MHD_Connection *mhd, void **context,
 			MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
 		connection->since = ServerNow;
 		dlist_push_tail(&connections, &connection->node);
+		info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+		if (info != NULL)
+		{
+			connection->session = info->tls_session;
+			connection->identity = TlsEnter(connection->session);
+			HandshakeBegin(connection);
+		}
 		return;
 	}
 
@@ -124,6 +134,8 @@ on_connection(void *cls, struct MHD_Connection *mhd, void **context,
 		return;
 	if (connection->request != NULL)
 		end_request(connection, false);
+	HandshakeForget(connection);
+	TlsLeave(connection->identity);
 	dlist_delete(&connection->node);
 	free(connection);
 }
@@ -190,7 +202,7 @@ cut(Connection *connection, unsigned int status, const char *message)
 	if (request != NULL && request->state == REQUEST_RECEIVING)
 	{
 		request->reply.status = status;
-		ReplyAndCut(connection->fd, status, message);
+		ReplyAndCut(connection->fd, connection->session, status, message);
 	}
 	else
 		(void) shutdown(connection->fd, SHUT_RDWR);
@@ -289,39 +301,61 @@ on_request(void *cls, struct MHD_Connection *mhd, const char *url, const char *m
 	return MHD_YES;
 }
 
-bool
-ServerStart(void)
+static struct MHD_Daemon *
+start_daemon(unsigned int flags, struct MHD_OptionItem *options)
 {
-	draining = false;
-	http_daemon = MHD_start_daemon(
-		MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET, 0, NULL, NULL,
+	return MHD_start_daemon(
+		MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET | flags, 0, NULL, NULL,
 		on_request, NULL, MHD_OPTION_NOTIFY_CONNECTION, on_connection, NULL,
 		MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_URI_LOG_CALLBACK,
 		on_request_line, NULL, MHD_OPTION_CONNECTION_LIMIT,
 		(unsigned int) fi_max_connections + SPARE_CONNECTIONS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-		(size_t) CONNECTION_MEMORY, MHD_OPTION_CONNECTION_TIMEOUT, 0U, MHD_OPTION_END);
-	return http_daemon != NULL;
+		(size_t) CONNECTION_MEMORY, MHD_OPTION_CONNECTION_TIMEOUT, 0U, MHD_OPTION_ARRAY, options,
+		MHD_OPTION_END);
+}
+
+bool
+ServerStart(void)
+{
+	struct MHD_OptionItem none[] = {{MHD_OPTION_END, 0, NULL}};
+
+	draining = false;
+	daemons[LISTEN_HTTP] = start_daemon(0, none);
+	if (fi_ssl_port == 0)
+		return daemons[LISTEN_HTTP] != NULL;
+	daemons[LISTEN_HTTPS] = start_daemon(MHD_USE_TLS, TlsOptions());
+	handshake_fd = HandshakeInit();
+	return daemons[LISTEN_HTTP] != NULL && daemons[LISTEN_HTTPS] != NULL && handshake_fd >= 0;
 }
 
 int
-ServerEpollFd(void)
+ServerFds(int fds[MAX_SERVER_FDS])
 {
-	return MHD_get_daemon_info(http_daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
+	int n = 0;
+
+	for (int i = 0; i < NUM_LISTEN_KINDS; i++)
+		if (daemons[i] != NULL)
+			fds[n++] = MHD_get_daemon_info(daemons[i], MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
+	if (handshake_fd >= 0)
+		fds[n++] = handshake_fd;
+	return n;
 }
 
 void
-ServerAddConnection(int fd, const struct sockaddr_storage *address, socklen_t address_len)
+ServerAddConnection(int fd, ListenKind kind, const struct sockaddr_storage *address,
+					socklen_t address_len)
 {
 	if (!SiblingsMayOpen(connection_count))
 	{
 		AccountRefusedConnection();
-		ReplyAndCut(fd, MHD_HTTP_SERVICE_UNAVAILABLE,
-					"too many connections: fast_ingest.max_connections are open");
+		if (kind == LISTEN_HTTP)
+			ReplyAndCut(fd, NULL, MHD_HTTP_SERVICE_UNAVAILABLE,
+						"too many connections: fast_ingest.max_connections are open");
 		close(fd);
 		return;
 	}
 	/* on failure it has closed the socket */
-	(void) MHD_add_connection(http_daemon, fd, (const struct sockaddr *) address, address_len);
+	(void) MHD_add_connection(daemons[kind], fd, (const struct sockaddr *) address, address_len);
 	SiblingsReport(connection_count);
 }
 
@@ -330,18 +364,28 @@ ServerRun(void)
 {
 	resumed = false;
 	fruitless_runs++;
-	(void) MHD_run(http_daemon);
+	(void) MHD_run(daemons[LISTEN_HTTP]);
+	if (daemons[LISTEN_HTTPS] != NULL)
+	{
+		HandshakeWake();
+		(void) MHD_run(daemons[LISTEN_HTTPS]);
+		HandshakeWait();
+	}
 }
 
 long
 ServerPatience(void)
 {
 	MHD_UNSIGNED_LONG_LONG timeout;
+	bool pending = false;
 
 	/* MHD_get_timeout knows nothing of connections that have just been resumed */
 	if (resumed || !dlist_is_empty(&ServerReadyQueue))
 		return 0;
-	if (MHD_get_timeout(http_daemon, &timeout) != MHD_YES || timeout > 0)
+	for (int i = 0; i < NUM_LISTEN_KINDS; i++)
+		pending |=
+			daemons[i] != NULL && MHD_get_timeout(daemons[i], &timeout) == MHD_YES && timeout == 0;
+	if (!pending)
 		return -1;
 	return fruitless_runs < MAX_FRUITLESS_RUNS ? 0 : FRUITLESS_PAUSE;
 }
@@ -402,8 +446,12 @@ ServerDrain(void)
 void
 ServerStop(void)
 {
-	MHD_stop_daemon(http_daemon);
-	http_daemon = NULL;
+	HandshakeWakeAll();
+	for (int i = 0; i < NUM_LISTEN_KINDS; i++)
+	{
+		MHD_stop_daemon(daemons[i]);
+		daemons[i] = NULL;
+	}
 }
 
 void

@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 
 #include "http/request.h"
+#include "http/socket.h"
 
 /* Complete requests, suspended, in the order in which they came. */
 extern dlist_head ServerReadyQueue;
@@ -22,11 +23,15 @@ extern int64 ServerNow;
 /* Start; false when libmicrohttpd does not. */
 extern bool ServerStart(void);
 
-/* The descriptor that becomes readable when ServerRun has something to do. */
-extern int ServerEpollFd(void);
+/* The descriptors that become readable when ServerRun has something to do; how many. */
+#define MAX_SERVER_FDS 3
+extern int ServerFds(int fds[MAX_SERVER_FDS]);
 
-/* Hand over an accepted socket; it is answered with 503 and closed if there are too many. */
-extern void ServerAddConnection(int fd, const struct sockaddr_storage *address,
+/*
+ * Hand over an accepted socket. If there are too many it is closed, where there is no TLS
+ * to be agreed upon with an answer 503.
+ */
+extern void ServerAddConnection(int fd, ListenKind kind, const struct sockaddr_storage *address,
 								socklen_t address_len);
 
 /* Read and write what can be read and written without blocking. */

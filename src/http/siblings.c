@@ -23,8 +23,14 @@
 typedef union
 {
 	struct cmsghdr header;
-	char space[CMSG_SPACE(MAX_LISTEN_SOCKETS * sizeof(int))];
+	char space[CMSG_SPACE(NUM_LISTEN_KINDS * MAX_LISTEN_SOCKETS * sizeof(int))];
 } DescriptorMessage;
+
+/* The rest of the message: the descriptors come in this order. */
+typedef struct
+{
+	int n[NUM_LISTEN_KINDS];
+} SocketCounts;
 
 static int my_number;
 static int ask_fd = -1; /* where siblings ask */
@@ -78,60 +84,77 @@ SiblingsFd(void)
 	return ask_fd;
 }
 
+/*
+ * Send all sockets, and how many there are of each kind
+ */
 static void
-give(int fd, const ListenSockets *sockets)
+give(int fd, const ListenSockets sockets[NUM_LISTEN_KINDS])
 {
 	DescriptorMessage control = {0};
-	char byte = 0;
-	struct iovec data = {.iov_base = &byte, .iov_len = 1};
-	struct msghdr message = {.msg_iov = &data,
-							 .msg_iovlen = 1,
-							 .msg_control = &control,
-							 .msg_controllen = CMSG_SPACE(sockets->n * sizeof(int))};
+	SocketCounts counts;
+	struct iovec data = {.iov_base = &counts, .iov_len = sizeof(counts)};
+	struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = &control};
+	int *fds = (int *) CMSG_DATA(&control.header);
+	int n = 0;
 
+	for (int kind = 0; kind < NUM_LISTEN_KINDS; kind++)
+	{
+		counts.n[kind] = sockets[kind].n;
+		memcpy(fds + n, sockets[kind].fds, sockets[kind].n * sizeof(int));
+		n += sockets[kind].n;
+	}
+	if (n == 0)
+		return;
+	message.msg_controllen = CMSG_SPACE(n * sizeof(int));
 	control.header.cmsg_level = SOL_SOCKET;
 	control.header.cmsg_type = SCM_RIGHTS;
-	control.header.cmsg_len = CMSG_LEN(sockets->n * sizeof(int));
-	memcpy(CMSG_DATA(&control.header), sockets->fds, sockets->n * sizeof(int));
+	control.header.cmsg_len = CMSG_LEN(n * sizeof(int));
 	/* who does not get it asks again */
 	(void) sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 void
-SiblingsServe(const ListenSockets *sockets)
+SiblingsServe(const ListenSockets sockets[NUM_LISTEN_KINDS])
 {
 	int fd;
 
 	while ((fd = accept4(ask_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0)
 	{
-		if (sockets->n > 0)
-			give(fd, sockets);
+		give(fd, sockets);
 		close(fd);
 	}
 }
 
 /*
- * Read what give() sent; false if that is nothing
+ * Read what give() sent, and keep the sockets of one kind; false if there are none
  */
 static bool
-take(int fd, ListenSockets *sockets)
+take(int fd, ListenKind wanted, ListenSockets *sockets)
 {
 	DescriptorMessage control;
-	char byte;
-	struct iovec data = {.iov_base = &byte, .iov_len = 1};
+	SocketCounts counts;
+	struct iovec data = {.iov_base = &counts, .iov_len = sizeof(counts)};
 	struct msghdr message = {.msg_iov = &data,
 							 .msg_iovlen = 1,
 							 .msg_control = &control,
 							 .msg_controllen = sizeof(control)};
 	struct cmsghdr *header;
+	const int *given;
 
-	if (recvmsg(fd, &message, MSG_CMSG_CLOEXEC) != 1)
+	if (recvmsg(fd, &message, MSG_CMSG_CLOEXEC) != sizeof(counts))
 		return false;
 	header = CMSG_FIRSTHDR(&message);
 	if (header == NULL || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
 		return false;
-	sockets->n = (int) ((header->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-	memcpy(sockets->fds, CMSG_DATA(header), sockets->n * sizeof(int));
+	given = (const int *) CMSG_DATA(header);
+	for (int kind = 0; kind < NUM_LISTEN_KINDS; kind++)
+		for (int i = 0; i < counts.n[kind]; i++, given++)
+		{
+			if (kind == (int) wanted)
+				sockets->fds[sockets->n++] = *given;
+			else
+				close(*given);
+		}
 	return sockets->n > 0;
 }
 
@@ -139,7 +162,7 @@ take(int fd, ListenSockets *sockets)
  * Ask one sibling
  */
 static bool
-ask(int number, ListenSockets *sockets)
+ask(int number, ListenKind kind, ListenSockets *sockets)
 {
 	struct sockaddr_un address = address_of(number);
 	struct pollfd answer = {.events = POLLIN};
@@ -149,18 +172,18 @@ ask(int number, ListenSockets *sockets)
 	if (answer.fd < 0)
 		return false;
 	given = connect(answer.fd, (struct sockaddr *) &address, sizeof(address)) == 0 &&
-			poll(&answer, 1, ANSWER_WAIT) == 1 && take(answer.fd, sockets);
+			poll(&answer, 1, ANSWER_WAIT) == 1 && take(answer.fd, kind, sockets);
 	close(answer.fd);
 	return given;
 }
 
 bool
-SiblingsAsk(ListenSockets *sockets)
+SiblingsAsk(ListenKind kind, ListenSockets *sockets)
 {
 	for (int i = 0; i < fi_listeners; i++)
 		if (i != my_number &&
 			pg_atomic_read_u32(&Control->pairs[i].listener.state) == WORKER_RUNNING &&
-			ask(i, sockets))
+			ask(i, kind, sockets))
 			return true;
 	return false;
 }

@@ -1,9 +1,9 @@
 /*
  * siblings.h
  *
- * The listeners of a server serve one port: what they share and how.
+ * The listeners of a server serve the same ports: what they share and how.
  *
- * Whoever comes first binds the port, which nobody else can do from then on, and
+ * Whoever comes first binds a port, which nobody else can do from then on, and
  * hands the listening sockets to the others when they ask. So all of them accept
  * from the same queue, and none takes connections with it when it ends. (With
  * SO_REUSEPORT each would have a queue of its own that ends with it, and any
@@ -23,11 +23,11 @@ extern void SiblingsInit(int number);
 /* Readable when a sibling asks; -1 where there are no siblings. */
 extern int SiblingsFd(void);
 
-/* Give the listening sockets to those who ask. */
-extern void SiblingsServe(const ListenSockets *sockets);
+/* Give the listening sockets, of all kinds, to those who ask. */
+extern void SiblingsServe(const ListenSockets sockets[NUM_LISTEN_KINDS]);
 
-/* Ask the siblings for listening sockets; false if none of them has any. */
-extern bool SiblingsAsk(ListenSockets *sockets);
+/* Ask the siblings for listening sockets of a kind; false if none of them has any. */
+extern bool SiblingsAsk(ListenKind kind, ListenSockets *sockets);
 
 /* May one more connection be opened? There are open ones here. */
 extern bool SiblingsMayOpen(int open);

@@ -10,6 +10,14 @@
 
 #define MAX_LISTEN_SOCKETS 16
 
+/* What is spoken at a socket. */
+typedef enum
+{
+	LISTEN_HTTP,
+	LISTEN_HTTPS,
+	NUM_LISTEN_KINDS
+} ListenKind;
+
 typedef struct
 {
 	int n;

@@ -1,0 +1,31 @@
+/*
+ * handshake.h
+ *
+ * TLS connections whose handshake is not done yet.
+ *
+ * libmicrohttpd asks such a connection again and again, without a pause, while it waits
+ * for its peer. So that clients who begin a handshake and leave it there cost nothing, a
+ * connection is suspended until its socket has something for the handshake.
+ */
+#ifndef FAST_INGEST_HANDSHAKE_H
+#define FAST_INGEST_HANDSHAKE_H
+
+#include "http/request.h"
+
+/* Make what HandshakeWake waits with; its descriptor, or -1. */
+extern int HandshakeInit(void);
+
+/* A connection was opened, or closed. To be called by libmicrohttpd. */
+extern void HandshakeBegin(Connection *connection);
+extern void HandshakeForget(Connection *connection);
+
+/* Before libmicrohttpd runs: let go on those whose sockets are ready. */
+extern void HandshakeWake(void);
+
+/* After it ran: suspend those that are not done. */
+extern void HandshakeWait(void);
+
+/* Let all go on, so that libmicrohttpd can stop. */
+extern void HandshakeWakeAll(void);
+
+#endif
