@@ -28,6 +28,7 @@ my $retry = 0.01;
 #			the content; with bulks => 1 the second half sends bulks.
 # readers	how many more ask GET /metrics and know how many events there must be
 # ports		where to go on when one does not answer (default: the server's)
+# connect	returns a connection to a port (default: one without TLS)
 # pause		the seconds that a client waits after each answer (0)
 # only_202	"not now" and a closed connection are complaints, too
 sub new
@@ -37,6 +38,7 @@ sub new
 		server => $server,
 		name => $opt{name} || 'load',
 		ports => $opt{ports} || [ $server->port ],
+		connect => $opt{connect} || sub { FastIngest::Connection->new($_[0]) },
 		bulks => $opt{bulks},
 		pause => $opt{pause} || 0,
 		only_202 => $opt{only_202},
@@ -117,7 +119,7 @@ sub ask_until_answered
 
 	until ($self->{told_to_stop})
 	{
-		$self->{connection} ||= FastIngest::Connection->new($self->{ports}[0]);
+		$self->{connection} ||= $self->{connect}->($self->{ports}[0]);
 		my $answer = FastIngest::Connection::no_answer('closed');
 
 		if ($self->{connection})
