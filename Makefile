@@ -145,7 +145,7 @@ format-check:
 help:
 	@echo 'make                  build the extension'
 	@echo 'make install          install it into the PostgreSQL of PG_CONFIG'
-	@echo 'make run              start a private cluster with it (FI_PORT=8080); again: rebuild and restart'
+	@echo 'make run              start a private cluster with it (FI_PORT=8080, FI_SSL_PORT=0); again: rebuild and restart'
 	@echo 'make demo             post 9,999 real events to the running cluster'
 	@echo 'make psql | logs      a session in the running cluster | its log'
 	@echo 'make health | ready   ask the running cluster whether it is well, and whether it takes events'

@@ -7,8 +7,8 @@
 
 set -eu
 
-packages=(build-essential gzip curl jq libmicrohttpd-dev libgnutls28-dev libroaring-dev zlib1g-dev libzstd-dev)
-testing=(perl libipc-run-perl libio-socket-ssl-perl libjson-validator-perl libssl-dev openssl clang libclang-rt-dev clang-format wrk pkg-config prometheus zstd)
+packages=(build-essential gzip curl jq openssl libmicrohttpd-dev libgnutls28-dev libroaring-dev zlib1g-dev libzstd-dev)
+testing=(perl libipc-run-perl libio-socket-ssl-perl libjson-validator-perl libssl-dev clang libclang-rt-dev clang-format wrk pkg-config prometheus zstd)
 case ${1:-run} in
 	test) packages+=("${testing[@]}") ;;
 	test-valgrind) packages+=("${testing[@]}" valgrind) ;;

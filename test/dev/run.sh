@@ -4,6 +4,8 @@
 # on when this script has ended. Run again, it restarts the cluster with what was
 # built since. Reads from the environment:
 #   FI_PORT  where the API listens (default 8080)
+#   FI_SSL_PORT  where it listens for HTTPS, with a certificate of its own making (default
+#            0: nowhere)
 #   FI_RUN   where the cluster is, if not in tmp_run/
 #   PGPORT   names the cluster's Unix socket; there is no other way in (default 54329)
 
@@ -12,6 +14,7 @@
 prepare run
 
 port=${FI_PORT:-8080}
+ssl_port=${FI_SSL_PORT:-0}
 data=$run/data
 log=$run/log
 
@@ -32,6 +35,12 @@ if [ "$(cat "$data/PG_VERSION")" != "$("$bindir/postgres" -V | sed -E 's/.* ([0-
 	die "the cluster was made by PostgreSQL $(cat "$data/PG_VERSION"): make reset deletes it"
 fi
 
+if [ "$ssl_port" != 0 ] && [ ! -e "$data/server.key" ]; then
+	(umask 077 && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 365 \
+		-subj /CN=localhost -addext 'subjectAltName = DNS:localhost, IP:127.0.0.1' \
+		-keyout "$data/server.key" -out "$data/server.crt" 2>/dev/null)
+fi
+
 sockets=$(socket_directory "$run")
 
 # The demo's events are of 2015. pg_cron connects like any client.
@@ -46,6 +55,7 @@ cron.host = '$sockets'
 cron.log_statement = off
 fast_ingest.database = 'events'
 fast_ingest.port = $port
+fast_ingest.ssl_port = $ssl_port
 fast_ingest.max_age = '7300d'
 EOF
 
@@ -70,8 +80,11 @@ if [ "${answer##* }" != 200 ]; then
 	exit 1
 fi
 
+echo "fast_ingest is ready at $url"
+if [ "$ssl_port" != 0 ]; then
+	echo "and at https://localhost:$ssl_port: curl --cacert $data/server.crt"
+fi
 cat <<EOF
-fast_ingest is ready at $url
 
   curl -i $url/events -H 'Content-Type: application/json' \\
     -d '{"event_name":"product_view","channel":"web","user_id":"user_123","timestamp":$(date +%s)}'
