@@ -12,7 +12,7 @@ testing=(perl libipc-run-perl libio-socket-ssl-perl libjson-validator-perl libss
 case ${1:-run} in
 	test) packages+=("${testing[@]}") ;;
 	test-valgrind) packages+=("${testing[@]}" valgrind) ;;
-	docker) packages=(buildah curl debootstrap iproute2 jq procps python3-yaml shellcheck) ;;
+	docker) packages=(buildah curl debootstrap iproute2 jq openssl procps python3-yaml shellcheck) ;;
 esac
 
 if ! command -v apt-get >/dev/null; then

@@ -241,11 +241,12 @@ is 'no setting is missing in the list of the image' "$(<"$root/usr/share/fast_in
 is 'the extensions' "$(sql first 'SELECT extname FROM pg_extension ORDER BY 1' | tr '\n' ' ')" 'fast_ingest pg_cron plpgsql '
 is 'the jobs' "$(sql first 'SELECT jobname FROM cron.job ORDER BY 1' | tr '\n' ' ')" 'fast_ingest maintain fast_ingest refresh '
 
+# healthy NAME
 healthy()
 {
-	inside first sh -c "$(jq -r '.Healthcheck.Test[1]' "$config")"
+	inside "$1" sh -c "$(jq -r '.Healthcheck.Test[1]' "$config")"
 }
-ok 'the health check is one' healthy
+ok 'the health check is one' healthy first
 ok 'HTTP is open to other machines' beside first curl -sS --fail-with-body -m 20 http://192.0.2.1:8080/ready
 
 # connect PASSWORD: over TCP, as from another machine
@@ -353,6 +354,19 @@ ok 'trust: nobody is asked for a password' inside other psql -X -h 192.0.2.1 -U 
 ok 'trust: the log warns' has "$(log other)" 'warning: POSTGRES_HOST_AUTH_METHOD is trust'
 send other "$signal"
 finish other 60
+
+install -d -o "$user" -g "$group" "$work/tls.volume"
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost \
+	-addext 'subjectAltName = DNS:localhost' -keyout "$work/tls.volume/key" -out "$work/tls.volume/certificate" 2>/dev/null
+chown "$user:$group" "$work/tls.volume/key"
+create tls "$work/tls.volume" POSTGRES_HOST_AUTH_METHOD=trust FAST_INGEST_PORT=0 FAST_INGEST_SSL_PORT=8443 \
+	FAST_INGEST_SSL_CERT_FILE=/var/lib/postgresql/certificate FAST_INGEST_SSL_KEY_FILE=/var/lib/postgresql/key
+start tls
+ok 'HTTPS only: the health check is one' wait_until 120 healthy tls
+is 'HTTPS only: /ready' "$(beside tls curl -s -m 20 --cacert "$work/tls.volume/certificate" https://localhost:8443/ready)" \
+	'{"status":"ready"}'
+send tls "$signal"
+finish tls 60
 
 create tool "$work/tool.volume"
 start tool initdb --version
