@@ -27,7 +27,7 @@
 #include "http/cors.h"
 #include "http/docs.h"
 #include "http/ingest.h"
-#include "http/port.h"
+#include "http/ports.h"
 #include "http/prometheus.h"
 #include "http/query.h"
 #include "http/ready.h"
@@ -44,7 +44,7 @@
 /* latch, postmaster, connections that come, siblings, and what the server waits for */
 #define MAX_EVENTS (4 + MAX_SERVER_FDS)
 
-static Pair *pair;
+	static Pair *pair;
 static Ring *ring;
 static WaitEventSet *wait_set = NULL;
 static int accept_fd = -1;

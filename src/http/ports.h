@@ -1,12 +1,12 @@
 /*
- * port.h
+ * ports.h
  *
  * The ports that a listener serves, HTTP and HTTPS: opened as soon as that is possible,
  * and accepted from. A port that is taken, or lacks its certificate, is tried again
  * every second, and never another one or another protocol in its place.
  */
-#ifndef FAST_INGEST_PORT_H
-#define FAST_INGEST_PORT_H
+#ifndef FAST_INGEST_PORTS_H
+#define FAST_INGEST_PORTS_H
 
 #include "stage/control.h"
 

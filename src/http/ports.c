@@ -1,11 +1,11 @@
 /*
- * port.c
+ * ports.c
  *
  * Opens the listening sockets and accepts connections.
  */
 #include "postgres.h"
 
-#include "http/port.h"
+#include "http/ports.h"
 
 #include <sys/epoll.h>
 
@@ -36,9 +36,9 @@ typedef struct
 	int64 again;	   /* when to try to open it */
 	int failures;	   /* in a row */
 	char logged[WORKER_ERROR_SIZE];
-} Port;
+} ListenPort;
 
-static Port ports[NUM_LISTEN_KINDS] = {
+static ListenPort ports[NUM_LISTEN_KINDS] = {
 	[LISTEN_HTTP] = {.setting = "fast_ingest.port", .name = "port", .number = &fi_port},
 	[LISTEN_HTTPS] = {.setting = "fast_ingest.ssl_port",
 					  .name = "TLS port",
@@ -122,6 +122,8 @@ PortsName(void)
 {
 	static char name[64];
 
+	if (fi_port == 0 && fi_ssl_port == 0)
+		return "no port";
 	if (fi_ssl_port == 0)
 		snprintf(name, sizeof(name), "port %d", fi_port);
 	else if (fi_port == 0)
@@ -153,7 +155,7 @@ open_sockets(ListenKind kind, char error[WORKER_ERROR_SIZE])
  * Say once why a port is not open, and when it is tried again
  */
 static void
-report_failure(Port *port, const char *error, const char *hint)
+report_failure(ListenPort *port, const char *error, const char *hint)
 {
 	if (strcmp(port->logged, error) != 0)
 		ereport(LOG, (errmsg("fast_ingest %s", error), errhint(hint, port->setting)));
@@ -169,7 +171,7 @@ report_failure(Port *port, const char *error, const char *hint)
 static void
 open_port(ListenKind kind)
 {
-	Port *port = &ports[kind];
+	ListenPort *port = &ports[kind];
 	char error[WORKER_ERROR_SIZE];
 
 	if (kind == LISTEN_HTTPS && !TlsLoaded() && !TlsLoad(error, sizeof(error)))
