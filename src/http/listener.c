@@ -44,7 +44,7 @@
 /* latch, postmaster, connections that come, siblings, and what the server waits for */
 #define MAX_EVENTS (4 + MAX_SERVER_FDS)
 
-	static Pair *pair;
+static Pair *pair;
 static Ring *ring;
 static WaitEventSet *wait_set = NULL;
 static int accept_fd = -1;
