@@ -56,22 +56,20 @@ place_of(unsigned int code)
 }
 
 void
-AccountRequest(const Request *request)
+AccountRequest(const Request *request, bool sent)
 {
-	unsigned int status = RequestStatus(request);
-
 	CounterAdd(&traffic->request_bytes, request->received);
-	CounterAdd(&traffic->response_bytes, RequestReplyBytes(request));
-	if (status == 0)
+	if (request->committed != 0)
+		HistogramAdd(&traffic->commit_waits, DurationBounds, request->committed - request->staged);
+	if (!sent)
 	{
 		CounterAdd(&traffic->aborted, 1);
 		return;
 	}
-	CounterAdd(&traffic->requests[request->route][place_of(status)], 1);
+	CounterAdd(&traffic->requests[request->route][place_of(RequestStatus(request))], 1);
 	HistogramAdd(&traffic->durations[request->route], DurationBounds,
 				 MonotonicNow() - request->began);
-	if (request->committed != 0)
-		HistogramAdd(&traffic->commit_waits, DurationBounds, request->committed - request->staged);
+	CounterAdd(&traffic->response_bytes, RequestReplyBytes(request));
 }
 
 void

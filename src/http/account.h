@@ -15,8 +15,8 @@ extern const unsigned int AccountedCodes[TRAFFIC_CODES];
 
 extern void AccountInit(Pair *pair);
 
-/* A request has ended, with or without an answer. */
-extern void AccountRequest(const Request *request);
+/* A request has ended, and its client was sent the answer, or not. */
+extern void AccountRequest(const Request *request, bool sent);
 
 /* A connection was refused. */
 extern void AccountRefusedConnection(void);

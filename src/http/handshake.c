@@ -89,11 +89,10 @@ HandshakeWake(void)
 static void
 await(Connection *connection)
 {
-	struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLONESHOT,
+	bool writes = gnutls_record_get_direction(connection->session) != 0;
+	struct epoll_event event = {.events = EPOLLONESHOT | (writes ? EPOLLOUT : EPOLLIN),
 								.data.ptr = connection};
 
-	if (gnutls_record_get_direction(connection->session) != 0)
-		event.events |= EPOLLOUT;
 	if (epoll_ctl(epoll_fd, EPOLL_CTL_MOD, connection->fd, &event) != 0 &&
 		(errno != ENOENT || epoll_ctl(epoll_fd, EPOLL_CTL_ADD, connection->fd, &event) != 0))
 	{

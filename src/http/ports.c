@@ -49,6 +49,7 @@ static ListenSockets sockets[NUM_LISTEN_KINDS];
 static Pair *pair;
 static int accept_epoll = -1;
 static bool accepting = true;  /* are the sockets in accept_epoll? */
+static int yields = 0;		   /* turns in a row that were left to siblings */
 static int64 accept_again = 0; /* when to put them there again */
 
 /*
@@ -158,11 +159,13 @@ static void
 report_failure(ListenPort *port, const char *error, const char *hint)
 {
 	if (strcmp(port->logged, error) != 0)
+	{
 		ereport(LOG, (errmsg("fast_ingest %s", error), errhint(hint, port->setting)));
+		WorkerSetError(&pair->listener, error);
+	}
 	strlcpy(port->logged, error, sizeof(port->logged));
-	WorkerSetError(&pair->listener, error);
 	set_state(error);
-	port->again = MonotonicAfter(ServerNow, PORT_RETRY);
+	port->again = MonotonicAfter(MonotonicNow(), PORT_RETRY);
 }
 
 /*
@@ -186,12 +189,13 @@ open_port(ListenKind kind)
 			AccessWarn(&sockets[kind], kind == LISTEN_HTTPS);
 		if (accepting)
 			watch(kind, true);
+		SiblingsTell(kind);
 		set_state(NULL);
 		port->logged[0] = '\0';
 		port->failures = 0;
 	}
 	else if (fi_listeners > 1 && port->failures++ < SIBLING_TRIES)
-		port->again = MonotonicAfter(ServerNow, SIBLING_RETRY);
+		port->again = MonotonicAfter(MonotonicNow(), SIBLING_RETRY);
 	else
 		report_failure(port, error,
 					   "Is another server on that port? It is tried again every second; %s names "
@@ -249,27 +253,22 @@ PortsReadSettings(void)
  * go first; what they leave, being busy or worse, is accepted.
  */
 static void
-accept_connections(pgsocket listener, ListenKind kind)
+accept_connections(pgsocket listener, ListenKind kind, bool patient)
 {
-	static int yields = 0; /* in a row */
-
 	for (int i = 0; i < ACCEPTS_PER_TURN; i++)
 	{
 		struct sockaddr_storage address;
 		socklen_t address_len;
 		bool exhausted;
-		bool patient = yields < MAX_YIELDS;
 		pgsocket fd;
 
-		if (patient && SiblingsGoFirst(ServerConnectionCount()))
+		if (patient && SiblingsGoFirst(kind, ServerConnectionCount()))
 		{
 			yields++;
 			pause_accepting(YIELD_TIME);
 			return;
 		}
 		fd = ListenAccept(listener, &address, &address_len, &exhausted);
-		if (patient || fd == PGINVALID_SOCKET)
-			yields = 0;
 		if (fd != PGINVALID_SOCKET)
 		{
 			ServerAddConnection(fd, kind, &address, address_len);
@@ -283,15 +282,19 @@ accept_connections(pgsocket listener, ListenKind kind)
 		}
 		return;
 	}
-	yields = 0;
 }
 
 void
 PortsAccept(void)
 {
+	bool patient = yields < MAX_YIELDS;
+	int before = yields;
+
 	for (int kind = 0; kind < NUM_LISTEN_KINDS; kind++)
 		for (int i = 0; i < sockets[kind].n && accepting; i++)
-			accept_connections(sockets[kind].fds[i], kind);
+			accept_connections(sockets[kind].fds[i], kind, patient);
+	if (yields == before)
+		yields = 0;
 }
 
 void

@@ -14,6 +14,8 @@
 #include "lib/stringinfo.h"
 #include "utils/json.h"
 
+#include "http/tls.h"
+
 Reply
 ReplyConstant(unsigned int status, const char *body)
 {
@@ -81,6 +83,6 @@ ReplyAndCut(int fd, struct gnutls_session_int *session, unsigned int status, con
 	if (session == NULL)
 		(void) send(fd, text, len, MSG_DONTWAIT | MSG_NOSIGNAL);
 	else if (gnutls_record_send(session, text, len) == len)
-		(void) gnutls_bye(session, GNUTLS_SHUT_WR);
+		TlsGoodbye(session);
 	(void) shutdown(fd, SHUT_RDWR);
 }

@@ -94,6 +94,7 @@ RequestLogHead(Request *request, const char *method)
 	else
 		make_id(&request->log);
 	request->log.method = method_name(method);
+	request->log.client = LimitClientAddress(request);
 }
 
 void
@@ -141,6 +142,21 @@ key_id(const Access *access, char text[32])
 }
 
 /*
+ * A head that is not complete has no id. Whether the connection still has what came of it
+ * is not sure when it ends.
+ */
+static void
+know_without_head(Request *request)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(request->connection->mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+
+	make_id(&request->log);
+	if (info != NULL && info->client_addr != NULL)
+		(void) ClientAddressOfSocket(info->client_addr, &request->log.client);
+}
+
+/*
  * Make the line of a request that has ended; returns its length
  */
 static int
@@ -151,10 +167,9 @@ make_line(Request *request, unsigned int status, bool sent, int64 now, char text
 	char committed[32];
 	char key[32];
 	char client[CLIENT_ADDRESS_TEXT_SIZE];
-	ClientAddress address = LimitClientAddress(request);
 
 	if (request->log.id[0] == '\0')
-		make_id(&request->log);
+		know_without_head(request);
 	return snprintf(
 		text, LINE_SIZE,
 		"fast_ingest request id=%s method=%s route=%s status=%u sent=%s bytes=" UINT64_FORMAT
@@ -167,7 +182,7 @@ make_line(Request *request, unsigned int status, bool sent, int64 now, char text
 		milliseconds(request->began, now, duration),
 		milliseconds(request->began, request->staged, staged),
 		milliseconds(request->staged, request->committed, committed),
-		ClientAddressPrint(&address, client), key_id(&request->access, key));
+		ClientAddressPrint(&request->log.client, client), key_id(&request->access, key));
 }
 
 /*
@@ -188,19 +203,16 @@ keep_line(const char *text, int len)
 }
 
 void
-RequestLogEnd(Request *request, bool completed)
+RequestLogEnd(Request *request, bool sent)
 {
 	char text[LINE_SIZE];
 	unsigned int status;
-	bool sent;
 	int64 now;
 
 	if (fi_log_requests == LOG_REQUESTS_OFF)
 		return;
 	now = MonotonicNow();
 	status = RequestStatus(request);
-	/* an answer in the midst of a request is written at once, by hand or by libmicrohttpd */
-	sent = completed || (request->state == REQUEST_RECEIVING && status != 0);
 	if (is_wanted(!sent || status >= MHD_HTTP_BAD_REQUEST, now - request->began))
 		keep_line(text, make_line(request, status, sent, now, text));
 }

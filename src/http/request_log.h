@@ -14,6 +14,8 @@
 
 #include <stdbool.h>
 
+#include "auth/client_address.h"
+
 struct Request;
 struct MHD_Response;
 
@@ -24,6 +26,7 @@ struct MHD_Response;
 typedef struct
 {
 	char id[REQUEST_ID_SIZE]; /* "" until the head is there */
+	ClientAddress client;	  /* the same */
 	const char *method;		  /* constant text; NULL if it is none that is known */
 } RequestLog;
 
@@ -38,10 +41,10 @@ extern void RequestLogHead(struct Request *request, const char *method);
 extern void RequestLogAddHeader(struct Request *request, struct MHD_Response *response);
 
 /*
- * The request has ended; completed: libmicrohttpd sent all of its answer. Keeps its line
- * for RequestLogWrite, if it is to have one. May be called inside libmicrohttpd.
+ * The request has ended, and its client was sent the answer, or not. Keeps its line for
+ * RequestLogWrite, if it is to have one. May be called inside libmicrohttpd.
  */
-extern void RequestLogEnd(struct Request *request, bool completed);
+extern void RequestLogEnd(struct Request *request, bool sent);
 
 /* Write the lines into the server's log. Not to be called inside libmicrohttpd. */
 extern void RequestLogWrite(void);

@@ -80,13 +80,22 @@ connection_of(struct MHD_Connection *mhd)
 }
 
 /*
- * Count and log a request that has ended, and forget it
+ * Count and log a request that has ended; completed: libmicrohttpd sent all of its answer
  */
+static void
+report_end(Request *request, bool completed)
+{
+	/* an answer in the midst of a request is written at once, by hand or by libmicrohttpd */
+	bool sent = completed || (request->state == REQUEST_RECEIVING && RequestStatus(request) != 0);
+
+	AccountRequest(request, sent);
+	RequestLogEnd(request, sent);
+}
+
 static void
 end_request(Connection *connection, bool completed)
 {
-	AccountRequest(connection->request);
-	RequestLogEnd(connection->request, completed);
+	report_end(connection->request, completed);
 	RequestFree(connection->request);
 	connection->request = NULL;
 }
@@ -109,7 +118,13 @@ on_connection(void *cls, struct MHD_Connection *mhd, void **context,
 		connection = calloc(1, sizeof(Connection));
 		*context = connection;
 		if (connection == NULL)
-			return; /* its first request is refused for want of memory */
+		{
+			/* libmicrohttpd notices */
+			(void) shutdown(
+				MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd,
+				SHUT_RDWR);
+			return;
+		}
 		connection->mhd = mhd;
 		connection->fd =
 			MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
@@ -205,7 +220,12 @@ cut(Connection *connection, unsigned int status, const char *message)
 		ReplyAndCut(connection->fd, connection->session, status, message);
 	}
 	else
+	{
+		if (connection->session != NULL && connection->handshake == HANDSHAKE_NONE &&
+			request == NULL)
+			TlsGoodbye(connection->session);
 		(void) shutdown(connection->fd, SHUT_RDWR);
+	}
 }
 
 /*
@@ -320,12 +340,13 @@ ServerStart(void)
 	struct MHD_OptionItem none[] = {{MHD_OPTION_END, 0, NULL}};
 
 	draining = false;
-	daemons[LISTEN_HTTP] = start_daemon(0, none);
+	if (fi_port != 0 && (daemons[LISTEN_HTTP] = start_daemon(0, none)) == NULL)
+		return false;
 	if (fi_ssl_port == 0)
-		return daemons[LISTEN_HTTP] != NULL;
+		return true;
 	daemons[LISTEN_HTTPS] = start_daemon(MHD_USE_TLS, TlsOptions());
 	handshake_fd = HandshakeInit();
-	return daemons[LISTEN_HTTP] != NULL && daemons[LISTEN_HTTPS] != NULL && handshake_fd >= 0;
+	return daemons[LISTEN_HTTPS] != NULL && handshake_fd >= 0;
 }
 
 int
@@ -364,7 +385,8 @@ ServerRun(void)
 {
 	resumed = false;
 	fruitless_runs++;
-	(void) MHD_run(daemons[LISTEN_HTTP]);
+	if (daemons[LISTEN_HTTP] != NULL)
+		(void) MHD_run(daemons[LISTEN_HTTP]);
 	if (daemons[LISTEN_HTTPS] != NULL)
 	{
 		HandshakeWake();
@@ -464,7 +486,7 @@ ServerAbandon(void)
 		Request *request = dlist_container(Connection, node, iter.cur)->request;
 
 		if (request != NULL)
-			RequestLogEnd(request, false);
+			report_end(request, false);
 	}
 }
 

@@ -2,7 +2,8 @@
  * siblings.c
  *
  * Passing listening sockets from listener to listener, and counting their
- * connections together. Waits for another listener only at start, and not long.
+ * connections together. Waits for another listener only while a port is opened, that has it
+ * open, and not long.
  */
 #include "postgres.h"
 
@@ -55,6 +56,7 @@ leave_siblings(int code, Datum arg)
 	struct sockaddr_un address = address_of(my_number);
 
 	pg_atomic_write_u32(&Control->pairs[my_number].connections, 0);
+	pg_atomic_write_u32(&Control->pairs[my_number].ports, 0);
 	if (ask_fd >= 0)
 		(void) unlink(address.sun_path);
 }
@@ -66,6 +68,7 @@ SiblingsInit(int number)
 
 	my_number = number;
 	pg_atomic_write_u32(&Control->pairs[number].connections, 0);
+	pg_atomic_write_u32(&Control->pairs[number].ports, 0);
 	before_shmem_exit(leave_siblings, (Datum) 0);
 	if (fi_listeners == 1)
 		return;
@@ -126,12 +129,28 @@ SiblingsServe(const ListenSockets sockets[NUM_LISTEN_KINDS])
 }
 
 /*
+ * Are these the descriptors that were counted? The kernel leaves some out when there is no
+ * room for them in this process.
+ */
+static bool
+all_came(const SocketCounts *counts, int n)
+{
+	for (int kind = 0; kind < NUM_LISTEN_KINDS; kind++)
+	{
+		if (counts->n[kind] < 0 || counts->n[kind] > MAX_LISTEN_SOCKETS)
+			return false;
+		n -= counts->n[kind];
+	}
+	return n == 0;
+}
+
+/*
  * Read what give() sent, and keep the sockets of one kind; false if there are none
  */
 static bool
 take(int fd, ListenKind wanted, ListenSockets *sockets)
 {
-	DescriptorMessage control;
+	DescriptorMessage control = {0};
 	SocketCounts counts;
 	struct iovec data = {.iov_base = &counts, .iov_len = sizeof(counts)};
 	struct msghdr message = {.msg_iov = &data,
@@ -140,6 +159,9 @@ take(int fd, ListenKind wanted, ListenSockets *sockets)
 							 .msg_controllen = sizeof(control)};
 	struct cmsghdr *header;
 	const int *given;
+	bool usable;
+	int n;
+	int kind = 0;
 
 	if (recvmsg(fd, &message, MSG_CMSG_CLOEXEC) != sizeof(counts))
 		return false;
@@ -147,15 +169,27 @@ take(int fd, ListenKind wanted, ListenSockets *sockets)
 	if (header == NULL || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
 		return false;
 	given = (const int *) CMSG_DATA(header);
-	for (int kind = 0; kind < NUM_LISTEN_KINDS; kind++)
-		for (int i = 0; i < counts.n[kind]; i++, given++)
-		{
-			if (kind == (int) wanted)
-				sockets->fds[sockets->n++] = *given;
-			else
-				close(*given);
-		}
+	n = (int) ((header->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+	usable = all_came(&counts, n);
+	for (int i = 0; i < n; i++)
+	{
+		while (usable && counts.n[kind] == 0)
+			kind++;
+		if (usable && kind == (int) wanted)
+			sockets->fds[sockets->n++] = given[i];
+		else
+			close(given[i]);
+		if (usable)
+			counts.n[kind]--;
+	}
 	return sockets->n > 0;
+}
+
+static bool
+has_open(Pair *pair, ListenKind kind)
+{
+	return pg_atomic_read_u32(&pair->listener.state) == WORKER_RUNNING &&
+		   (pg_atomic_read_u32(&pair->ports) & (1 << kind)) != 0;
 }
 
 /*
@@ -177,13 +211,17 @@ ask(int number, ListenKind kind, ListenSockets *sockets)
 	return given;
 }
 
+void
+SiblingsTell(ListenKind kind)
+{
+	(void) pg_atomic_fetch_or_u32(&Control->pairs[my_number].ports, 1 << kind);
+}
+
 bool
 SiblingsAsk(ListenKind kind, ListenSockets *sockets)
 {
 	for (int i = 0; i < fi_listeners; i++)
-		if (i != my_number &&
-			pg_atomic_read_u32(&Control->pairs[i].listener.state) == WORKER_RUNNING &&
-			ask(i, kind, sockets))
+		if (i != my_number && has_open(&Control->pairs[i], kind) && ask(i, kind, sockets))
 			return true;
 	return false;
 }
@@ -213,7 +251,7 @@ SiblingsReport(int open)
 }
 
 bool
-SiblingsGoFirst(int open)
+SiblingsGoFirst(ListenKind kind, int open)
 {
 	for (int i = 0; i < fi_listeners; i++)
 	{
@@ -221,8 +259,7 @@ SiblingsGoFirst(int open)
 		int others = (int) pg_atomic_read_u32(&pair->connections);
 
 		/* among many, a few more or less are no matter */
-		if (i != my_number && pg_atomic_read_u32(&pair->listener.state) == WORKER_RUNNING &&
-			open > others + others / 8)
+		if (i != my_number && has_open(pair, kind) && open > others + others / 8)
 			return true;
 	}
 	return false;

@@ -26,6 +26,9 @@ extern int SiblingsFd(void);
 /* Give the listening sockets, of all kinds, to those who ask. */
 extern void SiblingsServe(const ListenSockets sockets[NUM_LISTEN_KINDS]);
 
+/* Tell that sockets of a kind are open here. */
+extern void SiblingsTell(ListenKind kind);
+
 /* Ask the siblings for listening sockets of a kind; false if none of them has any. */
 extern bool SiblingsAsk(ListenKind kind, ListenSockets *sockets);
 
@@ -35,7 +38,7 @@ extern bool SiblingsMayOpen(int open);
 /* Tell how many connections are open here. */
 extern void SiblingsReport(int open);
 
-/* Has another listener so few connections that it shall take the next one? */
-extern bool SiblingsGoFirst(int open);
+/* Has another listener so few connections that it shall take the next one of a kind? */
+extern bool SiblingsGoFirst(ListenKind kind, int open);
 
 #endif

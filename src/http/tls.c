@@ -27,6 +27,9 @@
 
 #define MAX_FILE_SIZE (1024 * 1024)
 
+/* Bytes of a client's message that are kept until it is whole; GnuTLS would keep 128 kB. */
+#define MAX_HANDSHAKE_MESSAGE (16 * 1024)
+
 struct TlsIdentity
 {
 	gnutls_certificate_credentials_t credentials;
@@ -293,11 +296,18 @@ TlsLoaded(void)
 TlsIdentity *
 TlsEnter(struct gnutls_session_int *session)
 {
+	gnutls_handshake_set_max_packet_length(session, MAX_HANDSHAKE_MESSAGE);
 	if (current == NULL || gnutls_credentials_set(session, GNUTLS_CRD_CERTIFICATE,
 												  current->credentials) != GNUTLS_E_SUCCESS)
 		return NULL;
 	current->users++;
 	return current;
+}
+
+void
+TlsGoodbye(struct gnutls_session_int *session)
+{
+	(void) gnutls_bye(session, GNUTLS_SHUT_WR);
 }
 
 void

@@ -33,4 +33,7 @@ extern bool TlsLoaded(void);
 extern TlsIdentity *TlsEnter(struct gnutls_session_int *session);
 extern void TlsLeave(TlsIdentity *identity);
 
+/* Tell a client whose handshake is done that nothing follows; never waits. */
+extern void TlsGoodbye(struct gnutls_session_int *session);
+
 #endif

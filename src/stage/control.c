@@ -69,6 +69,7 @@ init_pair(Pair *pair)
 	pg_atomic_init_u64(&pair->accepted, 0);
 	pg_atomic_init_u64(&pair->rejected, 0);
 	pg_atomic_init_u32(&pair->connections, 0);
+	pg_atomic_init_u32(&pair->ports, 0);
 	pg_atomic_init_u32(&pair->questions, 0);
 	TrafficInit(&pair->traffic);
 	pg_atomic_init_u64(&pair->committed, 0);

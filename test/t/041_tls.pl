@@ -426,6 +426,20 @@ foreach my $connect (\&connect_tls, sub { $server->connect })
 	is(join(' ', map { ask($_, 'GET', '/health')->{status} } @connections), join(' ', (200) x 20), '20 connections to both listeners');
 }
 
+# A listener that hangs, and has the fewest connections, keeps nobody waiting at either port.
+$server->set('fast_ingest.request_timeout' => '1h'); # so that none ends and makes room
+my $hanging = $server->sql(q(SELECT pid FROM fi_status() WHERE worker = 'listener 1'));
+my @open = map { connect_tls() } 1 .. 20;
+
+$server->pause($hanging);
+foreach my $connect (\&connect_tls, sub { $server->connect })
+{
+	push @open, map { $connect->() } 1 .. 8;
+	is(ask($open[-1], 'GET', '/health')->{status}, 200, 'one listener serves while another hangs');
+}
+$server->resume($hanging);
+undef @open;
+
 # ---------------------------------------------------------------------------
 # What others can reach
 # ---------------------------------------------------------------------------
