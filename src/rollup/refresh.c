@@ -22,6 +22,7 @@
 #include "utils/timestamp.h"
 
 #include "catalog.h"
+#include "monotonic.h"
 #include "compat.h"
 #include "rollup/backlog.h"
 #include "rollup/dirty.h"
@@ -291,7 +292,9 @@ RefreshRun(RefreshResult *result)
 	Refresh refresh = {.result = result};
 	SavedUser user;
 	int level;
+	int64 began;
 
+	RefreshBegan();
 	memset(result, 0, sizeof(*result));
 	if (IsolationUsesXactSnapshot())
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -306,7 +309,7 @@ RefreshRun(RefreshResult *result)
 	ExtensionLockEvents();
 	user = ExtensionBecomeOwner();
 	RefreshLock();
-	RefreshBegan();
+	began = MonotonicNow();
 	level = NewGUCNestLevel();
 	set_planner();
 	BacklogClaim();
@@ -317,7 +320,7 @@ RefreshRun(RefreshResult *result)
 	AtEOXact_GUC(true, level);
 	ExtensionBecomeUser(user);
 	SPI_finish();
-	RefreshEnded();
+	RefreshEnded(MonotonicNow() - began);
 }
 
 /*

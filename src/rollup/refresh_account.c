@@ -10,13 +10,11 @@
 #include "access/xact.h"
 #include "utils/timestamp.h"
 
-#include "monotonic.h"
 #include "stage/control.h"
 
 /* The refresh of the transaction at hand. */
 static bool active = false;
 static SubTransactionId subtransaction; /* that ran it */
-static int64 began;
 static int64 duration;
 
 static void
@@ -69,11 +67,10 @@ RefreshBegan(void)
 		duration = 0;
 	active = true;
 	subtransaction = GetCurrentSubTransactionId();
-	began = MonotonicNow();
 }
 
 void
-RefreshEnded(void)
+RefreshEnded(int64 time)
 {
-	duration += MonotonicNow() - began;
+	duration += time;
 }

@@ -9,8 +9,10 @@
 #ifndef FAST_INGEST_REFRESH_ACCOUNT_H
 #define FAST_INGEST_REFRESH_ACCOUNT_H
 
-/* It has its lock and begins to work; what comes after it, up to the commit, is not its time. */
+/* It was asked for. */
 extern void RefreshBegan(void);
-extern void RefreshEnded(void);
+
+/* It has done its work, in so many microseconds. */
+extern void RefreshEnded(int64 time);
 
 #endif

@@ -353,8 +353,10 @@ $server->sql('ALTER TABLE fast_ingest.rollup_state ADD CONSTRAINT never CHECK (u
 is($server->post_event(event(200))->{status}, 202, 'an event');
 isnt($server->node->psql('postgres', 'SELECT fi_refresh()'), 0, 'a refresh that fails');
 is(refreshes(), '2 3', 'is one that failed');
+isnt($server->node->psql('postgres', 'BEGIN ISOLATION LEVEL SERIALIZABLE; SELECT fi_refresh(); COMMIT'), 0, 'one that is refused');
+is(refreshes(), '2 4', 'has failed, too');
 $server->set('fast_ingest.refresh_backlog' => 1);
-ok(wait_until(sub { refreshes() =~ / (\d+)$/ && $1 > 3 }), 'so is one of the maintenance worker');
+ok(wait_until(sub { refreshes() =~ / (\d+)$/ && $1 > 4 }), 'so is one of the maintenance worker');
 $server->sql('ALTER TABLE fast_ingest.rollup_state DROP CONSTRAINT never');
 ok(wait_until(sub { refreshes() =~ /^3 / }), 'which does it later');
 
