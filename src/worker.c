@@ -288,14 +288,16 @@ WorkerSetError(WorkerSlot *slot, const char *message)
 }
 
 /*
- * May the message of an error quote an event? One about data does, and one that a trigger
- * or a function of the user's raises can say anything.
+ * May the message of an error quote an event? One about data does, one of SQL that a
+ * trigger of the user's makes of it, and what such a trigger raises.
  */
 static bool
 may_quote_event(int sqlerrcode)
 {
-	return !ErrorIsTransient(sqlerrcode) &&
-		   ERRCODE_TO_CATEGORY(sqlerrcode) != ERRCODE_INTERNAL_ERROR;
+	int category = ERRCODE_TO_CATEGORY(sqlerrcode);
+
+	return category == ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION ||
+		   (!ErrorIsTransient(sqlerrcode) && category != ERRCODE_INTERNAL_ERROR);
 }
 
 /*

@@ -170,6 +170,10 @@ answer_error(Question *question, unsigned int status, const char *message)
 	appendStringInfoChar(&question->text, '}');
 }
 
+/*
+ * What pg_stat_activity shows of a question. It has no parameters: a client can put anything
+ * into them, and the server logs what a process was at that dies or is in a deadlock.
+ */
 static const char *
 path_of(const Question *question)
 {
@@ -252,35 +256,15 @@ send_answer(Question *question)
 }
 
 /*
- * What pg_stat_activity shows of a question: like the request, but not escaped
- */
-static char *
-describe(const Question *question)
-{
-	StringInfoData text;
-	const char *p = question->parameters;
-	const char *end = p + question->parameters_len;
-
-	initStringInfo(&text);
-	appendStringInfoString(&text, path_of(question));
-	for (int i = 0; p < end; i++)
-	{
-		appendStringInfo(&text, "%c%s", i == 0 ? '?' : i % 2 == 0 ? '&' : '=', p);
-		p += strlen(p) + 1;
-	}
-	return text.data;
-}
-
-/*
  * Ask until the answer is there, or an error that is not just bad luck: on a
  * standby, replay cancels a query that is in its way, and a new snapshot is not.
  */
 static ErrorData *
-ask_database(Question *question, const char *activity)
+ask_database(Question *question)
 {
 	for (;;)
 	{
-		ErrorData *error = RunTransaction(activity, answer_question, question);
+		ErrorData *error = RunTransaction(path_of(question), answer_question, question);
 
 		if (error == NULL ||
 			ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_TRANSACTION_ROLLBACK ||
@@ -299,7 +283,6 @@ static void
 serve_question(void)
 {
 	Question question = {.status = MHD_HTTP_OK};
-	char *activity;
 	ErrorData *error;
 
 	question.kind = my_query->kind;
@@ -310,9 +293,8 @@ serve_question(void)
 	question.parameters[my_query->len] = '\0';
 	initStringInfo(&question.text);
 	initStringInfo(&question.next_cursor);
-	activity = describe(&question);
 
-	error = ask_database(&question, activity);
+	error = ask_database(&question);
 	if (error != NULL)
 		answer_failure(&question, error);
 	send_answer(&question);

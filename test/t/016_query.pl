@@ -690,7 +690,7 @@ $lock = block_queries();
 ok(wait_until_blocked(), 'a query waits for a lock');
 is( $server->sql(
 		"SELECT state, query FROM pg_stat_activity WHERE backend_type = 'fast_ingest query'"),
-	'active|GET /metrics?event_name=view',
+	'active|GET /metrics',
 	'pg_stat_activity shows it');
 
 # Cancelled
@@ -892,7 +892,7 @@ EOQ
 	ok( wait_until(
 			sub {
 				$app->sql(
-					"SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'GET%sleepy' AND wait_event = 'PgSleep'",
+					"SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'fast_ingest query' AND wait_event = 'PgSleep'",
 					'template1');
 			}),
 		'a slow query runs');

@@ -200,6 +200,7 @@ ALTER TABLE fast_ingest.events ADD CONSTRAINT short CHECK (length(user_id) < 60)
 CREATE FUNCTION bouncer() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   IF NEW.path = '/banned' THEN RAISE EXCEPTION 'no entry for %', NEW.user_id USING DETAIL = NEW.user_id; END IF;
+  IF NEW.path = '/table' THEN EXECUTE format('SELECT FROM %I', NEW.user_id); END IF;
   IF NEW.path = '/number' THEN PERFORM NEW.user_id::integer; END IF;
   RETURN NEW;
 END $$;
@@ -212,7 +213,11 @@ is_logged(202, [ 'POST', '/events/bulk', body => [ visit(path => '/banned'), vis
 ok(wait_until(sub { slurp_file($log) =~ /fast_ingest flusher: error 22P02$/m }), 'the log has the kind of error');
 like(slurp_file($log), qr/fast_ingest flusher: error P0001$/m, 'of a trigger, too');
 like(slurp_file($log), qr/fast_ingest flusher: error 23514 of constraint "short"$/m, 'and the constraint');
+my $retried = $server->connect;
+$retried->send(http_message('POST', '/events', body => visit(path => '/table')));
+ok(wait_until(sub { slurp_file($log) =~ /fast_ingest flusher: error 42P01$/m }), 'or that it was SQL made of the event');
 $server->sql('DROP TRIGGER bouncer ON fast_ingest.events');
+is($retried->read_answer->{status}, 202, 'which is stored once that is over');
 
 # A question that cannot be answered
 
@@ -404,6 +409,13 @@ ok(wait_until(sub { grep { $_->{id} eq 'unread' && $_->{sent} eq 'no' } entries(
 $lock->quit;
 $server->wait_ready;
 $server->books_balance;
+
+# What the server says of a worker that dies
+
+is($server->get("/metrics?event_name=$private")->{status}, 200, 'a question');
+kill 'KILL', $server->worker_pid('query');
+ok(wait_until(sub { slurp_file($log) =~ /DETAIL:  Failed process was running: GET \/metrics$/m }), 'its worker is killed');
+$server->wait_ready;
 $server->node->stop;
 
 # One line for each request, and nothing of anybody
