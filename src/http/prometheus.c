@@ -46,8 +46,7 @@ static const PairCounter pair_counters[] = {
 	{"fast_ingest_http_requests_aborted_total", "Requests that ended without an answer.",
 	 offsetof(Pair, traffic.aborted)},
 	{"fast_ingest_http_connections_refused_total",
-	 "Connections beyond fast_ingest.max_connections, answered 503.",
-	 offsetof(Pair, traffic.refused)},
+	 "Connections beyond fast_ingest.max_connections.", offsetof(Pair, traffic.refused)},
 	{"fast_ingest_http_request_body_bytes_total", "Bytes of request bodies as they came.",
 	 offsetof(Pair, traffic.request_bytes)},
 	{"fast_ingest_http_response_body_bytes_total", "Bytes of the bodies of answers.",
@@ -66,7 +65,7 @@ static const PairHistogram pair_histograms[] = {
 	{"fast_ingest_commit_duration_seconds",
 	 "Time of a flusher's transaction that stored events, its commit included.",
 	 offsetof(Pair, commits), DurationBounds, MICROSECONDS},
-	{"fast_ingest_batch_events", "Events that such a transaction stored or found stored.",
+	{"fast_ingest_batch_events", "Events of such a transaction; a dead letter has one of its own.",
 	 offsetof(Pair, batches), EventBounds, 1},
 };
 
@@ -143,7 +142,7 @@ append_events(StringInfo out)
 	ExpositionFamily(
 		out, name, "counter",
 		"Events by what became of them: stored, stored before, refused by the database, not "
-		"valid.");
+		"taken (not valid, beyond a rate limit, staging full).");
 	for (int i = 0; i < (int) lengthof(outcomes); i++)
 		appendStringInfo(out, "%s{outcome=\"%s\"} " UINT64_FORMAT "\n", name, outcomes[i].name,
 						 sum_of_pairs(outcomes[i].offset));
