@@ -2,7 +2,7 @@
  * listener.c
  *
  * The listener worker: one event loop over its latch, the postmaster's death,
- * the listening sockets and libmicrohttpd's epoll descriptor. It is bound to no
+ * the listening sockets and libmicrohttpd's epoll descriptors. It is bound to no
  * database and runs no SQL.
  *
  * One turn: let libmicrohttpd read and write; answer what has been committed;

@@ -38,7 +38,7 @@ extern void ServerAddConnection(int fd, ListenKind kind, const struct sockaddr_s
 extern void ServerRun(void);
 
 /*
- * How many milliseconds may the descriptor be waited for? 0 if there is work that
+ * How many milliseconds may the descriptors be waited for? 0 if there is work that
  * it does not show, -1 if there is none.
  */
 extern long ServerPatience(void);

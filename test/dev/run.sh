@@ -22,9 +22,11 @@ if (use_cluster) 2>/dev/null; then
 	"$bindir/pg_ctl" -D "$data" -m fast -w -s stop
 	echo "stopped the cluster that was running"
 fi
-if (: <>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
-	die "port $port is taken by another program: choose one with make run FI_PORT=..."
-fi
+for wanted in "FI_PORT $port" "FI_SSL_PORT $ssl_port"; do
+	if (: <>"/dev/tcp/127.0.0.1/${wanted#* }") 2>/dev/null; then
+		die "port ${wanted#* } is taken by another program: choose one with make run ${wanted% *}=..."
+	fi
+done
 
 install -d -m 700 "$run"
 if [ ! -d "$data" ]; then
@@ -35,7 +37,7 @@ if [ "$(cat "$data/PG_VERSION")" != "$("$bindir/postgres" -V | sed -E 's/.* ([0-
 	die "the cluster was made by PostgreSQL $(cat "$data/PG_VERSION"): make reset deletes it"
 fi
 
-if [ "$ssl_port" != 0 ] && [ ! -e "$data/server.key" ]; then
+if [ "$ssl_port" != 0 ] && ! openssl x509 -checkend 0 -noout -in "$data/server.crt" >/dev/null 2>&1; then
 	(umask 077 && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 365 \
 		-subj /CN=localhost -addext 'subjectAltName = DNS:localhost, IP:127.0.0.1' \
 		-keyout "$data/server.key" -out "$data/server.crt" 2>/dev/null)
