@@ -287,17 +287,27 @@ WorkerSetError(WorkerSlot *slot, const char *message)
 	LWLockRelease(Control->lock);
 }
 
+static bool
+is_flusher(void)
+{
+	for (int i = 0; i < fi_listeners; i++)
+		if (my_slot == &Control->pairs[i].flusher)
+			return true;
+	return false;
+}
+
 /*
- * May the message of an error quote an event? One about data does, one of SQL that a
- * trigger of the user's makes of it, and what such a trigger raises.
+ * May the message of an error quote an event? One about data does, and what a trigger
+ * of the user's raises. Such a trigger may also make SQL of an event, that is wrong.
  */
 static bool
 may_quote_event(int sqlerrcode)
 {
 	int category = ERRCODE_TO_CATEGORY(sqlerrcode);
 
-	return category == ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION ||
-		   (!ErrorIsTransient(sqlerrcode) && category != ERRCODE_INTERNAL_ERROR);
+	if (category == ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION)
+		return is_flusher();
+	return !ErrorIsTransient(sqlerrcode) && category != ERRCODE_INTERNAL_ERROR;
 }
 
 /*
