@@ -14,7 +14,7 @@
 
 StaticAssertDecl(NUM_ROUTES < TRAFFIC_ROUTES, "every route needs a place, and all others one");
 
-const unsigned int AccountedCodes[TRAFFIC_CODES] = {
+const unsigned int AccountedCodes[TRAFFIC_CODES - 1] = {
 	MHD_HTTP_OK,
 	MHD_HTTP_ACCEPTED,
 	MHD_HTTP_NO_CONTENT,
@@ -50,7 +50,7 @@ place_of(unsigned int code)
 {
 	int place = 0;
 
-	while (place < TRAFFIC_CODES - 1 && AccountedCodes[place] != 0 && AccountedCodes[place] != code)
+	while (place < TRAFFIC_CODES - 1 && AccountedCodes[place] != code)
 		place++;
 	return place;
 }

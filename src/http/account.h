@@ -10,8 +10,8 @@
 #include "http/request.h"
 #include "stage/control.h"
 
-/* The codes that are counted apart; 0 stands for any other, and for places without use. */
-extern const unsigned int AccountedCodes[TRAFFIC_CODES];
+/* The codes that are counted apart; all others share the place behind them. */
+extern const unsigned int AccountedCodes[TRAFFIC_CODES - 1];
 
 extern void AccountInit(Pair *pair);
 

@@ -4,8 +4,8 @@
  * TLS connections whose handshake is not done yet.
  *
  * libmicrohttpd asks such a connection again and again, without a pause, while it waits
- * for its peer. So that clients who begin a handshake and leave it there cost their memory only, a
- * connection is suspended until its socket has something for the handshake.
+ * for its peer. So that clients who begin a handshake and leave it there cost their
+ * memory only, a connection is suspended until its socket has something for it.
  */
 #ifndef FAST_INGEST_HANDSHAKE_H
 #define FAST_INGEST_HANDSHAKE_H
@@ -15,8 +15,7 @@
 /* Make what HandshakeWake waits with; its descriptor, or -1. */
 extern int HandshakeInit(void);
 
-/* A connection was opened; it was closed, or is past its handshake. May be called inside
- * libmicrohttpd. */
+/* A connection was opened; it was closed. To be called by libmicrohttpd. */
 extern void HandshakeBegin(Connection *connection);
 extern void HandshakeForget(Connection *connection);
 

@@ -123,7 +123,7 @@ LimitClientAddress(Request *request)
 static RateId
 client_of(Request *request)
 {
-	ClientAddress address = LimitClientAddress(request);
+	ClientAddress address = request->client;
 	RateId id;
 
 	ClientAddressToNetwork(&address);

@@ -102,11 +102,10 @@ append_requests(StringInfo out)
 
 	ExpositionFamily(out, name, "counter", "Requests answered, by path and status code.");
 	for (int route = 0; route <= NUM_ROUTES; route++)
-		for (int code = 0; code < TRAFFIC_CODES && (code == 0 || AccountedCodes[code - 1] != 0);
-			 code++)
+		for (int code = 0; code < TRAFFIC_CODES; code++)
 		{
 			appendStringInfo(out, "%s{route=\"%s\",code=\"", name, route_name(route));
-			if (AccountedCodes[code] != 0)
+			if (code < TRAFFIC_CODES - 1)
 				appendStringInfo(out, "%u", AccountedCodes[code]);
 			else
 				appendStringInfoString(out, "other");
@@ -131,11 +130,15 @@ append_requests(StringInfo out)
 static void
 append_events(StringInfo out)
 {
-	static const PairCounter outcomes[] = {
-		{"committed", NULL, offsetof(Pair, committed)},
-		{"duplicate", NULL, offsetof(Pair, duplicate)},
-		{"dead_lettered", NULL, offsetof(Pair, dead_lettered)},
-		{"rejected", NULL, offsetof(Pair, rejected)},
+	static const struct
+	{
+		const char *name;
+		size_t offset; /* in Pair */
+	} outcomes[] = {
+		{"committed", offsetof(Pair, committed)},
+		{"duplicate", offsetof(Pair, duplicate)},
+		{"dead_lettered", offsetof(Pair, dead_lettered)},
+		{"rejected", offsetof(Pair, rejected)},
 	};
 	const char *name = "fast_ingest_events_total";
 

@@ -148,6 +148,7 @@ typedef struct Request
 	int64 committed;
 	uint64 received; /* bytes of its body, as they came */
 
+	ClientAddress client; /* where it comes from, once the head is there */
 	Access access;
 	RequestLimit limit;
 	RequestLog log;

@@ -94,7 +94,6 @@ RequestLogHead(Request *request, const char *method)
 	else
 		make_id(&request->log);
 	request->log.method = method_name(method);
-	request->log.client = LimitClientAddress(request);
 }
 
 void
@@ -153,7 +152,7 @@ know_without_head(Request *request)
 
 	make_id(&request->log);
 	if (info != NULL && info->client_addr != NULL)
-		(void) ClientAddressOfSocket(info->client_addr, &request->log.client);
+		(void) ClientAddressOfSocket(info->client_addr, &request->client);
 }
 
 /*
@@ -182,7 +181,7 @@ make_line(Request *request, unsigned int status, bool sent, int64 now, char text
 		milliseconds(request->began, now, duration),
 		milliseconds(request->began, request->staged, staged),
 		milliseconds(request->staged, request->committed, committed),
-		ClientAddressPrint(&request->log.client, client), key_id(&request->access, key));
+		ClientAddressPrint(&request->client, client), key_id(&request->access, key));
 }
 
 /*

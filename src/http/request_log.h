@@ -14,8 +14,6 @@
 
 #include <stdbool.h>
 
-#include "auth/client_address.h"
-
 struct Request;
 struct MHD_Response;
 
@@ -26,7 +24,6 @@ struct MHD_Response;
 typedef struct
 {
 	char id[REQUEST_ID_SIZE]; /* "" until the head is there */
-	ClientAddress client;	  /* the same */
 	const char *method;		  /* constant text; NULL if it is none that is known */
 } RequestLog;
 

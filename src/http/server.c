@@ -296,6 +296,7 @@ on_request(void *cls, struct MHD_Connection *mhd, const char *url, const char *m
 	if (!request->head_seen)
 	{
 		request->head_seen = true;
+		request->client = LimitClientAddress(request);
 		RequestLogHead(request, method);
 		RouteRequest(request, url, method, version);
 		if (RouteSkipsBody(request))

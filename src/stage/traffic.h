@@ -15,7 +15,7 @@
 #include "stage/histogram.h"
 
 #define TRAFFIC_ROUTES 16
-#define TRAFFIC_CODES 20
+#define TRAFFIC_CODES 18
 
 typedef struct
 {
