@@ -128,11 +128,18 @@ start()
 	wait_until 30 find_process "$name" || die "container $name did not start: $(<"$directory/log")"
 }
 
-# find_process NAME: sets process[NAME] to its process 1, seen from outside. One that
-# has ended is no error here.
+# find_process NAME: sets process[NAME] to its process 1, seen from outside, and not to
+# what unshare starts besides. One that has ended is no error here.
 find_process()
 {
-	process["$1"]=$(pgrep -P "${unshared[$1]}" || true)
+	local child
+
+	process["$1"]=
+	for child in $(pgrep -P "${unshared[$1]}" || true); do
+		if grep -qsE $'^NSpid:.*\t1$' "/proc/$child/status"; then
+			process["$1"]=$child
+		fi
+	done
 	[ -n "${process[$1]}" ] || ! running "$1"
 }
 
