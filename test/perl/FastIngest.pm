@@ -198,6 +198,14 @@ sub standby
 sub node { return $_[0]->{node} }
 sub port { return $_[0]->{port} }
 
+# Of the PostgreSQL that runs: 15, say. The node of PostgreSQL 14 does not tell.
+sub major_version
+{
+	my ($self) = @_;
+
+	return int($self->sql('SHOW server_version_num') / 10000);
+}
+
 sub create_extension
 {
 	my ($self) = @_;

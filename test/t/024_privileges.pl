@@ -21,7 +21,7 @@ my $server = FastIngest->new(
 	extension => 0,
 	conf => "fast_ingest.refresh_backlog = 50\nfast_ingest.request_timeout = '1s'\n"
 	  . "wal_level = replica\nmax_wal_senders = 4\nhot_standby = on\n");
-my $login = $server->node->pg_version >= 17 ? 'NOLOGIN' : 'LOGIN';
+my $login = $server->major_version >= 17 ? 'NOLOGIN' : 'LOGIN';
 
 # Nobody has rights but those granted here.
 $server->sql(<<"EOQ");
@@ -172,6 +172,9 @@ EOQ
 
 my $n = 0;
 
+# a session of the role tries whether it may connect
+$server->sql('ALTER ROLE ingest LOGIN');
+
 # All that the role has to do; what of it failed
 sub what_fails
 {
@@ -279,7 +282,7 @@ foreach my $question (@questions)
 	isnt($answer, '', $question);
 	is(answers_to('analyst', $question), $answer, 'a role that may ask gets the same answer');
 	is(answers_to('analyst', "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; $question; COMMIT"), $answer, 'read-only, in one snapshot');
-	is(answers_to('analyst', 'SET ' . ($server->node->pg_version >= 16 ? 'debug_parallel_query' : 'force_parallel_mode') . " = on; $question"),
+	is(answers_to('analyst', 'SET ' . ($server->major_version >= 16 ? 'debug_parallel_query' : 'force_parallel_mode') . " = on; $question"),
 		$answer, 'by parallel workers');
 }
 is(functions_of('analyst'), 'fi_metrics fi_metrics_json fi_metrics_plan fi_stats fi_stats_json', 'these functions are all it may call');

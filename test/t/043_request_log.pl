@@ -28,7 +28,7 @@ log_filename = 'server.log'
 log_error_verbosity = verbose
 fast_ingest.max_body_size = '64kB'
 EOC
-my $json_is_known = $server->node->pg_version >= 15;
+my $json_is_known = $server->major_version >= 15;
 
 if ($json_is_known)
 {
