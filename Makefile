@@ -86,13 +86,13 @@ unit-programs: $(UNIT_PROGRAMS)
 fuzz-programs: $(FUZZ_PROGRAMS)
 
 .SECONDEXPANSION:
-tmp_build/unit/%: test/unit/%.c $$(UNIT_SRCS_$$*) $(wildcard src/*.[ch] src/*/*.[ch])
+tmp_build/unit/%: test/unit/%.c test/assert.c $$(UNIT_SRCS_$$*) $(wildcard src/*.[ch] src/*/*.[ch])
 	@mkdir -p $(@D)
-	$(CC) $(filter-out -MMD -MP,$(CFLAGS)) $(PROGRAM_CPPFLAGS) -o $@ $< $(UNIT_SRCS_$*) $(PROGRAM_LIBS)
+	$(CC) $(filter-out -MMD -MP,$(CFLAGS)) $(PROGRAM_CPPFLAGS) -o $@ $< test/assert.c $(UNIT_SRCS_$*) $(PROGRAM_LIBS)
 
-tmp_build/fuzz/%: test/fuzz/%.c $$(FUZZ_SRCS_$$*) $(wildcard src/*.h src/*/*.h)
+tmp_build/fuzz/%: test/fuzz/%.c test/assert.c $$(FUZZ_SRCS_$$*) $(wildcard src/*.h src/*/*.h)
 	@mkdir -p $(@D)
-	$(FUZZ_CC) $(FUZZ_CFLAGS) $(if $(filter $*,$(FUZZ_SERVER_CODE)),,-DFRONTEND) $(PROGRAM_CPPFLAGS) -o $@ $< $(FUZZ_SRCS_$*) $(PROGRAM_LIBS)
+	$(FUZZ_CC) $(FUZZ_CFLAGS) $(if $(filter $*,$(FUZZ_SERVER_CODE)),,-DFRONTEND) $(PROGRAM_CPPFLAGS) -o $@ $< test/assert.c $(FUZZ_SRCS_$*) $(PROGRAM_LIBS)
 
 .PHONY: run stop reset psql logs demo
 run demo:
@@ -134,7 +134,7 @@ test-docker:
 api-files:
 	perl test/api/generate.pl
 
-C_FILES = $(wildcard src/*.[ch] src/*/*.[ch] test/*/*.[ch])
+C_FILES = $(wildcard src/*.[ch] src/*/*.[ch] test/*.c test/*/*.[ch])
 .PHONY: format format-check
 format:
 	clang-format -i $(C_FILES)

@@ -42,7 +42,7 @@ sub comes_to_life
 my $server =
   FastIngest->new('databases', database => 'app', extension => 0);
 
-is($server->get('/health')->{status}, 200, 'no database: the listener runs');
+is($server->wait_for_answer(200, sub { $server->get('/health') })->{status}, 200, 'no database: the listener runs');
 ok($server->wait_not_ready(qr/database/), 'no database: /ready says so');
 is_error($server->post_event(event(++$n)),
 	503, qr/database/, 'no database: events are refused with the reason');
