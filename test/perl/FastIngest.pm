@@ -140,8 +140,10 @@ sub is_error
 sub new
 {
 	my ($class, $name, %opt) = @_;
-	my $node = PostgreSQL::Test::Cluster->new($name,
-		$opt{install_path} ? (install_path => $opt{install_path}) : ());
+	my $cluster = 'PostgreSQL::Test::Cluster';
+	# the new() of PostgreSQL 14 takes options for something else
+	my $new = $cluster->can('get_new_node') || $cluster->can('new');
+	my $node = $cluster->$new($name, $opt{install_path} ? (install_path => $opt{install_path}) : ());
 	my $self = bless {
 		node => $node,
 		port => PostgreSQL::Test::Cluster::get_free_port(),
