@@ -286,8 +286,11 @@ refresh_with_snapshot(Refresh *refresh)
 	refresh->result->users = refresh->state.users - before.users;
 }
 
-void
-RefreshRun(RefreshResult *result)
+/*
+ * Refresh, and do a change, if there is one, and refresh again
+ */
+static void
+run(RefreshResult *result, RefreshChange change, void *arg)
 {
 	Refresh refresh = {.result = result};
 	SavedUser user;
@@ -316,11 +319,33 @@ RefreshRun(RefreshResult *result)
 	PushActiveSnapshot(GetLatestSnapshot());
 	refresh.snapshot = GetActiveSnapshot();
 	refresh_with_snapshot(&refresh);
+	if (change != NULL)
+	{
+		change(refresh.snapshot, arg);
+		/* the snapshot is to show what was changed */
+		CommandCounterIncrement();
+		UpdateActiveSnapshotCommandId();
+		refresh_with_snapshot(&refresh);
+	}
 	PopActiveSnapshot();
 	AtEOXact_GUC(true, level);
 	ExtensionBecomeUser(user);
 	SPI_finish();
 	RefreshEnded(MonotonicNow() - began);
+}
+
+void
+RefreshRun(RefreshResult *result)
+{
+	run(result, NULL, NULL);
+}
+
+void
+RefreshAround(RefreshChange change, void *arg)
+{
+	RefreshResult result;
+
+	run(&result, change, arg);
 }
 
 /*
