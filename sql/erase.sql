@@ -114,9 +114,19 @@ SELECT total_events, unique_users FROM fi_metrics('erase 0', '2024-10-01 00:00Z'
 SELECT sum(unique_users) AS users FROM fi_metrics('erase 0', '2024-10-01 00:00Z', '2024-10-02 00:00Z', 'hour', fill => false);
 SELECT count(*) AS pending FROM (SELECT FROM fast_ingest.rollup_delta UNION ALL SELECT FROM fast_ingest.rollup_dirty) p;
 
+-- A late event of the day whose rows are gone is one of its events, which stay; a
+-- statistic has a user_id, too
+INSERT INTO fast_ingest.events (event_name, channel, user_id, ts) VALUES ('erase 0', 'web', 'o''brien', '2024-10-01 12:00Z');
+ANALYZE fast_ingest.events;
+SELECT count(*) FROM pg_stats WHERE schemaname = 'fast_ingest' AND (most_common_vals::text ~ 'brien' OR histogram_bounds::text ~ 'brien');
+SELECT * FROM fi_erase_user('o''brien');
+SELECT total_events, unique_users FROM fi_metrics('erase 0', '2024-10-01 00:00Z', '2024-10-02 00:00Z');
+SELECT tablename FROM pg_stats WHERE schemaname = 'fast_ingest' AND (most_common_vals::text ~ 'brien' OR histogram_bounds::text ~ 'brien');
+SELECT count(*) > 0 AS others_stay FROM pg_stats WHERE schemaname = 'fast_ingest' AND tablename ~ 'events|nested' AND attname = 'path';
+SELECT tablename, attname FROM pg_stats WHERE schemaname = 'fast_ingest' AND attname IN ('user_hash', 'groups', 'event', 'message');
+
 -- Texts that look like others', and one longer than HTTP allows
 SELECT * FROM fi_erase_user('%');
-SELECT * FROM fi_erase_user('o''brien');
 SELECT * FROM fi_erase_user(repeat('long', 1000));
 SELECT * FROM pg_temp.differing;
 SELECT user_id = repeat('long', 1000) || '.' AS longer, count(*) FROM fast_ingest.events WHERE event_name LIKE 'erase%' AND user_id <> 'ann@example.org' GROUP BY 1;

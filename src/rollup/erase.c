@@ -17,14 +17,17 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "catalog/heap.h"
 #include "catalog/pg_type.h"
 #include "commands/dbcommands.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "storage/lmgr.h"
 #include "tcop/utility.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/uuid.h"
 
 #include "catalog.h"
@@ -194,6 +197,44 @@ erase_number(Erasure *erasure)
 	erasure->rollup_rows = SpiFirstInt64();
 }
 
+/*
+ * Remove what ANALYZE has noted of user_ids where it has noted the user's. Nobody is
+ * waited for, and nobody waits: an ANALYZE under way may have read what was deleted.
+ */
+static void
+erase_statistics(Erasure *erasure)
+{
+	Oid type = TEXTOID;
+	SavedUser user = ExtensionBecomeEventsOwner();
+	uint64 n =
+		SpiRunWith("SELECT a.attrelid, a.attnum"
+				   " FROM pg_partition_tree('fast_ingest.events') AS p"
+				   " JOIN pg_attribute AS a ON a.attrelid = p.relid AND a.attname = 'user_id'"
+				   " JOIN pg_class AS c ON c.oid = p.relid"
+				   " JOIN pg_stats AS s ON s.schemaname = c.relnamespace::regnamespace::name"
+				   "  AND s.tablename = c.relname AND s.attname = a.attname"
+				   " WHERE $1 = ANY (s.most_common_vals::text::text[])"
+				   "  OR $1 = ANY (s.histogram_bounds::text::text[])",
+				   SPI_OK_SELECT, 1, &type, &erasure->user_id);
+
+	for (uint64 i = 0; i < n; i++)
+	{
+		HeapTuple tuple = SPI_tuptable->vals[i];
+		TupleDesc desc = SPI_tuptable->tupdesc;
+		bool isnull;
+		Oid table = DatumGetObjectId(SPI_getbinval(tuple, desc, 1, &isnull));
+		AttrNumber column = DatumGetInt16(SPI_getbinval(tuple, desc, 2, &isnull));
+
+		if (ConditionalLockRelationOid(table, ShareUpdateExclusiveLock))
+			RemoveStatistics(table, column);
+		else
+			ereport(WARNING,
+					(errmsg("statistics of \"%s\" may still hold the user_id", get_rel_name(table)),
+					 errhint("Run ANALYZE on it.")));
+	}
+	ExtensionBecomeUser(user);
+}
+
 static void
 erase_merged(Snapshot snapshot, void *arg)
 {
@@ -247,6 +288,7 @@ fi_erase_user(PG_FUNCTION_ARGS)
 	erase_dead_letters(&erasure);
 	RefreshAround(erase_merged, &erasure);
 	erase_from_dictionary(&erasure);
+	erase_statistics(&erasure);
 	SPI_finish();
 
 	values[0] = Int64GetDatum(erasure.events);
