@@ -206,18 +206,19 @@ erase_statistics(Erasure *erasure)
 {
 	Oid type = TEXTOID;
 	SavedUser user = ExtensionBecomeEventsOwner();
-	uint64 n =
-		SpiRunWith("SELECT a.attrelid, a.attnum"
+	uint64 found =
+		SpiRunWith("SELECT DISTINCT a.attrelid, a.attnum"
 				   " FROM pg_partition_tree('fast_ingest.events') AS p"
 				   " JOIN pg_attribute AS a ON a.attrelid = p.relid AND a.attname = 'user_id'"
 				   " JOIN pg_class AS c ON c.oid = p.relid"
-				   " JOIN pg_stats AS s ON s.schemaname = c.relnamespace::regnamespace::name"
+				   " JOIN pg_namespace AS n ON n.oid = c.relnamespace"
+				   " JOIN pg_stats AS s ON s.schemaname = n.nspname"
 				   "  AND s.tablename = c.relname AND s.attname = a.attname"
 				   " WHERE $1 = ANY (s.most_common_vals::text::text[])"
 				   "  OR $1 = ANY (s.histogram_bounds::text::text[])",
 				   SPI_OK_SELECT, 1, &type, &erasure->user_id);
 
-	for (uint64 i = 0; i < n; i++)
+	for (uint64 i = 0; i < found; i++)
 	{
 		HeapTuple tuple = SPI_tuptable->vals[i];
 		TupleDesc desc = SPI_tuptable->tupdesc;
