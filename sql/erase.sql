@@ -152,6 +152,14 @@ CREATE TRIGGER keep BEFORE DELETE ON fast_ingest.nested_web FOR EACH ROW EXECUTE
 SELECT fi_erase_user('ann@example.org');
 SELECT count(*) > 0 AS kept FROM fast_ingest.events WHERE user_id = 'ann@example.org';
 DROP TRIGGER keep ON fast_ingest.nested_web;
+
+-- One that is deferred does not keep anything from being deleted
+CREATE CONSTRAINT TRIGGER in_the_end AFTER DELETE ON fast_ingest.nested_web DEFERRABLE INITIALLY DEFERRED
+  FOR EACH ROW EXECUTE FUNCTION public.keep();
+BEGIN;
+SELECT events FROM fi_erase_user('ann@example.org');
+ROLLBACK;
+DROP TRIGGER in_the_end ON fast_ingest.nested_web;
 DROP FUNCTION public.keep();
 
 -- All of it together with what else a transaction does, or nothing
