@@ -286,7 +286,7 @@ fi_erase_user(PG_FUNCTION_ARGS)
 	erasure.hash = UUIDPGetDatum((pg_uuid_t *) hash.bytes);
 
 	SPI_connect();
-	/* nothing may be deferred by who acts as somebody else */
+	/* PostgreSQL defers nothing that is done in another's name, and refuses to */
 	(void) SpiRun("SET CONSTRAINTS ALL IMMEDIATE", SPI_OK_UTILITY);
 	erase_dead_letters(&erasure);
 	RefreshAround(erase_merged, &erasure);

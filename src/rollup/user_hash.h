@@ -2,10 +2,10 @@
  * user_hash.h
  *
  * What deltas, the dictionary and answers know users by: the SHA-256 of the
- * database's secret and the user_id, cut. A hash says nothing to who does not
- * have the secret (fast_ingest.secret), and nobody can make two user_ids with
- * one hash. What is cut off is what another message that begins with the same
- * bytes could be hashed from.
+ * database's secret (fast_ingest.secret) and the user_id, cut to half. Without the
+ * secret nobody can tell whose hash it is, or find two user_ids with one hash. The
+ * secret has a fixed length, so different user_ids are different texts to hash; the
+ * half that is cut off keeps a hash from being continued to that of a longer user_id.
  */
 #ifndef FAST_INGEST_USER_HASH_H
 #define FAST_INGEST_USER_HASH_H
