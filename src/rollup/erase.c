@@ -34,6 +34,7 @@
 #include "compat.h"
 #include "monotonic.h"
 #include "rollup/refresh.h"
+#include "rollup/seal.h"
 #include "rollup/statement.h"
 #include "rollup/user_hash.h"
 #include "settings.h"
@@ -71,8 +72,8 @@ PG_FUNCTION_INFO_V1(fi_erase_user);
 	"  GROUP BY q.id) AS m WHERE d.id = m.id AND d.message <> m.message"
 
 /*
- * The user's number, %u, out of all sets. Totals of hours only count: they lose a user
- * where a channel did. Returns the number of rows.
+ * The user's number, %u, out of all sets. Returns the buckets of the rows, in order,
+ * and whether they are hours of channels, beside which a total without a set is kept.
  */
 #define TAKE_OUT \
 	"WITH sets AS (" \
@@ -83,13 +84,8 @@ PG_FUNCTION_INFO_V1(fi_erase_user);
 	"   FROM %%1$s.fi_unpack_minutes(r.users, r.minutes) AS m)" \
 	" FROM (SELECT '{%u}'::%%1$s.fi_user_set AS one) AS u" \
 	" WHERE %%1$s.fi_user_set_contains(r.users, %u)" \
-	" RETURNING r.breakdown, r.level, r.event_name, r.bucket" \
-	"), totals AS (" \
-	" UPDATE fast_ingest.rollup AS r SET unique_users = r.unique_users - 1" \
-	" FROM (SELECT DISTINCT level, event_name, bucket FROM sets WHERE breakdown = 1) AS s" \
-	" WHERE r.breakdown = 0 AND r.users IS NULL AND r.level = s.level" \
-	"  AND r.event_name = s.event_name AND r.bucket = s.bucket RETURNING 1" \
-	") SELECT (SELECT count(*) FROM sets) + (SELECT count(*) FROM totals)"
+	" RETURNING r.bucket, r.breakdown = 1 AND r.level = 2 AS has_total" \
+	") SELECT bucket, has_total FROM sets ORDER BY bucket"
 
 typedef struct
 {
@@ -185,6 +181,7 @@ erase_number(Erasure *erasure)
 	bool isnull;
 	uint32 number;
 	char statement[2048];
+	SpanList hours = {0};
 
 	erasure->users = SpiRunWith("SELECT user_no FROM fast_ingest.users WHERE user_hash = $1",
 								SPI_OK_SELECT, 1, &type, &erasure->hash);
@@ -193,8 +190,17 @@ erase_number(Erasure *erasure)
 	number = (uint32) DatumGetInt32(
 		SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 	snprintf(statement, sizeof(statement), TAKE_OUT, number, number);
-	(void) RollupStatement(statement, 0, 0);
-	erasure->rollup_rows = SpiFirstInt64();
+	erasure->rollup_rows = RollupStatement(statement, 0, 0);
+	for (int64 i = 0; i < erasure->rollup_rows; i++)
+	{
+		HeapTuple tuple = SPI_tuptable->vals[i];
+		TupleDesc desc = SPI_tuptable->tupdesc;
+		TimestampTz hour = DatumGetTimestampTz(SPI_getbinval(tuple, desc, 1, &isnull));
+
+		if (DatumGetBool(SPI_getbinval(tuple, desc, 2, &isnull)))
+			SpanListAdd(&hours, hour, hour + USECS_PER_HOUR);
+	}
+	SealCountTotals(&hours);
 }
 
 /*

@@ -968,7 +968,7 @@ foreach my $round (1 .. $rounds)
 			(map { refresher(6) } 1 .. 2),
 			cancelled(12),
 			rebuilder(),
-			eraser(3),
+			eraser(2),
 			(map { reader(8) } 1 .. 2),
 			@ddl
 		],
