@@ -336,7 +336,7 @@ CREATE TABLE fast_ingest.rollup_state (
 );
 
 COMMENT ON TABLE fast_ingest.rollup_state IS
-'How far the rollup is: hours and days that begin before these times are closed, and so many users have numbers';
+'How far the rollup is: hours and days that begin before these times are closed, and so many users have got numbers, erased ones among them';
 
 CREATE TABLE fast_ingest.dropped (
     low timestamptz NOT NULL,
@@ -354,7 +354,46 @@ CREATE TABLE fast_ingest.users (
 );
 
 COMMENT ON TABLE fast_ingest.users IS
-'Dictionary of the rollup: the first 128 bits of SHA-256 of a user_id, and the user''s number';
+'Dictionary of the rollup: a keyed hash of a user_id (the first 128 bits of SHA-256 of fast_ingest.secret and the user_id), and the user''s number';
+
+CREATE TABLE fast_ingest.secret (
+    secret bytea NOT NULL CHECK (pg_catalog.octet_length(secret) OPERATOR(pg_catalog.=) 32),
+    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row)
+);
+
+COMMENT ON TABLE fast_ingest.secret IS
+'The database''s secret, which user_ids are hashed with. Who has it can tell whether somebody is in the dictionary; without it, or with another one, the rollup knows no user any more';
+
+-- each of the UUIDs has 122 random bits
+INSERT INTO fast_ingest.secret (secret) VALUES (pg_catalog.sha256(
+    pg_catalog.uuid_send(pg_catalog.gen_random_uuid())
+    OPERATOR(pg_catalog.||) pg_catalog.uuid_send(pg_catalog.gen_random_uuid())
+    OPERATOR(pg_catalog.||) pg_catalog.uuid_send(pg_catalog.gen_random_uuid())));
+
+-- no statistics of what is made of user_ids: nothing is planned by them, and they would
+-- remember who was erased
+ALTER TABLE fast_ingest.users ALTER COLUMN user_hash SET STATISTICS 0;
+ALTER TABLE fast_ingest.rollup_delta ALTER COLUMN groups SET STATISTICS 0;
+ALTER TABLE fast_ingest.dead_letters ALTER COLUMN event SET STATISTICS 0;
+ALTER TABLE fast_ingest.dead_letters ALTER COLUMN message SET STATISTICS 0;
+
+-- a dump's secret, which its dictionary is made with, takes the place of the one made here
+CREATE FUNCTION fi_secret_replaced() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    DELETE FROM fast_ingest.secret;
+    RETURN NEW;
+END
+$$;
+
+COMMENT ON FUNCTION fi_secret_replaced() IS
+'Trigger of fast_ingest.secret: deletes the secret that another is inserted for, as a restore does.';
+
+CREATE TRIGGER fi_replaced BEFORE INSERT ON fast_ingest.secret
+    FOR EACH ROW EXECUTE FUNCTION fi_secret_replaced();
+ALTER TABLE fast_ingest.secret ENABLE ALWAYS TRIGGER fi_replaced;
 
 -- Rows of these are deleted, which publications FOR ALL TABLES want to be told
 ALTER TABLE fast_ingest.rollup REPLICA IDENTITY FULL;
@@ -370,6 +409,7 @@ SELECT pg_catalog.pg_extension_config_dump('fast_ingest.rollup_dirty', '');
 SELECT pg_catalog.pg_extension_config_dump('fast_ingest.rollup_state', '');
 SELECT pg_catalog.pg_extension_config_dump('fast_ingest.dropped', '');
 SELECT pg_catalog.pg_extension_config_dump('fast_ingest.users', '');
+SELECT pg_catalog.pg_extension_config_dump('fast_ingest.secret', '');
 
 -- functions that breakdowns call must not see the search path of who inserts
 CREATE FUNCTION fi_events_inserted() RETURNS trigger
@@ -428,6 +468,19 @@ CREATE FUNCTION fi_rebuild(
 
 COMMENT ON FUNCTION fi_rebuild(timestamptz, timestamptz) IS
 'Count the raw rows from one time (NULL: the first) to before another (NULL: the last) again, as far as partitions hold them, and refresh. For what no trigger sees: rows of a table that was attached, say. Returns what fi_refresh() returns. Errors: 22023 if from is not before to, and those of fi_refresh().';
+
+CREATE FUNCTION fi_erase_user(
+    user_id text,
+    OUT events bigint,
+    OUT dead_letters bigint,
+    OUT rollup_rows bigint,
+    OUT users bigint
+) RETURNS record
+    AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp;
+
+COMMENT ON FUNCTION fi_erase_user(text) IS
+'Remove a user from all tables of fast_ingest, as of now: events of all partitions, dead letters, the user''s number out of every set of the rollup, and the dictionary. Waits at most 10 seconds until what was staged before is stored, and for a refresh under way; refreshes. Events that arrive later are those of a new user. Returns how many rows of events were deleted, how many dead letters were deleted or had the user_id taken out of their error, how many rows of the rollup the user was taken out of, and whether the dictionary knew the user (1 or 0). Of days whose rows were dropped the events stay counted. Acts with the rights of the tables'' owners, whoever may execute it. Constraints are immediate from here on in the transaction. Errors: 22023 for NULL or an empty user_id, 55000 if staged events are not stored in time or a trigger keeps events from being deleted, 0A000 at isolation level REPEATABLE READ or above.';
 
 CREATE FUNCTION fi_metrics(
     event_name text,
@@ -1056,6 +1109,7 @@ COMMENT ON FUNCTION fi_schedule(text, text) IS
 -- answers questions, changes something or shows errors is not.
 REVOKE ALL ON FUNCTION fi_refresh() FROM PUBLIC;
 REVOKE ALL ON FUNCTION fi_rebuild(timestamptz, timestamptz) FROM PUBLIC;
+REVOKE ALL ON FUNCTION fi_erase_user(text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION fi_metrics(text, timestamptz, timestamptz, text, text, text, boolean) FROM PUBLIC;
 REVOKE ALL ON FUNCTION fi_metrics(text, bigint, bigint, text, text, text, boolean) FROM PUBLIC;
 REVOKE ALL ON FUNCTION fi_metrics(text, text, text, text, text, text, boolean) FROM PUBLIC;

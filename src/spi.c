@@ -44,6 +44,19 @@ SpiRunWithNulls(const char *statement, int expected_result, int n, Oid *types, D
 }
 
 uint64
+SpiRunAt(Snapshot snapshot, const char *statement, int expected_result, int n, Oid *types,
+		 Datum *values)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	SPIPlanPtr plan = SPI_prepare(statement, n, types);
+	int result = plan == NULL ? SPI_result
+							  : SPI_execute_snapshot(plan, values, NULL, snapshot, InvalidSnapshot,
+													 false, true, 0);
+
+	return finish_call(caller, statement, result, expected_result);
+}
+
+uint64
 SpiSelect(const char *statement, int64 limit, int n, Oid *types, Datum *values)
 {
 	MemoryContext caller = CurrentMemoryContext;

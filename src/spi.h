@@ -24,6 +24,10 @@ extern uint64 SpiRunWith(const char *statement, int expected_result, int n, Oid 
 extern uint64 SpiRunWithNulls(const char *statement, int expected_result, int n, Oid *types,
 							  Datum *values, const char *nulls);
 
+/* Run a statement that sees what a snapshot shows and what the transaction has done since. */
+extern uint64 SpiRunAt(Snapshot snapshot, const char *statement, int expected_result, int n,
+					   Oid *types, Datum *values);
+
 /*
  * Read rows in the active snapshot, by a statement or a prepared plan; no more
  * than limit of them, unless that is 0.

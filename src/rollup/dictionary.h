@@ -2,7 +2,7 @@
  * dictionary.h
  *
  * The dictionary, fast_ingest.users: user hash -> user number. Numbers count from 0
- * without gaps. Only the refresh adds to it.
+ * and are given once: who is erased (see erase.c) leaves a gap. Only the refresh adds to it.
  */
 #ifndef FAST_INGEST_DICTIONARY_H
 #define FAST_INGEST_DICTIONARY_H
@@ -13,7 +13,7 @@
 
 #define USER_UNKNOWN PG_UINT32_MAX
 
-/* Largest number of users: numbers are a positive int4. */
+/* Largest number of users, erased ones among them: numbers are a positive int4. */
 #define MAX_USERS PG_INT32_MAX
 
 /* Look up n hashes; numbers[i] is that of hashes[i], or USER_UNKNOWN. */

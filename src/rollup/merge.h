@@ -17,7 +17,7 @@ typedef struct
 {
 	TimestampTz hours_closed; /* hours that begin before it are closed */
 	TimestampTz days_closed;
-	int64 users; /* in the dictionary: the next number */
+	int64 users; /* that ever were in the dictionary: the next number */
 } RollupState;
 
 typedef struct Merger Merger;

@@ -37,6 +37,9 @@
 PG_FUNCTION_INFO_V1(fi_refresh);
 PG_FUNCTION_INFO_V1(fi_rebuild);
 
+/* Dirty spans of a breakdown beyond which whole hours are cheaper. */
+#define MAX_SPANS_OF_MINUTES 100
+
 /* What a refresh knows all the way through. */
 typedef struct
 {
@@ -207,6 +210,20 @@ gather_row(const RawRow *row, void *arg)
 }
 
 /*
+ * What is dirty in a breakdown. Every span takes some statements: of many minutes the
+ * whole hours are counted again, where all rows of an hour are there.
+ */
+static SpanList *
+spans_to_rebuild(Snapshot snapshot, const Breakdown *breakdown)
+{
+	SpanList *spans = DirtySpans(snapshot, breakdown->id, breakdown->finest);
+
+	if (breakdown->finest == LEVEL_MINUTE && spans->n > MAX_SPANS_OF_MINUTES)
+		spans = SpanListUnion(spans, DirtySpans(snapshot, breakdown->id, LEVEL_HOUR));
+	return spans;
+}
+
+/*
  * Forget what the rollup has of dirty buckets, and count their rows again
  */
 static void
@@ -225,8 +242,7 @@ rebuild_dirty(Refresh *refresh)
 			RawScan(breakdown, NULL, NULL, dirty->spans[j], gather_row, &target);
 		}
 		MergerFlush(refresh->merger);
-		for (int j = 0; j < dirty->n; j++)
-			SealAgain(breakdown, dirty->spans[j], &refresh->state);
+		SealAgain(breakdown, dirty, &refresh->state);
 	}
 }
 
@@ -269,8 +285,7 @@ refresh_with_snapshot(Refresh *refresh)
 	refresh->breakdowns = BreakdownsRead(refresh->snapshot);
 	refresh->dirty = palloc(Max(refresh->breakdowns->n, 1) * sizeof(SpanList *));
 	for (int i = 0; i < refresh->breakdowns->n; i++)
-		refresh->dirty[i] = DirtySpans(refresh->snapshot, refresh->breakdowns->items[i].id,
-									   refresh->breakdowns->items[i].finest);
+		refresh->dirty[i] = spans_to_rebuild(refresh->snapshot, &refresh->breakdowns->items[i]);
 	refresh->merger = MergerCreate(&refresh->state);
 
 	merge_deltas(refresh);
@@ -286,8 +301,11 @@ refresh_with_snapshot(Refresh *refresh)
 	refresh->result->users = refresh->state.users - before.users;
 }
 
-void
-RefreshRun(RefreshResult *result)
+/*
+ * Refresh, and do a change, if there is one, and refresh again
+ */
+static void
+run(RefreshResult *result, RefreshChange change, void *arg)
 {
 	Refresh refresh = {.result = result};
 	SavedUser user;
@@ -316,11 +334,33 @@ RefreshRun(RefreshResult *result)
 	PushActiveSnapshot(GetLatestSnapshot());
 	refresh.snapshot = GetActiveSnapshot();
 	refresh_with_snapshot(&refresh);
+	if (change != NULL)
+	{
+		change(refresh.snapshot, arg);
+		/* the snapshot is to show what was changed */
+		CommandCounterIncrement();
+		UpdateActiveSnapshotCommandId();
+		refresh_with_snapshot(&refresh);
+	}
 	PopActiveSnapshot();
 	AtEOXact_GUC(true, level);
 	ExtensionBecomeUser(user);
 	SPI_finish();
 	RefreshEnded(MonotonicNow() - began);
+}
+
+void
+RefreshRun(RefreshResult *result)
+{
+	run(result, NULL, NULL);
+}
+
+void
+RefreshAround(RefreshChange change, void *arg)
+{
+	RefreshResult result;
+
+	run(&result, change, arg);
 }
 
 /*

@@ -20,6 +20,7 @@
 #define FAST_INGEST_REFRESH_H
 
 #include "datatype/timestamp.h"
+#include "utils/snapshot.h"
 
 /* A closed bucket is cheaper to read and dearer to change: wait that long for stragglers. */
 #define CLOSE_DELAY (5 * USECS_PER_MINUTE)
@@ -42,5 +43,14 @@ extern void RefreshLock(void);
  * readers. An ERROR in a transaction of isolation level REPEATABLE READ or above.
  */
 extern void RefreshRun(RefreshResult *result);
+
+/*
+ * Refresh, have events and the rollup changed, and refresh again what that marks. The
+ * change runs as the owner of the rollup, with SPI, and is to change what the snapshot
+ * of the refresh shows, of which everything is merged. What others commit meanwhile has
+ * no part in it.
+ */
+typedef void (*RefreshChange)(Snapshot snapshot, void *arg);
+extern void RefreshAround(RefreshChange change, void *arg);
 
 #endif

@@ -194,22 +194,42 @@ SealForget(const Breakdown *breakdown, Span span)
 }
 
 void
-SealAgain(const Breakdown *breakdown, Span span, const RollupState *state)
+SealCountTotals(const SpanList *hours)
 {
-	TimestampTz low = BucketStart(span.low, LEVEL_HOUR);
-	TimestampTz high =
-		Min(BucketStart(span.high - 1, LEVEL_HOUR) + USECS_PER_HOUR, state->hours_closed);
-
-	if (breakdown->id == BREAKDOWN_CHANNEL && low < high)
+	for (int i = 0; i < hours->n; i++)
 	{
-		(void) RollupStatement(FORGET_HOUR_TOTALS, low, high);
-		(void) RollupStatement(COUNT_HOUR_TOTALS, low, high);
+		(void) RollupStatement(FORGET_HOUR_TOTALS, hours->spans[i].low, hours->spans[i].high);
+		(void) RollupStatement(COUNT_HOUR_TOTALS, hours->spans[i].low, hours->spans[i].high);
 	}
-	low = BucketStart(span.low, LEVEL_DAY);
-	high = Min(BucketStart(span.high - 1, LEVEL_DAY) + USECS_PER_DAY, state->days_closed);
-	if (breakdown->finest < LEVEL_DAY && low < high)
+}
+
+/*
+ * The buckets of a level that spans have a part of, as far as they are closed
+ */
+static SpanList *
+closed_buckets(const SpanList *spans, RollupLevel level, TimestampTz closed)
+{
+	SpanList *buckets = palloc0(sizeof(SpanList));
+
+	for (int i = 0; i < spans->n; i++)
+		SpanListAdd(buckets, BucketStart(spans->spans[i].low, level),
+					Min(BucketStart(spans->spans[i].high - 1, level) + BucketWidth(level), closed));
+	return buckets;
+}
+
+void
+SealAgain(const Breakdown *breakdown, const SpanList *spans, const RollupState *state)
+{
+	if (breakdown->id == BREAKDOWN_CHANNEL)
+		SealCountTotals(closed_buckets(spans, LEVEL_HOUR, state->hours_closed));
+	if (breakdown->finest < LEVEL_DAY)
 	{
-		forget_days(breakdown->id, low, high);
-		close_days(breakdown->id, low, high);
+		SpanList *days = closed_buckets(spans, LEVEL_DAY, state->days_closed);
+
+		for (int i = 0; i < days->n; i++)
+		{
+			forget_days(breakdown->id, days->spans[i].low, days->spans[i].high);
+			close_days(breakdown->id, days->spans[i].low, days->spans[i].high);
+		}
 	}
 }

@@ -27,7 +27,10 @@ extern void SealParts(Span except);
  */
 extern void SealForget(const Breakdown *breakdown, Span span);
 
-/* Make closed rows above such a span again. */
-extern void SealAgain(const Breakdown *breakdown, Span span, const RollupState *state);
+/* Make closed rows above such spans, which are in order, again. */
+extern void SealAgain(const Breakdown *breakdown, const SpanList *spans, const RollupState *state);
+
+/* Count the totals of closed hours again, from their channels. */
+extern void SealCountTotals(const SpanList *hours);
 
 #endif

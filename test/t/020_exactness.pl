@@ -3,7 +3,7 @@
 #
 # Random sessions write in every way there is (HTTP, INSERT, COPY, MERGE, into
 # partitions, with conflicts, savepoints, prepared transactions, late, into the
-# future, on the edges of buckets), delete, update and truncate, refresh at the
+# future, on the edges of buckets), delete, update, truncate and erase, refresh at the
 # same time, are cancelled and killed, while the server's clock runs through days
 # on which zones change their offset. Readers compare all the while, in snapshots
 # of their own, and after every phase at rest.
@@ -619,6 +619,7 @@ my %may = (
 	writer => qr/^(40P01|40001|23505|23514|25P02|21000|42704|3B001)$/,
 	refresher => qr/^$/,
 	cancelled => qr/^57014$/,
+	eraser => qr/^(40P01|40001|55P03)$/,
 	reader => qr/^$/,
 	http => qr/^$/);
 
@@ -671,6 +672,18 @@ sub cancelled
 		kind => 'cancelled',
 		sql => join '',
 		map { 'SET statement_timeout = ' . between(1, 40) . ";\n" . refresh_call() } 1 .. $calls
+	};
+}
+
+# Erasures. They wait for rows that writers have locked, prepared transactions among them.
+sub eraser
+{
+	my ($calls) = @_;
+
+	return {
+		kind => 'eraser',
+		sql => "SET lock_timeout = '2s';\n" . join '',
+		map { 'DO $$BEGIN PERFORM fi_erase_user(' . literal(pick(@USERS)) . "); END\$\$;\n" } 1 .. $calls
 	};
 }
 
@@ -955,6 +968,7 @@ foreach my $round (1 .. $rounds)
 			(map { refresher(6) } 1 .. 2),
 			cancelled(12),
 			rebuilder(),
+			eraser(2),
 			(map { reader(8) } 1 .. 2),
 			@ddl
 		],
