@@ -104,6 +104,10 @@ answer_refusal(Request *request)
 		case REFUSAL_PREFLIGHT:
 			reply = ReplyConstant(MHD_HTTP_NO_CONTENT, "");
 			break;
+		case REFUSAL_OPTIONS:
+			reply = ReplyConstant(MHD_HTTP_NO_CONTENT, "");
+			reply.allow = "GET, HEAD, POST, OPTIONS";
+			break;
 		case REFUSAL_ORIGIN:
 			reply = ReplyError(MHD_HTTP_FORBIDDEN,
 							   "Origin \"%s\" is not one of fast_ingest.cors_origins",

@@ -9,7 +9,8 @@
  *
  * libmicrohttpd's own time-outs are off. They count from the last byte, so that
  * one byte now and then would keep a connection for ever, and a suspended
- * connection has none; ours count from the beginning of a request.
+ * connection has none; ours count from the beginning of a request, and of the time
+ * between two. A connection that had none yet is not idle: its first one has to come.
  */
 #include "postgres.h"
 
@@ -23,10 +24,10 @@
 #include "http/account.h"
 #include "http/cors.h"
 #include "http/handshake.h"
-#include "http/head.h"
 #include "http/request_log.h"
 #include "http/route.h"
 #include "http/siblings.h"
+#include "http/target.h"
 #include "monotonic.h"
 #include "settings.h"
 
@@ -35,6 +36,10 @@
  * the head, so that it is we who refuse one that is too large.
  */
 #define CONNECTION_MEMORY (2 * MAX_REQUEST_HEAD_SIZE)
+
+#if MHD_VERSION < 0x00097500
+#error "fast_ingest needs libmicrohttpd 0.9.75 or later"
+#endif
 
 /*
  * libmicrohttpd does not wait while a connection's read buffer is full and
@@ -53,7 +58,11 @@ int64 ServerNow = 0;
 
 static struct MHD_Daemon *daemons[NUM_LISTEN_KINDS]; /* NULL where there is no port */
 static int handshake_fd = -1;
-static dlist_head connections = DLIST_STATIC_INIT(connections);
+static HeadRemains remains = HEAD_UNKNOWN;
+
+/* All connections; of each list the one longest without progress is the first. */
+static dlist_head busy = DLIST_STATIC_INIT(busy);
+static dlist_head idle = DLIST_STATIC_INIT(idle);
 static int connection_count = 0;
 static bool draining = false;
 static bool resumed = false;   /* since the last run */
@@ -65,9 +74,11 @@ static int fruitless_runs = 0; /* in a row, in which nothing was called back */
 static void
 touch(Connection *connection)
 {
+	bool is_idle = connection->request == NULL && connection->served;
+
 	connection->since = ServerNow;
 	dlist_delete(&connection->node);
-	dlist_push_tail(&connections, &connection->node);
+	dlist_push_tail(is_idle ? &idle : &busy, &connection->node);
 }
 
 static Connection *
@@ -98,6 +109,8 @@ end_request(Connection *connection, bool completed)
 	report_end(connection->request, completed);
 	RequestFree(connection->request);
 	connection->request = NULL;
+	connection->served = true;
+	touch(connection);
 }
 
 /*
@@ -129,7 +142,7 @@ on_connection(void *cls, struct MHD_Connection *mhd, void **context,
 		connection->fd =
 			MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
 		connection->since = ServerNow;
-		dlist_push_tail(&connections, &connection->node);
+		dlist_push_tail(&busy, &connection->node);
 		info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION);
 		if (info != NULL)
 		{
@@ -170,18 +183,30 @@ on_request_line(void *cls, const char *uri, struct MHD_Connection *mhd)
 	connection->request = RequestCreate(connection);
 	if (connection->request != NULL)
 	{
-		const char *excess = HeadExcessParameters(uri);
+		Request *request = connection->request;
+		bool too_many;
 
-		connection->request->target_end = HeadCheckTarget(uri);
-		if (excess != NULL)
-		{
-			connection->request->refusal = REFUSAL_PARAMETERS;
-			/* libmicrohttpd would run out of memory for them, and then go astray */
-			*(char *) excess = '\0';
-		}
+		request->target = uri;
+		request->target_end = TargetEnd(uri);
+		request->malformed = TargetPrepare(unconstify(char *, uri), &too_many);
+		if (too_many)
+			request->refusal = REFUSAL_PARAMETERS;
 	}
 	touch(connection);
 	return connection->request;
+}
+
+/*
+ * Callback: unescape a path, or a name or value of a parameter
+ */
+static size_t
+on_escaped(void *cls, struct MHD_Connection *mhd, char *text)
+{
+	Connection *connection = connection_of(mhd);
+
+	if (connection != NULL && connection->request != NULL && connection->request->target == text)
+		return TargetUnescapePath(text);
+	return MHD_http_unescape(text);
 }
 
 /*
@@ -199,7 +224,6 @@ on_completed(void *cls, struct MHD_Connection *mhd, void **context,
 		return;
 	if (request->state == REQUEST_READY || request->state == REQUEST_WAITING)
 		dlist_delete(&request->node);
-	touch(request->connection);
 	end_request(request->connection, code == MHD_REQUEST_TERMINATED_COMPLETED_OK);
 }
 
@@ -217,7 +241,7 @@ cut(Connection *connection, unsigned int status, const char *message)
 	if (request != NULL && request->state == REQUEST_RECEIVING)
 	{
 		request->reply.status = status;
-		ReplyAndCut(connection->fd, connection->session, status, message);
+		ReplyAndCut(connection->fd, connection->session, status, message, RequestLogId(request));
 	}
 	else
 	{
@@ -225,6 +249,60 @@ cut(Connection *connection, unsigned int status, const char *message)
 			request == NULL)
 			TlsGoodbye(connection->session);
 		(void) shutdown(connection->fd, SHUT_RDWR);
+	}
+}
+
+/*
+ * Take note of who sends a request
+ */
+static void
+identify(Request *request, const char *method)
+{
+	RequestReadFields(request);
+	request->client = LimitClientAddress(request);
+	RequestLogHead(request, method);
+}
+
+/*
+ * Answer a request whose fields we refuse
+ */
+static void
+refuse_fields(Request *request)
+{
+	const char *version = request->target_end != NULL ? request->target_end + 1 : "";
+	const char *wrong;
+
+	identify(request, "");
+	wrong = HeadCheckFraming(&request->framing, version);
+	if (wrong != NULL)
+		cut(request->connection, MHD_HTTP_BAD_REQUEST, wrong);
+	else if (request->framing.length > MAX_BODY_BYTES)
+		cut(request->connection, MHD_HTTP_CONTENT_TOO_LARGE,
+			"body is larger than fast_ingest.max_body_size");
+}
+
+/*
+ * Callback: libmicrohttpd complains of something, as it does before it answers by itself.
+ * Where that is the head that it has just read, the answer is ours: 0.9 sends the head of its
+ * own one twice.
+ */
+static void
+on_complaint(void *cls, const char *format, va_list args)
+{
+	dlist_iter iter;
+
+	dlist_foreach (iter, &busy)
+	{
+		Connection *connection = dlist_container(Connection, node, iter.cur);
+		Request *request = connection->request;
+
+		/* one whose head is complete, but has not been shown to us */
+		if (request == NULL || request->head_seen || connection->cut ||
+			MHD_get_connection_info(connection->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE) ==
+				NULL)
+			continue;
+		refuse_fields(request);
+		return;
 	}
 }
 
@@ -270,7 +348,7 @@ send_reply(Request *request)
 		MHD_add_response_header(response, "Retry-After", RETRY_AFTER_SECONDS);
 	AccessAddHeaders(request, response);
 	/* chunks can be taken in more than one way, too: nothing may follow them */
-	if (reply->close || request->chunked || draining)
+	if (reply->close || request->framing.chunked || draining)
 		MHD_add_response_header(response, "Connection", "close");
 	result = MHD_queue_response(mhd, reply->status, response);
 	MHD_destroy_response(response);
@@ -296,8 +374,7 @@ on_request(void *cls, struct MHD_Connection *mhd, const char *url, const char *m
 	if (!request->head_seen)
 	{
 		request->head_seen = true;
-		request->client = LimitClientAddress(request);
-		RequestLogHead(request, method);
+		identify(request, method);
 		RouteRequest(request, url, method, version);
 		if (RouteSkipsBody(request))
 		{
@@ -326,10 +403,13 @@ static struct MHD_Daemon *
 start_daemon(unsigned int flags, struct MHD_OptionItem *options)
 {
 	return MHD_start_daemon(
-		MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET | flags, 0, NULL, NULL,
-		on_request, NULL, MHD_OPTION_NOTIFY_CONNECTION, on_connection, NULL,
-		MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_URI_LOG_CALLBACK,
-		on_request_line, NULL, MHD_OPTION_CONNECTION_LIMIT,
+		MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ERROR_LOG |
+			flags,
+		0, NULL, NULL, on_request, NULL, MHD_OPTION_EXTERNAL_LOGGER, on_complaint, NULL,
+		MHD_OPTION_STRICT_FOR_CLIENT, remains == HEAD_1_0 ? 1 : 0, MHD_OPTION_NOTIFY_CONNECTION,
+		on_connection, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
+		MHD_OPTION_URI_LOG_CALLBACK, on_request_line, NULL, MHD_OPTION_UNESCAPE_CALLBACK,
+		on_escaped, NULL, MHD_OPTION_CONNECTION_LIMIT,
 		(unsigned int) fi_max_connections + SPARE_CONNECTIONS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
 		(size_t) CONNECTION_MEMORY, MHD_OPTION_CONNECTION_TIMEOUT, 0U, MHD_OPTION_ARRAY, options,
 		MHD_OPTION_END);
@@ -341,6 +421,7 @@ ServerStart(void)
 	struct MHD_OptionItem none[] = {{MHD_OPTION_END, 0, NULL}};
 
 	draining = false;
+	remains = HeadRemainsOf(MHD_get_version());
 	if (fi_port != 0 && (daemons[LISTEN_HTTP] = start_daemon(0, none)) == NULL)
 		return false;
 	if (fi_ssl_port == 0)
@@ -348,6 +429,25 @@ ServerStart(void)
 	daemons[LISTEN_HTTPS] = start_daemon(MHD_USE_TLS, TlsOptions());
 	handshake_fd = HandshakeInit();
 	return daemons[LISTEN_HTTPS] != NULL && handshake_fd >= 0;
+}
+
+HeadRemains
+ServerRemains(void)
+{
+	return remains;
+}
+
+bool
+ServerKnowsLibrary(char *error, size_t error_size)
+{
+	if (remains != HEAD_UNKNOWN)
+		return true;
+	snprintf(error, error_size,
+			 "does not know libmicrohttpd %s and may take requests for others: expected "
+			 "version " HEAD_KNOWN_VERSIONS " (it was built with %x.%x.%x)",
+			 MHD_get_version(), MHD_VERSION >> 24, MHD_VERSION >> 16 & 0xff,
+			 MHD_VERSION >> 8 & 0xff);
+	return false;
 }
 
 int
@@ -372,7 +472,7 @@ ServerAddConnection(int fd, ListenKind kind, const struct sockaddr_storage *addr
 		AccountRefusedConnection();
 		if (kind == LISTEN_HTTP)
 			ReplyAndCut(fd, NULL, MHD_HTTP_SERVICE_UNAVAILABLE,
-						"too many connections: fast_ingest.max_connections are open");
+						"too many connections: fast_ingest.max_connections are open", NULL);
 		close(fd);
 		return;
 	}
@@ -433,13 +533,13 @@ is_suspended(Connection *connection)
 										   connection->request->state == REQUEST_WAITING);
 }
 
-long
-ServerSweep(void)
+static long
+sweep(dlist_head *list, int timeout)
 {
-	while (!dlist_is_empty(&connections))
+	while (!dlist_is_empty(list))
 	{
-		Connection *oldest = dlist_head_element(Connection, node, &connections);
-		int64 due = MonotonicAfter(oldest->since, fi_request_timeout);
+		Connection *oldest = dlist_head_element(Connection, node, list);
+		int64 due = MonotonicAfter(oldest->since, timeout);
 
 		if (due > ServerNow)
 			return MonotonicLeft(ServerNow, due);
@@ -451,19 +551,37 @@ ServerSweep(void)
 	return -1;
 }
 
-void
-ServerDrain(void)
+long
+ServerSweep(void)
+{
+	long next_busy = sweep(&busy, fi_request_timeout);
+	long next_idle = sweep(&idle, fi_keepalive_timeout);
+
+	if (next_busy < 0 || next_idle < 0)
+		return Max(next_busy, next_idle);
+	return Min(next_busy, next_idle);
+}
+
+static void
+drain(dlist_head *list)
 {
 	dlist_iter iter;
 
-	draining = true;
-	dlist_foreach (iter, &connections)
+	dlist_foreach (iter, list)
 	{
 		Connection *connection = dlist_container(Connection, node, iter.cur);
 
 		if (connection->request == NULL || connection->request->state == REQUEST_RECEIVING)
 			cut(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "the server is shutting down");
 	}
+}
+
+void
+ServerDrain(void)
+{
+	draining = true;
+	drain(&busy);
+	drain(&idle);
 }
 
 void
@@ -482,7 +600,7 @@ ServerAbandon(void)
 {
 	dlist_iter iter;
 
-	dlist_foreach (iter, &connections)
+	dlist_foreach (iter, &busy)
 	{
 		Request *request = dlist_container(Connection, node, iter.cur)->request;
 
