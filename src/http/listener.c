@@ -24,6 +24,7 @@
 #include "compat.h"
 #include "http/access.h"
 #include "http/account.h"
+#include "http/connections.h"
 #include "http/cors.h"
 #include "http/docs.h"
 #include "http/ingest.h"
@@ -261,7 +262,7 @@ serve(void)
 {
 	WaitEvent events[MAX_EVENTS];
 	int nevents;
-	long timeout = next_timeout(ServerSweep());
+	long timeout = next_timeout(ConnectionsSweep());
 
 	nevents = WaitEventSetWait(wait_set, timeout, events, lengthof(events), PG_WAIT_EXTENSION);
 	ServerNow = MonotonicNow();

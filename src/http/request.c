@@ -28,10 +28,13 @@ read_field(void *cls, enum MHD_ValueKind kind, const char *name, const char *val
 }
 
 void
-RequestReadFields(Request *request)
+RequestIdentify(Request *request, const char *method)
 {
+	request->framing = (HeadFraming){0};
 	(void) MHD_get_connection_values(request->connection->mhd, MHD_HEADER_KIND, read_field,
 									 &request->framing);
+	request->client = LimitClientAddress(request);
+	RequestLogHead(request, method);
 }
 
 const char *

@@ -160,10 +160,11 @@ typedef struct Request
 } Request;
 
 /*
- * Take note of what the head says about the body, and take the blanks behind the values of all
- * headers away. To be called once, before any header is looked at.
+ * Take note of what the head says about the body and about the client, and take the blanks behind
+ * the values of all headers away. To be called before any header is looked at. The method is ""
+ * if it is not known.
  */
-extern void RequestReadFields(Request *request);
+extern void RequestIdentify(Request *request, const char *method);
 
 /*
  * The value of a header, or of a parameter of the target; NULL if it is not there. A parameter

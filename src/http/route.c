@@ -57,15 +57,17 @@ read_content_type(const char *value, bool *ndjson)
 }
 
 /*
- * What is wrong with the head of a request, or NULL
+ * Read the head of a request but for where it goes. Returns what is wrong with it, or NULL.
+ * Its bytes are checked first: reading its fields overwrites some.
  */
 static const char *
-check_head(Request *request, const char *target, const char *method, const char *version,
-		   size_t size)
+read_head(Request *request, const char *target, const char *method, const char *version,
+		  size_t size)
 {
 	const char *wrong =
 		HeadCheck(ServerRemains(), method, target, request->target_end, version, size);
 
+	RequestIdentify(request, method);
 	if (wrong == NULL)
 		wrong = HeadCheckFraming(&request->framing, version);
 	if (wrong == NULL)
@@ -110,7 +112,7 @@ RouteRequest(Request *request, const char *target, const char *method, const cha
 	const char *value;
 
 	request->head_only = strcmp(method, "HEAD") == 0;
-	request->malformed = check_head(request, target, method, version, size);
+	request->malformed = read_head(request, target, method, version, size);
 	if (request->malformed != NULL)
 	{
 		request->refusal = REFUSAL_MALFORMED;

@@ -1,7 +1,7 @@
 /*
  * server.c
  *
- * The callbacks of libmicrohttpd and the life of its connections.
+ * The callbacks of libmicrohttpd.
  *
  * Nothing in a callback may raise a PostgreSQL error: the longjmp would leave
  * libmicrohttpd's frames half done. They allocate by malloc and only sort what
@@ -9,8 +9,7 @@
  *
  * libmicrohttpd's own time-outs are off. They count from the last byte, so that
  * one byte now and then would keep a connection for ever, and a suspended
- * connection has none; ours count from the beginning of a request, and of the time
- * between two. A connection that had none yet is not idle: its first one has to come.
+ * connection has none; ours count from the beginning of a request (see connections.c).
  */
 #include "postgres.h"
 
@@ -22,6 +21,8 @@
 #include "storage/fd.h"
 
 #include "http/account.h"
+#include "http/complaint.h"
+#include "http/connections.h"
 #include "http/cors.h"
 #include "http/handshake.h"
 #include "http/request_log.h"
@@ -60,26 +61,10 @@ static struct MHD_Daemon *daemons[NUM_LISTEN_KINDS]; /* NULL where there is no p
 static int handshake_fd = -1;
 static HeadRemains remains = HEAD_UNKNOWN;
 
-/* All connections; of each list the one longest without progress is the first. */
-static dlist_head busy = DLIST_STATIC_INIT(busy);
-static dlist_head idle = DLIST_STATIC_INIT(idle);
 static int connection_count = 0;
 static bool draining = false;
 static bool resumed = false;   /* since the last run */
 static int fruitless_runs = 0; /* in a row, in which nothing was called back */
-
-/*
- * Note that a connection made progress
- */
-static void
-touch(Connection *connection)
-{
-	bool is_idle = connection->request == NULL && connection->served;
-
-	connection->since = ServerNow;
-	dlist_delete(&connection->node);
-	dlist_push_tail(is_idle ? &idle : &busy, &connection->node);
-}
 
 static Connection *
 connection_of(struct MHD_Connection *mhd)
@@ -110,7 +95,7 @@ end_request(Connection *connection, bool completed)
 	RequestFree(connection->request);
 	connection->request = NULL;
 	connection->served = true;
-	touch(connection);
+	ConnectionTouch(connection);
 }
 
 /*
@@ -141,8 +126,7 @@ on_connection(void *cls, struct MHD_Connection *mhd, void **context,
 		connection->mhd = mhd;
 		connection->fd =
 			MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
-		connection->since = ServerNow;
-		dlist_push_tail(&busy, &connection->node);
+		ConnectionEnter(connection);
 		info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION);
 		if (info != NULL)
 		{
@@ -164,7 +148,7 @@ on_connection(void *cls, struct MHD_Connection *mhd, void **context,
 		end_request(connection, false);
 	HandshakeForget(connection);
 	TlsLeave(connection->identity);
-	dlist_delete(&connection->node);
+	ConnectionLeave(connection);
 	free(connection);
 }
 
@@ -192,7 +176,7 @@ on_request_line(void *cls, const char *uri, struct MHD_Connection *mhd)
 		if (too_many)
 			request->refusal = REFUSAL_PARAMETERS;
 	}
-	touch(connection);
+	ConnectionTouch(connection);
 	return connection->request;
 }
 
@@ -225,85 +209,6 @@ on_completed(void *cls, struct MHD_Connection *mhd, void **context,
 	if (request->state == REQUEST_READY || request->state == REQUEST_WAITING)
 		dlist_delete(&request->node);
 	end_request(request->connection, code == MHD_REQUEST_TERMINATED_COMPLETED_OK);
-}
-
-/*
- * End a connection that is not suspended; libmicrohttpd notices and cleans up
- */
-static void
-cut(Connection *connection, unsigned int status, const char *message)
-{
-	Request *request = connection->request;
-
-	if (connection->cut)
-		return;
-	connection->cut = true;
-	if (request != NULL && request->state == REQUEST_RECEIVING)
-	{
-		request->reply.status = status;
-		ReplyAndCut(connection->fd, connection->session, status, message, RequestLogId(request));
-	}
-	else
-	{
-		if (connection->session != NULL && connection->handshake == HANDSHAKE_NONE &&
-			request == NULL)
-			TlsGoodbye(connection->session);
-		(void) shutdown(connection->fd, SHUT_RDWR);
-	}
-}
-
-/*
- * Take note of who sends a request
- */
-static void
-identify(Request *request, const char *method)
-{
-	RequestReadFields(request);
-	request->client = LimitClientAddress(request);
-	RequestLogHead(request, method);
-}
-
-/*
- * Answer a request whose fields we refuse
- */
-static void
-refuse_fields(Request *request)
-{
-	const char *version = request->target_end != NULL ? request->target_end + 1 : "";
-	const char *wrong;
-
-	identify(request, "");
-	wrong = HeadCheckFraming(&request->framing, version);
-	if (wrong != NULL)
-		cut(request->connection, MHD_HTTP_BAD_REQUEST, wrong);
-	else if (request->framing.length > MAX_BODY_BYTES)
-		cut(request->connection, MHD_HTTP_CONTENT_TOO_LARGE,
-			"body is larger than fast_ingest.max_body_size");
-}
-
-/*
- * Callback: libmicrohttpd complains of something, as it does before it answers by itself.
- * Where that is the head that it has just read, the answer is ours: 0.9 sends the head of its
- * own one twice.
- */
-static void
-on_complaint(void *cls, const char *format, va_list args)
-{
-	dlist_iter iter;
-
-	dlist_foreach (iter, &busy)
-	{
-		Connection *connection = dlist_container(Connection, node, iter.cur);
-		Request *request = connection->request;
-
-		/* one whose head is complete, but has not been shown to us */
-		if (request == NULL || request->head_seen || connection->cut ||
-			MHD_get_connection_info(connection->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE) ==
-				NULL)
-			continue;
-		refuse_fields(request);
-		return;
-	}
 }
 
 /*
@@ -374,7 +279,6 @@ on_request(void *cls, struct MHD_Connection *mhd, const char *url, const char *m
 	if (!request->head_seen)
 	{
 		request->head_seen = true;
-		identify(request, method);
 		RouteRequest(request, url, method, version);
 		if (RouteSkipsBody(request))
 		{
@@ -390,8 +294,8 @@ on_request(void *cls, struct MHD_Connection *mhd, const char *url, const char *m
 					  (size_t) fi_max_request_memory * 1024);
 		*upload_data_size = 0;
 		if (request->discarded > 2 * MAX_BODY_BYTES)
-			cut(request->connection, MHD_HTTP_CONTENT_TOO_LARGE,
-				"body is larger than fast_ingest.max_body_size");
+			ConnectionCut(request->connection, MHD_HTTP_CONTENT_TOO_LARGE,
+						  "body is larger than fast_ingest.max_body_size");
 		return MHD_YES;
 	}
 	RequestEndBody(request);
@@ -405,7 +309,7 @@ start_daemon(unsigned int flags, struct MHD_OptionItem *options)
 	return MHD_start_daemon(
 		MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ERROR_LOG |
 			flags,
-		0, NULL, NULL, on_request, NULL, MHD_OPTION_EXTERNAL_LOGGER, on_complaint, NULL,
+		0, NULL, NULL, on_request, NULL, MHD_OPTION_EXTERNAL_LOGGER, ComplaintHear, NULL,
 		MHD_OPTION_STRICT_FOR_CLIENT, remains == HEAD_1_0 ? 1 : 0, MHD_OPTION_NOTIFY_CONNECTION,
 		on_connection, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
 		MHD_OPTION_URI_LOG_CALLBACK, on_request_line, NULL, MHD_OPTION_UNESCAPE_CALLBACK,
@@ -520,68 +424,16 @@ ServerAnswer(Request *request, Reply reply)
 	request->reply = reply;
 	request->state = REQUEST_ANSWERED;
 	RequestDropInput(request);
-	touch(request->connection);
+	ConnectionTouch(request->connection);
 	MHD_resume_connection(request->connection->mhd);
 	resumed = true;
-}
-
-/* Is the connection's time not its client's to use? */
-static bool
-is_suspended(Connection *connection)
-{
-	return connection->request != NULL && (connection->request->state == REQUEST_READY ||
-										   connection->request->state == REQUEST_WAITING);
-}
-
-static long
-sweep(dlist_head *list, int timeout)
-{
-	while (!dlist_is_empty(list))
-	{
-		Connection *oldest = dlist_head_element(Connection, node, list);
-		int64 due = MonotonicAfter(oldest->since, timeout);
-
-		if (due > ServerNow)
-			return MonotonicLeft(ServerNow, due);
-		if (!is_suspended(oldest))
-			cut(oldest, MHD_HTTP_REQUEST_TIMEOUT,
-				"the request did not arrive within fast_ingest.request_timeout");
-		touch(oldest);
-	}
-	return -1;
-}
-
-long
-ServerSweep(void)
-{
-	long next_busy = sweep(&busy, fi_request_timeout);
-	long next_idle = sweep(&idle, fi_keepalive_timeout);
-
-	if (next_busy < 0 || next_idle < 0)
-		return Max(next_busy, next_idle);
-	return Min(next_busy, next_idle);
-}
-
-static void
-drain(dlist_head *list)
-{
-	dlist_iter iter;
-
-	dlist_foreach (iter, list)
-	{
-		Connection *connection = dlist_container(Connection, node, iter.cur);
-
-		if (connection->request == NULL || connection->request->state == REQUEST_RECEIVING)
-			cut(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "the server is shutting down");
-	}
 }
 
 void
 ServerDrain(void)
 {
 	draining = true;
-	drain(&busy);
-	drain(&idle);
+	ConnectionsDrain();
 }
 
 void
@@ -600,7 +452,7 @@ ServerAbandon(void)
 {
 	dlist_iter iter;
 
-	dlist_foreach (iter, &busy)
+	dlist_foreach (iter, &BusyConnections)
 	{
 		Request *request = dlist_container(Connection, node, iter.cur)->request;
 

@@ -53,13 +53,6 @@ extern long ServerPatience(void);
 /* Answer a suspended request. Takes over the reply. */
 extern void ServerAnswer(Request *request, Reply reply);
 
-/*
- * End connections that made no progress for fast_ingest.request_timeout, half a request with
- * 408, and silently those that are idle for fast_ingest.keepalive_timeout. Returns the
- * milliseconds until the next one is due, or -1.
- */
-extern long ServerSweep(void);
-
 /* Begin to drain: idle connections end, half requests are answered with 503. */
 extern void ServerDrain(void);
 

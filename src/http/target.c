@@ -144,8 +144,8 @@ TargetPrepare(char *target, bool *too_many)
 static bool
 is_unreserved(int c)
 {
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-		   c == '-' || c == '.' || c == '_' || c == '~';
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+		   c == '.' || c == '_' || c == '~';
 }
 
 size_t
