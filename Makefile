@@ -63,9 +63,12 @@ UNIT_SRCS_ring_test = src/stage/ring.c
 UNIT_SRCS_client_address_test = src/auth/client_address.c
 UNIT_SRCS_rate_limit_test = src/auth/rate_limit.c
 UNIT_SRCS_timestamp_test = src/event/timestamp.c
+UNIT_SRCS_head_test = src/http/head.c src/http/target.c
+UNIT_SRCS_target_test = src/http/target.c
 FUZZ_SRCS_event_fuzz = src/event/parse.c src/event/timestamp.c src/event/validate.c
 FUZZ_SRCS_user_set_fuzz = src/rollup/portable.c
 FUZZ_SRCS_decode_fuzz = src/http/decode.c
+FUZZ_SRCS_head_fuzz = src/http/head.c src/http/target.c
 FUZZ_SRCS_ring_fuzz = src/stage/ring.c
 FUZZ_SRCS_query_fuzz = src/http/parameters.c src/rollup/answer_request.c src/rollup/answer_page.c \
 	src/rollup/metrics_time.c src/event/timestamp.c
