@@ -5,7 +5,7 @@ EXTENSION = fast_ingest
 MODULE_big = fast_ingest
 EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" fast_ingest.control)
 
-OBJS = $(patsubst %.c,%.o,$(wildcard src/*.c src/*/*.c))
+OBJS = $(patsubst %.c,%.o,$(wildcard src/*.c src/*/*.c)) src/http/docs_files.o
 DATA_built = sql/fast_ingest--$(EXTVERSION).sql
 DATA = $(filter-out $(DATA_built),$(wildcard sql/fast_ingest--*.sql))
 
@@ -18,7 +18,7 @@ src/catalog.o src/flush/extension.o src/http/prometheus.o: CPPFLAGS += -DFI_VERS
 # Its loops are written to be vectorized, as those over PostgreSQL's checksums are
 src/rollup/portable.o: CFLAGS += $(CFLAGS_VECTORIZE)
 # It holds these files
-src/http/docs.o: CFLAGS += -Wa,-I$(srcdir)/src/http/docs
+src/http/docs_files.o: ASFLAGS += -Wa,-I$(srcdir)/src/http/docs
 
 # The install test creates the extension, the others use it
 REGRESS = install $(filter-out install fast_ingest%,$(basename $(notdir $(wildcard sql/*.sql))))
@@ -46,7 +46,7 @@ endif
 
 -include $(OBJS:.o=.d)
 src/catalog.o src/flush/extension.o src/http/prometheus.o: fast_ingest.control
-src/http/docs.o: $(wildcard src/http/docs/*)
+src/http/docs_files.o: $(wildcard src/http/docs/*)
 
 $(DATA_built): sql/fast_ingest.sql fast_ingest.control
 	cp $< $@
@@ -63,9 +63,12 @@ UNIT_SRCS_ring_test = src/stage/ring.c
 UNIT_SRCS_client_address_test = src/auth/client_address.c
 UNIT_SRCS_rate_limit_test = src/auth/rate_limit.c
 UNIT_SRCS_timestamp_test = src/event/timestamp.c
+UNIT_SRCS_head_test = src/http/head.c src/http/target.c
+UNIT_SRCS_target_test = src/http/target.c
 FUZZ_SRCS_event_fuzz = src/event/parse.c src/event/timestamp.c src/event/validate.c
 FUZZ_SRCS_user_set_fuzz = src/rollup/portable.c
 FUZZ_SRCS_decode_fuzz = src/http/decode.c
+FUZZ_SRCS_head_fuzz = src/http/head.c src/http/target.c
 FUZZ_SRCS_ring_fuzz = src/stage/ring.c
 FUZZ_SRCS_query_fuzz = src/http/parameters.c src/rollup/answer_request.c src/rollup/answer_page.c \
 	src/rollup/metrics_time.c src/event/timestamp.c

@@ -28,6 +28,7 @@ int fi_staging_size;
 int fi_max_body_size;
 int fi_max_request_memory;
 int fi_request_timeout;
+int fi_keepalive_timeout;
 int fi_drain_timeout;
 int fi_max_batch_events;
 int fi_max_bulk_events;
@@ -201,9 +202,11 @@ static const IntegerSetting integer_settings[] = {
 	 "Memory for the bodies of all requests of a listener together.", &fi_max_request_memory,
 	 256 * 1024, 1024, 64 * 1024 * 1024, PGC_SIGHUP, GUC_UNIT_KB},
 	{"fast_ingest.request_timeout",
-	 "Time for a request to arrive, and again for its events to be "
-	 "committed; idle connections are closed after it.",
-	 &fi_request_timeout, 30000, 100, 3600 * 1000, PGC_SIGHUP, GUC_UNIT_MS},
+	 "Time for a request to arrive, and again for its events to be committed.", &fi_request_timeout,
+	 30000, 100, 3600 * 1000, PGC_SIGHUP, GUC_UNIT_MS},
+	{"fast_ingest.keepalive_timeout",
+	 "Time after which a connection is closed that had a request and has none.",
+	 &fi_keepalive_timeout, 75000, 100, 3600 * 1000, PGC_SIGHUP, GUC_UNIT_MS},
 	{"fast_ingest.drain_timeout", "Time to commit and answer what is staged at shutdown.",
 	 &fi_drain_timeout, 5000, 0, 600 * 1000, PGC_SIGHUP, GUC_UNIT_MS},
 	{"fast_ingest.max_batch_events", "Largest number of events stored in one transaction.",

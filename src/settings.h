@@ -51,6 +51,7 @@ extern int fi_rate_limit_clients;
 extern int fi_max_body_size;	  /* kB */
 extern int fi_max_request_memory; /* kB */
 extern int fi_request_timeout;	  /* ms */
+extern int fi_keepalive_timeout;  /* ms */
 extern int fi_drain_timeout;	  /* ms */
 extern int fi_max_batch_events;
 extern int fi_max_bulk_events;

@@ -9,17 +9,9 @@
 
 #include <microhttpd.h>
 
-/* The assembler finds the files: see the Makefile. */
-#define EMBED(name, file) \
-	extern const char name[] __attribute__((visibility("hidden"))); \
-	extern const char name##_end[] __attribute__((visibility("hidden"))); \
-	__asm__(".pushsection .rodata\n" \
-			".global " #name ", " #name "_end\n" \
-			".hidden " #name ", " #name "_end\n" #name ": .incbin \"" file "\"\n" #name "_end:\n" \
-			".popsection\n")
-
-EMBED(docs_open_api, "openapi.json");
-EMBED(docs_page, "docs.html");
+/* In docs_files.S: link-time optimization would tear assembler in here apart. */
+extern const char docs_open_api[], docs_open_api_end[];
+extern const char docs_page[], docs_page_end[];
 
 Reply
 DocsOpenApi(void)

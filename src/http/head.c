@@ -1,21 +1,28 @@
 /*
  * head.c
  *
- * libmicrohttpd 0.9.75 takes line ends without CR, folded lines, spaces before a
+ * libmicrohttpd 0.9 takes line ends without CR, folded lines, spaces before a
  * colon, several Content-Lengths (of which it believes the first), and reads a
  * body of an unknown Transfer-Encoding for ever. MHD_OPTION_STRICT_FOR_CLIENT
  * adds two checks to that, of which one ends the connection without an answer.
+ * With that option libmicrohttpd 1.0 refuses most of it by itself.
  *
- * It parses a head in place: the head's bytes are all there still, one after the
+ * Both parse a head in place: the head's bytes are all there still, one after the
  * other, but for NULs in the place of
  *
  *	- the space behind the method, and the one before the version
- *	- each line's CR and LF
  *	- the first colon of each line
+ *	- with 0.9 each line's CR and LF, that of the empty line too
+ *	- with 1.0 the CR behind the version, and of each other line the first of the
+ *	  blanks behind the value, or its CR where there are none
  *
- * and for the target, which is unescaped. A folded line's name is overwritten
- * with NULs. So each byte that should be one of these is checked to be a NUL,
- * and no other may be. All reading stays within the size that it was given.
+ * and for the target, which is unescaped. 0.9.75 overwrites a folded line's name with
+ * NULs; 0.9.77 writes blanks over the line end before it, as RFC 9112 has it (section
+ * 5.2). So each byte that should be one of these is checked to be a NUL, and no other may
+ * be. All reading stays within the size that it was given.
+ *
+ * Where a body ends is taken from the fields as libmicrohttpd has them, since it acts on
+ * these.
  */
 #include "http/head.h"
 
@@ -23,15 +30,25 @@
 #include <strings.h>
 
 #define VERSION_LENGTH 8 /* HTTP/1.1 */
-#define EXCESS_PARAMETERS 100
 
-typedef struct
+HeadRemains
+HeadRemainsOf(const char *version)
 {
-	int hosts;
-	int lengths;
-	int encodings;
-	bool chunked;
-} Framing;
+	static const struct
+	{
+		const char *version;
+		HeadRemains remains;
+	} known[] = {{"0.9.75", HEAD_0_9},
+				 {"0.9.76", HEAD_0_9},
+				 {"0.9.77", HEAD_0_9},
+				 {"1.0.0", HEAD_1_0},
+				 {"1.0.1", HEAD_1_0}};
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		if (strcmp(version, known[i].version) == 0)
+			return known[i].remains;
+	return HEAD_UNKNOWN;
+}
 
 /*
  * May a character be part of a name? (RFC 9110, section 5.6.2)
@@ -50,6 +67,12 @@ is_control(unsigned char c)
 }
 
 static bool
+is_blank(char c)
+{
+	return c == ' ' || c == '\t';
+}
+
+static bool
 is_token(const char *text)
 {
 	const char *p = text;
@@ -59,108 +82,132 @@ is_token(const char *text)
 	return p > text && *p == '\0';
 }
 
-const char *
-HeadCheckTarget(const char *target)
-{
-	const char *p = target;
-
-	while ((unsigned char) *p > ' ' && *p != 0x7f)
-		p++;
-	return p > target && *p == '\0' ? p : NULL;
-}
-
-const char *
-HeadExcessParameters(const char *target)
-{
-	const char *parameters = strchr(target, '?');
-	int n = 0;
-
-	for (const char *p = parameters; p != NULL; p = strchr(p + 1, '&'))
-		n++;
-	return n > EXCESS_PARAMETERS ? parameters + 1 : NULL;
-}
-
 /*
- * Take note of the fields that say where a body ends
+ * Read a Content-Length: digits and nothing else
  */
-static void
-note_field(Framing *framing, const char *name, const char *value)
+static bool
+read_length(const char *value, uint64_t *length)
 {
+	const char *p = value;
+
+	*length = 0;
+	for (; *p >= '0' && *p <= '9'; p++)
+	{
+		unsigned int digit = (unsigned int) (*p - '0');
+
+		*length = *length > (UINT64_MAX - digit) / 10 ? UINT64_MAX : *length * 10 + digit;
+	}
+	return p > value && *p == '\0';
+}
+
+void
+HeadNoteField(HeadFraming *framing, const char *name, char *value)
+{
+	char *end = value + strlen(value);
+
 	if (strcasecmp(name, "Host") == 0)
 		framing->hosts++;
 	else if (strcasecmp(name, "Content-Length") == 0)
+	{
 		framing->lengths++;
+		framing->wrong_length |= !read_length(value, &framing->length);
+	}
 	else if (strcasecmp(name, "Transfer-Encoding") == 0)
 	{
 		framing->encodings++;
 		framing->chunked = strcasecmp(value, "chunked") == 0;
 	}
+	while (end > value && is_blank(end[-1]))
+		*--end = '\0';
+}
+
+const char *
+HeadCheckFraming(const HeadFraming *framing, const char *version)
+{
+	if (framing->lengths > 1)
+		return "Content-Length is given more than once";
+	if (framing->encodings > 0 && framing->lengths > 0)
+		return "both Transfer-Encoding and Content-Length are given";
+	if (framing->wrong_length)
+		return "Content-Length is not a number: expected digits and nothing else";
+	if (framing->encodings > 1 || (framing->encodings == 1 && !framing->chunked))
+		return "Transfer-Encoding is not supported: expected chunked";
+	if (framing->encodings == 1 && strcmp(version, "HTTP/1.0") == 0)
+		return "Transfer-Encoding is not allowed in HTTP/1.0";
+	if (framing->hosts > 1 || (framing->hosts == 0 && strcmp(version, "HTTP/1.0") != 0))
+		return "expected one Host header";
+	return NULL;
+}
+
+/*
+ * Does the empty line that ends a head stand at p?
+ */
+static bool
+is_last_line(HeadRemains remains, const char *p, const char *end)
+{
+	return end - p == 2 &&
+		   (remains == HEAD_0_9 ? p[0] == '\0' && p[1] == '\0' : p[0] == '\r' && p[1] == '\n');
+}
+
+/*
+ * Find the next line, from the NUL behind a value on; NULL if the line does not end with
+ * CR LF. The last line has at least two bytes more.
+ */
+static const char *
+next_line(HeadRemains remains, const char *p, const char *end)
+{
+	if (end - p < 4)
+		return NULL;
+	if (remains == HEAD_0_9)
+		return p[1] == '\0' ? p + 2 : NULL;
+	if (p[1] == '\n')
+		return p + 2;
+	for (p++; end - p >= 4 && is_blank(*p); p++)
+		;
+	return end - p >= 4 && p[0] == '\r' && p[1] == '\n' ? p + 2 : NULL;
 }
 
 /*
  * Check the lines from p on; the last is the empty one that ends the head
  */
 static const char *
-check_lines(const char *p, const char *end, Framing *framing)
+check_lines(HeadRemains remains, const char *p, const char *end)
 {
 	for (;;)
 	{
 		const char *name = p;
-		const char *value;
 
 		while (p < end && is_token_char((unsigned char) *p))
 			p++;
 		if (p == name)
-		{
-			if (end - p == 2 && p[0] == '\0' && p[1] == '\0')
-				return NULL;
-			return "a line of the headers does not begin with a name";
-		}
+			return is_last_line(remains, p, end)
+					   ? NULL
+					   : "a line of the headers does not begin with a name";
 		if (p == end || *p != '\0')
 			return "the name of a header holds what no name may";
-		value = p + 1;
-		while (value < end && (*value == ' ' || *value == '\t'))
-			value++;
-		for (p = value; p < end && *p != '\0'; p++)
+		for (p++; p < end && *p != '\0'; p++)
 			if (is_control((unsigned char) *p))
 				return "a header holds a control character";
-		if (end - p < 4 || p[1] != '\0')
+		p = next_line(remains, p, end);
+		if (p == NULL)
 			return "a line of the headers does not end with CR LF";
-		note_field(framing, name, value);
-		p += 2;
 	}
 }
 
 const char *
-HeadCheck(const char *method, const char *target, const char *target_end, const char *version,
-		  size_t size, bool *chunked)
+HeadCheck(HeadRemains remains, const char *method, const char *target, const char *target_end,
+		  const char *version, size_t size)
 {
-	Framing framing = {0};
 	const char *end = method + size;
-	const char *wrong;
 
-	*chunked = false;
+	if (remains == HEAD_UNKNOWN)
+		return "the version of libmicrohttpd is not known";
 	if (!is_token(method) || target != method + strlen(method) + 1)
 		return "the request line does not begin with a method and one space";
 	if (target_end == NULL || version != target_end + 1)
 		return "the request's target holds a space, a control character or nothing";
 	if (version < method || version + VERSION_LENGTH + 2 > end || version[VERSION_LENGTH] != '\0' ||
-		version[VERSION_LENGTH + 1] != '\0')
+		version[VERSION_LENGTH + 1] != (remains == HEAD_0_9 ? '\0' : '\n'))
 		return "the request line does not end with a version and CR LF";
-
-	wrong = check_lines(version + VERSION_LENGTH + 2, end, &framing);
-	if (wrong != NULL)
-		return wrong;
-	if (framing.hosts > 1 || (framing.hosts == 0 && strcmp(version, "HTTP/1.0") != 0))
-		return "expected one Host header";
-	if (framing.lengths > 1)
-		return "Content-Length is given more than once";
-	if (framing.encodings > 0 && framing.lengths > 0)
-		return "both Transfer-Encoding and Content-Length are given";
-	if (framing.encodings > 1 || (framing.encodings == 1 && !framing.chunked))
-		return "Transfer-Encoding is not supported: expected chunked";
-	if (framing.encodings == 1 && strcmp(version, "HTTP/1.0") == 0)
-		return "Transfer-Encoding is not allowed in HTTP/1.0";
-	*chunked = framing.chunked;
-	return NULL;
+	return check_lines(remains, version + VERSION_LENGTH + 2, end);
 }

@@ -10,25 +10,45 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+
+/* How a libmicrohttpd leaves the bytes of a head behind: see head.c. */
+typedef enum
+{
+	HEAD_UNKNOWN, /* no head can be checked */
+	HEAD_0_9,
+	HEAD_1_0
+} HeadRemains;
+
+/* Those of a version of libmicrohttpd, as MHD_get_version() names it. */
+#define HEAD_KNOWN_VERSIONS "0.9.75 to 0.9.77, 1.0.0 or 1.0.1"
+extern HeadRemains HeadRemainsOf(const char *version);
+
+/* What the fields of a head say about where its body ends. */
+typedef struct
+{
+	int hosts;
+	int lengths;
+	int encodings;
+	bool chunked;
+	bool wrong_length; /* a Content-Length is no number */
+	uint64_t length;   /* UINT64_MAX is that and anything above */
+} HeadFraming;
 
 /*
- * The end of a request's target, or NULL if it holds what no target may (RFC
- * 9112, section 3.2). To be called before libmicrohttpd unescapes it.
+ * Take note of a field, with the value as libmicrohttpd sees it, then take the blanks
+ * behind the value away: they are no part of it (RFC 9110, section 5.5).
  */
-extern const char *HeadCheckTarget(const char *target);
+extern void HeadNoteField(HeadFraming *framing, const char *name, char *value);
 
-/*
- * Where the parameters of a target begin, if they are more than any request has
- * use for; else NULL.
- */
-extern const char *HeadExcessParameters(const char *target);
+/* What is wrong with the fields together, or NULL. */
+extern const char *HeadCheckFraming(const HeadFraming *framing, const char *version);
 
 /*
  * Check the bytes of a head, from its method on, as libmicrohttpd leaves them
- * behind: see head.c. target_end is what HeadCheckTarget returned. Returns
- * what is wrong, or NULL; *chunked says how the body comes.
+ * behind. target_end is what TargetEnd returned. Returns what is wrong, or NULL.
  */
-extern const char *HeadCheck(const char *method, const char *target, const char *target_end,
-							 const char *version, size_t size, bool *chunked);
+extern const char *HeadCheck(HeadRemains remains, const char *method, const char *target,
+							 const char *target_end, const char *version, size_t size);
 
 #endif

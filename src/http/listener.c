@@ -24,6 +24,7 @@
 #include "compat.h"
 #include "http/access.h"
 #include "http/account.h"
+#include "http/connections.h"
 #include "http/cors.h"
 #include "http/docs.h"
 #include "http/ingest.h"
@@ -103,6 +104,10 @@ answer_refusal(Request *request)
 			break;
 		case REFUSAL_PREFLIGHT:
 			reply = ReplyConstant(MHD_HTTP_NO_CONTENT, "");
+			break;
+		case REFUSAL_OPTIONS:
+			reply = ReplyConstant(MHD_HTTP_NO_CONTENT, "");
+			reply.allow = "GET, HEAD, POST, OPTIONS";
 			break;
 		case REFUSAL_ORIGIN:
 			reply = ReplyError(MHD_HTTP_FORBIDDEN,
@@ -257,7 +262,7 @@ serve(void)
 {
 	WaitEvent events[MAX_EVENTS];
 	int nevents;
-	long timeout = next_timeout(ServerSweep());
+	long timeout = next_timeout(ConnectionsSweep());
 
 	nevents = WaitEventSetWait(wait_set, timeout, events, lengthof(events), PG_WAIT_EXTENSION);
 	ServerNow = MonotonicNow();

@@ -177,7 +177,12 @@ open_port(ListenKind kind)
 	ListenPort *port = &ports[kind];
 	char error[WORKER_ERROR_SIZE];
 
-	if (kind == LISTEN_HTTPS && !TlsLoaded() && !TlsLoad(error, sizeof(error)))
+	if (!ServerKnowsLibrary(error, sizeof(error)))
+		report_failure(
+			port, error,
+			"The port of %s stays closed until one of these versions is installed and the "
+			"server is started again.");
+	else if (kind == LISTEN_HTTPS && !TlsLoaded() && !TlsLoad(error, sizeof(error)))
 		report_failure(port, error,
 					   "The port of %s stays closed until it can be loaded, which is tried "
 					   "every second.");

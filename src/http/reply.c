@@ -14,6 +14,7 @@
 #include "lib/stringinfo.h"
 #include "utils/json.h"
 
+#include "http/request_log.h"
 #include "http/tls.h"
 
 Reply
@@ -63,21 +64,23 @@ ReplyFree(Reply *reply)
 }
 
 void
-ReplyAndCut(int fd, struct gnutls_session_int *session, unsigned int status, const char *message)
+ReplyAndCut(int fd, struct gnutls_session_int *session, unsigned int status, const char *message,
+			const char *id)
 {
-	char text[512];
+	char text[768]; /* more than the longest one has */
 	int len;
 
 	len = snprintf(
 		text, sizeof(text),
 		"HTTP/1.1 %u %s\r\n"
 		"Content-Type: application/json\r\n"
-		"%s"
+		"%s%s%s%s"
 		"Connection: close\r\n"
 		"Content-Length: %zu\r\n\r\n"
 		"{\"error\":\"%s\"}",
 		status, MHD_get_reason_phrase_for(status),
 		status == MHD_HTTP_SERVICE_UNAVAILABLE ? "Retry-After: " RETRY_AFTER_SECONDS "\r\n" : "",
+		id ? REQUEST_ID_HEADER ": " : "", id ? id : "", id ? "\r\n" : "",
 		strlen(message) + strlen("{\"error\":\"\"}"), message);
 	/* a peer that does not take it in one go goes without */
 	if (session == NULL)

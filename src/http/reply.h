@@ -45,9 +45,9 @@ extern void ReplyFree(Reply *reply);
  * Write a complete error answer to a socket by hand and end the connection:
  * for when libmicrohttpd offers no way to answer, that is outside of a request
  * or in the midst of its body. message must need no escaping. session is that of a
- * TLS connection whose handshake is done, NULL for plain HTTP.
+ * TLS connection whose handshake is done, NULL for plain HTTP; id is that of a request, or NULL.
  */
 extern void ReplyAndCut(int fd, struct gnutls_session_int *session, unsigned int status,
-						const char *message);
+						const char *message, const char *id);
 
 #endif

@@ -16,6 +16,27 @@ static int request_count = 0;
 static size_t body_memory = 0;
 static size_t answer_memory = 0;
 
+/*
+ * Callback: read one header
+ */
+static enum MHD_Result
+read_field(void *cls, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+	if (value != NULL)
+		HeadNoteField(cls, name, unconstify(char *, value));
+	return MHD_YES;
+}
+
+void
+RequestIdentify(Request *request, const char *method)
+{
+	request->framing = (HeadFraming){0};
+	(void) MHD_get_connection_values(request->connection->mhd, MHD_HEADER_KIND, read_field,
+									 &request->framing);
+	request->client = LimitClientAddress(request);
+	RequestLogHead(request, method);
+}
+
 const char *
 RequestHeader(const Request *request, const char *name)
 {
@@ -25,7 +46,12 @@ RequestHeader(const Request *request, const char *name)
 const char *
 RequestParameter(const Request *request, const char *name)
 {
-	return MHD_lookup_connection_value(request->connection->mhd, MHD_GET_ARGUMENT_KIND, name);
+	const char *value = NULL;
+
+	if (MHD_lookup_connection_value_n(request->connection->mhd, MHD_GET_ARGUMENT_KIND, name,
+									  strlen(name), &value, NULL) != MHD_YES)
+		return NULL;
+	return value ? value : "";
 }
 
 Request *

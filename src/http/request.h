@@ -21,6 +21,7 @@
 #include "event/parse.h"
 #include "http/access.h"
 #include "http/decode.h"
+#include "http/head.h"
 #include "http/limit.h"
 #include "http/reply.h"
 #include "http/request_log.h"
@@ -39,11 +40,12 @@ typedef enum
 
 typedef struct
 {
-	dlist_node node; /* of all connections, the one longest without progress first */
+	dlist_node node; /* of those that are idle or those that are not: see server.c */
 	struct MHD_Connection *mhd;
 	int fd;
 	int64 since; /* opened, or a request began or ended */
 	bool cut;	 /* shut down by us; libmicrohttpd will notice */
+	bool served; /* it had a request before */
 	struct Request *request;
 
 	/* of TLS connections only */
@@ -67,6 +69,7 @@ typedef enum
 	REFUSAL_NONE,
 	REFUSAL_MALFORMED,
 	REFUSAL_PREFLIGHT, /* none: its answer is all in the head */
+	REFUSAL_OPTIONS,   /* nor is this: OPTIONS of the server as a whole */
 	REFUSAL_ORIGIN,
 	REFUSAL_PARAMETERS,
 	REFUSAL_NOT_FOUND,
@@ -110,12 +113,13 @@ typedef struct Request
 	Connection *connection;
 	RequestState state;
 	RouteId route;			/* NUM_ROUTES while unknown */
-	const char *target_end; /* of the request line, inside libmicrohttpd; NULL if it is malformed */
+	const char *target;		/* of the request line, inside libmicrohttpd */
+	const char *target_end; /* NULL if it is malformed */
 	Refusal refusal;
 	const char *malformed; /* constant text: why, for REFUSAL_MALFORMED */
 	bool head_seen;
 	bool head_only; /* HEAD: its answer has no body */
-	bool chunked;
+	HeadFraming framing;
 	bool ndjson;
 	bool preflight;	   /* see cors.h */
 	Encoding encoding; /* of the body as it comes */
@@ -155,7 +159,17 @@ typedef struct Request
 	Reply reply;
 } Request;
 
-/* The value of a header, or of a parameter of the target; NULL if it is not there. */
+/*
+ * Take note of what the head says about the body and about the client, and take the blanks behind
+ * the values of all headers away. To be called before any header is looked at. The method is ""
+ * if it is not known.
+ */
+extern void RequestIdentify(Request *request, const char *method);
+
+/*
+ * The value of a header, or of a parameter of the target; NULL if it is not there. A parameter
+ * without = has the value "".
+ */
 extern const char *RequestHeader(const Request *request, const char *name);
 extern const char *RequestParameter(const Request *request, const char *name);
 

@@ -17,8 +17,6 @@
 #include "monotonic.h"
 #include "settings.h"
 
-#define ID_HEADER "X-Request-Id"
-
 /*
  * What ids may consist of besides letters and digits: what log readers take for part of
  * a value. No @, so that addresses of people do not get into logs.
@@ -87,7 +85,7 @@ method_name(const char *method)
 void
 RequestLogHead(Request *request, const char *method)
 {
-	const char *id = RequestHeader(request, ID_HEADER);
+	const char *id = RequestHeader(request, REQUEST_ID_HEADER);
 
 	if (id != NULL && is_acceptable(id))
 		strlcpy(request->log.id, id, sizeof(request->log.id));
@@ -99,7 +97,7 @@ RequestLogHead(Request *request, const char *method)
 void
 RequestLogAddHeader(Request *request, struct MHD_Response *response)
 {
-	MHD_add_response_header(response, ID_HEADER, request->log.id);
+	MHD_add_response_header(response, REQUEST_ID_HEADER, request->log.id);
 }
 
 static bool
@@ -155,6 +153,14 @@ know_without_head(Request *request)
 		(void) ClientAddressOfSocket(info->client_addr, &request->client);
 }
 
+const char *
+RequestLogId(Request *request)
+{
+	if (request->log.id[0] == '\0')
+		know_without_head(request);
+	return request->log.id;
+}
+
 /*
  * Make the line of a request that has ended; returns its length
  */
@@ -167,14 +173,14 @@ make_line(Request *request, unsigned int status, bool sent, int64 now, char text
 	char key[32];
 	char client[CLIENT_ADDRESS_TEXT_SIZE];
 
-	if (request->log.id[0] == '\0')
-		know_without_head(request);
+	const char *id = RequestLogId(request);
+
 	return snprintf(
 		text, LINE_SIZE,
 		"fast_ingest request id=%s method=%s route=%s status=%u sent=%s bytes=" UINT64_FORMAT
 		" reply_bytes=%zu events=%d rejected=%d duration_ms=%s staged_ms=%s commit_ms=%s"
 		" client=%s key=%s",
-		request->log.id, request->log.method ? request->log.method : "-",
+		id, request->log.method ? request->log.method : "-",
 		request->route < NUM_ROUTES ? Routes[request->route].path : "-", status,
 		sent ? "yes" : "no", request->received, RequestReplyBytes(request),
 		request->accepted + request->rejected, request->rejected,

@@ -17,6 +17,8 @@
 struct Request;
 struct MHD_Response;
 
+#define REQUEST_ID_HEADER "X-Request-Id"
+
 /* A request's id, and a NUL. */
 #define REQUEST_ID_SIZE 129
 
@@ -36,6 +38,9 @@ extern void RequestLogInit(void);
  */
 extern void RequestLogHead(struct Request *request, const char *method);
 extern void RequestLogAddHeader(struct Request *request, struct MHD_Response *response);
+
+/* The id of a request whatever has come of it, to be told by hand. */
+extern const char *RequestLogId(struct Request *request);
 
 /*
  * The request has ended, and its client was sent the answer, or not. Keeps its line for

@@ -10,7 +10,8 @@
 #include <microhttpd.h>
 
 #include "http/cors.h"
-#include "http/head.h"
+#include "http/server.h"
+#include "http/target.h"
 #include "settings.h"
 
 const Route Routes[NUM_ROUTES] = {
@@ -56,11 +57,37 @@ read_content_type(const char *value, bool *ndjson)
 }
 
 /*
+ * Read the head of a request but for where it goes. Returns what is wrong with it, or NULL.
+ * Its bytes are checked first: reading its fields overwrites some.
+ */
+static const char *
+read_head(Request *request, const char *target, const char *method, const char *version,
+		  size_t size)
+{
+	const char *wrong =
+		HeadCheck(ServerRemains(), method, target, request->target_end, version, size);
+
+	RequestIdentify(request, method);
+	if (wrong == NULL)
+		wrong = HeadCheckFraming(&request->framing, version);
+	if (wrong == NULL)
+		wrong = request->malformed;
+	if (wrong == NULL && strcmp(target, "*") == 0 && strcmp(method, "OPTIONS") != 0)
+		wrong = "the request's target * is for OPTIONS only";
+	return wrong;
+}
+
+/*
  * Find the route of a request, or why it is refused
  */
 static void
 find_route(Request *request, const char *path, const char *method)
 {
+	if (strcmp(path, "*") == 0)
+	{
+		request->refusal = REFUSAL_OPTIONS;
+		return;
+	}
 	for (int i = 0; i < NUM_ROUTES; i++)
 	{
 		if (strcmp(Routes[i].path, path) != 0)
@@ -77,7 +104,7 @@ find_route(Request *request, const char *path, const char *method)
 }
 
 void
-RouteRequest(Request *request, const char *path, const char *method, const char *version)
+RouteRequest(Request *request, const char *target, const char *method, const char *version)
 {
 	size_t size =
 		MHD_get_connection_info(request->connection->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE)
@@ -85,8 +112,7 @@ RouteRequest(Request *request, const char *path, const char *method, const char 
 	const char *value;
 
 	request->head_only = strcmp(method, "HEAD") == 0;
-	request->malformed =
-		HeadCheck(method, path, request->target_end, version, size, &request->chunked);
+	request->malformed = read_head(request, target, method, version, size);
 	if (request->malformed != NULL)
 	{
 		request->refusal = REFUSAL_MALFORMED;
@@ -98,7 +124,7 @@ RouteRequest(Request *request, const char *path, const char *method, const char 
 		return;
 	}
 	if (request->refusal == REFUSAL_NONE)
-		find_route(request, path, method);
+		find_route(request, TargetPath(target), method);
 	if (request->refusal != REFUSAL_NONE || !AccessCheckHead(request) ||
 		strcmp(method, "POST") != 0)
 		return;
@@ -114,8 +140,7 @@ RouteRequest(Request *request, const char *path, const char *method, const char 
 bool
 RouteSkipsBody(Request *request)
 {
-	const char *value = RequestHeader(request, "Content-Length");
-	unsigned long long announced = value ? strtoull(value, NULL, 10) : 0;
+	uint64 announced = request->framing.length;
 
 	if (announced > MAX_BODY_BYTES && request->refusal == REFUSAL_NONE)
 		request->refusal = REFUSAL_BODY_TOO_LARGE;

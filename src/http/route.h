@@ -10,7 +10,7 @@
 #include "http/request.h"
 
 /* Read the head of a request: sets its route, or its refusal. */
-extern void RouteRequest(Request *request, const char *path, const char *method,
+extern void RouteRequest(Request *request, const char *target, const char *method,
 						 const char *version);
 
 /*

@@ -1,7 +1,7 @@
 /*
  * server.c
  *
- * The callbacks of libmicrohttpd and the life of its connections.
+ * The callbacks of libmicrohttpd.
  *
  * Nothing in a callback may raise a PostgreSQL error: the longjmp would leave
  * libmicrohttpd's frames half done. They allocate by malloc and only sort what
@@ -9,7 +9,7 @@
  *
  * libmicrohttpd's own time-outs are off. They count from the last byte, so that
  * one byte now and then would keep a connection for ever, and a suspended
- * connection has none; ours count from the beginning of a request.
+ * connection has none; ours count from the beginning of a request (see connections.c).
  */
 #include "postgres.h"
 
@@ -21,12 +21,14 @@
 #include "storage/fd.h"
 
 #include "http/account.h"
+#include "http/complaint.h"
+#include "http/connections.h"
 #include "http/cors.h"
 #include "http/handshake.h"
-#include "http/head.h"
 #include "http/request_log.h"
 #include "http/route.h"
 #include "http/siblings.h"
+#include "http/target.h"
 #include "monotonic.h"
 #include "settings.h"
 
@@ -35,6 +37,10 @@
  * the head, so that it is we who refuse one that is too large.
  */
 #define CONNECTION_MEMORY (2 * MAX_REQUEST_HEAD_SIZE)
+
+#if MHD_VERSION < 0x00097500
+#error "fast_ingest needs libmicrohttpd 0.9.75 or later"
+#endif
 
 /*
  * libmicrohttpd does not wait while a connection's read buffer is full and
@@ -53,22 +59,12 @@ int64 ServerNow = 0;
 
 static struct MHD_Daemon *daemons[NUM_LISTEN_KINDS]; /* NULL where there is no port */
 static int handshake_fd = -1;
-static dlist_head connections = DLIST_STATIC_INIT(connections);
+static HeadRemains remains = HEAD_UNKNOWN;
+
 static int connection_count = 0;
 static bool draining = false;
 static bool resumed = false;   /* since the last run */
 static int fruitless_runs = 0; /* in a row, in which nothing was called back */
-
-/*
- * Note that a connection made progress
- */
-static void
-touch(Connection *connection)
-{
-	connection->since = ServerNow;
-	dlist_delete(&connection->node);
-	dlist_push_tail(&connections, &connection->node);
-}
 
 static Connection *
 connection_of(struct MHD_Connection *mhd)
@@ -98,6 +94,8 @@ end_request(Connection *connection, bool completed)
 	report_end(connection->request, completed);
 	RequestFree(connection->request);
 	connection->request = NULL;
+	connection->served = true;
+	ConnectionTouch(connection);
 }
 
 /*
@@ -128,8 +126,7 @@ on_connection(void *cls, struct MHD_Connection *mhd, void **context,
 		connection->mhd = mhd;
 		connection->fd =
 			MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
-		connection->since = ServerNow;
-		dlist_push_tail(&connections, &connection->node);
+		ConnectionEnter(connection);
 		info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION);
 		if (info != NULL)
 		{
@@ -151,7 +148,7 @@ on_connection(void *cls, struct MHD_Connection *mhd, void **context,
 		end_request(connection, false);
 	HandshakeForget(connection);
 	TlsLeave(connection->identity);
-	dlist_delete(&connection->node);
+	ConnectionLeave(connection);
 	free(connection);
 }
 
@@ -170,18 +167,30 @@ on_request_line(void *cls, const char *uri, struct MHD_Connection *mhd)
 	connection->request = RequestCreate(connection);
 	if (connection->request != NULL)
 	{
-		const char *excess = HeadExcessParameters(uri);
+		Request *request = connection->request;
+		bool too_many;
 
-		connection->request->target_end = HeadCheckTarget(uri);
-		if (excess != NULL)
-		{
-			connection->request->refusal = REFUSAL_PARAMETERS;
-			/* libmicrohttpd would run out of memory for them, and then go astray */
-			*(char *) excess = '\0';
-		}
+		request->target = uri;
+		request->target_end = TargetEnd(uri);
+		request->malformed = TargetPrepare(unconstify(char *, uri), &too_many);
+		if (too_many)
+			request->refusal = REFUSAL_PARAMETERS;
 	}
-	touch(connection);
+	ConnectionTouch(connection);
 	return connection->request;
+}
+
+/*
+ * Callback: unescape a path, or a name or value of a parameter
+ */
+static size_t
+on_escaped(void *cls, struct MHD_Connection *mhd, char *text)
+{
+	Connection *connection = connection_of(mhd);
+
+	if (connection != NULL && connection->request != NULL && connection->request->target == text)
+		return TargetUnescapePath(text);
+	return MHD_http_unescape(text);
 }
 
 /*
@@ -199,33 +208,7 @@ on_completed(void *cls, struct MHD_Connection *mhd, void **context,
 		return;
 	if (request->state == REQUEST_READY || request->state == REQUEST_WAITING)
 		dlist_delete(&request->node);
-	touch(request->connection);
 	end_request(request->connection, code == MHD_REQUEST_TERMINATED_COMPLETED_OK);
-}
-
-/*
- * End a connection that is not suspended; libmicrohttpd notices and cleans up
- */
-static void
-cut(Connection *connection, unsigned int status, const char *message)
-{
-	Request *request = connection->request;
-
-	if (connection->cut)
-		return;
-	connection->cut = true;
-	if (request != NULL && request->state == REQUEST_RECEIVING)
-	{
-		request->reply.status = status;
-		ReplyAndCut(connection->fd, connection->session, status, message);
-	}
-	else
-	{
-		if (connection->session != NULL && connection->handshake == HANDSHAKE_NONE &&
-			request == NULL)
-			TlsGoodbye(connection->session);
-		(void) shutdown(connection->fd, SHUT_RDWR);
-	}
 }
 
 /*
@@ -270,7 +253,7 @@ send_reply(Request *request)
 		MHD_add_response_header(response, "Retry-After", RETRY_AFTER_SECONDS);
 	AccessAddHeaders(request, response);
 	/* chunks can be taken in more than one way, too: nothing may follow them */
-	if (reply->close || request->chunked || draining)
+	if (reply->close || request->framing.chunked || draining)
 		MHD_add_response_header(response, "Connection", "close");
 	result = MHD_queue_response(mhd, reply->status, response);
 	MHD_destroy_response(response);
@@ -296,8 +279,6 @@ on_request(void *cls, struct MHD_Connection *mhd, const char *url, const char *m
 	if (!request->head_seen)
 	{
 		request->head_seen = true;
-		request->client = LimitClientAddress(request);
-		RequestLogHead(request, method);
 		RouteRequest(request, url, method, version);
 		if (RouteSkipsBody(request))
 		{
@@ -313,8 +294,8 @@ on_request(void *cls, struct MHD_Connection *mhd, const char *url, const char *m
 					  (size_t) fi_max_request_memory * 1024);
 		*upload_data_size = 0;
 		if (request->discarded > 2 * MAX_BODY_BYTES)
-			cut(request->connection, MHD_HTTP_CONTENT_TOO_LARGE,
-				"body is larger than fast_ingest.max_body_size");
+			ConnectionCut(request->connection, MHD_HTTP_CONTENT_TOO_LARGE,
+						  "body is larger than fast_ingest.max_body_size");
 		return MHD_YES;
 	}
 	RequestEndBody(request);
@@ -326,10 +307,13 @@ static struct MHD_Daemon *
 start_daemon(unsigned int flags, struct MHD_OptionItem *options)
 {
 	return MHD_start_daemon(
-		MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET | flags, 0, NULL, NULL,
-		on_request, NULL, MHD_OPTION_NOTIFY_CONNECTION, on_connection, NULL,
-		MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_URI_LOG_CALLBACK,
-		on_request_line, NULL, MHD_OPTION_CONNECTION_LIMIT,
+		MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ERROR_LOG |
+			flags,
+		0, NULL, NULL, on_request, NULL, MHD_OPTION_EXTERNAL_LOGGER, ComplaintHear, NULL,
+		MHD_OPTION_STRICT_FOR_CLIENT, remains == HEAD_1_0 ? 1 : 0, MHD_OPTION_NOTIFY_CONNECTION,
+		on_connection, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
+		MHD_OPTION_URI_LOG_CALLBACK, on_request_line, NULL, MHD_OPTION_UNESCAPE_CALLBACK,
+		on_escaped, NULL, MHD_OPTION_CONNECTION_LIMIT,
 		(unsigned int) fi_max_connections + SPARE_CONNECTIONS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
 		(size_t) CONNECTION_MEMORY, MHD_OPTION_CONNECTION_TIMEOUT, 0U, MHD_OPTION_ARRAY, options,
 		MHD_OPTION_END);
@@ -341,6 +325,7 @@ ServerStart(void)
 	struct MHD_OptionItem none[] = {{MHD_OPTION_END, 0, NULL}};
 
 	draining = false;
+	remains = HeadRemainsOf(MHD_get_version());
 	if (fi_port != 0 && (daemons[LISTEN_HTTP] = start_daemon(0, none)) == NULL)
 		return false;
 	if (fi_ssl_port == 0)
@@ -348,6 +333,25 @@ ServerStart(void)
 	daemons[LISTEN_HTTPS] = start_daemon(MHD_USE_TLS, TlsOptions());
 	handshake_fd = HandshakeInit();
 	return daemons[LISTEN_HTTPS] != NULL && handshake_fd >= 0;
+}
+
+HeadRemains
+ServerRemains(void)
+{
+	return remains;
+}
+
+bool
+ServerKnowsLibrary(char *error, size_t error_size)
+{
+	if (remains != HEAD_UNKNOWN)
+		return true;
+	snprintf(error, error_size,
+			 "does not know libmicrohttpd %s and may take requests for others: expected "
+			 "version " HEAD_KNOWN_VERSIONS " (it was built with %x.%x.%x)",
+			 MHD_get_version(), MHD_VERSION >> 24, MHD_VERSION >> 16 & 0xff,
+			 MHD_VERSION >> 8 & 0xff);
+	return false;
 }
 
 int
@@ -372,7 +376,7 @@ ServerAddConnection(int fd, ListenKind kind, const struct sockaddr_storage *addr
 		AccountRefusedConnection();
 		if (kind == LISTEN_HTTP)
 			ReplyAndCut(fd, NULL, MHD_HTTP_SERVICE_UNAVAILABLE,
-						"too many connections: fast_ingest.max_connections are open");
+						"too many connections: fast_ingest.max_connections are open", NULL);
 		close(fd);
 		return;
 	}
@@ -420,50 +424,16 @@ ServerAnswer(Request *request, Reply reply)
 	request->reply = reply;
 	request->state = REQUEST_ANSWERED;
 	RequestDropInput(request);
-	touch(request->connection);
+	ConnectionTouch(request->connection);
 	MHD_resume_connection(request->connection->mhd);
 	resumed = true;
-}
-
-/* Is the connection's time not its client's to use? */
-static bool
-is_suspended(Connection *connection)
-{
-	return connection->request != NULL && (connection->request->state == REQUEST_READY ||
-										   connection->request->state == REQUEST_WAITING);
-}
-
-long
-ServerSweep(void)
-{
-	while (!dlist_is_empty(&connections))
-	{
-		Connection *oldest = dlist_head_element(Connection, node, &connections);
-		int64 due = MonotonicAfter(oldest->since, fi_request_timeout);
-
-		if (due > ServerNow)
-			return MonotonicLeft(ServerNow, due);
-		if (!is_suspended(oldest))
-			cut(oldest, MHD_HTTP_REQUEST_TIMEOUT,
-				"the request did not arrive within fast_ingest.request_timeout");
-		touch(oldest);
-	}
-	return -1;
 }
 
 void
 ServerDrain(void)
 {
-	dlist_iter iter;
-
 	draining = true;
-	dlist_foreach (iter, &connections)
-	{
-		Connection *connection = dlist_container(Connection, node, iter.cur);
-
-		if (connection->request == NULL || connection->request->state == REQUEST_RECEIVING)
-			cut(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "the server is shutting down");
-	}
+	ConnectionsDrain();
 }
 
 void
@@ -482,7 +452,7 @@ ServerAbandon(void)
 {
 	dlist_iter iter;
 
-	dlist_foreach (iter, &connections)
+	dlist_foreach (iter, &BusyConnections)
 	{
 		Request *request = dlist_container(Connection, node, iter.cur)->request;
 

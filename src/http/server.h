@@ -23,6 +23,13 @@ extern int64 ServerNow;
 /* Start; false when libmicrohttpd does not. */
 extern bool ServerStart(void);
 
+/*
+ * How the libmicrohttpd that runs leaves heads behind. It need not be the one that this was built
+ * with. If its version is not known, no request may come in: false, with what to say.
+ */
+extern HeadRemains ServerRemains(void);
+extern bool ServerKnowsLibrary(char *error, size_t error_size);
+
 /* The descriptors that become readable when ServerRun has something to do; how many. */
 #define MAX_SERVER_FDS 3
 extern int ServerFds(int fds[MAX_SERVER_FDS]);
@@ -45,13 +52,6 @@ extern long ServerPatience(void);
 
 /* Answer a suspended request. Takes over the reply. */
 extern void ServerAnswer(Request *request, Reply reply);
-
-/*
- * End connections that made no progress for fast_ingest.request_timeout: idle
- * ones silently, half a request with 408. Returns the milliseconds until the
- * next one is due, or -1.
- */
-extern long ServerSweep(void);
 
 /* Begin to drain: idle connections end, half requests are answered with 503. */
 extern void ServerDrain(void);

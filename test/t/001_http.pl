@@ -267,7 +267,7 @@ still_serves('a client that left in the middle of its body');
 # Garbage: refused or hung up on, never served. (The limit is short so that
 # what looks like the beginning of a request is not waited for.)
 
-$server->set('fast_ingest.request_timeout' => '2s');
+$server->set('fast_ingest.request_timeout' => '2s', 'fast_ingest.keepalive_timeout' => '2s');
 
 srand 20240812;
 my %garbage = (
@@ -332,7 +332,7 @@ like($connection->read_answer->{status}, qr/^(408|closed)$/,
 $connection = $server->connect;
 $connection->send(http_message('GET', '/health'));
 is($connection->read_answer->{status}, 200, 'a connection does its work');
-ok($connection->is_closed, 'and is closed after it has been idle for long');
+ok($connection->is_closed, 'and is closed after it has been idle for keepalive_timeout');
 
 $connection = $server->connect;
 ok($connection->is_closed, 'a connection that never sent a byte is closed');
@@ -351,7 +351,7 @@ still_serves('stalled clients');
 
 # Too many connections
 
-$server->set('fast_ingest.request_timeout' => '60s');
+$server->set('fast_ingest.request_timeout' => '60s', 'fast_ingest.keepalive_timeout' => '60s');
 my @held;
 wait_until(
 	sub {

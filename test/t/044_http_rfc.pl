@@ -1,0 +1,296 @@
+# HTTP as its RFCs have it: blanks around the values of headers, the forms of a target, what is
+# escaped in it, one answer to each request, and how long an idle connection is kept.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+
+use Compress::Zlib ();
+use FastIngest;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(time);
+
+my $server = FastIngest->new('http_rfc', conf => <<'EOC');
+fast_ingest.cors_origins = 'https://shop.example'
+fast_ingest.trusted_proxies = '127.0.0.1'
+fast_ingest.log_requests = 'all'
+fast_ingest.request_timeout = '30s'
+EOC
+my $n = 0;
+
+# The answer to these bytes, which are sent as they are, and whether another head follows
+sub answer_to
+{
+	my ($bytes) = @_;
+	my $connection = $server->connect;
+
+	$connection->send($bytes);
+	my $answer = $connection->read_answer;
+	$answer = $connection->read_answer if $answer->{status} eq 100;
+	$answer->{ended} = $connection->read_until(sub { 0 }, time + $FastIngest::TIMEOUT) eq 'closed';
+	$answer->{more} = $connection->{buffer};
+	$connection->close;
+	return $answer;
+}
+
+# A request that ends its connection
+sub message
+{
+	my ($method, $target, @headers) = @_;
+	my $body = @headers % 2 ? pop @headers : undef;
+
+	return http_message($method, $target, body => $body, headers => [ 'Connection', 'close', @headers ]);
+}
+
+sub get { return answer_to(message('GET', @_)) }
+
+# ---------------------------------------------------------------------------
+# Blanks around the value of a header are no part of it
+# ---------------------------------------------------------------------------
+
+my $key = $server->sql(q(SELECT fi_create_api_key('shop', '{write,read}')));
+my $restricted = $server->sql(q(SELECT fi_create_api_key('page', '{write}', origins => '{https://shop.example}')));
+
+foreach my $blanks ([ '', '' ], [ '', ' ' ], [ '', "\t" ], [ " \t ", " \t \t" ])
+{
+	my ($before, $behind) = @$blanks;
+	my $around = sub { $before . $_[0] . $behind };
+	my $what = "'$before' and '$behind'";
+	my $answer;
+	my $body = encode_json(event(++$n));
+	my $gzip = Compress::Zlib::memGzip($body);
+
+	$what =~ s/\t/\\t/g;
+	my %posts = (
+		'Content-Type' => [ 'text/plain;charset=utf-8', $body ],
+		'Content-Encoding' => [ 'gzip', $gzip ],
+		'Expect' => [ '100-continue', $body ],
+		'Host' => [ 'localhost', $body ],
+		'Connection' => [ 'close', $body ]);
+	foreach my $name (sort keys %posts)
+	{
+		my ($value, $sent) = @{ $posts{$name} };
+		my @headers = ('Host', 'localhost', 'Connection', 'close', 'Content-Type', 'application/json',
+			'Content-Length', length $sent);
+		my %headers = (@headers, $name, $around->($value));
+
+		$answer = answer_to("POST /events HTTP/1.1\r\n"
+			  . join('', map { "$_: $headers{$_}\r\n" } sort keys %headers) . "\r\n$sent");
+		is($answer->{status}, 202, "$name: blanks $what");
+	}
+
+	$answer = answer_to(message('POST', '/events', 'Content-Length', $before . length($body), $body));
+	is($answer->{status}, 202, "Content-Length: blanks before, $what");
+
+	# libmicrohttpd 0.9 reads the number itself, before anybody else can
+	$answer = answer_to(message('POST', '/events', 'Content-Length', $around->(length $body), $body));
+	if ($behind eq '' || $answer->{status} eq 202)
+	{
+		is($answer->{status}, 202, "Content-Length: blanks $what");
+	}
+	else
+	{
+		is_error($answer, 400, qr/^Content-Length is not a number/, "Content-Length: refused with blanks $what");
+	}
+	$answer = answer_to(message('POST', '/events', 'Transfer-Encoding', $around->('chunked'),
+		sprintf("%x\r\n%s\r\n0\r\n\r\n", length $body, $body)));
+	if ($behind eq '' || $answer->{status} eq 202)
+	{
+		is($answer->{status}, 202, "Transfer-Encoding: blanks $what");
+	}
+	else
+	{
+		is_error($answer, 400, qr/Transfer-Encoding is not supported/, "Transfer-Encoding: refused with blanks $what");
+	}
+
+	$answer = answer_to(message('POST', '/events', 'Idempotency-Key', $around->('order-77'), encode_json(event(77))));
+	is($answer->{status}, 202, "Idempotency-Key: blanks $what");
+
+	$answer = get('/health', 'X-Request-Id', $around->('mine'), 'Origin', $around->('https://shop.example'));
+	is($answer->{headers}{'x-request-id'}, 'mine', "X-Request-Id: blanks $what");
+	is($answer->{headers}{'access-control-allow-origin'}, 'https://shop.example', "Origin: blanks $what");
+
+	$answer = answer_to(message('OPTIONS', '/events', 'Origin', $around->('https://shop.example'),
+		'Access-Control-Request-Method', $around->('POST')));
+	is($answer->{status}, 204, "a preflight: blanks $what");
+
+	my $id = 'client-' . ++$n;
+	get('/health', 'X-Request-Id', $id, 'X-Forwarded-For', $around->('192.0.2.7'));
+	ok($server->wait_for_log_line(qr/id=$id .*client=192\.0\.2\.7 /), "X-Forwarded-For: blanks $what");
+
+	$server->set('fast_ingest.require_api_key' => 'on');
+	ok(wait_until(sub { get('/stats?site_id=a')->{status} eq 401 }), 'keys are required');
+	foreach (
+		[ 'X-API-Key', $key ], [ 'Authorization', "Bearer $key" ], [ 'authorization', "bearer $key" ])
+	{
+		$answer = get('/stats?site_id=a', $_->[0], $around->($_->[1]));
+		is($answer->{status}, 200, "$_->[0]: blanks $what");
+	}
+	$answer = answer_to(message('POST', '/events', 'X-API-Key', $around->($restricted), 'Origin',
+		$around->('https://shop.example'), encode_json(event(++$n))));
+	is($answer->{status}, 202, "Origin of a key: blanks $what");
+	$server->set('fast_ingest.require_api_key' => 'off');
+	ok(wait_until(sub { get('/stats?site_id=a')->{status} eq 200 }), 'keys are not required');
+}
+is($server->count("user_id = '" . event(77)->{user_id} . "'"), 1, 'one idempotency key, whatever blanks are around it');
+
+# ---------------------------------------------------------------------------
+# The forms of a target (RFC 9112, 3.2)
+# ---------------------------------------------------------------------------
+
+is(get($_)->{body}, '{"status":"ok"}', "GET $_")
+  foreach '/health', '/health?', '/health?a=b', 'http://events.example/health', 'http://127.0.0.1:8080/health?a=b',
+  'https://events.example/health', 'HTTP://x/health', 'http://[::1]:80/health';
+is(get('http://events.example/metrics?event_name=a%20b')->{json}{event_name}, 'a b', 'parameters of a URL');
+is(answer_to(message('POST', 'http://x/events', encode_json(event(++$n))))->{status}, 202, 'POST to a URL');
+is_error(get($_), 404, qr/no such path/, "GET $_") foreach 'http://x', 'http://x?a=b', 'http://x/http://x/health';
+is_error(get($_), 400, qr/^malformed request: the request's target /, "GET $_")
+  foreach 'x:443', 'health', 'ftp://x/health', 'http:/health', 'http://', 'http:///health', 'http://:80/health',
+  'http://user@x/health', '*', '**', '?a=b';
+is_error(answer_to(message('CONNECT', 'x:443')), 400, qr/neither a path nor a URL/, 'CONNECT');
+my $options = answer_to(message('OPTIONS', '*'));
+is($options->{status}, 204, 'OPTIONS *');
+is($options->{headers}{allow}, 'GET, HEAD, POST, OPTIONS', 'OPTIONS *: Allow');
+
+# ---------------------------------------------------------------------------
+# What is escaped in a path
+# ---------------------------------------------------------------------------
+
+is(get($_)->{status}, 200, "GET $_") foreach '/%68ealth', '/healt%68', '/%68%65%61%6c%74%68', '/%68%65%61%6C%74%68',
+  '/openapi%2ejson', '/openapi%2Ejson';
+is(answer_to(message('POST', $_, encode_json([ event(++$n) ])))->{status}, 404, "POST $_")
+  foreach '/events%2Fbulk', '/events%2fbulk', '%2Fevents' =~ s{^}{/}r, '/events%5Cbulk', '/events%3Fbulk', '/events%252Fbulk';
+is_error(answer_to(message('POST', $_, encode_json(event(++$n)))), 400, qr/holds %00/, "POST $_")
+  foreach '/events%00', '/events%00x', '/%00/events', '/events?a=%00', '/events?%00';
+is_error(get($_), 400, qr/is not followed by two hexadecimal digits/, "GET $_")
+  foreach '/health%', '/health%6', '/%zzhealth', '/health%%68', '/health?%', '/health?a=%4', '/health?a=%g1&b=c',
+  'http://x/health?a=%';
+is($server->count("path = '/smuggled'"), 0, 'nothing is stored that way');
+
+# ---------------------------------------------------------------------------
+# Parameters as browsers write them
+# ---------------------------------------------------------------------------
+
+foreach (
+	[ 'event_name=a+b', 'a b' ], [ 'event_name=a%20b', 'a b' ], [ 'event_name=a%2Bb', 'a+b' ],
+	[ 'event%5Fname=%61', 'a' ], [ 'event_name=a&', 'a' ], [ '&event_name=a', 'a' ],
+	[ '&&event_name=a&&channel=web&&', 'a' ], [ 'event_name=a=b', 'a=b' ], [ 'event_name=%3D%26', '=&' ],
+	[ 'event_name=%C3%A4', "\xe4" ], [ '&' x 500 . 'event_name=a', 'a' ], [ 'event_name=a?b', 'a?b' ])
+{
+	my ($parameters, $name) = @$_;
+
+	is(get("/metrics?$parameters")->{json}{event_name}, $name, 'parameters ' . substr $parameters, -40);
+}
+foreach my $equal ([ 'channel', 'channel=' ], [ 'event_name=a&channel&limit', 'event_name=a&channel=&limit=' ])
+{
+	my ($short, $long) = map { get("/metrics?event_name=x&$_") } @$equal;
+
+	is("$short->{status} $short->{body}", "$long->{status} $long->{body}", "$equal->[0] is $equal->[1]");
+	is($short->{status}, 400, "$equal->[0]: and refused");
+}
+is_error(get('/metrics?' . join('&', map { "p$_" } 1 .. 101)), 400, qr/too many parameters/, '101 parameters');
+
+# ---------------------------------------------------------------------------
+# One answer, with one head, to each request
+# ---------------------------------------------------------------------------
+
+my $head = "POST /events HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nX-Request-Id: one-answer\r\n";
+foreach my $length ('abc', '', '-1', '+2', '2x', '0x2', '2 2', '2,2', '2.0', '99999999999999999999', '18446744073709551615',
+	'18446744073709551616', '9' x 500)
+{
+	my $what = 'Content-Length ' . substr $length, 0, 30;
+	my $answer = answer_to("${head}Content-Length: $length\r\n\r\n{}");
+
+	is_error($answer, $length =~ /^\d{20}/ ? 413 : 400, qr/./, "$what: refused");
+	is($answer->{headers}{'x-request-id'}, 'one-answer', "$what: has its id");
+	is($answer->{more}, '', "$what: nothing more");
+	ok($answer->{ended}, "$what: closed");
+}
+foreach my $chunks ("zz\r\n{}\r\n0\r\n\r\n", "-2\r\n{}\r\n0\r\n\r\n", "\r\n\r\n", "fffffffffffffffffff\r\n{}",
+	"2\r\n{}xx\r\n", "2\r\n{}\r\n0\r\nno colon\r\n\r\n")
+{
+	my $answer = answer_to("${head}Transfer-Encoding: chunked\r\n\r\n$chunks");
+
+	like($answer->{status}, qr/^4(00|13)$/, 'chunks ' . substr($chunks, 0, 20) =~ s/\r\n/|/gr);
+	is($answer->{more}, '', '... nothing more');
+	ok($answer->{ended}, '... closed');
+}
+foreach my $lines ("no colon\r\n", "A: " . 'x' x 40_000 . "\r\n", "Transfer-Encoding: cow\r\n", "Host: y\r\n",
+	"Content-Length: 2\r\nContent-Length: 2\r\n", "A: b\r\n" x 10_000)
+{
+	my $answer = answer_to("$head$lines\r\n{}");
+
+	like($answer->{status}, qr/^4\d\d$/, 'header ' . substr($lines, 0, 20) =~ s/\r\n/|/gr);
+	is($answer->{more}, '', '... nothing more');
+	ok($answer->{ended}, '... closed');
+}
+ok($server->wait_for_log_line(qr/id=one-answer method=- route=- status=400 sent=yes /), 'refused heads are logged');
+like($server->get('/metrics/prometheus')->{body}, qr/^fast_ingest_http_requests_total\{route="[^"]*",code="413"\} [1-9]/m,
+	'and counted');
+
+# A client that is refused while others are served, pipelined behind a good request
+my $connection = $server->connect;
+$connection->send(http_message('GET', '/health') . "${head}Content-Length: abc\r\n\r\n" . http_message('GET', '/health'));
+is($connection->read_answer->{status}, 200, 'a good request');
+is_error($connection->read_answer, 400, qr/Content-Length/, 'a bad one behind it');
+ok($connection->is_closed, 'and nothing after that');
+
+# ---------------------------------------------------------------------------
+# Idle connections are kept for keepalive_timeout, whatever request_timeout is
+# ---------------------------------------------------------------------------
+
+is($server->sql('SHOW fast_ingest.keepalive_timeout'), '75s', 'keepalive_timeout outlasts load balancers');
+my $ask = http_message('GET', '/health');
+
+sub idle_connection
+{
+	my $idle = $server->connect;
+
+	$idle->send($ask);
+	is($idle->read_answer->{status}, 200, 'a connection that was used');
+	return $idle;
+}
+
+# The server has a setting once it cuts a connection because of it
+sub reload
+{
+	my (%settings) = @_;
+
+	$server->set(%settings);
+	ok($server->wait_for_answer(200, sub { get('/health') }), 'the server reloads');
+	return;
+}
+
+reload('fast_ingest.request_timeout' => '500ms');
+my $kept = idle_connection();
+my $fresh = $server->connect;
+my $began = time;
+ok($fresh->is_closed, 'a connection without a first request is closed after request_timeout');
+my $slow = idle_connection();
+$slow->send("GET /health HTTP/1.1\r\nHost: x\r\nX-Slow:");
+is_error($slow->read_answer, 408, qr/request_timeout/, 'half a head on a used connection is cut after request_timeout');
+my $half = idle_connection();
+$half->send("POST /events HTTP/1.1\r\nHost: x\r\nX-Request-Id: half\r\nContent-Length: 100\r\n\r\n{");
+my $answer = $half->read_answer;
+is_error($answer, 408, qr/request_timeout/, 'and half a body');
+is($answer->{headers}{'x-request-id'}, 'half', 'with its id');
+cmp_ok(time - $began, '>', 1.4, 'three request_timeouts later');
+$kept->send($ask);
+is($kept->read_answer->{status}, 200, 'the idle connection is still there');
+
+reload('fast_ingest.request_timeout' => '30s', 'fast_ingest.keepalive_timeout' => '500ms');
+ok($kept->is_closed, 'it ends after keepalive_timeout');
+my $busy = $server->connect;
+$busy->send("GET /health HTTP/1.1\r\nHost: x\r\n");
+my $idle = idle_connection();
+ok($idle->is_closed, 'an idle connection ends after keepalive_timeout');
+$busy->send("\r\n");
+is($busy->read_answer->{status}, 200, 'which is not for a request in progress');
+ok($busy->is_closed, 'but from its end on');
+
+$server->books_balance;
+$server->node->stop;
+done_testing();
