@@ -63,7 +63,8 @@ UNIT_SRCS_ring_test = src/stage/ring.c
 UNIT_SRCS_client_address_test = src/auth/client_address.c
 UNIT_SRCS_rate_limit_test = src/auth/rate_limit.c
 UNIT_SRCS_timestamp_test = src/event/timestamp.c
-FUZZ_SRCS_event_fuzz = src/event/parse.c src/event/timestamp.c src/event/validate.c
+FUZZ_SRCS_event_fuzz = src/event/parse.c src/event/field.c src/event/escape.c \
+	src/event/timestamp.c src/event/validate.c
 FUZZ_SRCS_user_set_fuzz = src/rollup/portable.c
 FUZZ_SRCS_decode_fuzz = src/http/decode.c
 FUZZ_SRCS_ring_fuzz = src/stage/ring.c

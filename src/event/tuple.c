@@ -111,20 +111,21 @@ tags_datum(const Event *event, bool *isnull)
  * The key that the event is stored under once, if it has one
  */
 static Datum
-key_datum(const Event *event, Datum metadata, bool has_metadata, bool by_content, bool *isnull)
+key_datum(const Event *event, Slice tenant, Datum metadata, bool has_metadata, bool by_content,
+		  bool *isnull)
 {
 	pg_uuid_t *key = palloc(sizeof(pg_uuid_t));
 	Slice canonical = {NULL, 0};
 
 	*isnull = false;
 	if (event->idempotency_key.data != NULL)
-		KeyFromIdempotencyKey(event->idempotency_key, key->data);
+		KeyFromIdempotencyKey(event, tenant, key->data);
 	else if (by_content && event->has_timestamp)
 	{
 		if (has_metadata)
 			canonical = (Slice){VARDATA_ANY(DatumGetPointer(metadata)),
 								VARSIZE_ANY_EXHDR(DatumGetPointer(metadata))};
-		KeyFromContent(event, canonical, key->data);
+		KeyFromContent(event, tenant, canonical, key->data);
 	}
 	else
 		*isnull = true;
@@ -132,7 +133,7 @@ key_datum(const Event *event, Datum metadata, bool has_metadata, bool by_content
 }
 
 MinimalTuple
-EventFormTuple(TupleDesc desc, const Event *event, bool by_content)
+EventFormTuple(TupleDesc desc, const Event *event, Slice tenant, bool by_content)
 {
 	Datum values[NUM_COLUMNS];
 	bool isnull[NUM_COLUMNS] = {false};
@@ -147,8 +148,9 @@ EventFormTuple(TupleDesc desc, const Event *event, bool by_content)
 	values[COLUMN_TAGS] = tags_datum(event, &isnull[COLUMN_TAGS]);
 	isnull[COLUMN_METADATA] = !event->has_metadata;
 	values[COLUMN_METADATA] = event->has_metadata ? MetadataFinish() : (Datum) 0;
-	values[COLUMN_EVENT_KEY] = key_datum(event, values[COLUMN_METADATA], !isnull[COLUMN_METADATA],
-										 by_content, &isnull[COLUMN_EVENT_KEY]);
+	values[COLUMN_EVENT_KEY] =
+		key_datum(event, tenant, values[COLUMN_METADATA], !isnull[COLUMN_METADATA], by_content,
+				  &isnull[COLUMN_EVENT_KEY]);
 	return FormMinimalTuple(desc, values, isnull);
 }
 

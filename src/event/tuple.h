@@ -23,11 +23,12 @@ extern TupleDesc EventTupleDesc(void);
 
 /*
  * Form the tuple of a valid event in the current context, with the metadata
- * that metadata.c has collected. by_content asks for a key of the content where
- * the client gave none but said when the event happened. Raises an ERROR for
+ * that metadata.c has collected. tenant is that of its key (see key.h); by_content asks for a key
+ * of the content where the client gave none but said when the event happened. Raises an ERROR for
  * metadata that jsonb cannot hold.
  */
-extern MinimalTuple EventFormTuple(TupleDesc desc, const Event *event, bool by_content);
+extern MinimalTuple EventFormTuple(TupleDesc desc, const Event *event, Slice tenant,
+								   bool by_content);
 
 /* The event_key of such a tuple, EVENT_KEY_SIZE bytes; NULL without one. */
 extern const char *EventTupleKey(MinimalTuple tuple);

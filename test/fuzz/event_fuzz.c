@@ -150,7 +150,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	body = malloc(size);
 	memcpy(body, data + 1, size - 1);
 	body[size - 1] = '\0';
-	if (!ParseEvents(body, size - 1, shape, &rules, &receiver, error))
+	if (ParseEvents(body, size - 1, shape, &rules, &receiver, error) != PARSE_DONE)
 		check_message(error);
 	else
 		require(checker.ended > 0 && checker.ended == checker.begun &&
