@@ -651,6 +651,7 @@ AS $$
             END,
             CASE m.key
                 WHEN 'ts' THEN to_jsonb(trim_scale(extract(epoch FROM (d.event ->> 'ts')::timestamptz)))
+                WHEN 'event_key' THEN to_jsonb('event_key:' || (m.value #>> '{}'))
                 ELSE m.value
             END) AS form
         FROM jsonb_each(d.event) m
@@ -666,7 +667,7 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION fi_dead_letters(bigint[], text, text, jsonb, timestamptz, timestamptz) IS
-'Events that the database refused, newest first: id, when it was refused first, how often and when last, the error, the event as it can be posted again, and the path to post it to (/event has no field for an idempotency key: event_key would be its header). However often it is posted it is stored once, but under another event_key than the one it has; fi_retry_dead_letters() keeps it. Arguments choose, NULL is any: ids, sqlstate, a part of the reason, what the event contains (as @> of jsonb), refused first from one time to before another.';
+'Events that the database refused, newest first: id, when it was refused first, how often and when last, the error, the event as it can be posted again, and the path to post it to (/event has no field for an idempotency key: event_key:<uuid> would be its header). Posted by who needs no API key, or has one with the scopes write and admin, it keeps its event_key; by others it is stored once, under another one. Arguments choose, NULL is any: ids, sqlstate, a part of the reason, what the event contains (as @> of jsonb), refused first from one time to before another.';
 
 CREATE FUNCTION fi_retry_dead_letters(
     ids bigint[] DEFAULT NULL,

@@ -19,8 +19,10 @@
 #include "common/cryptohash.h"
 #include "common/sha2.h"
 #include "lib/stringinfo.h"
+#include "utils/fmgrprotos.h"
 #include "utils/formatting.h"
 #include "utils/memutils.h"
+#include "utils/uuid.h"
 
 /*
  * SHA-256 of some bytes. The context is made once: it needs a resource owner,
@@ -59,7 +61,7 @@ append_slice(StringInfo buffer, Slice value)
 }
 
 /*
- * Is it a UUID in its 8-4-4-4-12 form?
+ * Is it a UUID, in its 8-4-4-4-12 form?
  */
 static bool
 is_uuid(Slice text)
@@ -76,18 +78,38 @@ is_uuid(Slice text)
 	return true;
 }
 
+/*
+ * Read an event_key behind its prefix
+ */
+static bool
+read_event_key(Slice text, unsigned char key[EVENT_KEY_SIZE])
+{
+	size_t prefix = strlen(EVENT_KEY_PREFIX);
+	Slice digits = {text.data + prefix, text.len - prefix};
+	Datum uuid;
+
+	if (text.len <= prefix || memcmp(text.data, EVENT_KEY_PREFIX, prefix) != 0 || !is_uuid(digits))
+		return false;
+	uuid = DirectFunctionCall1(uuid_in, CStringGetDatum(pnstrdup(digits.data, digits.len)));
+	memcpy(key, DatumGetUUIDP(uuid)->data, EVENT_KEY_SIZE);
+	return true;
+}
+
 void
-KeyFromIdempotencyKey(const Event *event, Slice tenant, unsigned char key[EVENT_KEY_SIZE])
+KeyFromIdempotencyKey(const Event *event, const EventSender *sender,
+					  unsigned char key[EVENT_KEY_SIZE])
 {
 	uint8 digest[PG_SHA256_DIGEST_LENGTH];
 	Slice text = event->idempotency_key;
 	int32 position = event->key_position;
 	StringInfoData identity;
 
+	if (sender->may_give_event_key && position == 0 && read_event_key(text, key))
+		return;
 	if (is_uuid(text))
 		text.data = asc_tolower(text.data, text.len);
 	initStringInfo(&identity);
-	append_slice(&identity, tenant);
+	append_slice(&identity, sender->tenant);
 	append_slice(&identity, event->site_id);
 	append_slice(&identity, text);
 	if (position > 0)
@@ -97,7 +119,8 @@ KeyFromIdempotencyKey(const Event *event, Slice tenant, unsigned char key[EVENT_
 }
 
 void
-KeyFromContent(const Event *event, Slice tenant, Slice metadata, unsigned char key[EVENT_KEY_SIZE])
+KeyFromContent(const Event *event, const EventSender *sender, Slice metadata,
+			   unsigned char key[EVENT_KEY_SIZE])
 {
 	uint8 digest[PG_SHA256_DIGEST_LENGTH];
 	StringInfoData content;
@@ -105,7 +128,7 @@ KeyFromContent(const Event *event, Slice tenant, Slice metadata, unsigned char k
 	uint64 milliseconds = (uint64) event->time / 1000;
 
 	initStringInfo(&content);
-	append_slice(&content, tenant);
+	append_slice(&content, sender->tenant);
 	appendBinaryStringInfo(&content, (const char *) &event->time, sizeof(event->time));
 	append_slice(&content, event->event_name);
 	append_slice(&content, event->channel);

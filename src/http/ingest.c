@@ -18,7 +18,7 @@
 
 #include "event/metadata.h"
 #include "event/tuple.h"
-#include "http/ingest_parameters.h"
+#include "http/ingest_head.h"
 #include "http/outcome.h"
 #include "http/server.h"
 #include "monotonic.h"
@@ -31,9 +31,8 @@
 /* A request being parsed. */
 typedef struct
 {
-	Slice idempotency_key; /* of the header */
+	IngestHead head;
 	bool bulk;
-	bool atomic;
 	const ApiKey *key; /* NULL where none is needed */
 	int accepted;
 	int rejected;
@@ -154,7 +153,6 @@ static const char *
 stage_event(Ingest *ingest, int index, Event *event)
 {
 	MinimalTuple volatile tuple = NULL;
-	Slice tenant = {NULL, 0};
 	RingRecord *record;
 	uint32 room;
 
@@ -162,16 +160,14 @@ stage_event(Ingest *ingest, int index, Event *event)
 		return ingest->metadata_error;
 	if (event->idempotency_key.data == NULL)
 	{
-		event->idempotency_key = ingest->idempotency_key;
+		event->idempotency_key = ingest->head.idempotency_key;
 		event->key_position = ingest->bulk ? index + 1 : 0;
 	}
-	if (ingest->key != NULL)
-		tenant =
-			(Slice){(const char *) ingest->key->tenant.bytes, sizeof(ingest->key->tenant.bytes)};
 
 	PG_TRY();
 	{
-		tuple = EventFormTuple(staged_desc, event, tenant, fi_deduplicate == DEDUPLICATE_CONTENT);
+		tuple = EventFormTuple(staged_desc, event, &ingest->head.sender,
+							   fi_deduplicate == DEDUPLICATE_CONTENT);
 	}
 	PG_CATCH();
 	{
@@ -220,25 +216,6 @@ end_event(void *arg, int index, Event *event, const char *error)
 	}
 	MemoryContextSwitchTo(request_context);
 	MemoryContextReset(event_context);
-}
-
-/*
- * Read what the head says about the events; false with the answer
- */
-static bool
-read_head(Request *request, Ingest *ingest, Reply *refusal)
-{
-	const char *key = RequestHeader(request, "Idempotency-Key");
-
-	if (key != NULL && key[0] == '\0')
-	{
-		*refusal =
-			ReplyError(MHD_HTTP_BAD_REQUEST, "Idempotency-Key is empty: expected non-empty text");
-		return false;
-	}
-	if (key != NULL)
-		ingest->idempotency_key = (Slice){key, strlen(key)};
-	return IngestParametersRead(request, &ingest->atomic, refusal);
 }
 
 /*
@@ -363,7 +340,7 @@ IngestRequest(Request *request)
 
 	if (!check_flusher(reason))
 		staged = refuse(request, 0, ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE, "%s", reason));
-	else if (!read_head(request, &ingest, &refusal))
+	else if (!IngestHeadRead(request, &ingest.head, &refusal))
 		staged = refuse(request, 0, refusal);
 	else if (request->len == 0)
 		staged =
@@ -385,7 +362,7 @@ IngestRequest(Request *request)
 			staged = refuse(request, 1,
 							ReplyError(ingest.forbidden ? MHD_HTTP_FORBIDDEN : MHD_HTTP_BAD_REQUEST,
 									   "%s", ingest.first_error));
-		else if (ingest.accepted == 0 || (ingest.atomic && ingest.rejected > 0))
+		else if (ingest.accepted == 0 || (ingest.head.atomic && ingest.rejected > 0))
 			staged = refuse(request, ingest.accepted + ingest.rejected,
 							OutcomeRejected(ingest.rejected, ingest.errors.data));
 		else if (ingest.needed > RingLargestRequest(producer.ring))

@@ -211,13 +211,26 @@ foreach my $next ("'a'", "'renamed', tenant => 'a'")
 }
 $server->sql(q(UPDATE fast_ingest.api_keys SET tenant = 'c' WHERE name = 'b'));
 $server->post_event(event(1, user_id => 'tenant text', idempotency_key => 'k'), bearer($tenants[1]));
-is($server->count("user_id = 'tenant text'"), 3, 'another tenant is another scope');
+is($server->count("user_id = 'tenant text'"), 3, 'another tenant is another scope, from the commit on');
 
 # A dead letter keeps its event_key when it is retried: a resend is a duplicate
 
 $server->sql("ALTER TABLE fast_ingest.events ADD CONSTRAINT none CHECK (user_id <> 'buried')");
 my $buried = event(1, user_id => 'buried', idempotency_key => 'buried');
 is(status($server->post_event($buried, bearer($tenants[1]))), 422, 'an event that the database refuses');
+my $shown = $server->sql('SELECT event FROM fi_dead_letters()');
+my $event_key = $server->sql('SELECT event_key FROM fi_dead_letters()');
+$server->sql('ALTER TABLE fast_ingest.events DROP CONSTRAINT none');
+my $operator = create(q('operator', '{write,admin}'));
+is(status($server->post_event($shown, bearer($tenants[2]))), 202, 'another tenant may post it');
+is($server->count("user_id = 'buried' AND event_key <> '$event_key'"), 1, '... as its own, under another event_key');
+$server->sql("DELETE FROM fast_ingest.events WHERE user_id = 'buried'");
+is(status($server->post_event($shown, bearer($operator))), 202, 'an operator posts it again');
+is($server->count("user_id = 'buried' AND event_key = '$event_key'"), 1, '... as what it is');
+is($server->sql('SELECT stored, duplicates FROM fi_retry_dead_letters()'), '0|1', '... so that a retry finds it');
+$server->sql("DELETE FROM fast_ingest.events WHERE user_id = 'buried'; SELECT fi_revoke_api_key('operator')");
+$server->sql("ALTER TABLE fast_ingest.events ADD CONSTRAINT none CHECK (user_id <> 'buried')");
+is(status($server->post_event($buried, bearer($tenants[1]))), 422, 'it is refused once more');
 $server->sql('ALTER TABLE fast_ingest.events DROP CONSTRAINT none');
 is($server->sql('SELECT stored FROM fi_retry_dead_letters()'), 1, 'it is retried');
 is(status($server->post_event($buried, bearer($tenants[$_]))), 202, "sent again by tenant $_") foreach 1, 2;

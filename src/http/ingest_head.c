@@ -1,12 +1,13 @@
 /*
- * ingest_parameters.c
+ * ingest_head.c
  *
- * Reads what stands behind the "?" of a POST. A parameter that is misspelt must not be
- * taken for one that is not there.
+ * The sender, the key and the parameters of a request with events. A parameter that is
+ * misspelt must not be taken for one that is not there. The API key, which may be a
+ * parameter, has been looked at already.
  */
 #include "postgres.h"
 
-#include "http/ingest_parameters.h"
+#include "http/ingest_head.h"
 
 #include <microhttpd.h>
 
@@ -64,12 +65,11 @@ take_parameters(const Parameters *parameters, bool bulk, bool *atomic, Reply *re
 	return true;
 }
 
-bool
-IngestParametersRead(Request *request, bool *atomic, Reply *refusal)
+static bool
+read_parameters(Request *request, bool *atomic, Reply *refusal)
 {
 	Given given = {0};
 
-	*atomic = false;
 	initStringInfo(&given.parameters.text);
 	(void) MHD_get_connection_values_n(request->connection->mhd, MHD_GET_ARGUMENT_KIND,
 									   add_parameter, &given);
@@ -82,4 +82,34 @@ IngestParametersRead(Request *request, bool *atomic, Reply *refusal)
 	else
 		return take_parameters(&given.parameters, request->route == ROUTE_BULK, atomic, refusal);
 	return false;
+}
+
+/*
+ * Whose events a request has. Where no API key is needed everybody is one tenant, who may
+ * do what a key for operation may.
+ */
+static EventSender
+sender_of(const ApiKey *key)
+{
+	if (key == NULL)
+		return (EventSender){.may_give_event_key = true};
+	return (EventSender){.tenant = {(const char *) key->tenant.bytes, sizeof(key->tenant.bytes)},
+						 .may_give_event_key = (key->scopes & API_SCOPE_ADMIN) != 0};
+}
+
+bool
+IngestHeadRead(Request *request, IngestHead *head, Reply *refusal)
+{
+	const char *key = RequestHeader(request, "Idempotency-Key");
+
+	*head = (IngestHead){.sender = sender_of(request->access.key)};
+	if (key != NULL && key[0] == '\0')
+	{
+		*refusal =
+			ReplyError(MHD_HTTP_BAD_REQUEST, "Idempotency-Key is empty: expected non-empty text");
+		return false;
+	}
+	if (key != NULL)
+		head->idempotency_key = (Slice){key, strlen(key)};
+	return read_parameters(request, &head->atomic, refusal);
 }
