@@ -335,13 +335,16 @@ cut_at_character(char *message, size_t len)
 }
 
 /*
- * What to send instead, where something comes behind the end of the JSON
+ * What to send instead, where something comes behind the end of the JSON, or a line
+ * is none
  */
 static const char *
-hint_at_end(const Parser *p)
+hint(const Parser *p, JsonParseErrorType error)
 {
 	if (p->shape == BODY_NDJSON)
 		return " Send one event a line.";
+	if (error != JSON_EXPECTED_END)
+		return "";
 	if (p->shape == BODY_BULK)
 		return " Send one array, or, with Content-Type application/x-ndjson, one event a line.";
 	return p->rules->form == EVENT_FORM_FULL ? " Send several events to /events/bulk."
@@ -376,8 +379,7 @@ parse_text(Parser *p, char *body, size_t offset, size_t len)
 	{
 		const char *at = p->lex->token_start ? p->lex->token_start : p->lex->token_terminator;
 		int used = snprintf(p->body_error, EVENT_ERROR_SIZE, "invalid JSON at byte %zu: %s%s",
-							(size_t) (at - body), json_errdetail(result, p->lex),
-							result == JSON_EXPECTED_END ? hint_at_end(p) : "");
+							(size_t) (at - body), json_errdetail(result, p->lex), hint(p, result));
 
 		if (used >= EVENT_ERROR_SIZE)
 			cut_at_character(p->body_error, EVENT_ERROR_SIZE - 1);

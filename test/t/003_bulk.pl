@@ -235,6 +235,7 @@ foreach ("$one$one", "$one\n$one\n", $one, "{\"events\":[$one]}{\"events\":[$one
 	refuses($server->post_bulk($_), qr/with Content-Type application\/x-ndjson, one event a line/, 'one after the other');
 }
 refuses($server->post_bulk("$one$one\n", @ndjson), qr/at byte \d+.* Send one event a line/, 'two on a line');
+refuses($server->post_bulk($one =~ s/,/,\n/r, @ndjson), qr/at byte \d+.* Send one event a line/, 'one on two lines');
 
 # What is no list of events
 
