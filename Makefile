@@ -65,7 +65,8 @@ UNIT_SRCS_rate_limit_test = src/auth/rate_limit.c
 UNIT_SRCS_timestamp_test = src/event/timestamp.c
 UNIT_SRCS_head_test = src/http/head.c src/http/target.c
 UNIT_SRCS_target_test = src/http/target.c
-FUZZ_SRCS_event_fuzz = src/event/parse.c src/event/timestamp.c src/event/validate.c
+FUZZ_SRCS_event_fuzz = src/event/parse.c src/event/field.c src/event/escape.c \
+	src/event/timestamp.c src/event/validate.c
 FUZZ_SRCS_user_set_fuzz = src/rollup/portable.c
 FUZZ_SRCS_decode_fuzz = src/http/decode.c
 FUZZ_SRCS_head_fuzz = src/http/head.c src/http/target.c

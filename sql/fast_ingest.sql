@@ -198,7 +198,7 @@ COMMENT ON TABLE fast_ingest.events IS
 'Events, partitioned by UTC day of ts. Partitions are made on demand for events that come over HTTP; fi_create_partition(day) makes one for INSERT and COPY.';
 COMMENT ON COLUMN fast_ingest.events.ts IS 'When the event happened, as the client said';
 COMMENT ON COLUMN fast_ingest.events.event_key IS
-'What makes the event idempotent within its day; NULL: stored as often as it is sent';
+'What makes the event idempotent within its day; NULL: stored as often as it is sent. By HTTP it is cut from SHA-256 of the tenant of the API key, the site_id and the client''s idempotency key, or of the tenant and the content';
 COMMENT ON COLUMN fast_ingest.events.ingested_at IS 'Start of the transaction that stored the event';
 
 CREATE TABLE fast_ingest.dead_letters (
@@ -521,9 +521,9 @@ CREATE FUNCTION fi_metrics(
 COMMENT ON FUNCTION fi_metrics(text, timestamptz, timestamptz, text, text, text, boolean) IS
 'Exact number of events and of different users of an event_name from one time to before another (NULL: no bound), as the statement''s snapshot has them. group_by: NULL (one row, group_key NULL), hour, day (ISO 8601 instants in the time zone, in order; with fill also empty ones) or the name of a breakdown (keys, most events first). channel: count only this one. Errors: 22023 for an argument that is not valid, 55000 if raw events are needed that were dropped.';
 COMMENT ON FUNCTION fi_metrics(text, bigint, bigint, text, text, text, boolean) IS
-'fi_metrics with from and to as Unix seconds (above 1e11: milliseconds).';
+'fi_metrics with from and to as Unix seconds (above 1e11: milliseconds, above 1e14: microseconds, above 1e17: nanoseconds).';
 COMMENT ON FUNCTION fi_metrics(text, text, text, text, text, text, boolean) IS
-'fi_metrics with from and to as text: Unix seconds or milliseconds, RFC 3339, or whatever timestamptz reads.';
+'fi_metrics with from and to as text: what HTTP takes (Unix time, RFC 3339), or whatever timestamptz reads.';
 
 CREATE FUNCTION fi_metrics_plan(
     event_name text,
@@ -577,6 +577,7 @@ COMMENT ON FUNCTION fi_drop_breakdown(text) IS
 CREATE TABLE fast_ingest.api_keys (
     id text COLLATE "C" PRIMARY KEY CHECK (id OPERATOR(pg_catalog.~) '^[0-9a-f]{12}$'),
     name text COLLATE "C" NOT NULL UNIQUE CHECK (name OPERATOR(pg_catalog.<>) ''),
+    tenant text COLLATE "C" NOT NULL CHECK (tenant OPERATOR(pg_catalog.<>) ''),
     secret_hash bytea NOT NULL CHECK (pg_catalog.octet_length(secret_hash) OPERATOR(pg_catalog.=) 32),
     scopes text[] NOT NULL CHECK (scopes OPERATOR(pg_catalog.<>) '{}' AND scopes OPERATOR(pg_catalog.<@) '{write,read,admin}'),
     site_ids text[] CHECK (site_ids OPERATOR(pg_catalog.<>) '{}'),
@@ -590,6 +591,8 @@ CREATE TABLE fast_ingest.api_keys (
 COMMENT ON TABLE fast_ingest.api_keys IS
 'API keys that are valid; fi_create_api_key() adds one, fi_revoke_api_key() deletes it. Changes take effect at commit';
 COMMENT ON COLUMN fast_ingest.api_keys.id IS 'What stands in the key after fi_; no secret';
+COMMENT ON COLUMN fast_ingest.api_keys.tenant IS
+'Whose events it sends: an idempotency key, or the same content, means one event within a day and a tenant. Keys of one tenant share that';
 COMMENT ON COLUMN fast_ingest.api_keys.secret_hash IS 'SHA-256 of the key';
 COMMENT ON COLUMN fast_ingest.api_keys.scopes IS
 'What it is for: write (POST of events), read (GET of metrics), admin (operation); none includes another';
@@ -625,13 +628,14 @@ CREATE FUNCTION fi_create_api_key(
     channels text[] DEFAULT NULL,
     origins text[] DEFAULT NULL,
     rate_limit integer DEFAULT NULL,
-    burst integer DEFAULT NULL
+    burst integer DEFAULT NULL,
+    tenant text DEFAULT NULL
 ) RETURNS text
     AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, pg_temp;
 
-COMMENT ON FUNCTION fi_create_api_key(text, text[], text[], text[], text[], integer, integer) IS
-'Make an API key and return it, this once: only its SHA-256 is stored. It is valid from the commit on. scopes: write, read, admin; site_ids, channels, origins: what it is restricted to (NULL: nothing); rate_limit: events per second (0: no limit, NULL: fast_ingest.rate_limit_per_key); burst: events at a time (NULL: what fast_ingest.rate_limit_burst allows). Errors: 22023 for an argument that is not valid, 42710 if the name is taken, 53400 at commit if there is no room for more keys.';
+COMMENT ON FUNCTION fi_create_api_key(text, text[], text[], text[], text[], integer, integer, text) IS
+'Make an API key and return it, this once: only its SHA-256 is stored. It is valid from the commit on. scopes: write, read, admin; site_ids, channels, origins: what it is restricted to (NULL: nothing); rate_limit: events per second (0: no limit, NULL: fast_ingest.rate_limit_per_key); burst: events at a time (NULL: what fast_ingest.rate_limit_burst allows); tenant: whose events it sends, within which idempotency keys are unique (NULL: the name). A key that replaces another one needs its tenant, or its name. Errors: 22023 for an argument that is not valid, 42710 if the name is taken, 53400 at commit if there is no room for more keys.';
 
 CREATE FUNCTION fi_revoke_api_key(name text) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -651,18 +655,18 @@ COMMENT ON FUNCTION fi_revoke_api_key(text) IS
 CREATE FUNCTION fi_api_keys()
 RETURNS TABLE (
     name text, id text, scopes text[], site_ids text[], channels text[], origins text[],
-    rate_limit integer, burst integer, created_at timestamptz
+    rate_limit integer, burst integer, tenant text, created_at timestamptz
 )
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT k.name, k.id, k.scopes, k.site_ids, k.channels, k.origins, k.rate_limit, k.burst, k.created_at
+    SELECT k.name, k.id, k.scopes, k.site_ids, k.channels, k.origins, k.rate_limit, k.burst, k.tenant, k.created_at
     FROM fast_ingest.api_keys k
     ORDER BY k.name
 $$;
 
 COMMENT ON FUNCTION fi_api_keys() IS
-'The API keys that are valid, by name, and what they are for; never what they are compared with.';
+'The API keys that are valid, by name, what they are for, and whose events they send (tenant); never what they are compared with.';
 
 -- ---------------------------------------------------------------------------
 -- Functions
@@ -700,6 +704,7 @@ AS $$
             END,
             CASE m.key
                 WHEN 'ts' THEN to_jsonb(trim_scale(extract(epoch FROM (d.event ->> 'ts')::timestamptz)))
+                WHEN 'event_key' THEN to_jsonb('event_key:' || (m.value #>> '{}'))
                 ELSE m.value
             END) AS form
         FROM jsonb_each(d.event) m
@@ -715,7 +720,7 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION fi_dead_letters(bigint[], text, text, jsonb, timestamptz, timestamptz) IS
-'Events that the database refused, newest first: id, when it was refused first, how often and when last, the error, the event as it can be posted again, and the path to post it to (/event has no field for an idempotency key: event_key would be its header). Arguments choose, NULL is any: ids, sqlstate, a part of the reason, what the event contains (as @> of jsonb), refused first from one time to before another.';
+'Events that the database refused, newest first: id, when it was refused first, how often and when last, the error, the event as it can be posted again, and the path to post it to (/event has no field for an idempotency key: event_key:<uuid> would be its header). Posted by who needs no API key, or has one with the scopes write and admin, it keeps its event_key; by others it is stored once, under another one. Arguments choose, NULL is any: ids, sqlstate, a part of the reason, what the event contains (as @> of jsonb), refused first from one time to before another.';
 
 CREATE FUNCTION fi_retry_dead_letters(
     ids bigint[] DEFAULT NULL,
@@ -820,7 +825,7 @@ CREATE FUNCTION fi_metrics_json(
     SET search_path = pg_catalog, pg_temp;
 
 COMMENT ON FUNCTION fi_metrics_json(text, bigint, bigint, text, text, text, boolean, integer, text) IS
-'As fi_metrics_json of timestamps, with "from" and "to" in Unix seconds, or in milliseconds above 100000000000.';
+'As fi_metrics_json of timestamps, with "from" and "to" in Unix seconds (above 1e11: milliseconds, above 1e14: microseconds, above 1e17: nanoseconds).';
 
 CREATE FUNCTION fi_metrics_json(
     event_name text,
@@ -837,7 +842,7 @@ CREATE FUNCTION fi_metrics_json(
     SET search_path = pg_catalog, pg_temp;
 
 COMMENT ON FUNCTION fi_metrics_json(text, text, text, text, text, text, boolean, integer, text) IS
-'As fi_metrics_json of timestamps, with "from" and "to" as HTTP takes them: Unix seconds or milliseconds, or RFC 3339.';
+'As fi_metrics_json of timestamps, with "from" and "to" as HTTP takes them: Unix time, or RFC 3339.';
 
 CREATE FUNCTION fi_stats_json(site_id text, date date DEFAULT NULL, max_paths integer DEFAULT 10) RETURNS json
     AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL UNSAFE
@@ -1122,7 +1127,7 @@ REVOKE ALL ON FUNCTION fi_stats_json(text, date, integer) FROM PUBLIC;
 REVOKE ALL ON FUNCTION fi_add_breakdown(text, text, text[], integer) FROM PUBLIC;
 REVOKE ALL ON FUNCTION fi_drop_breakdown(text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION fi_create_partition(date) FROM PUBLIC;
-REVOKE ALL ON FUNCTION fi_create_api_key(text, text[], text[], text[], text[], integer, integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION fi_create_api_key(text, text[], text[], text[], text[], integer, integer, text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION fi_revoke_api_key(text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION fi_api_keys() FROM PUBLIC;
 REVOKE ALL ON FUNCTION fi_status() FROM PUBLIC;

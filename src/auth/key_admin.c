@@ -26,6 +26,7 @@ enum
 	ARG_ORIGINS,
 	ARG_RATE_LIMIT,
 	ARG_BURST,
+	ARG_TENANT,
 	NUM_ARGS,
 	PARAM_ID = NUM_ARGS,
 	PARAM_SECRET_HASH,
@@ -33,7 +34,7 @@ enum
 };
 
 static const char *const argument_names[NUM_ARGS] = {
-	"name", "scopes", "site_ids", "channels", "origins", "rate_limit", "burst"};
+	"name", "scopes", "site_ids", "channels", "origins", "rate_limit", "burst", "tenant"};
 
 /*
  * Check a list, which is not empty and has no NULL; scopes are scopes
@@ -76,6 +77,9 @@ check_arguments(FunctionCallInfo fcinfo)
 	for (int i = ARG_SCOPES; i <= ARG_ORIGINS; i++)
 		if (!PG_ARGISNULL(i))
 			check_list(PG_GETARG_ARRAYTYPE_P(i), argument_names[i], i == ARG_SCOPES);
+	if (!PG_ARGISNULL(ARG_TENANT) && VARSIZE_ANY_EXHDR(PG_GETARG_TEXT_PP(ARG_TENANT)) == 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("tenant is empty"),
+						errhint("NULL is for a tenant of the key's name.")));
 	for (int i = ARG_RATE_LIMIT; i <= ARG_BURST; i++)
 	{
 		int least = i == ARG_BURST ? 1 : 0;
@@ -94,7 +98,7 @@ static void
 store_key(FunctionCallInfo fcinfo, const char *key, const ApiKeyDigest *digest)
 {
 	Oid types[NUM_PARAMS] = {TEXTOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
-							 INT4OID, INT4OID,		TEXTOID,	  BYTEAOID};
+							 INT4OID, INT4OID,		TEXTOID,	  TEXTOID,		BYTEAOID};
 	Datum values[NUM_PARAMS];
 	char nulls[NUM_PARAMS + 1];
 	bytea *hash = palloc(VARHDRSZ + sizeof(*digest));
@@ -114,8 +118,9 @@ store_key(FunctionCallInfo fcinfo, const char *key, const ApiKeyDigest *digest)
 
 	if (SpiRunWithNulls(
 			"INSERT INTO fast_ingest.api_keys"
-			" (name, scopes, site_ids, channels, origins, rate_limit, burst, id, secret_hash)"
-			" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (name) DO NOTHING",
+			" (name, scopes, site_ids, channels, origins, rate_limit, burst, tenant, id, secret_hash)"
+			" VALUES ($1, $2, $3, $4, $5, $6, $7, coalesce($8, $1), $9, $10)"
+			" ON CONFLICT (name) DO NOTHING",
 			SPI_OK_INSERT, NUM_PARAMS, types, values, nulls) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),

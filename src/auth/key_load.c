@@ -42,6 +42,7 @@ enum
 {
 	KEY_ID = 1,
 	KEY_NAME,
+	KEY_TENANT,
 	KEY_SECRET_HASH,
 	KEY_SCOPES,
 	KEY_SITE_IDS,
@@ -112,14 +113,15 @@ read_row(TupleTableSlot *slot)
 {
 	KeyRow *row = palloc0(sizeof(KeyRow));
 	KeyTexts scopes = read_texts(slot, KEY_SCOPES);
-	bool isnull[3];
+	bool isnull[4];
 	Datum id = slot_getattr(slot, KEY_ID, &isnull[0]);
 	Datum hash = slot_getattr(slot, KEY_SECRET_HASH, &isnull[1]);
 	Datum created_at = slot_getattr(slot, KEY_CREATED_AT, &isnull[2]);
+	Datum tenant = slot_getattr(slot, KEY_TENANT, &isnull[3]);
 	bytea *digest;
 	char *digits;
 
-	if (isnull[0] || isnull[1] || isnull[2])
+	if (isnull[0] || isnull[1] || isnull[2] || isnull[3])
 		return NULL;
 	digest = DatumGetByteaPP(hash);
 	digits = TextDatumGetCString(id);
@@ -127,6 +129,9 @@ read_row(TupleTableSlot *slot)
 		!ApiKeyParseId(digits, strlen(digits), &row->key.id))
 		return NULL;
 	memcpy(row->key.digest.bytes, VARDATA_ANY(digest), sizeof(row->key.digest));
+	if (!ApiKeyDigestOnce(TextDatumGetCString(tenant), &row->key.tenant))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not compute a SHA-256 digest")));
 	for (int i = 0; i < scopes.n; i++)
 		row->key.scopes |= ApiScopeOf(scopes.texts[i], scopes.lens[i]);
 	row->key.rate_limit = read_limit(slot, KEY_RATE_LIMIT);

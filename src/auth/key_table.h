@@ -32,6 +32,7 @@ typedef struct
 {
 	uint64 id;
 	ApiKeyDigest digest;
+	ApiKeyDigest tenant; /* of its name: events of one tenant are kept apart from others' */
 	uint32 scopes;
 	int32 rate_limit; /* events per second; 0: none, -1: that of the settings */
 	int32 burst;	  /* events; -1: that of the settings */

@@ -53,7 +53,8 @@ typedef struct
 	Slice site_id;
 	Slice path;
 	Slice idempotency_key;
-	Slice timestamp; /* as it was written, for messages */
+	int key_position; /* in the request whose key it is, from 1; 0: it is the event's own */
+	Slice timestamp;  /* as it was written, for messages */
 	Slice *tags;
 	int ntags;
 	bool has_tags;

@@ -2,7 +2,7 @@
  * key.c
  *
  * Keys are cut from SHA-256: events that differ do not collide by chance, nor
- * can a client make two that do. (A client that knows another's event to the
+ * can a client make two that do. (Who knows an event of the same tenant to the
  * last byte, or its key, can store it first: keys are no secrets.)
  *
  * A content key begins with the event's time in milliseconds, as UUIDv7 does.
@@ -14,10 +14,15 @@
 
 #include "event/key.h"
 
+#include <ctype.h>
+
 #include "common/cryptohash.h"
 #include "common/sha2.h"
 #include "lib/stringinfo.h"
+#include "utils/fmgrprotos.h"
+#include "utils/formatting.h"
 #include "utils/memutils.h"
+#include "utils/uuid.h"
 
 /*
  * SHA-256 of some bytes. The context is made once: it needs a resource owner,
@@ -43,50 +48,6 @@ sha256(const char *data, size_t len, uint8 digest[PG_SHA256_DIGEST_LENGTH])
 }
 
 /*
- * Read a UUID in its 8-4-4-4-12 form
- */
-static bool
-parse_uuid(Slice text, unsigned char key[EVENT_KEY_SIZE])
-{
-	int nibbles = 0;
-
-	if (text.len != 36)
-		return false;
-	for (size_t i = 0; i < text.len; i++)
-	{
-		char c = text.data[i];
-		int value;
-
-		if (i == 8 || i == 13 || i == 18 || i == 23)
-		{
-			if (c != '-')
-				return false;
-			continue;
-		}
-		if (c >= '0' && c <= '9')
-			value = c - '0';
-		else if ((c | 0x20) >= 'a' && (c | 0x20) <= 'f')
-			value = (c | 0x20) - 'a' + 10;
-		else
-			return false;
-		key[nibbles / 2] = (unsigned char) (nibbles % 2 ? (key[nibbles / 2] | value) : value << 4);
-		nibbles++;
-	}
-	return true;
-}
-
-void
-KeyFromIdempotencyKey(Slice text, unsigned char key[EVENT_KEY_SIZE])
-{
-	uint8 digest[PG_SHA256_DIGEST_LENGTH];
-
-	if (parse_uuid(text, key))
-		return;
-	sha256(text.data, text.len, digest);
-	memcpy(key, digest, EVENT_KEY_SIZE);
-}
-
-/*
  * Append a value and its length, so that no two events give the same bytes
  */
 static void
@@ -99,8 +60,67 @@ append_slice(StringInfo buffer, Slice value)
 		appendBinaryStringInfo(buffer, value.data, (int) value.len);
 }
 
+/*
+ * Is it a UUID, in its 8-4-4-4-12 form?
+ */
+static bool
+is_uuid(Slice text)
+{
+	if (text.len != 36)
+		return false;
+	for (size_t i = 0; i < text.len; i++)
+	{
+		bool dash = i == 8 || i == 13 || i == 18 || i == 23;
+
+		if (dash ? text.data[i] != '-' : !isxdigit((unsigned char) text.data[i]))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Read an event_key behind its prefix
+ */
+static bool
+read_event_key(Slice text, unsigned char key[EVENT_KEY_SIZE])
+{
+	size_t prefix = strlen(EVENT_KEY_PREFIX);
+	Slice digits = {text.data + prefix, text.len - prefix};
+	Datum uuid;
+
+	if (text.len <= prefix || memcmp(text.data, EVENT_KEY_PREFIX, prefix) != 0 || !is_uuid(digits))
+		return false;
+	uuid = DirectFunctionCall1(uuid_in, CStringGetDatum(pnstrdup(digits.data, digits.len)));
+	memcpy(key, DatumGetUUIDP(uuid)->data, EVENT_KEY_SIZE);
+	return true;
+}
+
 void
-KeyFromContent(const Event *event, Slice metadata, unsigned char key[EVENT_KEY_SIZE])
+KeyFromIdempotencyKey(const Event *event, const EventSender *sender,
+					  unsigned char key[EVENT_KEY_SIZE])
+{
+	uint8 digest[PG_SHA256_DIGEST_LENGTH];
+	Slice text = event->idempotency_key;
+	int32 position = event->key_position;
+	StringInfoData identity;
+
+	if (sender->may_give_event_key && position == 0 && read_event_key(text, key))
+		return;
+	if (is_uuid(text))
+		text.data = asc_tolower(text.data, text.len);
+	initStringInfo(&identity);
+	append_slice(&identity, sender->tenant);
+	append_slice(&identity, event->site_id);
+	append_slice(&identity, text);
+	if (position > 0)
+		appendBinaryStringInfo(&identity, (const char *) &position, sizeof(position));
+	sha256(identity.data, identity.len, digest);
+	memcpy(key, digest, EVENT_KEY_SIZE);
+}
+
+void
+KeyFromContent(const Event *event, const EventSender *sender, Slice metadata,
+			   unsigned char key[EVENT_KEY_SIZE])
 {
 	uint8 digest[PG_SHA256_DIGEST_LENGTH];
 	StringInfoData content;
@@ -108,6 +128,7 @@ KeyFromContent(const Event *event, Slice metadata, unsigned char key[EVENT_KEY_S
 	uint64 milliseconds = (uint64) event->time / 1000;
 
 	initStringInfo(&content);
+	append_slice(&content, sender->tenant);
 	appendBinaryStringInfo(&content, (const char *) &event->time, sizeof(event->time));
 	append_slice(&content, event->event_name);
 	append_slice(&content, event->channel);

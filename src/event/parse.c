@@ -18,16 +18,20 @@
 #include "postgres.h"
 #endif
 
-#include "event/parse.h"
+#include "event/parser.h"
 
-#include <setjmp.h>
-
-#include "common/jsonapi.h"
 #include "mb/pg_wchar.h"
+#ifndef FRONTEND
+#include "miscadmin.h"
+#endif
 
 #include "compat.h"
-#include "event/timestamp.h"
+#include "event/escape.h"
 #include "event/validate.h"
+
+#ifdef FRONTEND
+#define CHECK_FOR_INTERRUPTS() ((void) 0)
+#endif
 
 #define MAX_DEPTH 128
 
@@ -40,136 +44,19 @@
 #define UTF8_BOM "\xEF\xBB\xBF"
 #define NO_EVENT (-1)
 
-typedef enum
-{
-	FIELD_TEXT,
-	FIELD_TIMESTAMP,
-	FIELD_TAGS,
-	FIELD_METADATA,
-	FIELD_UNKNOWN
-} FieldKind;
-
-typedef struct
-{
-	const char *name;
-	FieldKind kind;
-	size_t offset; /* of its Slice in Event */
-} Field;
-
-static const Field full_fields[] = {
-	{"event_name", FIELD_TEXT, offsetof(Event, event_name)},
-	{"channel", FIELD_TEXT, offsetof(Event, channel)},
-	{"user_id", FIELD_TEXT, offsetof(Event, user_id)},
-	{"timestamp", FIELD_TIMESTAMP, offsetof(Event, timestamp)},
-	{"tags", FIELD_TAGS, 0},
-	{"metadata", FIELD_METADATA, 0},
-	{"campaign_id", FIELD_TEXT, offsetof(Event, campaign_id)},
-	{"site_id", FIELD_TEXT, offsetof(Event, site_id)},
-	{"path", FIELD_TEXT, offsetof(Event, path)},
-	{"idempotency_key", FIELD_TEXT, offsetof(Event, idempotency_key)},
-};
-
-static const Field website_fields[] = {
-	{"event_type", FIELD_TEXT, offsetof(Event, event_name)},
-	{"site_id", FIELD_TEXT, offsetof(Event, site_id)},
-	{"path", FIELD_TEXT, offsetof(Event, path)},
-	{"user_id", FIELD_TEXT, offsetof(Event, user_id)},
-	{"timestamp", FIELD_TIMESTAMP, offsetof(Event, timestamp)},
-};
-
-static const Field unknown_field = {NULL, FIELD_UNKNOWN, 0};
-
-typedef struct
-{
-	const EventRules *rules;
-	const EventReceiver *receiver;
-	const Field *fields;
-	int nfields;
-	const char *body;
-	JsonLexContext *lex;
-	BodyShape shape;
-	sigjmp_buf fail;
-	char *body_error;
-
-	int depth;
-	int event_depth;  /* NO_EVENT while no event may begin */
-	bool seen_events; /* the array of events has been met */
-	int index;		  /* of the current event in the request */
-
-	bool in_event;
-	Event event;
-	const Field *field; /* the event's field being read */
-	uint32 seen;		/* bit per field */
-	int tags_room;
-	int metadata_tokens;
-	char event_error[EVENT_ERROR_SIZE]; /* "" while the event is valid */
-} Parser;
-
 /*
  * Give up on the whole body
  */
-pg_noreturn static void fail_body(Parser *p);
+pg_noreturn static void fail_body(Parser *p, ParseResult result);
 
 static void
-fail_body(Parser *p)
+fail_body(Parser *p, ParseResult result)
 {
-	siglongjmp(p->fail, 1);
+	siglongjmp(p->fail, (int) result);
 }
-
-/*
- * Record an event's first violation
- */
-#define reject_event(p, ...) \
-	do \
-	{ \
-		if ((p)->event_error[0] == '\0') \
-			snprintf((p)->event_error, EVENT_ERROR_SIZE, __VA_ARGS__); \
-	} while (0)
 
 /* Are the callbacks among the fields of an event? */
 #define AT_FIELDS(p) ((p)->in_event && (p)->depth == (p)->event_depth + 1)
-
-static const char *
-token_name(JsonTokenType type)
-{
-	switch (type)
-	{
-		case JSON_TOKEN_STRING:
-			return "text";
-		case JSON_TOKEN_NUMBER:
-			return "a number";
-		case JSON_TOKEN_OBJECT_START:
-			return "an object";
-		case JSON_TOKEN_ARRAY_START:
-			return "an array";
-		case JSON_TOKEN_TRUE:
-		case JSON_TOKEN_FALSE:
-			return "a boolean";
-		default:
-			return "null";
-	}
-}
-
-/*
- * The token itself where it is short enough to show, else what kind it is
- */
-static const char *
-describe_value(Parser *p)
-{
-	static char shown[48];
-	int len = (int) (p->lex->token_terminator - p->lex->token_start);
-
-	if (p->lex->token_type == JSON_TOKEN_NUMBER && len < (int) sizeof(shown))
-	{
-		snprintf(shown, sizeof(shown), "%.*s", len, p->lex->token_start);
-		return shown;
-	}
-	if (p->lex->token_type == JSON_TOKEN_TRUE)
-		return "true";
-	if (p->lex->token_type == JSON_TOKEN_FALSE)
-		return "false";
-	return token_name(p->lex->token_type);
-}
 
 static void
 begin_event(Parser *p)
@@ -179,7 +66,7 @@ begin_event(Parser *p)
 		snprintf(p->body_error, EVENT_ERROR_SIZE,
 				 "events holds more than %d events (fast_ingest.max_bulk_events)",
 				 p->rules->max_events);
-		fail_body(p);
+		fail_body(p, PARSE_TOO_MANY);
 	}
 	p->receiver->begin(p->receiver->arg);
 	memset(&p->event, 0, sizeof(p->event));
@@ -225,17 +112,35 @@ give_metadata(Parser *p, MetadataToken token, const char *text)
 }
 
 /*
+ * The text of a token, which ends before the given place, was read: is there an escape
+ * in it that no text can hold?
+ */
+static void
+check_escapes(Parser *p, const char *holder, const char *end)
+{
+	const char *mark = p->mark;
+
+	if (mark == NULL || mark >= end)
+		return;
+	p->mark = EscapeFind(end, p->body_end);
+	if (p->in_event)
+		reject_event(p, "%s holds %s at byte %zu: expected text without it", holder,
+					 EscapeName(mark), (size_t) (mark - p->body));
+}
+
+/*
  * Go one level down, unless that is too deep to follow
  */
 static void
 enter(Parser *p)
 {
+	CHECK_FOR_INTERRUPTS();
 	if (++p->depth > MAX_DEPTH)
 	{
 		snprintf(p->body_error, EVENT_ERROR_SIZE,
 				 "invalid JSON at byte %zu: nested more than %d levels deep",
 				 (size_t) (p->lex->token_start - p->body), MAX_DEPTH);
-		fail_body(p);
+		fail_body(p, PARSE_UNREADABLE);
 	}
 }
 
@@ -301,56 +206,13 @@ element_start(void *state, bool isnull)
 	if (!p->in_event && p->depth == p->event_depth && p->lex->token_type != JSON_TOKEN_OBJECT_START)
 	{
 		begin_event(p);
-		reject_event(p, "event is %s: expected an object", describe_value(p));
+		reject_event(p, "event is %s: expected an object", FieldDescribeValue(p));
 		end_event(p);
 	}
 	else if (p->in_event && p->depth == p->event_depth + 2 && p->field != NULL &&
 			 p->field->kind == FIELD_TAGS && p->lex->token_type != JSON_TOKEN_STRING)
-		reject_event(p, "tags holds %s: expected an array of text", describe_value(p));
+		reject_event(p, "tags holds %s: expected an array of text", FieldDescribeValue(p));
 	JSON_ACTION_OK;
-}
-
-/*
- * Check the type of a known field's value, whose first token was just read
- */
-static void
-check_type(Parser *p, const Field *field)
-{
-	JsonTokenType type = p->lex->token_type;
-
-	switch (field->kind)
-	{
-		case FIELD_TEXT:
-			if (type != JSON_TOKEN_STRING)
-				reject_event(p, "%s is %s: expected text", field->name, describe_value(p));
-			break;
-		case FIELD_TIMESTAMP:
-			if (type != JSON_TOKEN_STRING && type != JSON_TOKEN_NUMBER)
-				reject_event(p,
-							 "timestamp is %s: expected Unix seconds, milliseconds or an RFC 3339 "
-							 "date-time",
-							 describe_value(p));
-			break;
-		case FIELD_TAGS:
-			if (type != JSON_TOKEN_ARRAY_START)
-				reject_event(p, "tags is %s: expected an array of text", describe_value(p));
-			break;
-		case FIELD_METADATA:
-			if (type != JSON_TOKEN_OBJECT_START)
-				reject_event(p, "metadata is %s: expected an object", describe_value(p));
-			break;
-		case FIELD_UNKNOWN:
-			break;
-	}
-}
-
-static const Field *
-find_field(Parser *p, const char *name)
-{
-	for (int i = 0; i < p->nfields; i++)
-		if (strcmp(p->fields[i].name, name) == 0)
-			return &p->fields[i];
-	return &unknown_field;
 }
 
 static JsonActionResult
@@ -358,10 +220,11 @@ field_start(void *state, char *fname, bool isnull)
 {
 	Parser *p = state;
 
+	check_escapes(p, AT_FIELDS(p) ? "the name of a field" : "metadata", p->lex->token_start);
 	if (AT_FIELDS(p))
 	{
-		p->field = find_field(p, fname);
-		if (p->field == &unknown_field)
+		p->field = FieldFind(p->fields, fname);
+		if (p->field == &UnknownField)
 		{
 			if (!p->rules->fold_unknown)
 				reject_event(p, "unknown field %s", QuoteValue(fname, strlen(fname)));
@@ -369,7 +232,7 @@ field_start(void *state, char *fname, bool isnull)
 		}
 		else
 		{
-			uint32 bit = 1U << (p->field - p->fields);
+			uint32 bit = 1U << (p->field - p->fields.fields);
 
 			if (p->seen & bit)
 				reject_event(p, "%s is given twice", fname);
@@ -377,7 +240,7 @@ field_start(void *state, char *fname, bool isnull)
 			if (isnull)
 				p->field = NULL;
 			else
-				check_type(p, p->field);
+				FieldCheckType(p, p->field);
 		}
 	}
 	else if (p->in_event)
@@ -387,15 +250,17 @@ field_start(void *state, char *fname, bool isnull)
 		/* {"events": [...]} */
 		if (strcmp(fname, "events") != 0)
 		{
-			snprintf(p->body_error, EVENT_ERROR_SIZE, "unknown field %s: expected only \"events\"",
+			snprintf(p->body_error, EVENT_ERROR_SIZE,
+					 "unknown field %s: expected an array of events, {\"events\": [...]}, or, with "
+					 "Content-Type application/x-ndjson, one event a line",
 					 QuoteValue(fname, strlen(fname)));
-			fail_body(p);
+			fail_body(p, PARSE_UNREADABLE);
 		}
 		if (p->lex->token_type != JSON_TOKEN_ARRAY_START || p->seen_events)
 		{
 			snprintf(p->body_error, EVENT_ERROR_SIZE, "events is %s: expected an array",
-					 p->seen_events ? "given twice" : describe_value(p));
-			fail_body(p);
+					 p->seen_events ? "given twice" : FieldDescribeValue(p));
+			fail_body(p, PARSE_UNREADABLE);
 		}
 		p->seen_events = true;
 		p->event_depth = 2;
@@ -432,59 +297,6 @@ metadata_token(JsonTokenType type)
 }
 
 /*
- * Take the value of one of the event's own fields. True if its text was kept.
- */
-static bool
-take_value(Parser *p, char *token, JsonTokenType type)
-{
-	Event *event = &p->event;
-	Slice text = {token, strlen(token)};
-
-	if (p->field->kind == FIELD_TEXT && type == JSON_TOKEN_STRING)
-		*(Slice *) ((char *) event + p->field->offset) = text;
-	else if (p->field->kind == FIELD_TIMESTAMP)
-	{
-		event->timestamp = (Slice){token, Min(text.len, 40)};
-		event->has_timestamp = type == JSON_TOKEN_STRING
-								   ? TimestampFromRfc3339(token, text.len, &event->time)
-								   : TimestampFromNumber(token, text.len, &event->time);
-		if (!event->has_timestamp)
-			reject_event(p,
-						 "timestamp %s is not a time: expected Unix seconds, milliseconds or an "
-						 "RFC 3339 date-time",
-						 QuoteValue(token, text.len));
-	}
-	else
-		return false;
-	return true;
-}
-
-/*
- * Take an element of tags. True if its text was kept.
- */
-static bool
-take_tag(Parser *p, char *token)
-{
-	Event *event = &p->event;
-
-	if (event->ntags == MAX_TAGS)
-	{
-		reject_event(p, "tags holds more than %d elements", MAX_TAGS);
-		return false;
-	}
-	if (event->ntags >= p->tags_room)
-	{
-		p->tags_room = Max(8, p->tags_room * 2);
-		if (event->tags == NULL)
-			event->tags = palloc(p->tags_room * sizeof(Slice));
-		else
-			event->tags = repalloc(event->tags, p->tags_room * sizeof(Slice));
-	}
-	event->tags[event->ntags++] = (Slice){token, strlen(token)};
-	return true;
-}
-
-/*
  * Take a value, which was allocated for us. A body may hold millions of values
  * that nobody wants.
  */
@@ -494,14 +306,17 @@ scalar(void *state, char *token, JsonTokenType type)
 	Parser *p = state;
 	bool kept = false;
 
+	CHECK_FOR_INTERRUPTS();
+	check_escapes(p, p->field != NULL && p->field->name != NULL ? p->field->name : "metadata",
+				  p->lex->prev_token_terminator);
 	if (p->in_event && p->field != NULL)
 	{
 		if (p->field->kind == FIELD_METADATA || p->field->kind == FIELD_UNKNOWN)
 			kept = give_metadata(p, metadata_token(type), token);
 		else if (p->depth == p->event_depth + 1)
-			kept = take_value(p, token, type);
+			kept = FieldTakeValue(p, token, type);
 		else if (p->depth == p->event_depth + 2 && p->field->kind == FIELD_TAGS)
-			kept = take_tag(p, token);
+			kept = FieldTakeTag(p, token);
 	}
 	if (!kept)
 		pfree(token);
@@ -517,6 +332,23 @@ cut_at_character(char *message, size_t len)
 	while (len > 0 && ((unsigned char) message[len - 1] & 0xC0) == 0x80)
 		len--;
 	message[len > 0 ? len - 1 : 0] = '\0';
+}
+
+/*
+ * What to send instead, where something comes behind the end of the JSON, or a line
+ * is none
+ */
+static const char *
+hint(const Parser *p, JsonParseErrorType error)
+{
+	if (p->shape == BODY_NDJSON)
+		return " Send one event a line.";
+	if (error != JSON_EXPECTED_END)
+		return "";
+	if (p->shape == BODY_BULK)
+		return " Send one array, or, with Content-Type application/x-ndjson, one event a line.";
+	return p->rules->form == EVENT_FORM_FULL ? " Send several events to /events/bulk."
+											 : " Send one event a request.";
 }
 
 /*
@@ -546,14 +378,26 @@ parse_text(Parser *p, char *body, size_t offset, size_t len)
 	if (result != JSON_SUCCESS)
 	{
 		const char *at = p->lex->token_start ? p->lex->token_start : p->lex->token_terminator;
-		int used = snprintf(p->body_error, EVENT_ERROR_SIZE, "invalid JSON at byte %zu: %s",
-							(size_t) (at - body), json_errdetail(result, p->lex));
+		int used = snprintf(p->body_error, EVENT_ERROR_SIZE, "invalid JSON at byte %zu: %s%s",
+							(size_t) (at - body), json_errdetail(result, p->lex), hint(p, result));
 
 		if (used >= EVENT_ERROR_SIZE)
 			cut_at_character(p->body_error, EVENT_ERROR_SIZE - 1);
 		return false;
 	}
 	return true;
+}
+
+/*
+ * Skip a byte order mark at the given offset, which some programs write before JSON
+ */
+static size_t
+skip_mark(const char *body, size_t offset, size_t end)
+{
+	bool marked =
+		end - offset >= strlen(UTF8_BOM) && memcmp(body + offset, UTF8_BOM, strlen(UTF8_BOM)) == 0;
+
+	return marked ? offset + strlen(UTF8_BOM) : offset;
 }
 
 /*
@@ -571,6 +415,7 @@ parse_lines(Parser *p, char *body, size_t len)
 		size_t text_end = end;
 		int index = p->index;
 
+		start = skip_mark(body, start, end);
 		while (text_end > start && strchr(" \t\r", body[text_end - 1]) != NULL)
 			text_end--;
 		if (text_end > start)
@@ -603,16 +448,10 @@ check_encoding(const char *body, size_t len, char *error)
 				 (unsigned char) body[valid]);
 		return false;
 	}
-	if (len >= 3 && memcmp(body, UTF8_BOM, 3) == 0)
-	{
-		snprintf(error, EVENT_ERROR_SIZE,
-				 "invalid JSON at byte 0: the body begins with a byte order mark");
-		return false;
-	}
 	return true;
 }
 
-bool
+ParseResult
 ParseEvents(char *body, size_t len, BodyShape shape, const EventRules *rules,
 			const EventReceiver *receiver, char error[EVENT_ERROR_SIZE])
 {
@@ -620,35 +459,35 @@ ParseEvents(char *body, size_t len, BodyShape shape, const EventRules *rules,
 		.rules = rules,
 		.receiver = receiver,
 		.body = body,
+		.body_end = body + len,
 		.shape = shape,
 		.body_error = error,
-		.fields = rules->form == EVENT_FORM_WEBSITE ? website_fields : full_fields,
-		.nfields =
-			rules->form == EVENT_FORM_WEBSITE ? lengthof(website_fields) : lengthof(full_fields),
+		.fields = FieldsOf(rules->form),
 	};
 	Parser *volatile p = &parser;
+	size_t start = skip_mark(body, 0, len);
+	int failure;
 
 	if (!check_encoding(body, len, error))
-		return false;
-	if (sigsetjmp(p->fail, 0) != 0)
-		return false;
+		return PARSE_UNREADABLE;
+	EscapesReplace(body, len);
+	p->mark = EscapeFind(body, body + len);
+	if ((failure = sigsetjmp(p->fail, 0)) != 0)
+		return (ParseResult) failure;
 
-	if (shape == BODY_NDJSON)
-	{
-		if (!parse_lines(p, body, len))
-			return false;
-	}
-	else if (!parse_text(p, body, 0, len))
-		return false;
+	if (shape == BODY_NDJSON ? !parse_lines(p, body, len)
+							 : !parse_text(p, body, start, len - start))
+		return PARSE_UNREADABLE;
 
 	if (shape == BODY_SINGLE && p->index == 0)
-		snprintf(error, EVENT_ERROR_SIZE, "body is not an object: expected one JSON object");
+		snprintf(error, EVENT_ERROR_SIZE, "body is not an object: expected one event%s",
+				 rules->form == EVENT_FORM_FULL ? "; several go to /events/bulk" : "");
 	else if (shape == BODY_BULK && !p->seen_events)
 		snprintf(error, EVENT_ERROR_SIZE,
 				 "body holds no events: expected an array or {\"events\": [...]}");
 	else if (p->index == 0)
 		snprintf(error, EVENT_ERROR_SIZE, "events is empty: expected at least one event");
 	else
-		return true;
-	return false;
+		return PARSE_DONE;
+	return PARSE_UNREADABLE;
 }

@@ -52,13 +52,20 @@ typedef struct
 	void *arg;
 } EventReceiver;
 
+typedef enum
+{
+	PARSE_DONE,
+	PARSE_UNREADABLE, /* not UTF-8, not JSON, or the wrong shape */
+	PARSE_TOO_MANY	  /* more events than the rules allow */
+} ParseResult;
+
 /*
- * Parse a body, which must be followed by a NUL byte. False when the request
- * as a whole cannot be read (not UTF-8, not JSON, the wrong shape, too many
- * events): then error says what and where, and events that were handed on
- * already must be dropped by the caller.
+ * Parse a body, which must be followed by a NUL byte, and is changed. Unless it is
+ * done, error says what is wrong with the request as a whole, and where; events that
+ * were handed on already must be dropped by the caller. In a server it looks at
+ * interrupts, which may end it by an ERROR.
  */
-extern bool ParseEvents(char *body, size_t len, BodyShape shape, const EventRules *rules,
-						const EventReceiver *receiver, char error[EVENT_ERROR_SIZE]);
+extern ParseResult ParseEvents(char *body, size_t len, BodyShape shape, const EventRules *rules,
+							   const EventReceiver *receiver, char error[EVENT_ERROR_SIZE]);
 
 #endif

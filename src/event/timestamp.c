@@ -1,114 +1,160 @@
 /*
  * timestamp.c
  *
- * Unix seconds, Unix milliseconds and RFC 3339 to microseconds since 1970.
- * Digits are read exactly: no time passes through a double unless the client
- * wrote an exponent.
+ * Unix times and date-times to microseconds since 1970. Digits are moved, not
+ * calculated with: no time passes through a double.
  */
 #include "event/timestamp.h"
 
-#include <ctype.h>
-#include <math.h>
-#include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #define MICROSECONDS INT64_C(1000000)
-#define FIRST_MILLISECONDS INT64_C(100000000000)
-/* 9999-12-31T23:59:59Z: later times are refused before they can overflow */
-#define MAX_SECONDS INT64_C(253402300799)
+/* Of a whole number of seconds to nanoseconds. */
+#define MAX_WHOLE_DIGITS 19
+/* Exponents beyond this are one: no body has so many digits. */
+#define MAX_EXPONENT INT64_C(1000000000000)
 
-/*
- * Read up to six digits of a fraction as microseconds; further digits are cut
- */
-static const char *
-read_fraction(const char *p, const char *end, int64_t *microseconds)
+/* 0.<digits> times ten to the power of point; the first digit is not 0. */
+typedef struct
 {
-	int64_t unit = MICROSECONDS / 10;
+	bool negative;
+	char digits[MAX_WHOLE_DIGITS]; /* the first ones, others do not count */
+	int n;
+	int64_t point;
+} Decimal;
 
-	*microseconds = 0;
-	for (; p < end && isdigit((unsigned char) *p); p++)
-	{
-		*microseconds += (*p - '0') * unit;
-		unit /= 10;
-	}
-	return p;
+static bool
+is_digit(const char *p, const char *end)
+{
+	return p < end && *p >= '0' && *p <= '9';
 }
 
-bool
-TimestampFromNumber(const char *text, size_t len, int64_t *microseconds)
+/*
+ * Read the exponent behind an "e"; false if it is none
+ */
+static bool
+read_exponent(const char *p, const char *end, int64_t *exponent)
 {
-	const char *p = text;
-	const char *end = text + len;
-	bool negative = false;
-	int64_t whole = 0;
-	int64_t fraction = 0;
-	bool has_fraction = false;
+	bool negative = p < end && *p == '-';
 
-	if (p < end && *p == '-')
-	{
-		negative = true;
+	*exponent = 0;
+	if (p < end && (*p == '-' || *p == '+'))
 		p++;
-	}
-	for (; p < end && isdigit((unsigned char) *p); p++)
-	{
-		whole = whole * 10 + (*p - '0');
-		if (whole > MAX_SECONDS * 1000)
-			return false;
-	}
-	if (p < end && *p == '.')
-	{
-		has_fraction = true;
-		p = read_fraction(p + 1, end, &fraction);
-	}
-	if (p < end)
-	{
-		char copy[64];
-		double value;
-
-		if (len >= sizeof(copy))
-			return false;
-		memcpy(copy, text, len);
-		copy[len] = '\0';
-		value = strtod(copy, NULL);
-		if (!isfinite(value) || fabs(value) > (double) MAX_SECONDS)
-			return false;
-		*microseconds = (int64_t) llround(value * MICROSECONDS);
-		return true;
-	}
-
-	if (!has_fraction && whole > FIRST_MILLISECONDS)
-		*microseconds = whole * 1000;
-	else if (whole > MAX_SECONDS)
+	if (!is_digit(p, end))
 		return false;
-	else
-		*microseconds = whole * MICROSECONDS + fraction;
+	for (; is_digit(p, end); p++)
+		if (*exponent < MAX_EXPONENT)
+			*exponent = *exponent * 10 + (*p - '0');
 	if (negative)
+		*exponent = -*exponent;
+	return p == end;
+}
+
+/*
+ * Read a decimal number; false if the text is not one from begin to end
+ */
+static bool
+read_decimal(const char *p, const char *end, Decimal *decimal)
+{
+	bool has_digit = false;
+	bool has_point = false;
+	int64_t exponent;
+
+	*decimal = (Decimal){0};
+	if (p < end && (*p == '-' || *p == '+'))
+		decimal->negative = *p++ == '-';
+	for (; is_digit(p, end) || (p < end && *p == '.' && !has_point); p++)
+	{
+		if (*p == '.')
+		{
+			has_point = true;
+			continue;
+		}
+		has_digit = true;
+		if (*p == '0' && decimal->n == 0)
+		{
+			decimal->point -= has_point;
+			continue;
+		}
+		decimal->point += !has_point;
+		if (decimal->n < MAX_WHOLE_DIGITS)
+			decimal->digits[decimal->n++] = *p;
+	}
+	if (!has_digit || p == end)
+		return has_digit;
+	if ((*p != 'e' && *p != 'E') || !read_exponent(p + 1, end, &exponent))
+		return false;
+	decimal->point += exponent;
+	return true;
+}
+
+/*
+ * The whole part of a decimal number times ten to the power of shift, which has at
+ * most MAX_WHOLE_DIGITS digits
+ */
+static uint64_t
+whole_part(const Decimal *decimal, int shift)
+{
+	uint64_t whole = 0;
+
+	for (int i = 0; i < decimal->point + shift; i++)
+		whole = whole * 10 + (uint64_t) (i < decimal->n ? decimal->digits[i] - '0' : 0);
+	return whole;
+}
+
+/*
+ * A Unix time in the unit that its size tells
+ */
+static bool
+read_unix_time(const Decimal *decimal, int64_t *microseconds, const char **wrong)
+{
+	uint64_t whole;
+	int shift;
+
+	*microseconds = 0;
+	if (decimal->n == 0)
+		return true;
+	if (decimal->point > MAX_WHOLE_DIGITS)
+	{
+		*wrong = "is too large a number";
+		return false;
+	}
+	whole = whole_part(decimal, 0);
+	if (whole > UINT64_C(100000000000000000))
+		shift = -3;
+	else if (whole > UINT64_C(100000000000000))
+		shift = 0;
+	else if (whole > UINT64_C(100000000000))
+		shift = 3;
+	else
+		shift = 6;
+	*microseconds = (int64_t) whole_part(decimal, shift);
+	if (decimal->negative)
 		*microseconds = -*microseconds;
 	return true;
 }
 
 /*
- * Read exactly n digits
+ * Read exactly n digits whose value is from low to high
  */
 static bool
-read_digits(const char **p, const char *end, int n, int *value)
+read_digits(const char **p, const char *end, int n, int low, int high, int *value)
 {
 	*value = 0;
-	if (end - *p < n)
-		return false;
 	for (int i = 0; i < n; i++, (*p)++)
 	{
-		if (!isdigit((unsigned char) **p))
+		if (!is_digit(*p, end))
 			return false;
 		*value = *value * 10 + (**p - '0');
 	}
-	return true;
+	return *value >= low && *value <= high;
 }
 
 static bool
 read_char(const char **p, const char *end, const char *allowed)
 {
-	if (*p >= end || strchr(allowed, **p) == NULL || **p == '\0')
+	if (*p >= end || **p == '\0' || strchr(allowed, **p) == NULL)
 		return false;
 	(*p)++;
 	return true;
@@ -136,57 +182,145 @@ days_in_month(int year, int month)
 	return month == 2 && leap ? 29 : days[month - 1];
 }
 
-bool
-TimestampFromRfc3339(const char *text, size_t len, int64_t *microseconds)
+/*
+ * Read a date as days since 1970; what is wrong, or NULL
+ */
+static const char *
+read_date(const char **p, const char *end, int64_t *days)
 {
-	const char *p = text;
-	const char *end = text + len;
+	char separator[2] = "";
 	int year;
 	int month;
 	int day;
+
+	if (!read_digits(p, end, 4, 0, 9999, &year))
+		return "is not a time";
+	if (*p < end && (**p == '-' || **p == '/'))
+		separator[0] = *(*p)++;
+	if (year == 0)
+		return "has a year that is not 0001 to 9999";
+	if (!read_digits(p, end, 2, 1, 12, &month))
+		return "has a month that is not 01 to 12";
+	if (separator[0] != '\0' && !read_char(p, end, separator))
+		return "has no day";
+	if (!read_digits(p, end, 2, 1, 31, &day))
+		return "has a day that is not 01 to 31";
+	if (day > days_in_month(year, month))
+		return "is on a day that does not exist";
+	*days = days_from_date(year, month, day);
+	return NULL;
+}
+
+/*
+ * Read a time of day as microseconds; what is wrong, or NULL
+ */
+static const char *
+read_time_of_day(const char **p, const char *end, int64_t *microseconds)
+{
 	int hour;
 	int minute;
-	int second;
-	int64_t fraction = 0;
-	int64_t offset = 0;
-	int64_t seconds;
+	int second = 0;
+	int64_t unit = MICROSECONDS;
+	bool colon;
 
-	if (!read_digits(&p, end, 4, &year) || !read_char(&p, end, "-") ||
-		!read_digits(&p, end, 2, &month) || !read_char(&p, end, "-") ||
-		!read_digits(&p, end, 2, &day) || !read_char(&p, end, "Tt ") ||
-		!read_digits(&p, end, 2, &hour) || !read_char(&p, end, ":") ||
-		!read_digits(&p, end, 2, &minute) || !read_char(&p, end, ":") ||
-		!read_digits(&p, end, 2, &second))
-		return false;
-	if (year < 1 || month < 1 || month > 12 || day < 1 || day > days_in_month(year, month) ||
-		hour > 23 || minute > 59 || second > 60)
-		return false;
+	if (!read_digits(p, end, 2, 0, 23, &hour))
+		return "has an hour that is not 00 to 23";
+	colon = read_char(p, end, ":");
+	if (!read_digits(p, end, 2, 0, 59, &minute))
+		return "has a minute that is not 00 to 59";
+	/* 60 is a leap second, the first one of the next minute */
+	if ((colon ? read_char(p, end, ":") : is_digit(*p, end)) &&
+		!read_digits(p, end, 2, 0, 60, &second))
+		return "has a second that is not 00 to 60";
+	*microseconds = (hour * INT64_C(3600) + minute * 60 + second) * MICROSECONDS;
 
-	if (p < end && *p == '.')
+	if (!read_char(p, end, ".,"))
+		return NULL;
+	if (!is_digit(*p, end))
+		return "has a fraction without digits";
+	for (; is_digit(*p, end); (*p)++)
 	{
-		if (++p >= end || !isdigit((unsigned char) *p))
-			return false;
-		p = read_fraction(p, end, &fraction);
+		unit /= 10;
+		*microseconds += (**p - '0') * unit;
 	}
+	return NULL;
+}
 
-	if (p < end && (*p == '+' || *p == '-'))
+/*
+ * Read a zone, which ends the text, as seconds ahead of UTC; what is wrong, or NULL
+ */
+static const char *
+read_zone(const char *p, const char *end, int64_t *offset)
+{
+	int sign = 1;
+	int field;
+
+	*offset = 0;
+	while (read_char(&p, end, " \t"))
+		;
+	if (p == end)
+		return "has no zone";
+	if ((end - p == 1 && (*p == 'Z' || *p == 'z')) ||
+		(end - p == 3 && (strncasecmp(p, "utc", 3) == 0 || strncasecmp(p, "gmt", 3) == 0)))
+		return NULL;
+	if (*p != '+' && *p != '-')
+		return "has something else than a zone behind the time";
+	if (*p++ == '-')
+		sign = -1;
+	if (!read_digits(&p, end, 2, 0, 23, &field))
+		return "has a zone whose hours are not 00 to 23";
+	*offset = field * INT64_C(3600);
+	for (int unit = 60; unit > 0 && p < end; unit /= 60)
 	{
-		int sign = *p++ == '-' ? -1 : 1;
-		int offset_hour;
-		int offset_minute;
-
-		if (!read_digits(&p, end, 2, &offset_hour) || !read_char(&p, end, ":") ||
-			!read_digits(&p, end, 2, &offset_minute) || offset_hour > 23 || offset_minute > 59)
-			return false;
-		offset = sign * (offset_hour * 3600 + offset_minute * 60);
+		(void) read_char(&p, end, ":");
+		if (!read_digits(&p, end, 2, 0, 59, &field))
+			return "has a zone whose minutes are not 00 to 59";
+		*offset += field * unit;
 	}
-	else if (!read_char(&p, end, "Zz"))
-		return false;
-	if (p != end)
-		return false;
+	*offset *= sign;
+	return p == end ? NULL : "has something behind the zone";
+}
 
-	seconds =
-		days_from_date(year, month, day) * 86400 + hour * 3600 + minute * 60 + second - offset;
-	*microseconds = seconds * MICROSECONDS + fraction;
-	return true;
+static const char *
+read_date_time(const char *p, const char *end, int64_t *microseconds)
+{
+	int64_t days;
+	int64_t time;
+	int64_t offset;
+	const char *wrong = read_date(&p, end, &days);
+
+	if (wrong != NULL)
+		return wrong;
+	if (p == end)
+		return "has no time of day";
+	if (!read_char(&p, end, "Tt "))
+		return "has something else than a time of day behind the date";
+	if ((wrong = read_time_of_day(&p, end, &time)) != NULL ||
+		(wrong = read_zone(p, end, &offset)) != NULL)
+		return wrong;
+	*microseconds = (days * 86400 - offset) * MICROSECONDS + time;
+	return NULL;
+}
+
+bool
+TimestampRead(const char *text, size_t len, int64_t *microseconds, const char **wrong)
+{
+	static const char blanks[] = " \t\r\n";
+	const char *p = text;
+	const char *end = text + len;
+	Decimal decimal;
+
+	while (read_char(&p, end, blanks))
+		;
+	while (end > p && end[-1] != '\0' && strchr(blanks, end[-1]) != NULL)
+		end--;
+
+	*wrong = NULL;
+	if (p == end)
+		*wrong = "is empty";
+	else if (read_decimal(p, end, &decimal))
+		return read_unix_time(&decimal, microseconds, wrong);
+	else
+		*wrong = read_date_time(p, end, microseconds);
+	return *wrong == NULL;
 }

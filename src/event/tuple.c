@@ -18,7 +18,6 @@
 #include "utils/uuid.h"
 
 #include "compat.h"
-#include "event/key.h"
 #include "event/metadata.h"
 
 typedef struct
@@ -111,20 +110,21 @@ tags_datum(const Event *event, bool *isnull)
  * The key that the event is stored under once, if it has one
  */
 static Datum
-key_datum(const Event *event, Datum metadata, bool has_metadata, bool by_content, bool *isnull)
+key_datum(const Event *event, const EventSender *sender, Datum metadata, bool has_metadata,
+		  bool by_content, bool *isnull)
 {
 	pg_uuid_t *key = palloc(sizeof(pg_uuid_t));
 	Slice canonical = {NULL, 0};
 
 	*isnull = false;
 	if (event->idempotency_key.data != NULL)
-		KeyFromIdempotencyKey(event->idempotency_key, key->data);
+		KeyFromIdempotencyKey(event, sender, key->data);
 	else if (by_content && event->has_timestamp)
 	{
 		if (has_metadata)
 			canonical = (Slice){VARDATA_ANY(DatumGetPointer(metadata)),
 								VARSIZE_ANY_EXHDR(DatumGetPointer(metadata))};
-		KeyFromContent(event, canonical, key->data);
+		KeyFromContent(event, sender, canonical, key->data);
 	}
 	else
 		*isnull = true;
@@ -132,7 +132,7 @@ key_datum(const Event *event, Datum metadata, bool has_metadata, bool by_content
 }
 
 MinimalTuple
-EventFormTuple(TupleDesc desc, const Event *event, bool by_content)
+EventFormTuple(TupleDesc desc, const Event *event, const EventSender *sender, bool by_content)
 {
 	Datum values[NUM_COLUMNS];
 	bool isnull[NUM_COLUMNS] = {false};
@@ -147,8 +147,9 @@ EventFormTuple(TupleDesc desc, const Event *event, bool by_content)
 	values[COLUMN_TAGS] = tags_datum(event, &isnull[COLUMN_TAGS]);
 	isnull[COLUMN_METADATA] = !event->has_metadata;
 	values[COLUMN_METADATA] = event->has_metadata ? MetadataFinish() : (Datum) 0;
-	values[COLUMN_EVENT_KEY] = key_datum(event, values[COLUMN_METADATA], !isnull[COLUMN_METADATA],
-										 by_content, &isnull[COLUMN_EVENT_KEY]);
+	values[COLUMN_EVENT_KEY] =
+		key_datum(event, sender, values[COLUMN_METADATA], !isnull[COLUMN_METADATA], by_content,
+				  &isnull[COLUMN_EVENT_KEY]);
 	return FormMinimalTuple(desc, values, isnull);
 }
 

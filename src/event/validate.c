@@ -32,11 +32,10 @@ QuoteValue(const char *data, size_t len)
 }
 
 /*
- * Check one text field; max_len 0 is any length
+ * Check one text field, which is not empty; max_len 0 is any length
  */
 static bool
-check_text(const char *name, const Slice *value, bool required, bool may_be_empty, size_t max_len,
-		   char *error)
+check_text(const char *name, const Slice *value, bool required, size_t max_len, char *error)
 {
 	if (value->data == NULL)
 	{
@@ -44,7 +43,7 @@ check_text(const char *name, const Slice *value, bool required, bool may_be_empt
 			snprintf(error, EVENT_ERROR_SIZE, "%s is required", name);
 		return !required;
 	}
-	if (value->len == 0 && !may_be_empty)
+	if (value->len == 0)
 	{
 		snprintf(error, EVENT_ERROR_SIZE, "%s is \"\": expected non-empty text", name);
 		return false;
@@ -122,11 +121,11 @@ EventValidate(Event *event, const EventRules *rules, char error[EVENT_ERROR_SIZE
 
 	if (website)
 		event->channel = (Slice){"web", 3};
-	if (!check_text(name_field, &event->event_name, true, false, MAX_NAME_LENGTH, error) ||
-		!check_text("channel", &event->channel, true, false, 0, error) ||
-		!check_text("user_id", &event->user_id, !website, false, MAX_NAME_LENGTH, error) ||
-		!check_text("site_id", &event->site_id, website, !website, 0, error) ||
-		!check_text("idempotency_key", &event->idempotency_key, false, false, 0, error))
+	if (!check_text(name_field, &event->event_name, true, MAX_NAME_LENGTH, error) ||
+		!check_text("channel", &event->channel, true, 0, error) ||
+		!check_text("user_id", &event->user_id, !website, MAX_NAME_LENGTH, error) ||
+		!check_text("site_id", &event->site_id, website, 0, error) ||
+		!check_text("idempotency_key", &event->idempotency_key, false, 0, error))
 		return false;
 	if (!website && !check_channel(&event->channel, rules->channels, error))
 		return false;

@@ -12,13 +12,13 @@
 #include <microhttpd.h>
 
 #include "access/xlog.h"
-#include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 #include "utils/varlena.h"
 
 #include "event/metadata.h"
 #include "event/tuple.h"
+#include "http/ingest_head.h"
 #include "http/outcome.h"
 #include "http/server.h"
 #include "monotonic.h"
@@ -31,8 +31,9 @@
 /* A request being parsed. */
 typedef struct
 {
-	Slice idempotency_key; /* of the header */
-	const ApiKey *key;	   /* NULL where none is needed */
+	IngestHead head;
+	bool bulk;
+	const ApiKey *key; /* NULL where none is needed */
 	int accepted;
 	int rejected;
 	size_t needed; /* bytes of staging for all valid events */
@@ -158,11 +159,15 @@ stage_event(Ingest *ingest, int index, Event *event)
 	if (ingest->metadata_error[0] != '\0')
 		return ingest->metadata_error;
 	if (event->idempotency_key.data == NULL)
-		event->idempotency_key = ingest->idempotency_key;
+	{
+		event->idempotency_key = ingest->head.idempotency_key;
+		event->key_position = ingest->bulk ? index + 1 : 0;
+	}
 
 	PG_TRY();
 	{
-		tuple = EventFormTuple(staged_desc, event, fi_deduplicate == DEDUPLICATE_CONTENT);
+		tuple = EventFormTuple(staged_desc, event, &ingest->head.sender,
+							   fi_deduplicate == DEDUPLICATE_CONTENT);
 	}
 	PG_CATCH();
 	{
@@ -214,18 +219,6 @@ end_event(void *arg, int index, Event *event, const char *error)
 }
 
 /*
- * Read the query parameter "atomic"; false if it is not a boolean
- */
-static bool
-read_atomic(Request *request, bool *atomic)
-{
-	const char *value = RequestParameter(request, "atomic");
-
-	*atomic = false;
-	return value == NULL || parse_bool(value, atomic);
-}
-
-/*
  * Count the events of a request that was understood
  */
 static void
@@ -250,15 +243,21 @@ refuse(Request *request, int rejected, Reply reply)
 }
 
 /*
- * Publish what was reserved for a request, and let it wait for the commit
+ * Publish what was reserved for a request, and let it wait for the commit. From then on
+ * nothing may fail: the events are stored, and the flusher is woken because we return.
  */
 static bool
 publish(Request *request, Ingest *ingest)
 {
+	bool at_once = fi_acknowledge == ACKNOWLEDGE_STAGE;
+	Reply reply = {0};
+
 	request->accepted = ingest->accepted;
 	request->rejected = ingest->rejected;
 	if (ingest->rejected > 0 && (request->errors = strdup(ingest->errors.data)) != NULL)
 		request->nerrors = Min(ingest->rejected, MAX_REPORTED_ERRORS);
+	if (at_once)
+		reply = OutcomeAccepted(request);
 	request->dead_lettered = pg_atomic_read_u64(&my_pair->dead_lettered);
 	request->start = RingPublished(producer.ring);
 	/* the books before the goods: they must never show more stored than accepted */
@@ -267,8 +266,8 @@ publish(Request *request, Ingest *ingest)
 	request->staged = MonotonicNow();
 	RequestDropBody(request);
 
-	if (fi_acknowledge == ACKNOWLEDGE_STAGE)
-		ServerAnswer(request, OutcomeAccepted(request));
+	if (at_once)
+		ServerAnswer(request, reply);
 	else
 	{
 		request->state = REQUEST_WAITING;
@@ -324,8 +323,8 @@ IngestRequest(Request *request)
 	EventReceiver receiver = {begin_event, add_metadata, end_event, &ingest};
 	char error[EVENT_ERROR_SIZE];
 	char reason[WORKER_ERROR_SIZE];
-	bool atomic;
-	bool parsed;
+	Reply refusal;
+	ParseResult parsed;
 	bool staged;
 	BodyShape shape = !bulk ? BODY_SINGLE : request->ndjson ? BODY_NDJSON : BODY_BULK;
 
@@ -333,24 +332,16 @@ IngestRequest(Request *request)
 	RingRollback(&producer); /* what a request left that ended by an error */
 	initStringInfo(&ingest.errors);
 	ingest.key = request->access.key;
+	ingest.bulk = bulk;
 	LimitBeginEvents(request_context);
 	rules.form = request->route == ROUTE_EVENT ? EVENT_FORM_WEBSITE : EVENT_FORM_FULL;
 	rules.now = GetCurrentTimestamp() + UNIX_EPOCH_OFFSET;
 	rules.max_events = bulk ? fi_max_bulk_events : 1;
-	if (!bulk)
-	{
-		const char *key = RequestHeader(request, "Idempotency-Key");
-
-		if (key != NULL && key[0] != '\0')
-			ingest.idempotency_key = (Slice){key, strlen(key)};
-	}
 
 	if (!check_flusher(reason))
 		staged = refuse(request, 0, ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE, "%s", reason));
-	else if (!read_atomic(request, &atomic))
-		staged = refuse(
-			request, 0,
-			ReplyError(MHD_HTTP_BAD_REQUEST, "atomic is not a boolean: expected true or false"));
+	else if (!IngestHeadRead(request, &ingest.head, &refusal))
+		staged = refuse(request, 0, refusal);
 	else if (request->len == 0)
 		staged =
 			refuse(request, 0, ReplyError(MHD_HTTP_BAD_REQUEST, "body is empty: expected JSON"));
@@ -362,13 +353,16 @@ IngestRequest(Request *request)
 		MemoryContextSwitchTo(request_context);
 		if (!LimitTake(request, ingest.key, Max(ingest.accepted + ingest.rejected, 1)))
 			staged = refuse(request, ingest.accepted + ingest.rejected, LimitRefusal(request));
-		else if (!parsed)
-			staged = refuse(request, 0, ReplyError(MHD_HTTP_BAD_REQUEST, "%s", error));
+		else if (parsed != PARSE_DONE)
+			staged = refuse(request, 0,
+							ReplyError(parsed == PARSE_TOO_MANY ? MHD_HTTP_CONTENT_TOO_LARGE
+																: MHD_HTTP_BAD_REQUEST,
+									   "%s", error));
 		else if (!bulk && ingest.rejected > 0)
 			staged = refuse(request, 1,
 							ReplyError(ingest.forbidden ? MHD_HTTP_FORBIDDEN : MHD_HTTP_BAD_REQUEST,
 									   "%s", ingest.first_error));
-		else if (ingest.accepted == 0 || (atomic && ingest.rejected > 0))
+		else if (ingest.accepted == 0 || (ingest.head.atomic && ingest.rejected > 0))
 			staged = refuse(request, ingest.accepted + ingest.rejected,
 							OutcomeRejected(ingest.rejected, ingest.errors.data));
 		else if (ingest.needed > RingLargestRequest(producer.ring))

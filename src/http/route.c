@@ -130,7 +130,9 @@ RouteRequest(Request *request, const char *target, const char *method, const cha
 		return;
 
 	value = RequestHeader(request, "Content-Type");
-	if (value != NULL && !read_content_type(value, &request->ndjson))
+	/* an empty one is none */
+	if (value != NULL && value[strspn(value, " \t")] != '\0' &&
+		!read_content_type(value, &request->ndjson))
 		request->refusal = REFUSAL_CONTENT_TYPE;
 	value = RequestHeader(request, "Content-Encoding");
 	if (value != NULL && !DecodeEncoding(value, &request->encoding))

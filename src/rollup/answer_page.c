@@ -27,8 +27,9 @@ static TimestampTz
 time_of_group(const MetricsRow *row)
 {
 	TimestampTz time;
+	const char *wrong;
 
-	if (!MetricsParseTime(row->group, &time))
+	if (!MetricsParseTime(row->group, &time, &wrong))
 		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR),
 						errmsg("group \"%s\" is not a time", row->group)));
 	return time;

@@ -12,6 +12,7 @@
 #include "utils/datetime.h"
 #include "utils/timestamp.h"
 
+#include "event/timestamp.h"
 #include "rollup/argument.h"
 
 #define METRICS_PARAMETERS \
@@ -46,9 +47,11 @@ TimestampTz
 RequestTime(const char *name, const char *value)
 {
 	TimestampTz time;
+	const char *wrong;
 
-	if (!MetricsParseTime(restore_plus(value), &time))
-		RequestRefuse(name, value, "Unix seconds, or a time as in RFC 3339");
+	if (!MetricsParseTime(restore_plus(value), &time, &wrong))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("%s \"%s\" %s: expected " TIMESTAMP_EXPECTED, name, value, wrong)));
 	return time;
 }
 

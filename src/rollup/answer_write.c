@@ -44,17 +44,36 @@ append_counts(StringInfo text, const MetricsRow *row)
 }
 
 /*
- * A field of a line of CSV, quoted where RFC 4180 wants it
+ * Would a spreadsheet take this for a formula? Some take letters of full width as well.
+ */
+static bool
+looks_like_formula(const char *value)
+{
+	static const char *const wide[] = {"\xEF\xBC\x9D", "\xEF\xBC\x8B", "\xEF\xBC\x8D",
+									   "\xEF\xBC\xA0"}; /* = + - @ */
+
+	for (int i = 0; i < (int) lengthof(wide); i++)
+		if (strncmp(value, wide[i], strlen(wide[i])) == 0)
+			return true;
+	return value[0] != '\0' && strchr("=+-@\t\r\n", value[0]) != NULL;
+}
+
+/*
+ * A client's text as a field of a line of CSV: quoted where RFC 4180 wants it, or where
+ * a spreadsheet could take another character for the separator, and with an apostrophe
+ * before it if it would be a formula
  */
 static void
 append_csv_field(StringInfo text, const char *value)
 {
-	if (value[strcspn(value, ",\"\r\n")] == '\0')
+	const char *protection = looks_like_formula(value) ? "'" : "";
+
+	if (value[strcspn(value, ",;\t\"\r\n")] == '\0')
 	{
-		appendStringInfoString(text, value);
+		appendStringInfo(text, "%s%s", protection, value);
 		return;
 	}
-	appendStringInfoChar(text, '"');
+	appendStringInfo(text, "\"%s", protection);
 	for (const char *c = value; *c != '\0'; c++)
 	{
 		if (*c == '"')

@@ -78,10 +78,7 @@ extern MetricsAnswer *MetricsCompute(const MetricsQuery *query);
 /* What one website saw on a UTC day; at most max_paths paths. As MetricsCompute. */
 extern StatsAnswer *StatsCompute(const char *site_id, DateADT date, int max_paths);
 
-/*
- * Read a time as clients write it: Unix seconds, Unix milliseconds (an integer
- * above 1e11), or RFC 3339. False if it is none of them.
- */
-extern bool MetricsParseTime(const char *text, TimestampTz *time);
+/* Read a time as clients write it: see TimestampRead. */
+extern bool MetricsParseTime(const char *text, TimestampTz *time, const char **wrong);
 
 #endif

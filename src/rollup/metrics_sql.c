@@ -15,6 +15,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "rollup/answer_request.h"
 #include "rollup/argument.h"
 #include "rollup/metrics.h"
 
@@ -32,27 +33,13 @@ read_timestamptz(Datum value, const char *name)
 	return DatumGetTimestampTz(value);
 }
 
-static pg_noreturn void bad_time(const char *name, const char *value);
-
-static void
-bad_time(const char *name, const char *value)
-{
-	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					errmsg("%s \"%s\" is not valid: expected Unix seconds, Unix milliseconds or a "
-						   "timestamp",
-						   name, value)));
-}
-
 static TimestampTz
 read_unix(Datum value, const char *name)
 {
 	char text[32];
-	TimestampTz time;
 
 	snprintf(text, sizeof(text), INT64_FORMAT, DatumGetInt64(value));
-	if (!MetricsParseTime(text, &time))
-		bad_time(name, text);
-	return time;
+	return RequestTime(name, text);
 }
 
 /*
@@ -63,8 +50,9 @@ read_text(Datum value, const char *name)
 {
 	char *written = TextDatumGetCString(value);
 	TimestampTz time;
+	const char *wrong;
 
-	if (MetricsParseTime(written, &time))
+	if (MetricsParseTime(written, &time, &wrong))
 		return time;
 	return DatumGetTimestampTz(DirectFunctionCall3(
 		timestamptz_in, CStringGetDatum(written), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));

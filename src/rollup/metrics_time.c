@@ -11,14 +11,11 @@
 #include "event/tuple.h"
 
 bool
-MetricsParseTime(const char *text, TimestampTz *time)
+MetricsParseTime(const char *text, TimestampTz *time, const char **wrong)
 {
-	size_t len = strlen(text);
-	bool is_number = len > 0 && strspn(text, "0123456789.") == len && text[0] != '.';
 	int64_t unix_time;
 
-	if (!(is_number && TimestampFromNumber(text, len, &unix_time)) &&
-		!TimestampFromRfc3339(text, len, &unix_time))
+	if (!TimestampRead(text, strlen(text), &unix_time, wrong))
 		return false;
 	*time = unix_time - UNIX_EPOCH_OFFSET;
 	return true;

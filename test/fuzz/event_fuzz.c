@@ -4,6 +4,8 @@
  * Fuzzes the way from a request's body to checked events. The first byte of an
  * input chooses the shape of the body and the rules; the rest is the body.
  *
+ * The bytes are also read as a time, and their escapes replaced, alone.
+ *
  * What must hold for any bytes: an event that is reported valid satisfies the
  * rules, everything it points to is terminated text inside the parser's memory,
  * and every refusal has a message that is valid UTF-8.
@@ -15,6 +17,8 @@
 #include "mb/pg_wchar.h"
 
 #include "arena.h"
+#include "event/escape.h"
+#include "event/timestamp.h"
 
 #define NOW INT64_C(1800000000000000)
 
@@ -125,6 +129,33 @@ end(void *arg, int index, Event *event, const char *error)
 		check_slice(event->tags[i], true, 0);
 }
 
+/*
+ * A time fits into the years that a timestamptz has, or what is wrong is said
+ */
+static void
+check_time(const char *text, size_t len)
+{
+	int64_t time;
+	const char *wrong;
+
+	if (TimestampRead(text, len, &time, &wrong))
+		require(wrong == NULL && time >= -INT64_C(100000000000000000) &&
+				time <= INT64_C(253402387200000000));
+	else
+		require(wrong != NULL && wrong[0] != '\0');
+}
+
+/*
+ * Only marks are in place of anything, and they stand for characters
+ */
+static void
+check_escapes(char *json, size_t len)
+{
+	EscapesReplace(json, len);
+	EscapesReplace(json, len);
+	require(EscapeFind(json, json + len) == NULL);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int
@@ -150,11 +181,14 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	body = malloc(size);
 	memcpy(body, data + 1, size - 1);
 	body[size - 1] = '\0';
-	if (!ParseEvents(body, size - 1, shape, &rules, &receiver, error))
+	if (ParseEvents(body, size - 1, shape, &rules, &receiver, error) != PARSE_DONE)
 		check_message(error);
 	else
 		require(checker.ended > 0 && checker.ended == checker.begun &&
 				(shape != BODY_SINGLE || checker.ended == 1));
+	memcpy(body, data + 1, size - 1);
+	check_time(body, size - 1);
+	check_escapes(body, size - 1);
 	free(body);
 	arena_reset();
 	return 0;

@@ -67,7 +67,18 @@ foreach (
 	[ 'timestamp a word', with(timestamp => 'yesterday'), qr/timestamp.*yesterday/ ],
 	[ 'timestamp now', with(timestamp => 'now'), qr/timestamp.*now/ ],
 	[ 'timestamp infinity', with(timestamp => 'infinity'), qr/timestamp.*infinity/ ],
-	[ 'timestamp empty', with(timestamp => ''), qr/timestamp/ ],
+	[ 'timestamp empty', with(timestamp => ''), qr/timestamp "" is empty/ ],
+	[ 'timestamp a day', with(timestamp => '2024-08-12'),
+		qr/timestamp "2024-08-12" has no time of day: expected .*Unix seconds.*zone/ ],
+	[ 'timestamp without a zone', with(timestamp => '2024-08-12T15:13:32'),
+		qr/timestamp "2024-08-12T15:13:32" has no zone/ ],
+	[ 'timestamp in another zone', with(timestamp => '2024-08-12 15:13:32 CEST'),
+		qr/something else than a zone/ ],
+	[ 'timestamp in month 13', with(timestamp => '2024-13-12T15:13:32Z'),
+		qr/has a month that is not 01 to 12/ ],
+	[ 'timestamp that is a long text', with(timestamp => 'x' x 5000),
+		qr/\Atimestamp "x{64}\.\.\." is not a time/ ],
+	[ 'timestamp that is too large', with(timestamp => '1e30'), qr/"1e30" is too large/ ],
 	[ 'timestamp on a day that is not', with(timestamp => '2024-02-30T00:00:00Z'),
 		qr/timestamp.*2024-02-30/ ],
 	[ 'timestamp at hour 25', with(timestamp => '2024-08-12T25:00:00Z'),
@@ -83,6 +94,7 @@ foreach (
 		qr/timestamp.*100000000000/ ],
 	[ 'campaign_id a number', with(campaign_id => 7), qr/campaign_id/ ],
 	[ 'site_id an object', with(site_id => {}), qr/site_id/ ],
+	[ 'site_id empty', with(site_id => ''), qr/site_id is "": expected non-empty text/ ],
 	[ 'path an array', with(path => ['/']), qr/path/ ],
 	[ 'tags a text', with(tags => 'a'), qr/tags/ ],
 	[ 'tags an object', with(tags => { a => 1 }), qr/tags/ ],
@@ -115,20 +127,23 @@ foreach (
 	[ 'cut off', "{$head,\"user_", qr/at byte \d+/ ],
 	[ 'a comma too many', "{$head,\"user_id\":\"u\",}", qr/at byte \d+/ ],
 	[ 'more behind the object', "{$head,\"user_id\":\"u\"} x", qr/at byte \d+/ ],
-	[ 'two objects', "{$head,\"user_id\":\"u\"}" x 2, qr/at byte \d+/ ],
+	[ 'two objects', "{$head,\"user_id\":\"u\"}" x 2, qr/at byte \d+.* Send several events to \/events\/bulk/ ],
 	[ 'single quotes', "{'event_name':'raw'}", qr/at byte \d+/ ],
 	[ 'NaN', '{"event_name":"raw","channel":"web","user_id":"u","timestamp":NaN}',
 		qr/at byte \d+/ ],
 	[ 'a line end in a text', "{$head,\"user_id\":\"u\nv\"}", qr/at byte \d+/ ],
 	[ 'an unknown escape', "{$head,\"user_id\":\"\\x41\"}", qr/at byte \d+/ ],
-	[ 'a byte order mark', "\xef\xbb\xbf{$head,\"user_id\":\"u\"}", qr/./ ],
-	[ 'a lone high surrogate', "{$head,\"user_id\":\"\\ud83d\"}", qr/./ ],
+	[ 'a byte order mark behind', "{$head,\"user_id\":\"u\"}\xef\xbb\xbf", qr/at byte/ ],
+	[ 'two byte order marks', "\xef\xbb\xbf\xef\xbb\xbf{$head,\"user_id\":\"u\"}", qr/at byte 3/ ],
+	[ 'only a byte order mark', "\xef\xbb\xbf", qr/at byte 3/ ],
+	[ 'a lone high surrogate', "{$head,\"user_id\":\"\\ud83d\"}", qr/\Auser_id holds half a surrogate pair at byte 70/ ],
 	[ 'a high surrogate before a letter', "{$head,\"user_id\":\"\\ud83dx\"}", qr/./ ],
-	[ 'a lone low surrogate', "{$head,\"user_id\":\"\\ude00\"}", qr/./ ],
-	[ '\u0000 in a text', "{$head,\"user_id\":\"a\\u0000b\"}", qr/./ ],
-	[ '\u0000 in a tag', "{$head,\"user_id\":\"u\",\"tags\":[\"\\u0000\"]}", qr/./ ],
+	[ 'a lone low surrogate', "{$head,\"user_id\":\"\\ude00\"}", qr/\Auser_id holds half/ ],
+	[ '\u0000 in a text', "{$head,\"user_id\":\"a\\u0000b\"}", qr/\Auser_id holds U\+0000 at byte 71: expected text without it/ ],
+	[ '\u0000 in the name of a field', "{$head,\"user_id\":\"u\",\"pa\\u0000th\":\"\"}", qr/\Athe name of a field holds U\+0000/ ],
+	[ '\u0000 in a tag', "{$head,\"user_id\":\"u\",\"tags\":[\"\\u0000\"]}", qr/\Atags holds U\+0000/ ],
 	[ '\u0000 in metadata',
-		"{$head,\"user_id\":\"u\",\"metadata\":{\"a\":\"\\u0000\"}}", qr/./ ],
+		"{$head,\"user_id\":\"u\",\"metadata\":{\"a\":\"\\u0000\"}}", qr/\Ametadata holds U\+0000/ ],
 	[ 'a NUL byte', "{$head,\"user_id\":\"a\0b\"}", qr/./ ],
 	[ 'a NUL byte behind the object', "{$head,\"user_id\":\"u\"}\0", qr/./ ],
 	[ 'a byte that is not UTF-8', "{$head,\"user_id\":\"\xff\"}", qr/./ ],
@@ -174,6 +189,27 @@ foreach (
 	[ '1.723475612e9', '2024-08-12 15:13:32+00' ],
 	[ '1723475612123', '2024-08-12 15:13:32.123+00' ],
 	[ '100000000001', '1973-03-03 09:46:40.001+00' ],
+	[ '1723475612123.4', '2024-08-12 15:13:32.1234+00' ],
+	[ '1723475612123.0', '2024-08-12 15:13:32.123+00' ],
+	[ '1.723475612123456e12', '2024-08-12 15:13:32.123456+00' ],
+	[ '172347561212345678e-8', '2024-08-12 15:13:32.123456+00' ],
+	[ '1723475612.1234569', '2024-08-12 15:13:32.123456+00' ],
+	[ '1723475612123456', '2024-08-12 15:13:32.123456+00' ],
+	[ '1723475612123456789', '2024-08-12 15:13:32.123456+00' ],
+	[ '"1723475612"', '2024-08-12 15:13:32+00' ],
+	[ '"1723475612.5"', '2024-08-12 15:13:32.5+00' ],
+	[ '"1723475612123"', '2024-08-12 15:13:32.123+00' ],
+	[ '"1.723475612e9"', '2024-08-12 15:13:32+00' ],
+	[ '"1723475612\n"', '2024-08-12 15:13:32+00' ],
+	[ '"2024-08-12T15:13:32+0000"', '2024-08-12 15:13:32+00' ],
+	[ '"2024-08-12T18:13:32+03"', '2024-08-12 15:13:32+00' ],
+	[ '"2024-08-12T20:58:32+0545"', '2024-08-12 15:13:32+00' ],
+	[ '"2024-08-12T15:13Z"', '2024-08-12 15:13:00+00' ],
+	[ '"2024-08-12 18:13:32.5 +0300"', '2024-08-12 15:13:32.5+00' ],
+	[ '"2024-08-12 15:13:32 UTC"', '2024-08-12 15:13:32+00' ],
+	[ '"2024-08-12t15:13:32,123456789z"', '2024-08-12 15:13:32.123456+00' ],
+	[ '"20240812T151332Z"', '2024-08-12 15:13:32+00' ],
+	[ '"2024/08/12 15:13:32Z"', '2024-08-12 15:13:32+00' ],
 	[ '1', '1970-01-01 00:00:01+00' ],
 	[ '"2024-08-12T15:13:32Z"', '2024-08-12 15:13:32+00' ],
 	[ '"2024-08-12T18:13:32+03:00"', '2024-08-12 15:13:32+00' ],
@@ -229,6 +265,36 @@ foreach (
 		't',
 		"$what: stored as it was meant");
 }
+
+# A byte order mark before JSON
+
+is($server->post_event("\xef\xbb\xbf{$head,\"user_id\":\"marked\"}")->{status}, 202, 'a byte order mark');
+is($server->count("user_id = 'marked'"), 1, 'the event behind it is stored');
+
+# What a missing Content-Type means, an empty one means, too
+
+foreach (undef, '', ' ', "\t ")
+{
+	is($server->post_event(event(++$n), type => $_)->{status}, 202,
+		'Content-Type ' . (defined ? "'$_'" : 'missing'));
+}
+is($server->post_event(event(++$n), type => 'text/html')->{status}, 415, 'Content-Type text/html');
+
+# Parameters that are none
+
+foreach (
+	[ 'atomic=true', qr/unknown parameter "atomic": expected key/ ],
+	[ 'x', qr/unknown parameter "x"/ ],
+	[ 'Key=x', qr/unknown parameter "Key"/ ],
+	[ 'key=a&key=b', qr/more than once/ ])
+{
+	my ($query, $pattern) = @$_;
+
+	is_error($server->post("/events?$query", event(++$n)), 400, $pattern, "/events?$query");
+	is_error($server->post("/event?$query", { site_id => 's', event_type => 'unasked' }), 400, $pattern, "/event?$query");
+}
+is($server->count("event_name = 'unasked'"), 0, 'nothing of it was stored');
+is($server->post('/events?key=any', event(++$n))->{status}, 202, 'a key that nobody asks for');
 
 # All fields there and back
 

@@ -154,6 +154,89 @@ $answer = $server->post_bulk([ valid(1), invalid() ], query => 'atomic=false');
 is($answer->{status}, 202, 'atomic=false');
 is($server->count, $stored += 1, 'atomic=false: the valid one is stored');
 
+foreach (
+	[ 'atomic', qr/atomic is "": expected true or false/ ],
+	[ 'atomic=', qr/atomic is ""/ ],
+	[ 'atomic=perhaps', qr/atomic is "perhaps"/ ],
+	[ 'atomic=true%00', qr/./ ],
+	[ 'atmoic=true', qr/unknown parameter "atmoic": expected atomic and key/ ],
+	[ 'Atomic=true', qr/unknown parameter "Atomic"/ ],
+	[ 'atomic=true&atomic=true', qr/more than once/ ],
+	[ 'atomic=true&x=1', qr/unknown parameter "x"/ ],
+	[ 'x=1&atomic=true', qr/unknown parameter "x"/ ],
+	[ 'atomic=true&%ff=1', qr/./ ],
+	[ 'key=1&key=2', qr/more than once/ ])
+{
+	my ($query, $pattern) = @$_;
+
+	refuses($server->post_bulk([ valid(1), invalid() ], query => $query), $pattern, "?$query");
+}
+
+# A text that cannot be stored costs its event, and no other
+
+my @bad = ('a\u0000b', '\u0000', '\ud83d', 'x\ude00', '\ud83d\ud83d\ude00', '\ud83d\u0041', '\ud83d\\\\u', '\uD83Dx', '\udfff\udbff');
+my @places = (
+	(map { ("\"$_\":\"%s\"") } qw(path site_id campaign_id idempotency_key)),
+	'"tags":["a","%s"]', '"metadata":{"a":"%s"}', '"metadata":{"a":[{"b":["%s"]}]}', '"metadata":{"%s":1}',
+	'"metadata":{"a":{"%s":"%1$s"}}', '"%s":1', '"metadata":{"%s":1},"path":"%1$s"');
+
+foreach my $form ('array', 'object', 'NDJSON')
+{
+	my @lines;
+	my @wrong;
+
+	foreach my $place (@places)
+	{
+		foreach my $text (@bad)
+		{
+			my $fields = '"event_name":"text","channel":"web","user_id":"u","timestamp":' . ($NOON + ++$n % 10000);
+
+			push @wrong, scalar @lines;
+			push @lines, "{$fields," . sprintf($place, $text) . '}';
+			push @lines, "{$fields,\"metadata\":{\"n\":$n,\"v\":\"\\\\u0000\\ufffd\\uFFFd\\uFffD\\ud83d\\ude00\"}}";
+		}
+	}
+	my $body = $form eq 'NDJSON' ? join("\n", @lines) : '[' . join(',', @lines) . ']';
+	$body = "{\"events\":$body}" if $form eq 'object';
+	$answer = $server->post_bulk($body, $form eq 'NDJSON' ? @ndjson : ());
+	is($answer->{status}, 202, "$form: texts that cannot be stored");
+	is($answer->{json}{rejected}, scalar @wrong, "$form: their events are rejected");
+	is_deeply([ map { $_->{index} } @{ $answer->{json}{errors} } ], \@wrong, "$form: each by its index");
+	is(scalar(grep { $_->{error} !~ /holds (U\+0000|half a surrogate pair) at byte \d+: expected text without it/ } @{ $answer->{json}{errors} }),
+		0, "$form: for that reason");
+	is($server->count, $stored += @wrong, "$form: the others are stored");
+}
+is( $server->count(q{event_name = 'text' AND metadata ->> 'v' <> E'\\\\u0000\uFFFD\uFFFD\uFFFD\U0001F600'}),
+	0, 'as they were sent');
+$answer = $server->post_bulk('["a\u0000b","\ud83d",' . encode_json(valid(1)) . ',"\u0000"]');
+is("$answer->{json}{accepted} $answer->{json}{rejected}", '1 3', 'such texts in place of events');
+is($server->count, ++$stored, 'the event among them is stored');
+refuses($server->post_bulk('[' . encode_json(valid(1)) . ',{"path":"\u0000"},{"path":"\u00"}]'), qr/at byte \d+/,
+	'one that cannot be read refuses them all');
+$answer = $server->post_bulk('[' . encode_json(valid(1)) . ',{"path":"\u0000"}]', query => 'atomic=true');
+is($answer->{status}, 400, 'atomic=true: such a text refuses all');
+
+# A byte order mark
+
+my $mark = "\xef\xbb\xbf";
+
+accepts($server->post_bulk($mark . encode_json([ valid(2) ])), 2, 'a byte order mark before an array');
+accepts($server->post_bulk($mark . encode_json({ events => [ valid(2) ] })), 2, 'before an object');
+accepts($server->post_bulk($mark . ndjson(valid(2)), @ndjson), 2, 'before NDJSON');
+accepts($server->post_bulk(join($mark, '', ndjson(valid(2)), ndjson(valid(2)), "\r\n"), @ndjson), 4,
+	'before each of several files in a row, one of them empty');
+
+# One event after the other: the message says what to send instead
+
+my $one = encode_json(valid(1));
+
+foreach ("$one$one", "$one\n$one\n", $one, "{\"events\":[$one]}{\"events\":[$one]}", "[$one][$one]", "[$one]\n$one")
+{
+	refuses($server->post_bulk($_), qr/with Content-Type application\/x-ndjson, one event a line/, 'one after the other');
+}
+refuses($server->post_bulk("$one$one\n", @ndjson), qr/at byte \d+.* Send one event a line/, 'two on a line');
+refuses($server->post_bulk($one =~ s/,/,\n/r, @ndjson), qr/at byte \d+.* Send one event a line/, 'one on two lines');
+
 # What is no list of events
 
 refuses($server->post_bulk([]), qr/./, 'an empty array');
@@ -168,11 +251,11 @@ refuses($server->post_bulk('5'), qr/./, 'a number');
 
 my @events = valid(1001);
 $answer = $server->post_bulk(\@events);
-like($answer->{status}, qr/^(400|413)$/, 'more than max_bulk_events');
+is($answer->{status}, 413, 'more than max_bulk_events');
 like($answer->{json}{error}, qr/\b1000\b/, 'the message names the limit');
 is($server->count, $stored, 'none of them is stored');
 $answer = $server->post_bulk(ndjson(@events), @ndjson);
-like($answer->{status}, qr/^(400|413)$/, 'NDJSON: more than max_bulk_events');
+is($answer->{status}, 413, 'NDJSON: more than max_bulk_events');
 is($server->count, $stored, 'NDJSON: none of them is stored');
 
 # Malformed: nothing of the request counts
@@ -214,7 +297,7 @@ $server->set('fast_ingest.max_bulk_events' => '3');
 wait_until(sub { $server->post_bulk([ valid(4) ])->{status} ne '202' });
 $stored = $server->count;
 $answer = $server->post_bulk([ valid(4) ]);
-like($answer->{status}, qr/^(400|413)$/, 'max_bulk_events is read anew at SIGHUP');
+is($answer->{status}, 413, 'max_bulk_events is read anew at SIGHUP');
 like($answer->{json}{error}, qr/\b3\b/, 'and named');
 accepts($server->post_bulk([ valid(3) ]), 3, 'so many are taken');
 

@@ -50,10 +50,10 @@ foreach (
 	is($server->status->{duplicate}, $before + 299, "$what: 299 are duplicates");
 	is($server->status->{rejected}, 0, "$what: none is rejected");
 }
-is( $server->sql(
-		"SELECT event_key FROM fast_ingest.events WHERE user_id = 'uuid'"),
+isnt(
+	$server->sql("SELECT event_key FROM fast_ingest.events WHERE user_id = 'uuid'"),
 	'5d1f3a52-4c1b-4f0e-9a8e-0b6d3c2a1f00',
-	'a uuid is the key as it is');
+	'a uuid is no key of everybody');
 is( $server->post_event(
 		event(1, user_id => 'uuid',
 			idempotency_key => uc '5d1f3a52-4c1b-4f0e-9a8e-0b6d3c2a1f00'))
@@ -95,6 +95,71 @@ is( $server->post_event(
 	'the same key in the body');
 is($server->count("user_id LIKE 'header%'"), 1, 'header and field are one key');
 
+is_error(
+	$server->post_event(event(1), headers => [ 'Idempotency-Key', '' ]),
+	400, qr/Idempotency-Key is empty/, 'an empty header');
+
+# The header of a bulk request: a key for each of its events, by its position
+
+my @ndjson = (type => 'application/x-ndjson');
+my @parts = (
+	event(1, user_id => 'part 1'),
+	event(2, user_id => ''),
+	event(3, user_id => 'part 3'),
+	event(3, user_id => 'part 3'),
+	event(5, user_id => 'part 5', idempotency_key => 'own'));
+my @forms = (
+	[ 'array', encode_json(\@parts) ],
+	[ 'object', encode_json({ events => \@parts }) ],
+	[ 'NDJSON', "\n" . join("\n\n", map { encode_json($_) } @parts), @ndjson ]);
+
+foreach (@forms)
+{
+	my ($form, $body, @options) = @$_;
+
+	foreach my $time ('first', 'again')
+	{
+		my $answer = $server->post_bulk($body =~ s/part/$form part/gr =~ s/own/$form own/r,
+			@options, headers => [ 'Idempotency-Key', "bulk $form" ]);
+
+		is("$answer->{json}{accepted} $answer->{json}{rejected}", '4 1', "$form, $time: four are accepted");
+		is($server->count("user_id = '$form part 1'"), 1, "$form, $time: one row");
+		is($server->count("user_id = '$form part 3'"), 2, "$form, $time: equal events are two, for they have two positions");
+	}
+	$server->post_event(event(9, user_id => "$form other", idempotency_key => "$form own"));
+	is($server->count("user_id IN ('$form part 5', '$form other')"), 1, "$form: an event's own key goes before");
+	$server->post_event(event(9, user_id => "$form single", idempotency_key => "bulk $form"));
+	is($server->count("user_id = '$form single'"), 1, "$form: and the request's key is not that of one event");
+}
+is($server->post_bulk([ event(1, user_id => 'moved'), event(2, user_id => 'part 1') ],
+		headers => [ 'Idempotency-Key', 'bulk array' ])->{json}{accepted}, 2, 'another request with the same key');
+is($server->count("user_id IN ('moved', 'part 1')"), 1, '... whose first event is known, and its second is not');
+is_error(
+	$server->post_bulk([ event(1) ], headers => [ 'Idempotency-Key', '' ]),
+	400, qr/Idempotency-Key is empty/, 'an empty header of a bulk request');
+
+# One key of two websites, in the field, as a UUID, and in the header
+
+foreach my $key ('1001', '6f1f3a52-4c1b-4f0e-9a8e-0b6d3c2a1f00')
+{
+	my @sites = ({ site_id => 'a' }, { site_id => 'b' }, { site_id => 'ab' }, {});
+
+	foreach my $time ('first', 'again')
+	{
+		my @events = map { event(1, user_id => "site $key", idempotency_key => $key, %$_) } @sites;
+		is($server->post_bulk(\@events)->{json}{accepted}, 4, "$key of three websites and none, $time");
+		is($server->count("user_id = 'site $key'"), 4, "$key, $time: four events");
+		$server->post_event(event(1, user_id => "header $key", %$_), headers => [ 'Idempotency-Key', "h$key" ]) foreach @sites;
+		is($server->count("user_id = 'header $key'"), 4, "header $key, $time: four events");
+	}
+}
+
+# What could be split in another way
+
+$server->post_event(event(1, user_id => 'split', site_id => $_->[0], idempotency_key => $_->[1]))
+  foreach [ 'a', 'bc' ], [ 'ab', 'c' ], [ 'abc', ' ' ];
+is($server->count("user_id = 'split'"), 3, 'a website and a key are not one text');
+
 # A key is more than the content, and its day is its scope
 
 my $late = 86400 - 12 * 3600 - 1;
@@ -119,7 +184,7 @@ my @different = (
 	event(1, %base, campaign_id => 'x'),
 	event(1, %base, site_id => 'x', campaign_id => 'y'),
 	event(1, %base, site_id => 'xy', campaign_id => ''),
-	event(1, %base, site_id => '', campaign_id => 'xy'),
+	event(1, %base, campaign_id => 'xy'),
 	event(1, %base, event_name => 'page_vie', channel => 'wweb'),
 	event(1, %base, event_name => 'other'),
 	event(1, %base, channel => 'mobile'),

@@ -169,6 +169,10 @@ is_body(
 	$server->get("/metrics?event_name=view&from=${DAY}T19:05:01+05:45"),
 	'{"event_name":"view","from":' . ($begin + 1) . ',"total_events":4,"unique_users":3}',
 	'a "+" that is not escaped is understood');
+is_body(metrics(event_name => 'view', from => $_),
+	'{"event_name":"view","from":' . ($begin + 1) . ',"total_events":4,"unique_users":3}', "from=$_")
+  foreach ($begin + 1) . '000000', ($begin + 1) . '000000000', ($begin + 1) . '.0', ($begin + 1) . '000.0', ($begin + 1) / 1e9 . 'e9',
+  "${DAY}T13:20:01+0000", "$DAY 13:20:01 UTC", "${DAY}t15:20:01+02";
 is_body(metrics(event_name => 'view', channel => 'mobile'),
 	'{"event_name":"view","total_events":2,"unique_users":2}', 'one channel');
 
@@ -430,6 +434,24 @@ is( $answer->{body},
 		'"with,comma",2,1',
 		'plain,1,1'),
 	'csv: quoted by RFC 4180');
+
+# What a spreadsheet could take for a formula, and what not
+my %protected = (
+	(map { $_ => "'$_" } '=1+1', '+1', '-1', '@SUM(A1)', "\x{ff1d}1+1", "\x{ff0b}1", "\x{ff0d}1", "\x{ff20}x"),
+	"\t=1" => "\"'\t=1\"", "\r=1" => "\"'\r=1\"", "\n=1" => "\"'\n=1\"",
+	'=HYPERLINK("http://x","y")' => '"\'=HYPERLINK(""http://x"",""y"")"', 'a;=1+1' => '"a;=1+1"', "a\t=1+1" => "\"a\t=1+1\"",
+	(map { $_ => $_ } "'=1", '1-1', 'a=b', '', ' =1', "\x{e9}"));
+my @protected = sort keys %protected;
+
+$server->post_bulk([ map { event(++$n, event_name => 'formula', path => $_) } @protected ]);
+$answer = metrics(event_name => 'formula', group_by => 'page', format => 'csv');
+utf8::encode($_) foreach values %protected;
+is_deeply(
+	[ sort split /,1,1(?:\r\n|\z)/, $answer->{body} =~ s/^.*?\r\n//r ],
+	[ sort values %protected ],
+	'csv: no group is a formula');
+is_deeply([ sort @{ groups(metrics(event_name => 'formula', group_by => 'page')) } ],
+	\@protected, 'JSON has them as they are');
 is(metrics(event_name => 'view', format => 'csv')->{body},
 	"group,total_events,unique_users\r\n,5,3", 'csv of one row');
 is(metrics(event_name => 'csv', group_by => 'channel', format => 'csv')->{headers}{'next-cursor'},

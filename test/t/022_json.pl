@@ -174,6 +174,9 @@ foreach my $around ([ ' ', '' ], [ '', ' ' ], [ "\r\n\t ", "\r\n\t " ])
 	accepted(form('array', '/events/bulk', "$around->[0]\[$around->[1]" . $e->() . "$around->[0]]$around->[1]"),
 		'{"v":1}', 'blanks around');
 }
+accepted(form('single', '/events', "\xef\xbb\xbf " . $e->()), '{"v":1}', 'a byte order mark');
+accepted(form('array', '/events/bulk', "\xef\xbb\xbf\n[" . $e->() . ']'), '{"v":1}', 'a byte order mark');
+accepted(form('lines', '/events/bulk', "\xef\xbb\xbf" . $e->(), type => 'application/x-ndjson'), '{"v":1}', 'a byte order mark');
 accepted(form('single', '/events', '{"event_name":"json","channel":"web","user_id":"u' . ++$n
 	  . "\",\"timestamp\":$NOON,\"metadata\":{\"a\":1,\"b\":2,\"a\":3}}"), '{"a":3,"b":2}', 'a key twice');
 
@@ -190,7 +193,7 @@ my $other = $e->();
 foreach (
 	[ 'nothing', '' ], [ 'blanks', " \r\n\t" ], [ 'null', 'null' ], [ 'true', 'true' ], [ 'a number', '1' ],
 	[ 'a text', '"x"' ], [ 'an array', '[]' ], [ 'an object', '{}' ], [ 'an array of an event', "[$event]" ],
-	[ 'a byte order mark', "\xef\xbb\xbf$event" ], [ 'UTF-16LE', wide(0, 1, $event) ], [ 'UTF-16BE', wide(1, 0, $event) ],
+	[ 'a byte order mark behind', "$event\xef\xbb\xbf" ], [ 'UTF-16LE', wide(0, 1, $event) ], [ 'UTF-16BE', wide(1, 0, $event) ],
 	[ 'UTF-16LE with a mark', "\xff\xfe" . wide(0, 1, $event) ], [ 'UTF-16BE with a mark', "\xfe\xff" . wide(1, 0, $event) ],
 	[ 'UTF-32LE', wide(0, 3, $event) ], [ 'UTF-32BE', wide(3, 0, $event) ], [ 'UTF-7', "+AHs-$event" ],
 	[ 'two events', "$event$other" ], [ 'a comma behind', "$event," ], [ 'a brace behind', "$event}" ],
@@ -212,7 +215,7 @@ foreach (
 	[ 'events twice', "{\"events\":[$event],\"events\":[$other]}" ], [ 'events and more', "{\"events\":[$event],\"x\":1}" ],
 	[ 'a comma behind', "[$event,]" ], [ 'a comma before', "[,$event]" ], [ 'two commas', "[$event,,$other]" ],
 	[ 'no comma', "[$event $other]" ], [ 'not closed', "[$event" ], [ 'closed twice', "[$event]]" ], [ 'two arrays', "[$event][$other]" ],
-	[ 'closed wrongly', "{\"events\":[$event}]" ], [ 'a byte order mark', "\xef\xbb\xbf[$event]" ],
+	[ 'closed wrongly', "{\"events\":[$event}]" ], [ 'a byte order mark within', "[\xef\xbb\xbf$event]" ],
 	[ 'an array of null', '[null]' ], [ 'an array of texts', '["a"]' ], [ 'an array of arrays', "[[$event]]" ],
 	(map { ([ "$_ brackets", '[' x $_ ], [ "$_ arrays", '[' x $_ . ']' x $_ ]) } 200, 1_000_000))
 {
@@ -222,7 +225,7 @@ foreach (
 	[ 'nothing', '' ], [ 'blank lines', "\n \n\r\n" ], [ 'null', "null\n" ], [ 'an array', "[$event]\n" ],
 	[ 'two events on a line', "$event$other\n" ], [ 'an event on two lines', "{\"event_name\":\n\"x\"}" ],
 	[ 'a line cut off', "$event\n{\"event_name\":\"x\n$other\n" ], [ 'a line that is no JSON', "$event\nx\n" ],
-	[ 'a line of 1,000 brackets', "$event\n" . '[' x 1000 . "\n" ], [ 'a byte order mark', "\xef\xbb\xbf$event\n" ],
+	[ 'a line of 1,000 brackets', "$event\n" . '[' x 1000 . "\n" ], [ 'two byte order marks', "\xef\xbb\xbf\xef\xbb\xbf$event\n" ],
 	[ 'a comma at the end of a line', "$event,\n$other\n" ])
 {
 	refused(form('lines', '/events/bulk', $_->[1], type => 'application/x-ndjson'), $_->[0]);

@@ -358,8 +358,8 @@ foreach (
 	[ 'tags without an end', http_message('POST', '/events', body => $start . ',"tags":[' . join(',', ('""') x 300_000) . ']}'), qr/^400$/ ],
 	[ 'an unknown field of 500,000 numbers', http_message('POST', '/events', body => $start . ',"x":[' . join(',', (1) x 500_000) . ']}'), qr/^400$/ ],
 	[ '200,000 unknown fields', http_message('POST', '/events', body => $start . ',"x":1' x 170_000 . '}'), qr/^400$/ ],
-	[ 'a million numbers instead of events', http_message('POST', '/events/bulk', body => '[' . join(',', (1) x 500_000) . ']'), qr/^400$/ ],
-	[ 'half a million lines', http_message('POST', '/events/bulk', body => "1\n" x 500_000, type => 'application/x-ndjson'), qr/^400$/ ])
+	[ 'a million numbers instead of events', http_message('POST', '/events/bulk', body => '[' . join(',', (1) x 500_000) . ']'), qr/^413$/ ],
+	[ 'half a million lines', http_message('POST', '/events/bulk', body => "1\n" x 500_000, type => 'application/x-ndjson'), qr/^413$/ ])
 {
 	my ($what, $bytes, $statuses) = @$_;
 	my @bombers;

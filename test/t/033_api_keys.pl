@@ -123,7 +123,7 @@ is(status(post(bearer($shop))), 403, 'no site_id');
 is_error($server->post_event(event(++$n), bearer($shop)), 403, qr/site_id is missing/, 'no site_id: it is named');
 is(status($server->post_event(event(++$n, site_id => 'shop'), bearer($shop))), 202, 'its site_id');
 is(status($server->post_event(event(++$n, site_id => "caf\x{e9}"), bearer($shop))), 202, 'its other one');
-foreach my $other ('sho', 'shopx', 'Shop', '')
+foreach my $other ('sho', 'shopx', 'Shop')
 {
 	is_error($server->post_event(event(++$n, site_id => $other), bearer($shop)), 403,
 		qr/site_id "\Q$other\E" is not allowed/, "site_id '$other'");
@@ -135,6 +135,8 @@ is_error($server->post_event(event(++$n, site_id => 'shop', user_id => ''), bear
 is(status($server->post('/event', { site_id => 'shop', event_type => 't' }, bearer($shop))), 204, 'POST /event');
 is_error($server->post('/event', { site_id => 'x', event_type => 't' }, bearer($shop)), 403, qr/site_id "x"/,
 	'POST /event of another website');
+
+is(status($server->post_event(event(++$n, site_id => ''), bearer($shop))), 400, 'a site_id that is none');
 
 my @mixed = (
 	event(++$n, site_id => 'shop'),
@@ -172,6 +174,68 @@ my $browser = create(q('browser', origins => '{https://shop.example}'));
 is(status(post(bearer($browser, 'Origin', 'https://shop.example'))), 202, 'its origin');
 is_error(post(bearer($browser, 'Origin', 'https://shop.example.evil')), 403, qr/Origin/, 'another origin');
 is_error(post(bearer($browser)), 403, qr/Origin/, 'no origin');
+
+# Tenants: what one sends is never taken for what another one sent, whether the same
+# idempotency key or the same content
+
+my @tenants = map { create($_) } "'a'", "'b'", "'b too', tenant => 'b'";
+my $uuid = '5d1f3a52-4c1b-4f0e-9a8e-0b6d3c2a1f00';
+
+is($server->sql("SELECT name, tenant FROM fi_api_keys() WHERE name IN ('a', 'b', 'b too')"), "a|a\nb|b\nb too|b",
+	'a tenant is called as its key, if nothing else is said');
+foreach my $time ('first', 'again')
+{
+	foreach my $key (@tenants)
+	{
+		status($server->post_event(event(1, user_id => 'tenant text', idempotency_key => 'k'), bearer($key)));
+		status($server->post_event(event(1, user_id => 'tenant uuid', idempotency_key => $uuid), bearer($key)));
+		status($server->post_event(event(1, user_id => 'tenant header'), bearer($key, 'Idempotency-Key', 'h')));
+		status($server->post_bulk([ event(1, user_id => 'tenant bulk') ], bearer($key, 'Idempotency-Key', 'h')));
+		status($server->post_event(event(1, user_id => 'tenant content'), bearer($key)));
+	}
+	is($server->count("user_id = 'tenant $_'"), 2, "$time: $_, one event of each tenant")
+	  foreach qw(text uuid header bulk content);
+}
+
+# A key that replaces another one keeps the scope by its name, or by its tenant
+
+$server->sql("SELECT fi_revoke_api_key('a')");
+foreach my $next ("'a'", "'renamed', tenant => 'a'")
+{
+	my $key = create($next);
+
+	$server->post_event(event(1, user_id => 'tenant text', idempotency_key => 'k'), bearer($key));
+	$server->post_event(event(1, user_id => 'tenant content'), bearer($key));
+	is($server->count("user_id IN ('tenant text', 'tenant content')"), 4, "rotated: $next");
+	$server->sql(q(SELECT fi_revoke_api_key(name) FROM fi_api_keys() WHERE tenant = 'a'));
+}
+$server->sql(q(UPDATE fast_ingest.api_keys SET tenant = 'c' WHERE name = 'b'));
+$server->post_event(event(1, user_id => 'tenant text', idempotency_key => 'k'), bearer($tenants[1]));
+is($server->count("user_id = 'tenant text'"), 3, 'another tenant is another scope, from the commit on');
+
+# A dead letter keeps its event_key when it is retried: a resend is a duplicate
+
+$server->sql("ALTER TABLE fast_ingest.events ADD CONSTRAINT none CHECK (user_id <> 'buried')");
+my $buried = event(1, user_id => 'buried', idempotency_key => 'buried');
+is(status($server->post_event($buried, bearer($tenants[1]))), 422, 'an event that the database refuses');
+my $shown = $server->sql('SELECT event FROM fi_dead_letters()');
+my $event_key = $server->sql('SELECT event_key FROM fi_dead_letters()');
+$server->sql('ALTER TABLE fast_ingest.events DROP CONSTRAINT none');
+my $operator = create(q('operator', '{write,admin}'));
+is(status($server->post_event($shown, bearer($tenants[2]))), 202, 'another tenant may post it');
+is($server->count("user_id = 'buried' AND event_key <> '$event_key'"), 1, '... as its own, under another event_key');
+$server->sql("DELETE FROM fast_ingest.events WHERE user_id = 'buried'");
+is(status($server->post_event($shown, bearer($operator))), 202, 'an operator posts it again');
+is($server->count("user_id = 'buried' AND event_key = '$event_key'"), 1, '... as what it is');
+is($server->sql('SELECT stored, duplicates FROM fi_retry_dead_letters()'), '0|1', '... so that a retry finds it');
+$server->sql("DELETE FROM fast_ingest.events WHERE user_id = 'buried'; SELECT fi_revoke_api_key('operator')");
+$server->sql("ALTER TABLE fast_ingest.events ADD CONSTRAINT none CHECK (user_id <> 'buried')");
+is(status($server->post_event($buried, bearer($tenants[1]))), 422, 'it is refused once more');
+$server->sql('ALTER TABLE fast_ingest.events DROP CONSTRAINT none');
+is($server->sql('SELECT stored FROM fi_retry_dead_letters()'), 1, 'it is retried');
+is(status($server->post_event($buried, bearer($tenants[$_]))), 202, "sent again by tenant $_") foreach 1, 2;
+is($server->count("user_id = 'buried'"), 2, 'it is known of the tenant it is from');
+$server->sql("SELECT fi_revoke_api_key(name) FROM fi_api_keys() WHERE name LIKE 'b%' AND name NOT IN ('both', 'browser')");
 
 # A change is in force at commit: the maintenance worker may be busy for as long as it
 # likes, here stopped
@@ -256,6 +320,7 @@ refused("SELECT fi_create_api_key('x', site_ids => '{}')", '22023', qr/site_ids 
 refused("SELECT fi_create_api_key('x', channels => '{web,NULL}')", '22023', qr/channels has a NULL/, 'NULL in a list');
 refused("SELECT fi_create_api_key('x', rate_limit => -1)", '22023', qr/rate_limit -1/, 'rate_limit');
 refused("SELECT fi_create_api_key('x', burst => 0)", '22023', qr/burst 0/, 'burst');
+refused("SELECT fi_create_api_key('x', tenant => '')", '22023', qr/tenant is empty/, 'tenant');
 refused("SELECT fi_revoke_api_key('nobody')", '42704', qr/"nobody" does not exist/, 'revoke what is not there');
 $server->sql('CREATE ROLE nobody; GRANT USAGE ON SCHEMA fast_ingest TO nobody');
 refused("SET ROLE nobody; SELECT $_", '42501', qr/permission denied for function/, "$_ is not for everybody")
@@ -337,7 +402,7 @@ is_error(post(bearer($next)), 401, qr/not valid/, 'it is there: the keys are kno
 
 # Dump and restore
 
-my $kept = create(q('kept', '{write}', '{shop}', rate_limit => 5));
+my $kept = create(q('kept', '{write}', '{shop}', rate_limit => 5, tenant => 'shop'));
 my $dump = PostgreSQL::Test::Utils::tempdir() . '/dump.sql';
 my $new = FastIngest->new('new', extension => 0, conf => 'fast_ingest.require_api_key = on');
 
@@ -346,7 +411,7 @@ command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-f', $dump, '-d', $ne
 $new->wait_ready;
 is($new->post_event(event(1, site_id => 'shop'), bearer($kept))->{status}, 202, 'the key is valid there');
 is($new->post_event(event(1, site_id => 'x'), bearer($kept))->{status}, 403, 'and restricted as it was');
-is($new->sql("SELECT rate_limit FROM fi_api_keys()"), 5, 'with its limit');
+is($new->sql("SELECT rate_limit, tenant FROM fi_api_keys()"), '5|shop', 'with its limit and its tenant');
 $new->node->stop;
 
 # Nothing of it is in the log

@@ -11,37 +11,26 @@
 #include "tap.h"
 
 static void
-number(const char *text, int64_t expected)
+is_time(const char *text, int64_t expected)
 {
 	int64_t time = -1;
+	const char *wrong;
 
-	ok(TimestampFromNumber(text, strlen(text), &time) && time == expected, "%s is %lld (got %lld)",
-	   text, (long long) expected, (long long) time);
+	ok(TimestampRead(text, strlen(text), &time, &wrong) && time == expected && wrong == NULL,
+	   "\"%.40s\" is %lld (got %lld)", text, (long long) expected, (long long) time);
 }
 
+/*
+ * Refused, with a message that has a word in it
+ */
 static void
-date_time(const char *text, int64_t expected)
-{
-	int64_t time = -1;
-
-	ok(TimestampFromRfc3339(text, strlen(text), &time) && time == expected, "%s is %lld (got %lld)",
-	   text, (long long) expected, (long long) time);
-}
-
-static void
-no_number(const char *text)
+no_time(const char *text, const char *word)
 {
 	int64_t time;
+	const char *wrong = "";
 
-	ok(!TimestampFromNumber(text, strlen(text), &time), "%s is refused", text);
-}
-
-static void
-no_date_time(const char *text)
-{
-	int64_t time;
-
-	ok(!TimestampFromRfc3339(text, strlen(text), &time), "\"%s\" is refused", text);
+	ok(!TimestampRead(text, strlen(text), &time, &wrong) && strstr(wrong, word) != NULL,
+	   "\"%.40s\" %s", text, wrong);
 }
 
 /*
@@ -59,46 +48,178 @@ all_days(void)
 		char text[64];
 		int64_t time;
 
+		const char *wrong;
+
 		gmtime_r(&seconds, &tm);
 		strftime(text, sizeof(text), "%Y-%m-%dT00:00:00Z", &tm);
 		good &=
-			TimestampFromRfc3339(text, strlen(text), &time) && time == seconds * INT64_C(1000000);
+			TimestampRead(text, strlen(text), &time, &wrong) && time == seconds * INT64_C(1000000);
 	}
 	ok(good, "every day from 1582 on is where the C library has it");
+}
+
+/*
+ * The same digits as seconds, milliseconds, microseconds and nanoseconds, with the point
+ * at every place, written out and by an exponent
+ */
+static void
+all_points(void)
+{
+	static const char digits[] = "0000000000000000000000000"
+								 "1723475612123456789"
+								 "0000000000000000000000000";
+	bool good = true;
+
+	for (int unit = 10; unit <= 19; unit += 3)
+		for (int exponent = -25; exponent <= 25; exponent++)
+		{
+			char text[128];
+			int point = 25 + unit - exponent; /* digits before the point */
+			int64_t time;
+			const char *wrong;
+
+			snprintf(text, sizeof(text), "%.*s.%.*se%+d", point, digits,
+					 (int) sizeof(digits) - 1 - point, digits + point, exponent);
+			good &= TimestampRead(text, strlen(text), &time, &wrong) &&
+					time == INT64_C(1723475612123456);
+		}
+	ok(good, "a time is the same wherever its point is");
+}
+
+/*
+ * A fraction of a million digits, which no number holds
+ */
+static void
+long_texts(void)
+{
+	static char text[1000100];
+	char *end = stpcpy(text, "1723475612.25");
+
+	memset(end, '9', 1000000);
+	is_time(text, INT64_C(1723475612259999));
+	strcpy(end + 1000000, "e3");
+	is_time(text, INT64_C(1723475612259999));
+	end = stpcpy(text, "2024-08-12T15:13:32.25");
+	memset(end, '9', 1000000);
+	strcpy(end + 1000000, "Z");
+	is_time(text, INT64_C(1723475612259999));
+	memset(text, '0', 1000000);
+	strcpy(text + 1000000, "1723475612");
+	is_time(text, INT64_C(1723475612000000));
+	memset(text, '1', 1000000);
+	text[1000000] = '\0';
+	no_time(text, "too large");
 }
 
 int
 main(void)
 {
-	number("1723475612", INT64_C(1723475612000000));
-	number("1723475612345", INT64_C(1723475612345000));
-	number("1723475612.25", INT64_C(1723475612250000));
-	number("1723475612.1234567", INT64_C(1723475612123456));
-	number("1.723475612e9", INT64_C(1723475612000000));
-	number("0", 0);
-	number("-5", INT64_C(-5000000));
-	number("100000000000", INT64_C(100000000000000000));
-	number("100000000001", INT64_C(100000000001000));
-	no_number("1e300");
-	no_number("253402300800.5");
-	no_number("99999999999999999999999999999");
+	/* Unix times */
+	is_time("1723475612", INT64_C(1723475612000000));
+	is_time("+1723475612", INT64_C(1723475612000000));
+	is_time("001723475612", INT64_C(1723475612000000));
+	is_time(" 1723475612\t", INT64_C(1723475612000000));
+	is_time("1723475612.25", INT64_C(1723475612250000));
+	is_time("1723475612.", INT64_C(1723475612000000));
+	is_time(".5", INT64_C(500000));
+	is_time("0.000001", INT64_C(1));
+	is_time("1723475612.1234567", INT64_C(1723475612123456));
+	is_time("1723475612.999999999", INT64_C(1723475612999999));
+	is_time("1723475612.000000999", INT64_C(1723475612000000));
+	is_time("1.723475612e9", INT64_C(1723475612000000));
+	is_time("1.723475612123E+12", INT64_C(1723475612123000));
+	is_time("17234756120000e-4", INT64_C(1723475612000000));
+	is_time("1723475612345", INT64_C(1723475612345000));
+	is_time("1723475612345.6", INT64_C(1723475612345600));
+	is_time("1723475612345.0", INT64_C(1723475612345000));
+	is_time("1723475612345678", INT64_C(1723475612345678));
+	is_time("1723475612345678.9", INT64_C(1723475612345678));
+	is_time("1723475612345678912", INT64_C(1723475612345678));
+	is_time("9007199254.740993", INT64_C(9007199254740993));
+	is_time("0", 0);
+	is_time("-0.0e5", 0);
+	is_time("0e99999999999999999999", 0);
+	is_time("-5", INT64_C(-5000000));
+	is_time("-1.5", INT64_C(-1500000));
+	is_time("1e-99999999999999999999", 0);
+	is_time("99999999999", INT64_C(99999999999000000));
+	is_time("100000000000", INT64_C(100000000000000000));
+	is_time("100000000001", INT64_C(100000000001000));
+	is_time("100000000000000", INT64_C(100000000000000000));
+	is_time("100000000000001", INT64_C(100000000000001));
+	is_time("100000000000000000", INT64_C(100000000000000000));
+	is_time("100000000000000001", INT64_C(100000000000000));
+	is_time("9999999999999999999", INT64_C(9999999999999999));
+	all_points();
+	no_time("1e300", "too large");
+	no_time("1e99999999999999999999", "too large");
+	no_time("10000000000000000000", "too large");
+	no_time("99999999999999999999999999999", "too large");
+	no_time("1,723,475,612", "not a time");
+	no_time("1723475612s", "");
+	no_time("1e", "not a time");
+	no_time("1e5.5", "not a time");
+	no_time("1.2.3", "not a time");
+	no_time("-", "not a time");
+	no_time(".", "not a time");
+	no_time("--5", "not a time");
+	no_time("0x10", "not a time");
+	no_time("NaN", "not a time");
+	no_time("Infinity", "not a time");
 
-	date_time("2015-05-17T10:05:03Z", INT64_C(1431857103000000));
-	date_time("2015-05-17t10:05:03.25z", INT64_C(1431857103250000));
-	date_time("2015-05-17T15:50:03+05:45", INT64_C(1431857103000000));
-	date_time("2015-05-17 07:05:03-03:00", INT64_C(1431857103000000));
-	date_time("2016-02-29T00:00:00Z", INT64_C(1456704000000000));
-	date_time("2016-12-31T23:59:60Z", INT64_C(1483228800000000));
-	no_date_time("2015-02-29T00:00:00Z");
-	no_date_time("2015-05-17");
-	no_date_time("2015-05-17T10:05:03");
-	no_date_time("2015-05-17T10:05:03.Z");
-	no_date_time("2015-05-17T24:00:00Z");
-	no_date_time("2015-13-17T10:05:03Z");
-	no_date_time("2015-05-17T10:05:03+0545");
-	no_date_time("2015-05-17T10:05:03Zjunk");
-	no_date_time("yesterday");
-	no_date_time("");
+	/* date-times */
+	is_time("2015-05-17T10:05:03Z", INT64_C(1431857103000000));
+	is_time("2015-05-17t10:05:03.25z", INT64_C(1431857103250000));
+	is_time("2015-05-17T10:05:03,25Z", INT64_C(1431857103250000));
+	is_time("2015-05-17T10:05:03.123456789Z", INT64_C(1431857103123456));
+	is_time("2015-05-17T15:50:03+05:45", INT64_C(1431857103000000));
+	is_time("2015-05-17T15:50:03+0545", INT64_C(1431857103000000));
+	is_time("2015-05-17T10:05:03+0000", INT64_C(1431857103000000));
+	is_time("2015-05-17T10:05:03+00", INT64_C(1431857103000000));
+	is_time("2015-05-17T10:05:03-00:00", INT64_C(1431857103000000));
+	is_time("2015-05-17T15:46:19+05:41:16", INT64_C(1431857103000000));
+	is_time("2015-05-17 07:05:03-03:00", INT64_C(1431857103000000));
+	is_time("2015-05-17 12:05:03 +0200", INT64_C(1431857103000000));
+	is_time("2015-05-17 10:05:03 UTC", INT64_C(1431857103000000));
+	is_time("2015-05-17 10:05:03gmt", INT64_C(1431857103000000));
+	is_time("2015/05/17 10:05:03Z", INT64_C(1431857103000000));
+	is_time("20150517T100503Z", INT64_C(1431857103000000));
+	is_time("20150517T120503.0+02", INT64_C(1431857103000000));
+	is_time("2015-05-17T10:05Z", INT64_C(1431857100000000));
+	is_time("2015-05-17 10:05+00:00", INT64_C(1431857100000000));
+	is_time(" 2015-05-17T10:05:03Z\t", INT64_C(1431857103000000));
+	is_time("2016-02-29T00:00:00Z", INT64_C(1456704000000000));
+	is_time("2016-12-31T23:59:60Z", INT64_C(1483228800000000));
+	is_time("0001-01-01T00:00:00Z", INT64_C(-62135596800000000));
+	is_time("9999-12-31T23:59:59Z", INT64_C(253402300799000000));
+	no_time("2015-02-29T00:00:00Z", "day that does not exist");
+	no_time("1900-02-29T00:00:00Z", "day that does not exist");
+	no_time("2015-05-32T00:00:00Z", "day");
+	no_time("2015-05-17", "no time of day");
+	no_time("2015-05-17T10:05:03", "no zone");
+	no_time("2015-05-17T10:05", "no zone");
+	no_time("2015-05-17T10:05:03 ", "no zone");
+	no_time("2015-05-17T10Z", "minute");
+	no_time("2015-05-17T10:05:03.Z", "fraction");
+	no_time("2015-05-17T24:00:00Z", "hour");
+	no_time("2015-05-17T10:60:00Z", "minute");
+	no_time("2015-05-17T10:05:61Z", "second");
+	no_time("2015-13-17T10:05:03Z", "month");
+	no_time("2015-00-17T10:05:03Z", "month");
+	no_time("0000-01-01T00:00:00Z", "year");
+	no_time("2015-0517T10:05:03Z", "day");
+	no_time("2015-05-17T10:05:03+5", "zone");
+	no_time("2015-05-17T10:05:03+24:00", "zone");
+	no_time("2015-05-17T10:05:03+05:60", "zone");
+	no_time("2015-05-17T10:05:03+05:45:00:00", "zone");
+	no_time("2015-05-17T10:05:03 EST", "zone");
+	no_time("2015-05-17T10:05:03Zjunk", "zone");
+	no_time("2015-05-17Z", "time of day");
+	no_time("17.05.2015 10:05", "not a time");
+	no_time("yesterday", "not a time");
+	no_time("", "empty");
+	no_time("  ", "empty");
+	long_texts();
 	all_days();
 	return tap_done();
 }
