@@ -25,6 +25,7 @@
 #include "monotonic.h"
 #include "compat.h"
 #include "rollup/backlog.h"
+#include "rollup/cap.h"
 #include "rollup/dirty.h"
 #include "rollup/merge.h"
 #include "rollup/raw.h"
@@ -207,6 +208,22 @@ gather_row(const RawRow *row, void *arg)
 }
 
 /*
+ * Where all breakdowns count whole days again, their event_names are chosen anew
+ */
+static void
+forget_names(Refresh *refresh)
+{
+	SpanList everything = {0};
+	const SpanList *dirty = &everything;
+
+	SpanListAdd(&everything, TIME_BEGIN, TIME_END);
+	for (int i = 0; i < refresh->breakdowns->n; i++)
+		dirty = SpanListIntersection(dirty, refresh->dirty[i]);
+	for (int i = 0; i < dirty->n; i++)
+		CapForgetNames(dirty->spans[i]);
+}
+
+/*
  * Forget what the rollup has of dirty buckets, and count their rows again
  */
 static void
@@ -273,6 +290,7 @@ refresh_with_snapshot(Refresh *refresh)
 									   refresh->breakdowns->items[i].finest);
 	refresh->merger = MergerCreate(&refresh->state);
 
+	forget_names(refresh);
 	merge_deltas(refresh);
 	rebuild_dirty(refresh);
 	delete_marks(refresh);

@@ -71,6 +71,21 @@ SpanListHas(const SpanList *list, TimestampTz ts)
 }
 
 SpanList *
+SpanListUnion(const SpanList *a, const SpanList *b)
+{
+	SpanList *list = palloc0(sizeof(SpanList));
+
+	for (int i = 0, j = 0; i < a->n || j < b->n;)
+	{
+		bool from_a = j == b->n || (i < a->n && a->spans[i].low <= b->spans[j].low);
+		const Span *next = from_a ? &a->spans[i++] : &b->spans[j++];
+
+		SpanListAdd(list, next->low, next->high);
+	}
+	return list;
+}
+
+SpanList *
 SpanListDifference(const SpanList *a, const SpanList *b)
 {
 	SpanList *list = palloc0(sizeof(SpanList));

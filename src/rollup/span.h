@@ -43,6 +43,9 @@ extern void SpanListSort(SpanList *list);
 extern bool SpanListHas(const SpanList *list, TimestampTz ts);
 extern bool SpanListTouches(const SpanList *list, TimestampTz low, TimestampTz high);
 
+/* What is in either of two lists that are in order. */
+extern SpanList *SpanListUnion(const SpanList *a, const SpanList *b);
+
 /* What is in one list, in order, and not in another. */
 extern SpanList *SpanListDifference(const SpanList *a, const SpanList *b);
 
