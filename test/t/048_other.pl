@@ -289,6 +289,21 @@ do
 } while (defined $cursor && @paged < 100);
 is("@paged", 'others /1 /2 /3', 'pages of groups with the same total');
 
+# Websites and pages of a day on which nobody sends an "(other)"
+
+$server->sql(<<EOQ);
+INSERT INTO fast_ingest.events (event_name, channel, user_id, ts, site_id, path)
+SELECT 'visit', 'web', 'user-' || n % 5, '2024-07-01 15:00Z', 'site-' || n % 8, '/' || n % 6 FROM generate_series(1, 240) n;
+SELECT fi_refresh();
+EOQ
+is( ask('/stats', site_id => "site-$_", date => '2024-07-01')->{body},
+	$server->sql("SELECT format('{\"site_id\":\"site-$_\",\"date\":\"2024-07-01\",\"total_views\":%s,\"unique_users\":%s,\"top_paths\":[%s]}',"
+		  . ' sum(n), (SELECT count(DISTINCT user_id) FROM fast_ingest.events WHERE site_id = min(s) AND ts < \'2024-07-02\'),'
+		  . " string_agg(format('{\"path\":\"%s\",\"views\":%s}', path, n), ',' ORDER BY n DESC, path))"
+		  . " FROM (SELECT min(site_id) AS s, path, count(*) AS n FROM fast_ingest.events WHERE site_id = 'site-$_' AND ts < '2024-07-02' GROUP BY path) p"),
+	"/stats beyond max_keys: site-$_") foreach 0, 1, 7;
+is($server->sql("SELECT string_agg(DISTINCT scope, '') FROM fast_ingest.rollup WHERE is_other"), '', 'others have no website');
+
 # In CSV and SQL
 
 like(ask('/metrics', event_name => '(other)', group_by => 'plan', format => 'csv')->{body},
@@ -324,7 +339,7 @@ UPDATE fast_ingest.breakdowns SET max_keys = 1000;
 INSERT INTO fast_ingest.events (event_name, channel, user_id, ts, site_id) SELECT 'name-' || n, 'web', 'u', '2024-07-01 13:00Z', 'site-' || n FROM generate_series(1, 10) n;
 SELECT fi_rebuild();
 EOQ
-is($server->sql("SELECT count(*), bool_or(is_other) FROM fast_ingest.event_names WHERE day = '2024-07-01'"), '11|f', 'fi_rebuild() chooses anew');
+is($server->sql("SELECT count(*), bool_or(is_other) FROM fast_ingest.event_names WHERE day = '2024-07-01'"), '12|f', 'fi_rebuild() chooses anew');
 is($server->sql("SELECT count(*) FROM fast_ingest.rollup WHERE (is_other OR is_other_name) AND bucket < '2024-08-01'"), 0, 'nothing is counted together any more');
 is(ask('/metrics', event_name => 'tie', group_by => 'page')->{json}{capped}, undef, 'nor in answers');
 
