@@ -53,27 +53,27 @@ enum
 	"  n.bucket, n.scope, n.key, n.is_other, n.is_other_name," \
 	"  %1$s.fi_cardinality(n.users) AS new_size" \
 	" FROM new AS n JOIN fast_ingest.rollup AS r" \
-	"  ON r.breakdown = n.breakdown AND r.level = n.level AND r.bucket = n.bucket" \
-	"  AND " SAME_NAME("r", "n") " AND " SAME_KEY( \
-		"r", \
-		"n") "), sized AS (" \
-			 " SELECT *, new_size + coalesce(sum(size) OVER (PARTITION BY " KEY_COLUMNS \
-			 "  ORDER BY size, part ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before" \
-			 " FROM parts" \
-			 "), judged AS (" \
-			 " SELECT *, bool_and(size <= 2 * before) OVER (PARTITION BY " KEY_COLUMNS \
-			 "  ORDER BY size, part) AS taken FROM sized" \
-			 "), old AS (" \
-			 " DELETE FROM fast_ingest.rollup AS r USING judged AS j WHERE r.ctid = j.part AND j.taken" \
-			 " RETURNING r.breakdown, r.level, r.event_name, r.bucket, r.scope, r.key, r.is_other," \
-			 "  r.is_other_name, r.events, r.users)" \
-			 "INSERT INTO fast_ingest.rollup" \
-			 " (" KEY_COLUMNS ", events, unique_users, users, is_part)" \
-			 " SELECT " KEY_COLUMNS ", sum(events), %1$s.fi_cardinality(%1$s.fi_union(users))," \
-			 "  %1$s.fi_union(users)," \
-			 "  (" KEY_COLUMNS ") IN (SELECT " KEY_COLUMNS " FROM judged WHERE NOT taken)" \
-			 " FROM (SELECT * FROM new UNION ALL SELECT * FROM old) AS both_of_them" \
-			 " GROUP BY " KEY_COLUMNS
+	"  ON r.breakdown = n.breakdown AND r.level = n.level AND r.event_name = n.event_name" \
+	"  AND r.bucket = n.bucket AND r.scope = n.scope AND r.key = n.key" \
+	"  AND r.is_other = n.is_other AND r.is_other_name = n.is_other_name" \
+	"), sized AS (" \
+	" SELECT *, new_size + coalesce(sum(size) OVER (PARTITION BY " KEY_COLUMNS \
+	"  ORDER BY size, part ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before" \
+	" FROM parts" \
+	"), judged AS (" \
+	" SELECT *, bool_and(size <= 2 * before) OVER (PARTITION BY " KEY_COLUMNS \
+	"  ORDER BY size, part) AS taken FROM sized" \
+	"), old AS (" \
+	" DELETE FROM fast_ingest.rollup AS r USING judged AS j WHERE r.ctid = j.part AND j.taken" \
+	" RETURNING r.breakdown, r.level, r.event_name, r.bucket, r.scope, r.key, r.is_other," \
+	"  r.is_other_name, r.events, r.users)" \
+	"INSERT INTO fast_ingest.rollup" \
+	" (" KEY_COLUMNS ", events, unique_users, users, is_part)" \
+	" SELECT " KEY_COLUMNS ", sum(events), %1$s.fi_cardinality(%1$s.fi_union(users))," \
+	"  %1$s.fi_union(users)," \
+	"  (" KEY_COLUMNS ") IN (SELECT " KEY_COLUMNS " FROM judged WHERE NOT taken)" \
+	" FROM (SELECT * FROM new UNION ALL SELECT * FROM old) AS both_of_them" \
+	" GROUP BY " KEY_COLUMNS
 
 /* Rows of the finest level, but for minutes of closed hours. */
 #define MERGE_FINEST \
@@ -107,23 +107,23 @@ enum
 	" DELETE FROM fast_ingest.rollup AS r" \
 	" USING (SELECT DISTINCT breakdown, event_name, hour, scope, key, is_other, is_other_name" \
 	"  FROM new) AS n" \
-	" WHERE r.breakdown = n.breakdown AND r.level = 2 AND r.bucket = n.hour" \
-	"  AND " SAME_NAME("r", "n") " AND " SAME_KEY( \
-		"r", \
-		"n") " RETURNING r.breakdown, r.event_name, r.bucket AS hour, r.scope, r.key, r.is_other," \
-			 "  r.is_other_name, r.users, r.minutes)" \
-			 "INSERT INTO fast_ingest.rollup" \
-			 " (" KEY_COLUMNS ", events, unique_users, users, minutes)" \
-			 " SELECT breakdown, 2, event_name, hour, scope, key, is_other, is_other_name, sum(events)," \
-			 "  %1$s.fi_cardinality(%1$s.fi_union(users)), %1$s.fi_union(users)," \
-			 "  %1$s.fi_pack_minutes(minute, events, users)" \
-			 " FROM (SELECT breakdown, event_name, hour, scope, key, is_other, is_other_name," \
-			 "   (extract(epoch FROM bucket - hour) / 60)::integer AS minute, events, users FROM new" \
-			 "  UNION ALL" \
-			 "  SELECT o.breakdown, o.event_name, o.hour, o.scope, o.key, o.is_other, o.is_other_name," \
-			 "   m.minute, m.events, m.users" \
-			 "  FROM old AS o, %1$s.fi_unpack_minutes(o.users, o.minutes) AS m) AS both_of_them" \
-			 " GROUP BY breakdown, event_name, hour, scope, key, is_other, is_other_name"
+	" WHERE r.breakdown = n.breakdown AND r.level = 2 AND r.event_name = n.event_name" \
+	"  AND r.bucket = n.hour AND r.scope = n.scope AND r.key = n.key" \
+	"  AND r.is_other = n.is_other AND r.is_other_name = n.is_other_name" \
+	" RETURNING r.breakdown, r.event_name, r.bucket AS hour, r.scope, r.key, r.is_other," \
+	"  r.is_other_name, r.users, r.minutes)" \
+	"INSERT INTO fast_ingest.rollup" \
+	" (" KEY_COLUMNS ", events, unique_users, users, minutes)" \
+	" SELECT breakdown, 2, event_name, hour, scope, key, is_other, is_other_name, sum(events)," \
+	"  %1$s.fi_cardinality(%1$s.fi_union(users)), %1$s.fi_union(users)," \
+	"  %1$s.fi_pack_minutes(minute, events, users)" \
+	" FROM (SELECT breakdown, event_name, hour, scope, key, is_other, is_other_name," \
+	"   (extract(epoch FROM bucket - hour) / 60)::integer AS minute, events, users FROM new" \
+	"  UNION ALL" \
+	"  SELECT o.breakdown, o.event_name, o.hour, o.scope, o.key, o.is_other, o.is_other_name," \
+	"   m.minute, m.events, m.users" \
+	"  FROM old AS o, %1$s.fi_unpack_minutes(o.users, o.minutes) AS m) AS both_of_them" \
+	" GROUP BY breakdown, event_name, hour, scope, key, is_other, is_other_name"
 
 /* Totals of closed hours are counted again from their channels. */
 #define MERGE_HOUR_TOTALS \
@@ -132,16 +132,16 @@ enum
 	" FROM merged WHERE breakdown = 1 AND bucket < $1" \
 	"), old AS (" \
 	" DELETE FROM fast_ingest.rollup AS r USING touched AS t" \
-	" WHERE r.breakdown = 0 AND r.level = 2 AND r.bucket = t.hour AND " SAME_NAME( \
-		"r", \
-		"t") ")" \
-			 "INSERT INTO fast_ingest.rollup" \
-			 " (" KEY_COLUMNS ", events, unique_users)" \
-			 " SELECT 0, 2, r.event_name, r.bucket, '', '', false, r.is_other_name, sum(r.events)," \
-			 "  %1$s.fi_cardinality(%1$s.fi_union(r.users))" \
-			 " FROM touched AS t JOIN fast_ingest.rollup AS r ON r.breakdown = 1 AND r.level = 2" \
-			 "  AND r.bucket = t.hour AND " SAME_NAME( \
-				 "r", "t") " GROUP BY r.event_name, r.bucket, r.is_other_name"
+	" WHERE r.breakdown = 0 AND r.level = 2 AND r.event_name = t.event_name AND r.bucket = t.hour" \
+	"  AND r.is_other_name = t.is_other_name)" \
+	"INSERT INTO fast_ingest.rollup" \
+	" (" KEY_COLUMNS ", events, unique_users)" \
+	" SELECT 0, 2, r.event_name, r.bucket, '', '', false, r.is_other_name, sum(r.events)," \
+	"  %1$s.fi_cardinality(%1$s.fi_union(r.users))" \
+	" FROM touched AS t JOIN fast_ingest.rollup AS r ON r.breakdown = 1 AND r.level = 2" \
+	"  AND r.event_name = t.event_name AND r.bucket = t.hour" \
+	"  AND r.is_other_name = t.is_other_name" \
+	" GROUP BY r.event_name, r.bucket, r.is_other_name"
 
 static TupleDesc
 merged_desc(void)

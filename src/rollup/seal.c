@@ -21,7 +21,8 @@
 	"INSERT INTO fast_ingest.rollup" \
 	" (" KEY_COLUMNS ", events, unique_users, users, minutes)" \
 	" SELECT breakdown, 2, event_name, date_trunc('hour', bucket, 'UTC'), scope, key," \
-	"  is_other, is_other_name, sum(events), %1$s.fi_cardinality(%1$s.fi_union(users)), %1$s.fi_union(users)," \
+	"  is_other, is_other_name," \
+	"  sum(events), %1$s.fi_cardinality(%1$s.fi_union(users)), %1$s.fi_union(users)," \
 	"  %1$s.fi_pack_minutes(" \
 	"   (extract(epoch FROM bucket - date_trunc('hour', bucket, 'UTC')) / 60)::integer," \
 	"   events, users)" \
@@ -81,14 +82,14 @@ run_for(TimestampTz low, TimestampTz high, const char *format, ...)
 	"WITH old AS (DELETE FROM fast_ingest.rollup AS r" \
 	" USING (SELECT " KEY_COLUMNS " FROM fast_ingest.rollup WHERE is_part AND bucket < $1" \
 	"  UNION SELECT " KEY_COLUMNS " FROM fast_ingest.rollup WHERE is_part AND bucket > $2) AS p" \
-	" WHERE r.breakdown = p.breakdown AND r.level = p.level AND r.bucket = p.bucket" \
-	"  AND " SAME_NAME("r", "p") " AND " SAME_KEY( \
-		"r", "p") " RETURNING r.*)" \
-				  "INSERT INTO fast_ingest.rollup" \
-				  " (" KEY_COLUMNS ", events, unique_users, users)" \
-				  " SELECT " KEY_COLUMNS ", sum(events)," \
-				  "  %1$s.fi_cardinality(%1$s.fi_union(users)), %1$s.fi_union(users)" \
-				  " FROM old GROUP BY " KEY_COLUMNS
+	" WHERE r.breakdown = p.breakdown AND r.level = p.level AND r.event_name = p.event_name" \
+	"  AND r.bucket = p.bucket AND r.scope = p.scope AND r.key = p.key" \
+	"  AND r.is_other = p.is_other AND r.is_other_name = p.is_other_name RETURNING r.*)" \
+	"INSERT INTO fast_ingest.rollup" \
+	" (" KEY_COLUMNS ", events, unique_users, users)" \
+	" SELECT " KEY_COLUMNS ", sum(events)," \
+	"  %1$s.fi_cardinality(%1$s.fi_union(users)), %1$s.fi_union(users)" \
+	" FROM old GROUP BY " KEY_COLUMNS
 
 void
 SealParts(Span except)
