@@ -257,6 +257,22 @@ $server->sql('SELECT fi_refresh()');
 is_exact('counted again');
 has_few_rows('counted again');
 
+# A key that was counted with others gets no rows of its own when there is room again: its
+# events of before stay where they are
+
+$server->sql(<<EOQ);
+SELECT fi_create_partition('2024-07-01');
+INSERT INTO fast_ingest.events (event_name, channel, user_id, ts)
+SELECT 'room', 'c' || n, 'u' || n, '2024-07-01 18:00Z'::timestamptz + n * interval '1 minute' FROM generate_series(1, $KEYS + 1) n;
+SELECT fi_refresh();
+DELETE FROM fast_ingest.events WHERE channel = 'c1';
+SELECT fi_refresh();
+INSERT INTO fast_ingest.events (event_name, channel, user_id, ts) VALUES ('room', 'c4', 'u5', '2024-07-01 18:30Z');
+SELECT fi_refresh();
+EOQ
+is(counts(ask('/metrics', event_name => 'room', channel => "c$_")->{json}), $_ == 1 ? '0|0' : $_ == 4 ? '2|2' : '1|1',
+	"channel c$_ after another was deleted") foreach 1 .. 4;
+
 # Pages of an answer with a group of others: every group once, in order
 
 my @all = map { defined $_->{group} ? "=$_->{group}" : 'others' }
@@ -274,7 +290,6 @@ is(scalar(grep { $_ eq 'others' } @all), 1, 'among them the others');
 
 # Equal totals: the others come first
 $server->sql(<<EOQ);
-SELECT fi_create_partition('2024-07-01');
 INSERT INTO fast_ingest.events (event_name, channel, user_id, ts, path)
 SELECT 'tie', 'web', 'u', '2024-07-01 12:00Z', '/' || n FROM generate_series(1, $KEYS + 1) n;
 SELECT fi_refresh();
@@ -333,13 +348,17 @@ is(counts(ask('/metrics', event_name => 'never', to => $NOON - 86400)->{json}), 
 
 # With room for all, they are chosen anew when a day is counted again
 
+my $ten_names = "INSERT INTO fast_ingest.events (event_name, channel, user_id, ts, site_id)"
+  . " SELECT 'name-' || n, 'web', 'u', '2024-07-01 13:00Z', 'site-' || n FROM generate_series(1, 10) n; SELECT fi_refresh()";
+
+$server->sql($ten_names);
 $server->set('fast_ingest.max_event_names' => 1000);
-$server->sql(<<EOQ);
-UPDATE fast_ingest.breakdowns SET max_keys = 1000;
-INSERT INTO fast_ingest.events (event_name, channel, user_id, ts, site_id) SELECT 'name-' || n, 'web', 'u', '2024-07-01 13:00Z', 'site-' || n FROM generate_series(1, 10) n;
-SELECT fi_rebuild();
-EOQ
-is($server->sql("SELECT count(*), bool_or(is_other) FROM fast_ingest.event_names WHERE day = '2024-07-01'"), '12|f', 'fi_rebuild() chooses anew');
+wait_until(sub { $server->sql('SHOW fast_ingest.max_event_names') == 1000 });
+$server->sql("UPDATE fast_ingest.breakdowns SET max_keys = 1000; $ten_names");
+my @twice = grep { counts(ask('/metrics', event_name => "name-$_", from => $NOON - 50 * 86400, to => $NOON - 86400)->{json}) ne '2|1' } 1 .. 10;
+is("@twice", '', 'a limit that is raised changes no answer');
+$server->sql('SELECT fi_rebuild()');
+is($server->sql("SELECT count(*), bool_or(is_other) FROM fast_ingest.event_names WHERE day = '2024-07-01'"), '13|f', 'fi_rebuild() chooses anew');
 is($server->sql("SELECT count(*) FROM fast_ingest.rollup WHERE (is_other OR is_other_name) AND bucket < '2024-08-01'"), 0, 'nothing is counted together any more');
 is(ask('/metrics', event_name => 'tie', group_by => 'page')->{json}{capped}, undef, 'nor in answers');
 
