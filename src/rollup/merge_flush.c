@@ -70,9 +70,10 @@ enum
 	"INSERT INTO fast_ingest.rollup" \
 	" (" KEY_COLUMNS ", events, unique_users, users, is_part)" \
 	" SELECT " KEY_COLUMNS ", sum(events), %1$s.fi_cardinality(%1$s.fi_union(users))," \
-	"  %1$s.fi_union(users)," \
-	"  (" KEY_COLUMNS ") IN (SELECT " KEY_COLUMNS " FROM judged WHERE NOT taken)" \
-	" FROM (SELECT * FROM new UNION ALL SELECT * FROM old) AS both_of_them" \
+	"  %1$s.fi_union(users), bool_or(is_part)" \
+	" FROM (SELECT *, false AS is_part FROM new UNION ALL SELECT *, false FROM old" \
+	"  UNION ALL SELECT " KEY_COLUMNS ", 0, NULL, true FROM judged WHERE NOT taken" \
+	" ) AS all_of_them" \
 	" GROUP BY " KEY_COLUMNS
 
 /* Rows of the finest level, but for minutes of closed hours. */

@@ -263,13 +263,14 @@ delete_marks(Refresh *refresh)
 
 /*
  * Statements over the rollup look up few rows of many by its index, whatever the
- * planner thinks of a table that changes so fast
+ * planner thinks of a table that changes so fast. They group by sorting: PostgreSQL's
+ * hashes have no seed, and names and keys are what clients make up.
  */
 static void
 set_planner(void)
 {
-	static const char *const off[] = {"enable_hashjoin", "enable_mergejoin", "enable_seqscan",
-									  "jit"};
+	static const char *const off[] = {"enable_hashagg", "enable_hashjoin", "enable_mergejoin",
+									  "enable_seqscan", "jit"};
 
 	for (int i = 0; i < (int) lengthof(off); i++)
 		(void) set_config_option(off[i], "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true,
