@@ -257,7 +257,7 @@ COMMENT ON COLUMN fast_ingest.breakdowns.scope IS
 COMMENT ON COLUMN fast_ingest.breakdowns.finest IS
 'Finest level that rows are kept at: 1 minute, 2 hour, 3 day';
 COMMENT ON COLUMN fast_ingest.breakdowns.max_keys IS
-'Keys of an event_name that have rows of their own in an hour, or a day where that is the finest level; later ones are counted as (other)';
+'Keys of an event_name that have rows of their own in an hour, or a day where that is the finest level; later ones are counted together (fast_ingest.rollup.is_other)';
 
 INSERT INTO fast_ingest.breakdowns (id, name, key, scope, finest, max_keys) VALUES
     (1, 'channel', 'channel', NULL, 1, 1000),
@@ -277,7 +277,9 @@ CREATE TABLE fast_ingest.rollup (
     unique_users bigint NOT NULL,
     users fi_user_set,
     minutes bytea,
-    is_part boolean NOT NULL DEFAULT false
+    is_part boolean NOT NULL DEFAULT false,
+    is_other boolean NOT NULL DEFAULT false,
+    is_other_name boolean NOT NULL DEFAULT false
 ) WITH (
     autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0,
     toast.autovacuum_vacuum_scale_factor = 0.05, toast.autovacuum_vacuum_cost_delay = 0
@@ -285,6 +287,7 @@ CREATE TABLE fast_ingest.rollup (
 
 ALTER TABLE fast_ingest.rollup ALTER COLUMN minutes SET STORAGE EXTERNAL;
 CREATE INDEX rollup_bucket ON fast_ingest.rollup (breakdown, level, event_name, bucket, scope, key);
+CREATE INDEX rollup_other ON fast_ingest.rollup (breakdown, bucket, event_name) WHERE is_other;
 CREATE INDEX rollup_parts ON fast_ingest.rollup (bucket) WHERE is_part;
 CREATE INDEX rollup_scope ON fast_ingest.rollup (scope, bucket, breakdown) WHERE scope <> '';
 
@@ -298,8 +301,26 @@ COMMENT ON COLUMN fast_ingest.rollup.users IS
 'Numbers of the users (fast_ingest.users); NULL in rows that only count them';
 COMMENT ON COLUMN fast_ingest.rollup.is_part IS
 'There are other rows of this key in this bucket, with other events; a refresh puts them together in a quiet moment';
+COMMENT ON COLUMN fast_ingest.rollup.is_other IS
+'These are the keys, of all scopes, beyond the breakdown''s max_keys; scope and key are empty and mean nothing';
+COMMENT ON COLUMN fast_ingest.rollup.is_other_name IS
+'These are the event_names beyond fast_ingest.max_event_names; event_name is empty and means nothing';
 COMMENT ON COLUMN fast_ingest.rollup.minutes IS
 'Events and users of each minute of an hour, packed; fi_unpack_minutes() shows them';
+
+CREATE TABLE fast_ingest.event_names (
+    day timestamptz NOT NULL,
+    event_name text COLLATE "C" NOT NULL,
+    is_other boolean NOT NULL,
+    PRIMARY KEY (day, event_name, is_other)
+);
+
+CREATE INDEX event_names_other ON fast_ingest.event_names (day) WHERE is_other;
+
+COMMENT ON TABLE fast_ingest.event_names IS
+'Event_names that the rollup keeps apart on a UTC day, at most fast_ingest.max_event_names; fi_rebuild() of the day chooses anew';
+COMMENT ON COLUMN fast_ingest.event_names.is_other IS
+'There were more, which are counted together; event_name is empty and means nothing';
 
 CREATE TABLE fast_ingest.rollup_delta (
     events integer NOT NULL,
@@ -404,6 +425,7 @@ ALTER TABLE fast_ingest.dropped REPLICA IDENTITY FULL;
 SELECT pg_catalog.pg_extension_config_dump('fast_ingest.breakdowns', 'WHERE id >= 100');
 SELECT pg_catalog.pg_extension_config_dump('fast_ingest.breakdowns_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('fast_ingest.rollup', '');
+SELECT pg_catalog.pg_extension_config_dump('fast_ingest.event_names', '');
 SELECT pg_catalog.pg_extension_config_dump('fast_ingest.rollup_delta', '');
 SELECT pg_catalog.pg_extension_config_dump('fast_ingest.rollup_dirty', '');
 SELECT pg_catalog.pg_extension_config_dump('fast_ingest.rollup_state', '');
@@ -519,7 +541,7 @@ CREATE FUNCTION fi_metrics(
     SET search_path = pg_catalog, pg_temp;
 
 COMMENT ON FUNCTION fi_metrics(text, timestamptz, timestamptz, text, text, text, boolean) IS
-'Exact number of events and of different users of an event_name from one time to before another (NULL: no bound), as the statement''s snapshot has them. group_by: NULL (one row, group_key NULL), hour, day (ISO 8601 instants in the time zone, in order; with fill also empty ones) or the name of a breakdown (keys, most events first). channel: count only this one. Errors: 22023 for an argument that is not valid, 55000 if raw events are needed that were dropped.';
+'Exact number of events and of different users of an event_name from one time to before another (NULL: no bound), as the statement''s snapshot has them. group_by: NULL (one row, group_key NULL), hour, day (ISO 8601 instants in the time zone, in order; with fill also empty ones) or the name of a breakdown (keys, most events first; group_key NULL: the keys beyond its max_keys together). channel: count only this one. Errors: 22023 for an argument that is not valid, 55000 if raw events are needed that were dropped.';
 COMMENT ON FUNCTION fi_metrics(text, bigint, bigint, text, text, text, boolean) IS
 'fi_metrics with from and to as Unix seconds (above 1e11: milliseconds, above 1e14: microseconds, above 1e17: nanoseconds).';
 COMMENT ON FUNCTION fi_metrics(text, text, text, text, text, text, boolean) IS
@@ -549,7 +571,7 @@ CREATE FUNCTION fi_stats(
     SET search_path = pg_catalog, pg_temp;
 
 COMMENT ON FUNCTION fi_stats(text, date, integer) IS
-'What a website saw on a UTC day (NULL: today), whatever the event_name: first a row with path NULL, all its events and different users, then its most viewed paths, at most max_paths, whose users are not counted (NULL). Error 22023 for an argument that is not valid.';
+'What a website saw on a UTC day (NULL: today), whatever the event_name: first a row with path NULL, all its events and different users, then its most viewed paths, at most max_paths, whose users are not counted (NULL). Errors: 22023 for an argument that is not valid, 55000 if raw events are needed that were dropped.';
 
 CREATE FUNCTION fi_add_breakdown(
     name text,
@@ -561,7 +583,7 @@ CREATE FUNCTION fi_add_breakdown(
     SET search_path = pg_catalog, pg_temp;
 
 COMMENT ON FUNCTION fi_add_breakdown(text, text, text[], integer) IS
-'Keep metrics by an immutable SQL expression over a row of fast_ingest.events, from now on and for all events stored, at the levels {day}, {hour,day} or {minute,hour,day}; group_by => name asks for them. Beyond max_keys different keys of an event_name in an hour, or a day where that is the only level, the next are counted together as (other). Inserts wait until the transaction ends; until the next fi_refresh() answers come from raw rows. Errors: 22023 for an argument that is not valid, 42710 if the name is taken, and those of the expression.';
+'Keep metrics by an immutable SQL expression over a row of fast_ingest.events, from now on and for all events stored, at the levels {day}, {hour,day} or {minute,hour,day}; group_by => name asks for them. Beyond max_keys different keys of an event_name in an hour, or a day where that is the only level, the next are counted together, as the group whose key is NULL. Inserts wait until the transaction ends; until the next fi_refresh() answers come from raw rows. Errors: 22023 for an argument that is not valid, 42710 if the name is taken, and those of the expression.';
 
 CREATE FUNCTION fi_drop_breakdown(name text) RETURNS void
     AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE

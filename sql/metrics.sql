@@ -394,11 +394,11 @@ SELECT count(*) AS refreshes FROM fi_refresh();
 SELECT count(*) AS keys, sum(total_events) AS total FROM fi_metrics('view', '2024-08-13 00:00Z', '2024-08-14 00:00Z', 'hit');
 SELECT count(*) FROM fast_ingest.events
 WHERE event_name = 'view' AND ts >= '2024-08-13 00:00Z' AND ts < '2024-08-14 00:00Z' AND path IS NOT NULL;
-SELECT count(*) FROM fi_metrics('view', '2024-08-13 00:00Z', '2024-08-14 00:00Z', 'hit') WHERE group_key = '(other)';
+SELECT count(*) FROM fi_metrics('view', '2024-08-13 00:00Z', '2024-08-14 00:00Z', 'hit') WHERE group_key IS NULL;
 -- of an hour; a day has all keys of its hours
 SELECT level, max(keys) FROM (
   SELECT level, count(*) AS keys FROM fast_ingest.rollup
-  WHERE breakdown = (SELECT id FROM fast_ingest.breakdowns WHERE name = 'hit') AND key <> '(other)' GROUP BY event_name, level, bucket) bucket
+  WHERE breakdown = (SELECT id FROM fast_ingest.breakdowns WHERE name = 'hit') AND NOT is_other GROUP BY event_name, level, bucket) bucket
 GROUP BY level ORDER BY level;
 -- a key may be long
 INSERT INTO fast_ingest.events (event_name, channel, user_id, ts, campaign_id)

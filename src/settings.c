@@ -42,6 +42,7 @@ int fi_max_future;
 int fi_query_workers;
 int fi_query_timeout;
 int fi_refresh_backlog;
+int fi_max_event_names;
 int fi_retention;
 int fi_partitions_ahead;
 int fi_max_dead_letters;
@@ -225,6 +226,9 @@ static const IntegerSetting integer_settings[] = {
 	 "Number of events not yet in the rollup at which it is refreshed without waiting for "
 	 "pg_cron; 0 is never.",
 	 &fi_refresh_backlog, 20000, 0, INT_MAX, PGC_SIGHUP, 0},
+	{"fast_ingest.max_event_names",
+	 "Number of different event_names of a UTC day that the rollup keeps apart.",
+	 &fi_max_event_names, 1000, 1, INT_MAX, PGC_SIGHUP, 0},
 	{"fast_ingest.retention", "Age at which raw events are dropped; 0 keeps them for ever.",
 	 &fi_retention, 0, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_S},
 	{"fast_ingest.partitions_ahead", "Number of days to come whose partitions are made ahead.",

@@ -64,6 +64,7 @@ extern int fi_max_age;			/* s */
 extern int fi_max_future;		/* s */
 extern int fi_query_timeout;	/* ms */
 extern int fi_refresh_backlog;	/* events */
+extern int fi_max_event_names;	/* of a day */
 extern int fi_retention;		/* s; 0 keeps all */
 extern int fi_partitions_ahead; /* days */
 extern int fi_max_dead_letters; /* 0: any number */

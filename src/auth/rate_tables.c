@@ -10,6 +10,7 @@
 #include "storage/ipc.h"
 #include "storage/shmem.h"
 
+#include "seed.h"
 #include "settings.h"
 
 /* Channels in debt at a time; channels are few, or it is no use to limit them. */
@@ -50,14 +51,10 @@ RateTablesStartup(void)
 	for (int kind = 0; kind < NUM_RATE_TABLES; kind++)
 	{
 		bool found;
-		uint64 seed;
 
 		RateTables[kind] = ShmemInitStruct(names[kind], RateTableSize(ids_of(kind)), &found);
 		if (found)
 			continue;
-		if (!pg_strong_random(&seed, sizeof(seed)))
-			ereport(ERROR,
-					(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not get random numbers")));
-		RateTableInit(RateTables[kind], ids_of(kind), seed);
+		RateTableInit(RateTables[kind], ids_of(kind), RandomSeed());
 	}
 }

@@ -38,10 +38,16 @@ time_of_group(const MetricsRow *row)
 void
 AnswerPageCursor(StringInfo cursor, const MetricsQuery *query, const MetricsRow *row)
 {
-	char *place = groups_are_times(query)
-					  ? psprintf(INT64_FORMAT " ", time_of_group(row))
-					  : psprintf(INT64_FORMAT " %s", row->total_events, row->group);
-	size_t len = strlen(place);
+	char *place;
+	size_t len;
+
+	if (groups_are_times(query))
+		place = psprintf(INT64_FORMAT " ", time_of_group(row));
+	else if (row->group == NULL)
+		place = psprintf(INT64_FORMAT, row->total_events);
+	else
+		place = psprintf(INT64_FORMAT " %s", row->total_events, row->group);
+	len = strlen(place);
 
 	enlargeStringInfo(cursor, (int) (2 * len));
 	cursor->len += (int) hex_encode(place, len, cursor->data + cursor->len);
@@ -49,7 +55,8 @@ AnswerPageCursor(StringInfo cursor, const MetricsQuery *query, const MetricsRow 
 }
 
 /*
- * Read a cursor: a number and a text behind a space
+ * Read a cursor: a number, and a key behind a space; NULL is the keys that are
+ * counted together
  */
 static int64
 read_cursor(const char *cursor, char **key)
@@ -64,10 +71,10 @@ read_cursor(const char *cursor, char **key)
 		place[hex_decode(cursor, len, place)] = '\0';
 		number = strtoll(place, &end, 10);
 	}
-	if (end == place || *end != ' ' || strlen(place) != len / 2 ||
+	if (end == place || (*end != ' ' && *end != '\0') || strlen(place) != len / 2 ||
 		pg_encoding_verifymbstr(PG_UTF8, place, (int) strlen(place)) != (int) strlen(place))
 		RequestRefuse("cursor", cursor, "next_cursor of an answer");
-	*key = end + 1;
+	*key = *end == '\0' ? NULL : end + 1;
 	return number;
 }
 
@@ -79,8 +86,9 @@ is_behind(const MetricsQuery *query, const MetricsRow *row, int64 number, const 
 {
 	if (groups_are_times(query))
 		return time_of_group(row) > number;
-	return row->total_events < number ||
-		   (row->total_events == number && strcmp(row->group, key) > 0);
+	if (row->total_events != number || row->group == NULL)
+		return row->total_events < number;
+	return key == NULL || strcmp(row->group, key) > 0;
 }
 
 AnswerPage

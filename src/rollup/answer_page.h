@@ -3,7 +3,7 @@
  *
  * Pages of a grouped answer. A page ends with a cursor: the place of its last group
  * in the order of groups, which is the time of hours and days, and the total and the
- * key of others. The next page begins behind this place, whether or not the group
+ * key of other groups. The next page begins behind this place, whether or not the group
  * is still there.
  */
 #ifndef FAST_INGEST_ANSWER_PAGE_H

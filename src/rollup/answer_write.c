@@ -87,6 +87,8 @@ void
 WriteMetricsCsv(StringInfo text, const MetricsAnswer *answer, AnswerPage page)
 {
 	appendStringInfoString(text, "group,total_events,unique_users");
+	if (answer->by_key)
+		appendStringInfoString(text, ",is_other");
 	for (int i = page.first; i < page.end; i++)
 	{
 		const MetricsRow *row = &answer->rows[i];
@@ -95,6 +97,8 @@ WriteMetricsCsv(StringInfo text, const MetricsAnswer *answer, AnswerPage page)
 		append_csv_field(text, row->group ? row->group : "");
 		appendStringInfo(text, "," INT64_FORMAT "," INT64_FORMAT, row->total_events,
 						 row->unique_users);
+		if (answer->by_key)
+			appendStringInfoString(text, row->group == NULL ? ",true" : ",false");
 	}
 }
 
@@ -123,7 +127,10 @@ WriteMetricsJson(StringInfo text, const MetricsRequest *request, const MetricsRo
 		for (int i = page.first; i < page.end; i++)
 		{
 			appendStringInfoString(text, i > page.first ? ",{" : "{");
-			append_text(text, "group", answer->rows[i].group);
+			if (answer->rows[i].group == NULL)
+				appendStringInfoString(text, "\"group\":null,\"other\":true");
+			else
+				append_text(text, "group", answer->rows[i].group);
 			appendStringInfoChar(text, ',');
 			append_counts(text, &answer->rows[i]);
 			appendStringInfoChar(text, '}');

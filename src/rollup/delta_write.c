@@ -25,6 +25,7 @@
 #include "rollup/backlog.h"
 #include "rollup/text_map.h"
 #include "room.h"
+#include "seed.h"
 
 /* Strings that a delta can number. */
 #define MAX_STRINGS PG_UINT16_MAX
@@ -46,9 +47,7 @@ typedef struct
 static inline uint32
 hash_group(GroupKey key)
 {
-	uint32 names = hash_combine(murmurhash32((uint32) key.names), (uint32) (key.names >> 32));
-
-	return murmurhash32(hash_combine(names, murmurhash32((uint32) key.bucket)));
+	return (uint32) hash_bytes_extended((const unsigned char *) &key, sizeof(key), ProcessSeed());
 }
 
 #define SH_PREFIX groups

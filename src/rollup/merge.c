@@ -10,6 +10,7 @@
 #include "common/hashfn.h"
 
 #include "room.h"
+#include "seed.h"
 
 /* What gathers before it is merged. */
 #define MAX_GROUPS 100000
@@ -22,11 +23,17 @@ typedef struct
 	char status;
 } MergeGroupEntry;
 
+static inline uint32
+hash_id(const MergeGroupKey *id)
+{
+	return (uint32) hash_bytes_extended((const unsigned char *) id, sizeof(*id), ProcessSeed());
+}
+
 #define SH_PREFIX mgroups
 #define SH_ELEMENT_TYPE MergeGroupEntry
 #define SH_KEY_TYPE MergeGroupKey
 #define SH_KEY key
-#define SH_HASH_KEY(table, key) hash_bytes((const unsigned char *) &(key), sizeof(MergeGroupKey))
+#define SH_HASH_KEY(table, key) hash_id(&(key))
 #define SH_EQUAL(table, a, b) (memcmp(&(a), &(b), sizeof(MergeGroupKey)) == 0)
 #define SH_SCOPE static inline
 #define SH_DECLARE
@@ -98,7 +105,12 @@ MergeGroup *
 MergerGroup(Merger *merger, const Breakdown *breakdown, uint32 event_name, uint32 scope, uint32 key,
 			TimestampTz bucket)
 {
-	MergeGroupKey id = {breakdown, bucket, event_name, scope, key, 0};
+	return MergerGroupOf(merger, (MergeGroupKey){breakdown, bucket, event_name, scope, key, 0, 0});
+}
+
+MergeGroup *
+MergerGroupOf(Merger *merger, MergeGroupKey id)
+{
 	bool found;
 	MergeGroupEntry *entry = mgroups_insert(merger->groups, id, &found);
 
@@ -112,8 +124,8 @@ MergerGroup(Merger *merger, const Breakdown *breakdown, uint32 event_name, uint3
 		merger->group_list = RoomForOneMore(merger->memory, merger->group_list, merger->ngroups,
 											&merger->group_room, sizeof(MergeGroup *));
 		merger->group_list[merger->ngroups++] = group;
-		merger->touched.low = Min(merger->touched.low, bucket);
-		merger->touched.high = Max(merger->touched.high, bucket);
+		merger->touched.low = Min(merger->touched.low, id.bucket);
+		merger->touched.high = Max(merger->touched.high, id.bucket);
 	}
 	return entry->group;
 }

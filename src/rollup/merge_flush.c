@@ -33,6 +33,8 @@ enum
 	MERGED_BUCKET,
 	MERGED_EVENTS,
 	MERGED_USERS,
+	MERGED_IS_OTHER,
+	MERGED_IS_OTHER_NAME,
 	NUM_MERGED_COLUMNS
 };
 
@@ -48,10 +50,12 @@ enum
 #define TAKE_UP \
 	", parts AS (" \
 	" SELECT r.ctid AS part, r.unique_users AS size, n.breakdown, n.level, n.event_name," \
-	"  n.bucket, n.scope, n.key, %1$s.fi_cardinality(n.users) AS new_size" \
+	"  n.bucket, n.scope, n.key, n.is_other, n.is_other_name," \
+	"  %1$s.fi_cardinality(n.users) AS new_size" \
 	" FROM new AS n JOIN fast_ingest.rollup AS r" \
 	"  ON r.breakdown = n.breakdown AND r.level = n.level AND r.event_name = n.event_name" \
 	"  AND r.bucket = n.bucket AND r.scope = n.scope AND r.key = n.key" \
+	"  AND r.is_other = n.is_other AND r.is_other_name = n.is_other_name" \
 	"), sized AS (" \
 	" SELECT *, new_size + coalesce(sum(size) OVER (PARTITION BY " KEY_COLUMNS \
 	"  ORDER BY size, part ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before" \
@@ -61,19 +65,22 @@ enum
 	"  ORDER BY size, part) AS taken FROM sized" \
 	"), old AS (" \
 	" DELETE FROM fast_ingest.rollup AS r USING judged AS j WHERE r.ctid = j.part AND j.taken" \
-	" RETURNING r.breakdown, r.level, r.event_name, r.bucket, r.scope, r.key, r.events, r.users)" \
+	" RETURNING r.breakdown, r.level, r.event_name, r.bucket, r.scope, r.key, r.is_other," \
+	"  r.is_other_name, r.events, r.users)" \
 	"INSERT INTO fast_ingest.rollup" \
 	" (" KEY_COLUMNS ", events, unique_users, users, is_part)" \
 	" SELECT " KEY_COLUMNS ", sum(events), %1$s.fi_cardinality(%1$s.fi_union(users))," \
-	"  %1$s.fi_union(users)," \
-	"  (" KEY_COLUMNS ") IN (SELECT " KEY_COLUMNS " FROM judged WHERE NOT taken)" \
-	" FROM (SELECT * FROM new UNION ALL SELECT * FROM old) AS both_of_them" \
+	"  %1$s.fi_union(users), bool_or(is_part)" \
+	" FROM (SELECT *, false AS is_part FROM new UNION ALL SELECT *, false FROM old" \
+	"  UNION ALL SELECT " KEY_COLUMNS ", 0, NULL, true FROM judged WHERE NOT taken" \
+	" ) AS all_of_them" \
 	" GROUP BY " KEY_COLUMNS
 
 /* Rows of the finest level, but for minutes of closed hours. */
 #define MERGE_FINEST \
 	"WITH new AS (" \
-	" SELECT breakdown, finest AS level, event_name, bucket, scope, key, events, users" \
+	" SELECT breakdown, finest AS level, event_name, bucket, scope, key, is_other," \
+	"  is_other_name, events, users" \
 	" FROM merged WHERE finest > 1 OR bucket >= $1)" TAKE_UP
 
 /* Rows of closed days, and of their totals. */
@@ -82,11 +89,12 @@ enum
 	" SELECT " KEY_COLUMNS "," \
 	"  sum(events)::bigint AS events, %1$s.fi_union(users) AS users" \
 	" FROM (SELECT breakdown, 3::smallint AS level, event_name," \
-	"   date_trunc('day', bucket, 'UTC') AS bucket, scope, key, events, users" \
+	"   date_trunc('day', bucket, 'UTC') AS bucket, scope, key, is_other, is_other_name," \
+	"   events, users" \
 	"  FROM merged WHERE finest < 3 AND bucket < $2" \
 	"  UNION ALL" \
 	"  SELECT 0::smallint, 3::smallint, event_name, date_trunc('day', bucket, 'UTC'), '', ''," \
-	"   events, users" \
+	"   false, is_other_name, events, users" \
 	"  FROM merged WHERE breakdown = 1 AND bucket < $2) AS days" \
 	" GROUP BY " KEY_COLUMNS ")" TAKE_UP
 
@@ -94,41 +102,47 @@ enum
 #define MERGE_HOURS \
 	"WITH new AS (" \
 	" SELECT breakdown, event_name, date_trunc('hour', bucket, 'UTC') AS hour, scope, key," \
-	"  bucket, events, users" \
+	"  is_other, is_other_name, bucket, events, users" \
 	" FROM merged WHERE finest = 1 AND bucket < $1" \
 	"), old AS (" \
 	" DELETE FROM fast_ingest.rollup AS r" \
-	" USING (SELECT DISTINCT breakdown, event_name, hour, scope, key FROM new) AS n" \
+	" USING (SELECT DISTINCT breakdown, event_name, hour, scope, key, is_other, is_other_name" \
+	"  FROM new) AS n" \
 	" WHERE r.breakdown = n.breakdown AND r.level = 2 AND r.event_name = n.event_name" \
 	"  AND r.bucket = n.hour AND r.scope = n.scope AND r.key = n.key" \
-	" RETURNING r.breakdown, r.event_name, r.bucket AS hour, r.scope, r.key, r.users, r.minutes)" \
+	"  AND r.is_other = n.is_other AND r.is_other_name = n.is_other_name" \
+	" RETURNING r.breakdown, r.event_name, r.bucket AS hour, r.scope, r.key, r.is_other," \
+	"  r.is_other_name, r.users, r.minutes)" \
 	"INSERT INTO fast_ingest.rollup" \
 	" (" KEY_COLUMNS ", events, unique_users, users, minutes)" \
-	" SELECT breakdown, 2, event_name, hour, scope, key, sum(events)," \
+	" SELECT breakdown, 2, event_name, hour, scope, key, is_other, is_other_name, sum(events)," \
 	"  %1$s.fi_cardinality(%1$s.fi_union(users)), %1$s.fi_union(users)," \
 	"  %1$s.fi_pack_minutes(minute, events, users)" \
-	" FROM (SELECT breakdown, event_name, hour, scope, key," \
+	" FROM (SELECT breakdown, event_name, hour, scope, key, is_other, is_other_name," \
 	"   (extract(epoch FROM bucket - hour) / 60)::integer AS minute, events, users FROM new" \
 	"  UNION ALL" \
-	"  SELECT o.breakdown, o.event_name, o.hour, o.scope, o.key, m.minute, m.events, m.users" \
+	"  SELECT o.breakdown, o.event_name, o.hour, o.scope, o.key, o.is_other, o.is_other_name," \
+	"   m.minute, m.events, m.users" \
 	"  FROM old AS o, %1$s.fi_unpack_minutes(o.users, o.minutes) AS m) AS both_of_them" \
-	" GROUP BY breakdown, event_name, hour, scope, key"
+	" GROUP BY breakdown, event_name, hour, scope, key, is_other, is_other_name"
 
 /* Totals of closed hours are counted again from their channels. */
 #define MERGE_HOUR_TOTALS \
 	"WITH touched AS (" \
-	" SELECT DISTINCT event_name, date_trunc('hour', bucket, 'UTC') AS hour" \
+	" SELECT DISTINCT event_name, is_other_name, date_trunc('hour', bucket, 'UTC') AS hour" \
 	" FROM merged WHERE breakdown = 1 AND bucket < $1" \
 	"), old AS (" \
 	" DELETE FROM fast_ingest.rollup AS r USING touched AS t" \
-	" WHERE r.breakdown = 0 AND r.level = 2 AND r.event_name = t.event_name AND r.bucket = t.hour)" \
+	" WHERE r.breakdown = 0 AND r.level = 2 AND r.event_name = t.event_name AND r.bucket = t.hour" \
+	"  AND r.is_other_name = t.is_other_name)" \
 	"INSERT INTO fast_ingest.rollup" \
 	" (" KEY_COLUMNS ", events, unique_users)" \
-	" SELECT 0, 2, r.event_name, r.bucket, '', '', sum(r.events)," \
+	" SELECT 0, 2, r.event_name, r.bucket, '', '', false, r.is_other_name, sum(r.events)," \
 	"  %1$s.fi_cardinality(%1$s.fi_union(r.users))" \
 	" FROM touched AS t JOIN fast_ingest.rollup AS r ON r.breakdown = 1 AND r.level = 2" \
 	"  AND r.event_name = t.event_name AND r.bucket = t.hour" \
-	" GROUP BY r.event_name, r.bucket"
+	"  AND r.is_other_name = t.is_other_name" \
+	" GROUP BY r.event_name, r.bucket, r.is_other_name"
 
 static TupleDesc
 merged_desc(void)
@@ -137,9 +151,10 @@ merged_desc(void)
 	{
 		const char *name;
 		Oid type;
-	} columns[] = {{"breakdown", INT2OID}, {"finest", INT2OID},	 {"event_name", TEXTOID},
-				   {"scope", TEXTOID},	   {"key", TEXTOID},	 {"bucket", TIMESTAMPTZOID},
-				   {"events", INT8OID},	   {"users", InvalidOid}};
+	} columns[] = {{"breakdown", INT2OID},	  {"finest", INT2OID},	 {"event_name", TEXTOID},
+				   {"scope", TEXTOID},		  {"key", TEXTOID},		 {"bucket", TIMESTAMPTZOID},
+				   {"events", INT8OID},		  {"users", InvalidOid}, {"is_other", BOOLOID},
+				   {"is_other_name", BOOLOID}};
 	TupleDesc desc = CreateTemplateTupleDesc(NUM_MERGED_COLUMNS);
 
 	for (int i = 0; i < NUM_MERGED_COLUMNS; i++)
@@ -196,6 +211,8 @@ register_merged(Merger *merger, const uint32 *numbers)
 		values[MERGED_BUCKET] = TimestampTzGetDatum(group->key.bucket);
 		values[MERGED_EVENTS] = Int64GetDatum(group->events);
 		values[MERGED_USERS] = UserSetDatum(set);
+		values[MERGED_IS_OTHER] = BoolGetDatum(group->key.is_other);
+		values[MERGED_IS_OTHER_NAME] = BoolGetDatum(group->key.is_other_name);
 		tuplestore_putvalues(store, desc, values, isnull);
 		MemoryContextSwitchTo(caller);
 		count++;
@@ -223,7 +240,7 @@ MergerFlush(Merger *merger)
 	if (merger->ngroups == 0)
 		return;
 	caller = MemoryContextSwitchTo(merger->memory);
-	MergerCapKeys(merger);
+	MergerCap(merger);
 	numbers = palloc_extended(Max(merger->nusers, 1) * sizeof(uint32), MCXT_ALLOC_HUGE);
 	DictionaryAssign((int) merger->nusers, merger->user_list, numbers, &state->users);
 	store = register_merged(merger, numbers);

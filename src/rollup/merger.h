@@ -21,7 +21,8 @@ typedef struct
 	uint32 event_name;
 	uint32 scope;
 	uint32 key;
-	uint32 zero;
+	uint16 is_other;	  /* of keys: scope and key are "" */
+	uint16 is_other_name; /* of event_names: event_name is "" */
 } MergeGroupKey;
 
 struct MergeGroup
@@ -59,11 +60,14 @@ struct Merger
 /* Begin anew, with nothing gathered. */
 extern void MergerReset(Merger *merger);
 
+/* The group of that identity. */
+extern MergeGroup *MergerGroupOf(Merger *merger, MergeGroupKey id);
+
 /*
- * Keep each bucket below its breakdown's max_keys: first come, first served. What
- * does not fit is counted under METRICS_OTHER; its groups stay, without events.
- * Needs SPI.
+ * Keep days below fast_ingest.max_event_names, and buckets below their breakdown's
+ * max_keys (see cap.h). What does not fit is counted in groups of others; its own groups stay,
+ * without events. Needs SPI.
  */
-extern void MergerCapKeys(Merger *merger);
+extern void MergerCap(Merger *merger);
 
 #endif

@@ -18,6 +18,7 @@
 #include "compat.h"
 #include "event/timestamp.h"
 #include "event/tuple.h"
+#include "rollup/cap.h"
 #include "rollup/question.h"
 
 static pg_noreturn void invalid_parameter(const char *name, const char *value, const char *allowed);
@@ -43,6 +44,34 @@ check_query(const MetricsQuery *query)
 						errmsg("from must be before to: %s is not before %s", from,
 							   query->has_to ? timestamptz_to_str(query->to) : "infinity")));
 	}
+}
+
+/*
+ * Where the rollup may have counted what is asked for among others. An ERROR where
+ * raw rows are gone, which alone could tell.
+ */
+static SpanList *
+uncertain_spans(const Question *question)
+{
+	SpanList *spans =
+		CapUncertain(question->breakdown, question->event_name, question->key, question->range);
+	SpanList range = {0};
+	SpanList *gone;
+
+	if (spans->n == 0)
+		return spans;
+	SpanListAdd(&range, question->range.low, question->range.high);
+	gone =
+		SpanListDifference(SpanListIntersection(spans, &range), RawCoverage(GetActiveSnapshot()));
+	if (gone->n > 0)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("raw events before %s are needed and have been dropped",
+							   timestamptz_to_str(gone->spans[0].high)),
+						errdetail("More event_names or keys than are kept apart were counted "
+								  "together, and what is asked for may be among them."),
+						errhint("Ask for other times. See fast_ingest.max_event_names, and "
+								"max_keys of fast_ingest.breakdowns.")));
+	return spans;
 }
 
 /*
@@ -91,8 +120,9 @@ begin_question(Question *question, const MetricsQuery *query)
 	question->range.low = query->has_from ? Max(query->from, TIME_BEGIN) : TIME_BEGIN;
 	question->range.high = query->has_to ? Min(query->to, TIME_END) : TIME_END;
 	question->state = RollupStateRead(GetActiveSnapshot());
-	question->dirty =
-		DirtySpans(GetActiveSnapshot(), question->breakdown->id, question->breakdown->finest);
+	question->unknown = SpanListUnion(
+		DirtySpans(GetActiveSnapshot(), question->breakdown->id, question->breakdown->finest),
+		uncertain_spans(question));
 	HashedUsersInit(&question->users, GetActiveSnapshot());
 	QuestionMakeGroups(question, zone);
 }
@@ -121,13 +151,6 @@ MetricsCompute(const MetricsQuery *query)
 	MemoryContextSwitchTo(context);
 	begin_question(&question, &bounded);
 	QuestionRead(&question);
-	if (question.key != NULL && question.found_other)
-	{
-		/* some of the channel's events may be among the others */
-		begin_question(&question, &bounded);
-		question.raw_only = true;
-		QuestionRead(&question);
-	}
 	answer = QuestionAnswer(&question);
 	SPI_finish();
 	ExtensionBecomeUser(user);

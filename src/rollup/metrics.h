@@ -10,9 +10,6 @@
 #include "datatype/timestamp.h"
 #include "utils/date.h"
 
-/* What keys without a row of their own are counted under (see Breakdown.max_keys). */
-#define METRICS_OTHER "(other)"
-
 typedef struct
 {
 	const char *event_name;
@@ -28,7 +25,7 @@ typedef struct
 
 typedef struct
 {
-	const char *group; /* ISO 8601 instant or key; NULL in the only row of an ungrouped answer */
+	const char *group; /* ISO 8601 instant or key; NULL: all there is, or keys counted together */
 	int64 total_events;
 	int64 unique_users;
 } MetricsRow;
@@ -47,7 +44,8 @@ typedef struct
 {
 	int nrows;
 	MetricsRow *rows; /* hours and days in order, keys by total_events descending, then by key */
-	bool capped;	  /* some keys are counted together as METRICS_OTHER */
+	bool by_key;	  /* groups are keys */
+	bool capped;	  /* one of them, NULL, is what is beyond the breakdown's max_keys */
 	MetricsSources sources;
 } MetricsAnswer;
 

@@ -45,9 +45,9 @@ extent_of_data(Question *question)
 
 	DeltaRows(question->users.snapshot, question->breakdown->id, question->event_name, buckets,
 			  extend_by_delta, &extent);
-	for (int i = 0; i < question->dirty->n; i++)
+	for (int i = 0; i < question->unknown->n; i++)
 		RawScan(question->breakdown, question->query->event_name, question->query->channel,
-				question->dirty->spans[i], extend_by_raw, &extent);
+				question->unknown->spans[i], extend_by_raw, &extent);
 	return extent;
 }
 
@@ -118,6 +118,8 @@ compare_rows(const void *a, const void *b)
 
 	if (left->total_events != right->total_events)
 		return left->total_events > right->total_events ? -1 : 1;
+	if (left->group == NULL || right->group == NULL)
+		return (left->group != NULL) - (right->group != NULL);
 	return strcmp(left->group, right->group);
 }
 
@@ -129,6 +131,11 @@ answer_keys(Question *question, MetricsAnswer *answer)
 
 	answer->rows =
 		palloc_extended((question->keys->members + 1) * sizeof(MetricsRow), MCXT_ALLOC_HUGE);
+	answer->by_key = true;
+	answer->capped = question->others.events > 0;
+	if (answer->capped)
+		answer->rows[answer->nrows++] =
+			(MetricsRow){NULL, question->others.events, TallyUniqueUsers(&question->others)};
 	text_map_start_iterate(question->keys, &iterator);
 	while ((entry = text_map_iterate(question->keys, &iterator)) != NULL)
 	{
@@ -139,7 +146,6 @@ answer_keys(Question *question, MetricsAnswer *answer)
 				(MetricsRow){entry->text.data, tally->events, TallyUniqueUsers(tally)};
 	}
 	qsort(answer->rows, answer->nrows, sizeof(MetricsRow), compare_rows);
-	answer->capped = question->found_other;
 }
 
 MetricsAnswer *

@@ -16,7 +16,7 @@
 #include "rollup/raw.h"
 
 /*
- * The number of the group of hours or days that a time is in, or -1
+ * The number of the group of hours or days that a time is in; -1 outside of all
  */
 static int
 time_group(const TimeGroups *times, TimestampTz ts)
@@ -38,6 +38,9 @@ time_group(const TimeGroups *times, TimestampTz ts)
 	return low;
 }
 
+/*
+ * The tally of a time and a key; NULL is the keys that are counted together
+ */
 static Tally *
 tally_of(Question *question, TimestampTz ts, const char *key, int key_len)
 {
@@ -45,7 +48,17 @@ tally_of(Question *question, TimestampTz ts, const char *key, int key_len)
 	bool found;
 
 	if (question->kind != GROUP_KEY)
-		return &question->tallies[time_group(question->times, ts)];
+	{
+		int group = time_group(question->times, ts);
+
+		if (group < 0)
+			ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR),
+							errmsg("%s is outside of the times that are counted",
+								   timestamptz_to_str(ts))));
+		return &question->tallies[group];
+	}
+	if (key == NULL)
+		return &question->others;
 	entry = TextMapAdd(question->keys, (Slice){key, key_len}, &found);
 	if (!found)
 		entry->pointer = palloc0(sizeof(Tally));
@@ -57,10 +70,6 @@ add_row(const RollupRow *row, void *arg)
 {
 	Question *question = arg;
 
-	if (IsText(row->key, row->key_len, METRICS_OTHER))
-		question->found_other = true;
-	if (question->key != NULL && !IsText(row->key, row->key_len, question->key))
-		return;
 	TallyRow(tally_of(question, row->bucket, row->key, row->key_len), row->events,
 			 row->unique_users, row->users);
 }
@@ -75,10 +84,6 @@ add_packed_minutes(const RollupRow *row, void *arg)
 	TimestampTz low = question->packed->low;
 	Tally *tally;
 
-	if (IsText(row->key, row->key_len, METRICS_OTHER))
-		question->found_other = true;
-	if (question->key != NULL && !IsText(row->key, row->key_len, question->key))
-		return;
 	if (row->users == (Datum) 0 || row->minutes == (Datum) 0)
 		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
 						errmsg("a row of fast_ingest.rollup has no minutes"),
@@ -102,7 +107,7 @@ add_delta(const DeltaRow *row, void *arg)
 	Tally *tally;
 
 	if (group < 0 || end > question->times->bounds[group + 1] ||
-		SpanListHas(question->dirty, row->bucket))
+		SpanListHas(question->unknown, row->bucket))
 		return;
 	if (question->key != NULL && !IsText(row->key, row->key_len, question->key))
 		return;
@@ -139,7 +144,7 @@ is_counted_hour(const Question *question, int group)
 	return question->kind != GROUP_KEY && question->key == NULL && !question->has_deltas[group] &&
 		   question->times->bounds[group + 1] == low + USECS_PER_HOUR &&
 		   BucketStart(low, LEVEL_HOUR) == low && low < question->state.hours_closed &&
-		   !SpanListTouches(question->dirty, low, low + USECS_PER_HOUR);
+		   !SpanListTouches(question->unknown, low, low + USECS_PER_HOUR);
 }
 
 static int64
@@ -233,7 +238,8 @@ QuestionRead(Question *question)
 	SpanList counted = {0};
 
 	if (question->raw_only)
-		SpanListAdd(&plan.raw, question->range.low, question->range.high);
+		SpanListAdd(&plan.raw, question->times->bounds[0],
+					question->times->bounds[question->times->n]);
 	else
 	{
 		DeltaRows(question->users.snapshot, breakdown, question->event_name, question->range,
@@ -244,7 +250,7 @@ QuestionRead(Question *question)
 				SpanListAdd(&counted, question->times->bounds[i], question->times->bounds[i + 1]);
 			else
 				PlanAdd(&plan, question->times->bounds[i], question->times->bounds[i + 1],
-						question->breakdown->finest, &question->state, question->dirty);
+						question->breakdown->finest, &question->state, question->unknown);
 		}
 	}
 	question->sources.hours += read_rows(question, BREAKDOWN_TOTAL, LEVEL_HOUR, &counted);

@@ -31,15 +31,15 @@ typedef struct
 	bool raw_only;	  /* the rollup does not know */
 	Span range;
 	RollupState state;
-	const SpanList *dirty;
-	TimeGroups *times; /* one for the whole range unless by hour or day */
-	Tally *tallies;	   /* for each of times */
-	bool *has_deltas;  /* likewise */
-	TextMap *keys;	   /* tallies by key, for GROUP_KEY */
+	const SpanList *unknown; /* what only raw rows tell: dirty, or counted among others */
+	TimeGroups *times;		 /* one for the whole range unless by hour or day */
+	Tally *tallies;			 /* for each of times */
+	bool *has_deltas;		 /* likewise */
+	TextMap *keys;			 /* tallies by key, for GROUP_KEY */
+	Tally others;			 /* of keys that are counted together */
 	HashedUsers users;
 	const Span *packed; /* the span being read from rows of hours */
 	MetricsSources sources;
-	bool found_other;
 } Question;
 
 /*

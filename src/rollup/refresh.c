@@ -25,6 +25,7 @@
 #include "monotonic.h"
 #include "compat.h"
 #include "rollup/backlog.h"
+#include "rollup/cap.h"
 #include "rollup/dirty.h"
 #include "rollup/merge.h"
 #include "rollup/raw.h"
@@ -224,6 +225,22 @@ spans_to_rebuild(Snapshot snapshot, const Breakdown *breakdown)
 }
 
 /*
+ * Where all breakdowns count whole days again, their event_names are chosen anew
+ */
+static void
+forget_names(Refresh *refresh)
+{
+	SpanList everything = {0};
+	const SpanList *dirty = &everything;
+
+	SpanListAdd(&everything, TIME_BEGIN, TIME_END);
+	for (int i = 0; i < refresh->breakdowns->n; i++)
+		dirty = SpanListIntersection(dirty, refresh->dirty[i]);
+	for (int i = 0; i < dirty->n; i++)
+		CapForgetNames(dirty->spans[i]);
+}
+
+/*
  * Forget what the rollup has of dirty buckets, and count their rows again
  */
 static void
@@ -262,13 +279,14 @@ delete_marks(Refresh *refresh)
 
 /*
  * Statements over the rollup look up few rows of many by its index, whatever the
- * planner thinks of a table that changes so fast
+ * planner thinks of a table that changes so fast. They group by sorting: PostgreSQL's
+ * hashes have no seed, and names and keys are what clients make up.
  */
 static void
 set_planner(void)
 {
-	static const char *const off[] = {"enable_hashjoin", "enable_mergejoin", "enable_seqscan",
-									  "jit"};
+	static const char *const off[] = {"enable_hashagg", "enable_hashjoin", "enable_mergejoin",
+									  "enable_seqscan", "jit"};
 
 	for (int i = 0; i < (int) lengthof(off); i++)
 		(void) set_config_option(off[i], "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true,
@@ -288,6 +306,7 @@ refresh_with_snapshot(Refresh *refresh)
 		refresh->dirty[i] = spans_to_rebuild(refresh->snapshot, &refresh->breakdowns->items[i]);
 	refresh->merger = MergerCreate(&refresh->state);
 
+	forget_names(refresh);
 	merge_deltas(refresh);
 	rebuild_dirty(refresh);
 	delete_marks(refresh);

@@ -21,11 +21,13 @@
 	"INSERT INTO fast_ingest.rollup" \
 	" (" KEY_COLUMNS ", events, unique_users, users, minutes)" \
 	" SELECT breakdown, 2, event_name, date_trunc('hour', bucket, 'UTC'), scope, key," \
+	"  is_other, is_other_name," \
 	"  sum(events), %1$s.fi_cardinality(%1$s.fi_union(users)), %1$s.fi_union(users)," \
 	"  %1$s.fi_pack_minutes(" \
 	"   (extract(epoch FROM bucket - date_trunc('hour', bucket, 'UTC')) / 60)::integer," \
 	"   events, users)" \
-	" FROM gone GROUP BY breakdown, event_name, date_trunc('hour', bucket, 'UTC'), scope, key"
+	" FROM gone GROUP BY breakdown, event_name, date_trunc('hour', bucket, 'UTC'), scope, key," \
+	"  is_other, is_other_name"
 
 /* The totals of hours between $1 and $2. */
 #define FORGET_HOUR_TOTALS \
@@ -34,21 +36,25 @@
 #define COUNT_HOUR_TOTALS \
 	"INSERT INTO fast_ingest.rollup" \
 	" (" KEY_COLUMNS ", events, unique_users)" \
-	" SELECT 0, 2, event_name, bucket, '', '', sum(events)," \
+	" SELECT 0, 2, event_name, bucket, '', '', false, is_other_name, sum(events)," \
 	"  %1$s.fi_cardinality(%1$s.fi_union(users))" \
 	" FROM fast_ingest.rollup" \
 	" WHERE breakdown = 1 AND level = 2 AND bucket >= $1 AND bucket < $2" \
-	" GROUP BY event_name, bucket"
+	" GROUP BY event_name, bucket, is_other_name"
 
-/* Rows of hours become rows of days, for one breakdown and one it is counted as. */
+/*
+ * Rows of hours become rows of days, for one breakdown and one it is counted as: its
+ * number, key and is_other; the number of the first; what else to group by.
+ */
 #define CLOSE_DAYS \
 	"INSERT INTO fast_ingest.rollup" \
 	" (" KEY_COLUMNS ", events, unique_users, users)" \
-	" SELECT %d, 3, event_name, date_trunc('day', bucket, 'UTC'), scope, %s, sum(events)," \
+	" SELECT %d, 3, event_name, date_trunc('day', bucket, 'UTC'), scope, %s, is_other_name," \
+	"  sum(events)," \
 	"  %%1$s.fi_cardinality(%%1$s.fi_union(users)), %%1$s.fi_union(users)" \
 	" FROM fast_ingest.rollup" \
 	" WHERE breakdown = %d AND level = 2 AND bucket >= $1 AND bucket < $2" \
-	" GROUP BY event_name, date_trunc('day', bucket, 'UTC'), scope, %s"
+	" GROUP BY event_name, is_other_name, date_trunc('day', bucket, 'UTC'), scope%s"
 
 /*
  * Run a statement with a breakdown's number in it
@@ -77,7 +83,8 @@ run_for(TimestampTz low, TimestampTz high, const char *format, ...)
 	" USING (SELECT " KEY_COLUMNS " FROM fast_ingest.rollup WHERE is_part AND bucket < $1" \
 	"  UNION SELECT " KEY_COLUMNS " FROM fast_ingest.rollup WHERE is_part AND bucket > $2) AS p" \
 	" WHERE r.breakdown = p.breakdown AND r.level = p.level AND r.event_name = p.event_name" \
-	"  AND r.bucket = p.bucket AND r.scope = p.scope AND r.key = p.key RETURNING r.*)" \
+	"  AND r.bucket = p.bucket AND r.scope = p.scope AND r.key = p.key" \
+	"  AND r.is_other = p.is_other AND r.is_other_name = p.is_other_name RETURNING r.*)" \
 	"INSERT INTO fast_ingest.rollup" \
 	" (" KEY_COLUMNS ", events, unique_users, users)" \
 	" SELECT " KEY_COLUMNS ", sum(events)," \
@@ -109,9 +116,9 @@ forget(int breakdown, RollupLevel level, TimestampTz low, TimestampTz high)
 static void
 close_days(int breakdown, TimestampTz low, TimestampTz high)
 {
-	run_for(low, high, CLOSE_DAYS, breakdown, "key", breakdown, "key");
+	run_for(low, high, CLOSE_DAYS, breakdown, "key, is_other", breakdown, ", key, is_other");
 	if (breakdown == BREAKDOWN_CHANNEL)
-		run_for(low, high, CLOSE_DAYS, BREAKDOWN_TOTAL, "''::text", breakdown, "''::text");
+		run_for(low, high, CLOSE_DAYS, BREAKDOWN_TOTAL, "'', false", breakdown, "");
 }
 
 static void
@@ -164,17 +171,19 @@ forget_minutes(int breakdown, Span span)
 				"  AND (bucket > $1 - interval '1 hour' AND bucket < $1"
 				"   OR bucket > $2 - interval '1 hour' AND bucket < $2) RETURNING *),"
 				" kept AS (SELECT g.breakdown, g.event_name, g.bucket, g.scope, g.key,"
-				"  m.minute, m.events, m.users"
+				"  g.is_other, g.is_other_name, m.minute, m.events, m.users"
 				" FROM gone AS g, %%1$s.fi_unpack_minutes(g.users, g.minutes) AS m"
 				" WHERE g.bucket + m.minute * interval '1 minute' < $1"
 				"  OR g.bucket + m.minute * interval '1 minute' >= $2)"
 				"INSERT INTO fast_ingest.rollup"
 				" (" KEY_COLUMNS ", events, unique_users, users,"
 				"  minutes)"
-				" SELECT breakdown, 2, event_name, bucket, scope, key, sum(events),"
+				" SELECT breakdown, 2, event_name, bucket, scope, key, is_other, is_other_name,"
+				"  sum(events),"
 				"  %%1$s.fi_cardinality(%%1$s.fi_union(users)), %%1$s.fi_union(users),"
 				"  %%1$s.fi_pack_minutes(minute, events, users)"
-				" FROM kept GROUP BY breakdown, event_name, bucket, scope, key",
+				" FROM kept GROUP BY breakdown, event_name, bucket, scope, key, is_other,"
+				"  is_other_name",
 				breakdown);
 		first += first < span.low ? USECS_PER_HOUR : 0;
 		last -= last > span.high ? USECS_PER_HOUR : 0;

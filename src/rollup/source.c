@@ -16,21 +16,21 @@
 #include "utils/timestamp.h"
 
 #include "catalog.h"
-#include "rollup/metrics.h"
 #include "spi.h"
 #include "table_rows.h"
 
+#define ROW_COLUMNS "bucket, key, is_other, events, unique_users, users, minutes"
 #define ROWS_OF_LEVEL \
-	"SELECT bucket, key, events, unique_users, users, minutes" \
-	" FROM fast_ingest.rollup" \
-	" WHERE breakdown = $1 AND level = $2 AND event_name = $3 AND bucket >= $4" \
-	" AND bucket < $5"
-#define WITH_KEY " AND key IN ($6, '" METRICS_OTHER "')"
+	"SELECT " ROW_COLUMNS " FROM fast_ingest.rollup" \
+	" WHERE breakdown = $1 AND level = $2 AND event_name = $3 AND NOT is_other_name" \
+	" AND bucket >= $4 AND bucket < $5"
+#define WITH_KEY " AND key = $6 AND NOT is_other"
 
 enum
 {
 	ROW_COLUMN_BUCKET = 1,
 	ROW_COLUMN_KEY,
+	ROW_COLUMN_IS_OTHER,
 	ROW_COLUMN_EVENTS,
 	ROW_COLUMN_UNIQUE_USERS,
 	ROW_COLUMN_USERS,
@@ -74,7 +74,7 @@ visit_rows(RollupRowVisitor visitor, void *arg)
 
 		CHECK_FOR_INTERRUPTS();
 		row.bucket = DatumGetTimestampTz(column(rows, i, ROW_COLUMN_BUCKET));
-		row.key = VARDATA_ANY(text);
+		row.key = DatumGetBool(column(rows, i, ROW_COLUMN_IS_OTHER)) ? NULL : VARDATA_ANY(text);
 		row.key_len = VARSIZE_ANY_EXHDR(text);
 		row.events = DatumGetInt64(column(rows, i, ROW_COLUMN_EVENTS));
 		row.unique_users = DatumGetInt64(column(rows, i, ROW_COLUMN_UNIQUE_USERS));
@@ -112,7 +112,7 @@ RollupScopeRows(int breakdown, const char *scope, TimestampTz day, RollupRowVisi
 	values[0] = Int16GetDatum((int16) breakdown);
 	values[1] = CStringGetTextDatum(scope);
 	values[2] = TimestampTzGetDatum(day);
-	(void) SpiSelect("SELECT bucket, key, events, unique_users, users, minutes"
+	(void) SpiSelect("SELECT " ROW_COLUMNS
 					 " FROM fast_ingest.rollup WHERE scope = $2 AND scope <> ''"
 					 "  AND bucket = $3 AND breakdown = $1 AND level = 3",
 					 0, 3, types, values);
@@ -134,7 +134,7 @@ RollupExtent(const char *event_name)
 
 		snprintf(statement, sizeof(statement),
 				 "SELECT min(bucket), max(bucket) FROM fast_ingest.rollup"
-				 " WHERE breakdown = %d AND level = %d AND event_name = $1",
+				 " WHERE breakdown = %d AND level = %d AND event_name = $1 AND NOT is_other_name",
 				 BREAKDOWN_CHANNEL, level);
 		(void) SpiSelect(statement, 0, 1, types, values);
 		low = column(SPI_tuptable, 0, 1);

@@ -13,7 +13,7 @@
 typedef struct
 {
 	TimestampTz bucket;
-	const char *key;
+	const char *key; /* NULL: keys that are counted together */
 	int key_len;
 	int64 events;
 	int64 unique_users;
@@ -24,8 +24,8 @@ typedef struct
 typedef void (*RollupRowVisitor)(const RollupRow *row, void *arg);
 
 /*
- * Show a visitor the rows of a level in a span, with one key and METRICS_OTHER, or
- * with any key (NULL). Returns how many. Needs SPI.
+ * Show a visitor the rows of a level in a span, with one key or with any (NULL).
+ * Returns how many. Needs SPI.
  */
 extern int64 RollupRows(int breakdown, RollupLevel level, const char *event_name, const char *key,
 						Span span, RollupRowVisitor visitor, void *arg);

@@ -9,7 +9,7 @@
 #include "datatype/timestamp.h"
 
 /* What identifies a row of fast_ingest.rollup, but for its parts (see merge_flush.c). */
-#define KEY_COLUMNS "breakdown, level, event_name, bucket, scope, key"
+#define KEY_COLUMNS "breakdown, level, event_name, bucket, scope, key, is_other, is_other_name"
 
 /*
  * Run one of our statements; %1$s stands for the schema of our functions. Its

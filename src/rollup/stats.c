@@ -16,6 +16,7 @@
 
 #include "catalog.h"
 #include "event/event.h"
+#include "rollup/cap.h"
 #include "rollup/raw.h"
 #include "rollup/source.h"
 #include "rollup/tally.h"
@@ -113,11 +114,6 @@ require_rows(const Stats *stats)
 					   "together.")));
 }
 
-static void
-ignore_row(const RollupRow *row, void *arg)
-{
-}
-
 /*
  * Read one of the two breakdowns
  */
@@ -126,7 +122,7 @@ read_breakdown(Stats *stats, const Breakdown *breakdown, RollupRowVisitor add_ro
 			   DeltaRowVisitor add_delta, RawRowVisitor add_raw)
 {
 	/* what is counted with others is known of raw rows only */
-	if (RollupScopeRows(breakdown->id, METRICS_OTHER, stats->day.low, ignore_row, NULL) > 0 ||
+	if (CapHasOthers(breakdown, stats->day.low) ||
 		SpanListHas(DirtySpans(stats->users.snapshot, breakdown->id, breakdown->finest),
 					stats->day.low))
 	{

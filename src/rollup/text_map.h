@@ -11,6 +11,7 @@
 #include "utils/memutils.h"
 
 #include "event/event.h"
+#include "seed.h"
 
 typedef struct
 {
@@ -25,11 +26,18 @@ typedef struct
 	};
 } TextMapEntry;
 
+static inline uint32
+text_map_hash_of(Slice text)
+{
+	return (uint32) hash_bytes_extended((const unsigned char *) text.data, (int) text.len,
+										ProcessSeed());
+}
+
 #define SH_PREFIX text_map
 #define SH_ELEMENT_TYPE TextMapEntry
 #define SH_KEY_TYPE Slice
 #define SH_KEY text
-#define SH_HASH_KEY(map, key) hash_bytes((const unsigned char *) (key).data, (int) (key).len)
+#define SH_HASH_KEY(map, key) text_map_hash_of(key)
 #define SH_EQUAL(map, a, b) ((a).len == (b).len && memcmp((a).data, (b).data, (a).len) == 0)
 #define SH_STORE_HASH
 #define SH_GET_HASH(map, entry) (entry)->hash

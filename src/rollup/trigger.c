@@ -117,8 +117,8 @@ fi_events_truncated(PG_FUNCTION_ARGS)
 
 	user = ExtensionBecomeOwner();
 	SPI_connect();
-	(void) SpiRun("TRUNCATE fast_ingest.rollup, fast_ingest.rollup_delta, fast_ingest.rollup_dirty,"
-				  " fast_ingest.dropped",
+	(void) SpiRun("TRUNCATE fast_ingest.rollup, fast_ingest.event_names,"
+				  " fast_ingest.rollup_delta, fast_ingest.rollup_dirty, fast_ingest.dropped",
 				  SPI_OK_UTILITY);
 	SPI_finish();
 	ExtensionBecomeUser(user);

@@ -6,7 +6,10 @@
 #ifndef FAST_INGEST_USER_MAP_H
 #define FAST_INGEST_USER_MAP_H
 
+#include "common/hashfn.h"
+
 #include "rollup/user_hash.h"
+#include "seed.h"
 
 typedef struct
 {
@@ -18,11 +21,7 @@ typedef struct
 static inline uint32
 user_map_hash_of(UserHash user)
 {
-	uint32 result;
-
-	/* it is a hash already */
-	memcpy(&result, user.bytes, sizeof(result));
-	return result;
+	return (uint32) hash_bytes_extended(user.bytes, USER_HASH_SIZE, ProcessSeed());
 }
 
 #define SH_PREFIX user_map

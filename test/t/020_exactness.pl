@@ -37,13 +37,14 @@ srand $seed;
 # The world: what events can be, and what can be asked
 # ---------------------------------------------------------------------------
 
-my @NAMES = qw(page_view page_view page_view click);
-my @CHANNELS = qw(web web mobile api);
-my @SITES = ('a.example', 'b.example', undef);
-my @PATHS = ('/', '/a', '/b', '/c', undef);
-my @CAMPAIGNS = ('c1', 'c2', 'c3', undef, undef);
-my @PLANS = ('free', 'pro', undef);
-my @USERS = ((map { "u$_" } 1 .. 40), "o'brien", "\x{c3}\x{bc}ser", ' ');
+# Of names there are more than the rollup keeps apart.
+my @NAMES = (qw(page_view page_view page_view page_view click), '(other)', 'n1', 'n2', 'n3');
+my @CHANNELS = (qw(web web mobile api), '(other)');
+my @SITES = ('a.example', 'a.example', 'b.example', '(other)', undef);
+my @PATHS = ('/', '/a', '/b', '/c', '(other)', undef);
+my @CAMPAIGNS = ('c1', 'c2', 'c3', '(other)', undef, undef);
+my @PLANS = ('free', 'pro', '(other)', undef);
+my @USERS = ((map { "u$_" } 1 .. 40), '(other)', "o'brien", "\x{c3}\x{bc}ser", ' ');
 my @ZONES = ('UTC', 'UTC', 'Europe/Istanbul', 'America/New_York',
 	'Asia/Kathmandu', 'Australia/Lord_Howe');
 
@@ -53,10 +54,14 @@ my %KEYS = (
 	site => 'site_id',
 	page => 'path',
 	campaign => 'campaign_id',
-	plan => "metadata->>'plan'");
+	plan => "metadata->>'plan'",
+	person => 'user_id');
 my @breakdowns = qw(channel site page);
-my $CAPPED = 'person';    # at most CAP users have a row of their own
-my $CAP = 5;
+
+# Breakdowns with more keys than have rows of their own: one from the first round on,
+# and those of the second half
+my %capped;
+my %CAPS = (person => 5, channel => 2, site => 2, page => 4);
 
 my $MINUTE = 60;
 my $HOUR = 3600;
@@ -131,6 +136,7 @@ max_prepared_transactions = 20
 max_connections = 40
 fast_ingest.refresh_backlog = 0
 fast_ingest.deduplicate = 'key'
+fast_ingest.max_event_names = 3
 autovacuum_naptime = 2s
 EOC
 
@@ -554,32 +560,30 @@ sub metrics_question
 		$raw = "SELECT $KEYS{$group} AS k, count(*) AS t, count(DISTINCT user_id) AS u"
 		  . " FROM fast_ingest.events WHERE $where AND $KEYS{$group} IS NOT NULL GROUP BY 1";
 	}
-	return comparison($call, $ours, $raw)
+	return ($capped{ $group || '' } ? capped_comparison($call, $ours, $raw) : comparison($call, $ours, $raw))
 	  . ($opt{plan} ? "SELECT 'PLAN', source FROM fi_metrics_plan($arguments) WHERE rows_read > 0;\n" : '');
 }
 
-# Of a breakdown with a cap: all events are counted somewhere, and no key has
-# events that it has not.
-sub capped_question
+# By keys of which there are more than have rows of their own: all events are
+# counted somewhere, and no key has events that it has not. Where there is no group of
+# others, every key is right.
+sub capped_comparison
 {
-	my $name = pick(@NAMES);
-	my ($from, $to) = range('UTC');
-	my $where = join ' AND ', 'event_name = ' . literal($name), 'user_id IS NOT NULL',
-	  ($from ne 'NULL' ? "ts >= $from" : ()), ($to ne 'NULL' ? "ts < $to" : ());
-	my $call = sprintf "fi_metrics(%s, %s::timestamptz, %s::timestamptz, %s)", literal($name), $from, $to, literal($CAPPED);
+	my ($call, $ours, $raw) = @_;
 
 	return comparison(
 		"sum of $call",
-		"SELECT NULL::text AS k, coalesce(sum(total_events), 0)::bigint AS t, 0 AS u FROM $call",
-		"SELECT NULL::text AS k, count(*) AS t, 0 AS u FROM fast_ingest.events WHERE $where")
+		"SELECT NULL::text AS k, coalesce(sum(t), 0)::bigint AS t, 0 AS u FROM ($ours) o",
+		"SELECT NULL::text AS k, coalesce(sum(t), 0)::bigint AS t, 0 AS u FROM ($raw) r")
 	  . comparison(
-		"too much in $call",
-		"SELECT group_key AS k, total_events AS t, unique_users AS u FROM $call m WHERE group_key <> '(other)' AND total_events >"
-		  . " (SELECT count(*) FROM fast_ingest.events WHERE $where AND user_id = m.group_key)",
-		'SELECT NULL::text AS k, 0 AS t, 0 AS u WHERE false');
+		"keys of $call",
+		"SELECT o.* FROM ($ours) o LEFT JOIN ($raw) r USING (k) WHERE NOT EXISTS (SELECT FROM ($ours) o WHERE k IS NULL)"
+		  . ' OR k IS NOT NULL AND (o.t > coalesce(r.t, 0) OR o.u > coalesce(r.u, 0))',
+		"SELECT * FROM ($raw) r WHERE NOT EXISTS (SELECT FROM ($ours) o WHERE k IS NULL)");
 }
 
-# fi_stats: its rows with a path are the most viewed, most first
+# fi_stats: its first row is the whole site, those with a path are the most viewed, most
+# first
 sub stats_question
 {
 	my $site = literal(pick(grep { defined } @SITES));
@@ -587,21 +591,25 @@ sub stats_question
 	my $paths = between(1, 6);
 	my $call = "fi_stats($site, $day, $paths)";
 
-	return comparison($call,
-		"SELECT path AS k, views AS t, 0 AS u FROM $call WHERE path IS NOT NULL",
-		"SELECT path AS k, count(*) AS t, 0 AS u FROM fast_ingest.events WHERE site_id = $site"
-		  . " AND ts >= ${day}::timestamp AT TIME ZONE 'UTC' AND ts < (${day}::date + 1)::timestamp AT TIME ZONE 'UTC'"
-		  . " AND path IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT $paths");
-}
+	my $events = "fast_ingest.events WHERE site_id = $site AND ts >= ${day}::timestamp AT TIME ZONE 'UTC'"
+	  . " AND ts < (${day}::date + 1)::timestamp AT TIME ZONE 'UTC'";
 
-my $has_capped = 0;
+	return comparison(
+		"all of $call",
+		"SELECT path AS k, views AS t, unique_users AS u FROM $call WHERE path IS NULL",
+		"SELECT NULL::text AS k, count(*) AS t, count(DISTINCT user_id) AS u FROM $events")
+	  . comparison(
+		"paths of $call",
+		"SELECT path AS k, views AS t, 0 AS u FROM $call WHERE path IS NOT NULL",
+		"SELECT path AS k, count(*) AS t, 0 AS u FROM $events AND path IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, path COLLATE \"C\""
+		  . " LIMIT $paths");
+}
 
 sub question
 {
 	my (%opt) = @_;
 
-	return stats_question() if chance(0.04);
-	return capped_question() if $has_capped && chance(0.04);
+	return stats_question() if chance(0.06);
 	return metrics_question(
 		chance(0.3) ? undef
 		: chance(0.45) ? pick('hour', 'day')
@@ -921,6 +929,11 @@ foreach my $round (1 .. $rounds)
 
 	set_ahead($starts[ $round - 1 ] - time) if $starts[ $round - 1 ] - time > $clock->ahead;
 	make_partitions();
+	if ($round == int($rounds / 2) + 1)
+	{
+		%capped = map { $_ => 1 } keys %CAPS;
+		$server->sql(join '', map { "UPDATE fast_ingest.breakdowns SET max_keys = $CAPS{$_} WHERE name = '$_';\n" } keys %CAPS);
+	}
 
 	# Nothing refreshes: answers come from the deltas alone, or with what the
 	# rounds before left.
@@ -958,7 +971,7 @@ foreach my $round (1 .. $rounds)
 				kind => 'refresher',
 				sql => "DO \$\$BEGIN PERFORM fi_add_breakdown('campaign', 'campaign_id'); END\$\$;\n"
 				  . "DO \$\$BEGIN PERFORM fi_add_breakdown('plan', 'metadata->>''plan''', '{minute,hour,day}'); END\$\$;\n"
-				  . "DO \$\$BEGIN PERFORM fi_add_breakdown('$CAPPED', 'user_id', '{hour,day}', $CAP); END\$\$;\n"
+				  . "DO \$\$BEGIN PERFORM fi_add_breakdown('person', 'user_id', '{hour,day}', $CAPS{person}); END\$\$;\n"
 			});
 	}
 	run("$r, changes",
@@ -975,8 +988,8 @@ foreach my $round (1 .. $rounds)
 		meanwhile => leaping(4, 2 * $HOUR));
 	if (@ddl)
 	{
-		push @breakdowns, qw(campaign plan);
-		$has_capped = 1;
+		push @breakdowns, qw(campaign plan person);
+		$capped{person} = 1;
 	}
 	at_rest("$r, changed");
 
@@ -1042,6 +1055,12 @@ foreach my $round (1 .. $rounds)
 
 cmp_ok($seen{events} / ($seen{ASKED} || 1), '>', 20, "$seen{ASKED} questions in all, about many events");
 is(join(' ', sort keys %{ $seen{PLAN} }), 'day delta hour minute raw', 'answers came from every source');
+cmp_ok($server->sql('SELECT count(*) FROM fast_ingest.event_names WHERE is_other'), '>', 0, 'there were too many event_names');
+is($server->sql('SELECT max(n) FROM (SELECT count(*) AS n FROM fast_ingest.event_names WHERE NOT is_other GROUP BY day) d'), 3,
+	'so many of them are kept apart on a day');
+is($server->sql('SELECT string_agg(DISTINCT b.name, \' \' ORDER BY b.name) FROM fast_ingest.rollup r'
+		. ' JOIN fast_ingest.breakdowns b ON b.id = r.breakdown WHERE r.is_other'),
+	join(' ', sort keys %CAPS), 'and too many keys of every breakdown that has a cap');
 
 # All of it is recomputed from raw rows, and all is emptied.
 
@@ -1052,7 +1071,8 @@ at_rest('truncated');
 refresh();
 at_rest('truncated and refreshed');
 is($server->sql('SELECT count(*) FROM fast_ingest.rollup WHERE events <> 0'), 0, 'the rollup is empty');
-is($server->sql('SELECT (SELECT count(*) FROM fast_ingest.rollup_delta) + (SELECT count(*) FROM fast_ingest.rollup_dirty)'),
+is($server->sql('SELECT (SELECT count(*) FROM fast_ingest.rollup_delta) + (SELECT count(*) FROM fast_ingest.rollup_dirty)'
+		. ' + (SELECT count(*) FROM fast_ingest.event_names)'),
 	0, 'nothing is left to be merged');
 
 $server->node->stop;

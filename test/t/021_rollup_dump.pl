@@ -16,7 +16,8 @@ use Test::More;
 
 my $DROPPED = '2024-08-10';    # a day whose partition is dropped
 my $dump = PostgreSQL::Test::Utils::tempdir() . '/dump';
-my $conf = "wal_level = replica\nmax_wal_senders = 4\nhot_standby = on\nfast_ingest.refresh_backlog = 0\n";
+my $conf = "wal_level = replica\nmax_wal_senders = 4\nhot_standby = on\nfast_ingest.refresh_backlog = 0\n"
+  . "fast_ingest.max_event_names = 2\n";
 my $old = FastIngest->new('old', conf => $conf);
 
 # Every kind of answer
@@ -32,6 +33,7 @@ SELECT 'site', m.* FROM fi_metrics('page_view', group_by => 'site') m;
 SELECT 'page', m.* FROM fi_metrics('page_view', group_by => 'page') m;
 SELECT 'campaign', m.* FROM fi_metrics('page_view', group_by => 'campaign') m;
 SELECT 'plan', m.* FROM fi_metrics('page_view', group_by => 'plan') m;
+SELECT 'name', n, m.* FROM generate_series(0, 3) n, fi_metrics('name-' || n, '2024-08-11 00:00Z'::timestamptz) m;
 SELECT 'dropped day', m.* FROM fi_metrics('page_view', '2024-08-10 00:00Z', '2024-08-11 00:00Z', 'channel') m;
 SELECT 'dropped hours', m.* FROM fi_metrics('page_view', '2024-08-10 00:00Z', '2024-08-11 00:00Z', 'hour', fill => false) m;
 EOQ
@@ -50,6 +52,9 @@ SELECT * FROM
       ('day', to_char(ts, 'YYYY-MM-DD"T"00:00:00"Z"'))) keys (g, k)
     WHERE event_name = 'page_view' AND ts >= '2024-08-11 00:00Z' AND k IS NOT NULL GROUP BY 1, 2) raw USING (g, k)
 WHERE (ours.t, ours.u) IS DISTINCT FROM (raw.t, raw.u) ORDER BY 1, 2 LIMIT 10;
+SELECT n, m.total_events, r.* FROM generate_series(0, 3) n, fi_metrics('name-' || n, '2024-08-11 00:00Z'::timestamptz) m,
+  LATERAL (SELECT count(*) FROM fast_ingest.events WHERE event_name = 'name-' || n AND ts >= '2024-08-11 00:00Z') r
+WHERE m.total_events <> r.count;
 EOQ
 
 # What is not yet in the rollup
@@ -69,6 +74,7 @@ sub events
 				timestamp => $NOON - 86400 * 2 + $_ * 997 % (86400 * 6) - 43200,
 				channel => (qw(web mobile api))[ $_ % 3 ],
 				path => '/' . $_ % 5,
+				$_ % 9 ? () : (event_name => 'name-' . $_ % 4),
 				$_ % 4 ? (site_id => 'site-' . $_ % 3) : (),
 				$_ % 2 ? (campaign_id => 'c' . $_ % 6) : (),
 				$_ % 5 ? (metadata => { plan => (qw(free pro))[ $_ % 2 ] }) : ())
@@ -112,13 +118,15 @@ sub goes_on
 	return;
 }
 
-# All a rollup can hold: rows, a dropped day, deltas, marks, breakdowns
+# All a rollup can hold: rows, a dropped day, deltas, marks, breakdowns, event_names that are
+# counted together
 
 $old->sql("SELECT fi_add_breakdown('campaign', 'campaign_id')");
 $old->sql("SELECT fi_add_breakdown('plan', 'metadata->>''plan''', '{minute,hour,day}')");
 is($old->post_bulk(events(1, 1000))->{json}{accepted}, 1000, 'events');
 $old->sql('SELECT fi_refresh()');
 is($old->sql($DIFFERENCES), '', 'their answers are those of the raw rows');
+cmp_ok($old->sql('SELECT count(*) FROM fast_ingest.event_names WHERE is_other'), '>', 3, 'some are counted together');
 
 my $day = "fi_metrics('page_view', '$DROPPED 00:00Z', '$DROPPED 24:00Z', 'hour')";
 my $hours = $old->sql("SELECT * FROM $day");
