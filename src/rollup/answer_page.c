@@ -23,22 +23,11 @@ groups_are_times(const MetricsQuery *query)
 		   (strcmp(query->group_by, "hour") == 0 || strcmp(query->group_by, "day") == 0);
 }
 
-static TimestampTz
-time_of_group(const MetricsRow *row)
-{
-	TimestampTz time;
-
-	if (!MetricsParseTime(row->group, &time))
-		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR),
-						errmsg("group \"%s\" is not a time", row->group)));
-	return time;
-}
-
 void
 AnswerPageCursor(StringInfo cursor, const MetricsQuery *query, const MetricsRow *row)
 {
 	char *place = groups_are_times(query)
-					  ? psprintf(INT64_FORMAT " ", time_of_group(row))
+					  ? psprintf(INT64_FORMAT " ", row->order)
 					  : psprintf(INT64_FORMAT " %s", row->total_events, row->group);
 	size_t len = strlen(place);
 
@@ -48,10 +37,10 @@ AnswerPageCursor(StringInfo cursor, const MetricsQuery *query, const MetricsRow 
 }
 
 /*
- * Read a cursor: a number and a text behind a space
+ * Read a cursor: a number and a text behind a space, which is empty for times
  */
 static int64
-read_cursor(const char *cursor, char **key)
+read_cursor(const MetricsQuery *query, const char *cursor, char **key)
 {
 	size_t len = strlen(cursor);
 	char *place = palloc(len / 2 + 1);
@@ -61,9 +50,11 @@ read_cursor(const char *cursor, char **key)
 	if (len % 2 == 0 && strspn(cursor, "0123456789abcdefABCDEF") == len)
 	{
 		place[hex_decode(cursor, len, place)] = '\0';
+		errno = 0;
 		number = strtoll(place, &end, 10);
 	}
-	if (end == place || *end != ' ' || strlen(place) != len / 2 ||
+	if (end == place || errno != 0 || *end != ' ' || strlen(place) != len / 2 ||
+		(groups_are_times(query) && end[1] != '\0') ||
 		pg_encoding_verifymbstr(PG_UTF8, place, (int) strlen(place)) != (int) strlen(place))
 		RequestRefuse("cursor", cursor, "next_cursor of an answer");
 	*key = end + 1;
@@ -77,7 +68,7 @@ static bool
 is_behind(const MetricsQuery *query, const MetricsRow *row, int64 number, const char *key)
 {
 	if (groups_are_times(query))
-		return time_of_group(row) > number;
+		return row->order > number;
 	return row->total_events < number ||
 		   (row->total_events == number && strcmp(row->group, key) > 0);
 }
@@ -91,7 +82,7 @@ AnswerPageChoose(const MetricsRequest *request, const MetricsAnswer *answer)
 	if (request->cursor != NULL)
 	{
 		char *key;
-		int64 number = read_cursor(request->cursor, &key);
+		int64 number = read_cursor(&request->query, request->cursor, &key);
 
 		while (page.first < answer->nrows &&
 			   !is_behind(&request->query, &answer->rows[page.first], number, key))

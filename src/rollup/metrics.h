@@ -29,6 +29,7 @@ typedef struct
 typedef struct
 {
 	const char *group; /* ISO 8601 instant or key; NULL in the only row of an ungrouped answer */
+	int64 order;	   /* of hours and days: see TimeGroup */
 	int64 total_events;
 	int64 unique_users;
 } MetricsRow;

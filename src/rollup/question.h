@@ -34,7 +34,7 @@ typedef struct
 	const SpanList *dirty;
 	TimeGroups *times; /* one for the whole range unless by hour or day */
 	Tally *tallies;	   /* for each of times */
-	bool *has_deltas;  /* likewise */
+	bool *has_deltas;  /* for each piece of times */
 	TextMap *keys;	   /* tallies by key, for GROUP_KEY */
 	HashedUsers users;
 	const Span *packed; /* the span being read from rows of hours */
