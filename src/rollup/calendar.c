@@ -6,11 +6,11 @@
  * set back is two hours, told apart by their offsets from UTC.
  *
  * Between two changes of the clock local time is UTC and a constant, so that a day
- * or hour there is an interval. A change begins a new piece. It may bring back
- * the day before: where clocks go from 00:01 to 23:01, both days are two pieces.
+ * or hour there is an interval. A change may bring back the day before: where clocks
+ * go from 00:01 to 23:01, both days are two pieces.
  *
  * The label of a group is the instant that date_trunc(unit, ts, zone) has for each of
- * its events. Only where midnight comes twice or not at all a day does not begin there.
+ * its events. A day begins there, unless midnight comes twice or not at all.
  */
 #include "postgres.h"
 
@@ -67,8 +67,7 @@ offset_at(TimestampTz ts, pg_tz *zone)
 }
 
 /*
- * The first instant after another at which the offset changes; TIMESTAMP_INFINITY if it
- * never does
+ * The first instant after another at which the offset changes; DT_NOEND if it never does
  */
 static TimestampTz
 next_change(TimestampTz ts, pg_tz *zone)
@@ -82,7 +81,7 @@ next_change(TimestampTz ts, pg_tz *zone)
 		long int offset;
 		int is_dst;
 
-		/* the last change of its table hides those that follow by rule, at that very second */
+		/* at the second of the last change in its table, it forgets those that follow by rule */
 		if (pg_next_dst_boundary(&second, &offset, &is_dst, &boundary, &offset, &is_dst, zone) <= 0)
 		{
 			second++;
@@ -176,16 +175,22 @@ group_of(Builder *builder, int64 order, bool *found)
 }
 
 /*
- * Add the piece that ends at a bound and belongs to a group
+ * Add the times up to a bound to a group: a new piece, or more of the last one
  */
 static void
 add_piece(Builder *builder, TimestampTz end, TimeGroup *group)
 {
 	TimeGroups *groups = builder->groups;
+	int owner = (int) (group - groups->groups);
 
+	if (groups->npieces > 0 && groups->owners[groups->npieces - 1] == owner)
+	{
+		groups->bounds[groups->npieces] = end;
+		return;
+	}
 	groups->owners = RoomForOneMore(CurrentMemoryContext, groups->owners, groups->npieces,
 									&builder->owner_room, sizeof(int));
-	groups->owners[groups->npieces++] = (int) (group - groups->groups);
+	groups->owners[groups->npieces++] = owner;
 	groups->bounds = RoomForOneMore(CurrentMemoryContext, groups->bounds, groups->npieces,
 									&builder->bound_room, sizeof(TimestampTz));
 	groups->bounds[groups->npieces] = end;
