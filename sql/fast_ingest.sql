@@ -1091,7 +1091,7 @@ BEGIN
     IF cron_version IS NULL THEN
         RAISE EXCEPTION 'extension pg_cron is not created in database "%"', current_database() USING
             ERRCODE = 'object_not_in_prerequisite_state',
-            DETAIL = 'pg_cron is the clock of fi_refresh() and fi_maintain(). Without it the rollup is refreshed when fast_ingest.refresh_backlog events wait for it, and fi_maintain() is for you to call.',
+            DETAIL = 'pg_cron is the clock of fi_refresh() and fi_maintain(). Without it the rollup is refreshed when fast_ingest.refresh_backlog events wait for it, many deltas or an old one, and fi_maintain() is for you to call.',
             HINT = CASE
                 WHEN cron_database = current_database() THEN
                     'Run CREATE EXTENSION pg_cron, and fi_schedule() again.'

@@ -104,6 +104,20 @@ SELECT binary_set('\x3b300000 01 0000 0900 0100 0a00');                     -- t
 SELECT binary_set('\x3b300000');
 SELECT binary_set('\x3b30ffff 00');
 
+-- all 4,294,967,296 numbers in 900 kB: more than a text can name, or minutes be packed for
+CREATE TABLE everybody AS
+SELECT binary_set('\x3b30ffff' || decode(repeat('ff', 8192)
+    || string_agg(lpad(to_hex(i % 256 << 8 | i / 256), 4, '0') || 'ffff', '' ORDER BY i)
+    || string_agg(lpad(to_hex((o % 256)::bigint << 24 | (o / 256 % 256 << 16) | (o / 65536 << 8)), 8, '0'), '' ORDER BY i)
+    || repeat('01000000ffff', 65536), 'hex')) AS users
+FROM generate_series(0, 65535) AS i, LATERAL (SELECT 4 + 8192 + 65536 * 8 + i * 6) AS t (o);
+SELECT fi_cardinality(users), length(fi_user_set_send(users)) FROM everybody;
+SELECT users FROM everybody;
+SELECT (users - '{7}')::text FROM everybody;
+SELECT fi_pack_minutes(0, 1, users) FROM everybody;
+SELECT fi_unpack_minutes(users, (SELECT fi_pack_minutes(0, 1, '{7}'))) FROM everybody;
+DROP TABLE everybody;
+
 -- text and binary tell the same of random sets of all kinds of containers
 CREATE FUNCTION random_set(kind integer) RETURNS fi_user_set LANGUAGE sql VOLATILE AS $$
 SELECT ('{' || string_agg(n::text, ',') || '}')::fi_user_set FROM (

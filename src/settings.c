@@ -42,6 +42,8 @@ int fi_max_future;
 int fi_query_workers;
 int fi_query_timeout;
 int fi_refresh_backlog;
+int fi_refresh_backlog_deltas;
+int fi_refresh_backlog_age;
 int fi_max_event_names;
 int fi_retention;
 int fi_partitions_ahead;
@@ -226,6 +228,13 @@ static const IntegerSetting integer_settings[] = {
 	 "Number of events not yet in the rollup at which it is refreshed without waiting for "
 	 "pg_cron; 0 is never.",
 	 &fi_refresh_backlog, 20000, 0, INT_MAX, PGC_SIGHUP, 0},
+	{"fast_ingest.refresh_backlog_deltas",
+	 "Number of deltas, of any number of events, at which the rollup is refreshed likewise; 0 "
+	 "is any number.",
+	 &fi_refresh_backlog_deltas, 1000, 0, INT_MAX, PGC_SIGHUP, 0},
+	{"fast_ingest.refresh_backlog_age",
+	 "Age of the oldest delta at which the rollup is refreshed likewise; 0 is any age.",
+	 &fi_refresh_backlog_age, 60, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_S},
 	{"fast_ingest.max_event_names",
 	 "Number of different event_names of a UTC day that the rollup keeps apart.",
 	 &fi_max_event_names, 1000, 1, INT_MAX, PGC_SIGHUP, 0},

@@ -60,14 +60,16 @@ extern int fi_deduplicate;
 extern int fi_unknown_fields;
 extern char *fi_channels;
 extern char *fi_cors_origins;
-extern int fi_max_age;			/* s */
-extern int fi_max_future;		/* s */
-extern int fi_query_timeout;	/* ms */
-extern int fi_refresh_backlog;	/* events */
-extern int fi_max_event_names;	/* of a day */
-extern int fi_retention;		/* s; 0 keeps all */
-extern int fi_partitions_ahead; /* days */
-extern int fi_max_dead_letters; /* 0: any number */
+extern int fi_max_age;		   /* s */
+extern int fi_max_future;	   /* s */
+extern int fi_query_timeout;   /* ms */
+extern int fi_refresh_backlog; /* events */
+extern int fi_refresh_backlog_deltas;
+extern int fi_refresh_backlog_age; /* s */
+extern int fi_retention;		   /* s; 0 keeps all */
+extern int fi_partitions_ahead;	   /* days */
+extern int fi_max_dead_letters;	   /* 0: any number */
+extern int fi_max_event_names;	   /* of a day */
 extern bool fi_require_api_key;
 extern int fi_rate_limit_per_client;  /* events per second; 0: none */
 extern int fi_rate_limit_per_key;	  /* the same */

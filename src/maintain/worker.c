@@ -2,10 +2,13 @@
  * worker.c
  *
  * The maintenance worker. pg_cron is the clock of the rollup; this is its alarm:
- * it refreshes the rollup when too many events wait for it, be it that they come
- * fast or that there is no pg_cron. It looks at a counter in shared memory and
+ * it refreshes the rollup when too much waits for it, or for too long, be it that events
+ * come fast or that there is no pg_cron. It looks at counters in shared memory and
  * runs no transaction while there is nothing to do, but one a minute: it looks at
  * the API keys, too (see auth/key_load.h).
+ *
+ * It rests for as long as the last refresh took, so that inserts have their share of
+ * the processors and disks however often it is woken.
  *
  * A refresh is all or nothing. So SIGTERM ends the worker in the midst of one,
  * and the next one begins again.
@@ -22,6 +25,7 @@
 #include "flush/extension.h"
 #include "flush/transaction.h"
 #include "monotonic.h"
+#include "rollup/backlog.h"
 #include "rollup/refresh.h"
 #include "settings.h"
 #include "worker.h"
@@ -30,13 +34,6 @@
 #define EXTENSION_WAIT 1000 /* ms between two looks while the extension is missing */
 #define FIRST_RETRY 1000	/* ms */
 #define LONGEST_RETRY 60000 /* ms */
-
-static bool
-backlog_is_long(void)
-{
-	return fi_refresh_backlog > 0 &&
-		   pg_atomic_read_u64(&Control->backlog) >= (uint64) fi_refresh_backlog;
-}
 
 static void
 run_refresh(void *arg)
@@ -64,6 +61,18 @@ refresh(WorkerSlot *slot)
 	return false;
 }
 
+/*
+ * Milliseconds until there may be something to do
+ */
+static long
+time_to_wait(bool attached, int64 rest_until)
+{
+	if (!attached)
+		return EXTENSION_WAIT;
+	return BacklogIsLong() ? Min(BACKLOG_WAIT, MonotonicLeft(MonotonicNow(), rest_until))
+						   : BACKLOG_WAIT;
+}
+
 void
 MaintenanceMain(Datum arg)
 {
@@ -71,7 +80,7 @@ MaintenanceMain(Datum arg)
 	MemoryContext context;
 	bool attached = false;
 	int failures = 0; /* in a row */
-	int64 retry_at = 0;
+	int64 rest_until = 0;
 
 	WorkerEndAtOnce();
 	WorkerStart(slot, fi_database);
@@ -81,6 +90,7 @@ MaintenanceMain(Datum arg)
 
 	for (;;)
 	{
+		bool is_long;
 		bool is_due;
 		bool keys_are_due;
 		uint64 keys_generation;
@@ -92,9 +102,10 @@ MaintenanceMain(Datum arg)
 		MemoryContextReset(context);
 		MemoryContextSwitchTo(context);
 
-		if (!backlog_is_long())
-			failures = 0;
-		is_due = backlog_is_long() && (failures == 0 || MonotonicNow() >= retry_at);
+		is_long = BacklogIsLong();
+		if (!is_long && failures > 0)
+			failures = rest_until = 0;
+		is_due = is_long && MonotonicNow() >= rest_until;
 		keys_are_due = KeyLoadIsDue();
 		keys_generation = KeyTableGeneration();
 		if (!attached || is_due || keys_are_due)
@@ -105,18 +116,23 @@ MaintenanceMain(Datum arg)
 			KeyLoadForget(keys_generation);
 		if (attached && is_due)
 		{
+			int64 began = MonotonicNow();
+
 			if (refresh(slot))
+			{
 				failures = 0;
+				rest_until = MonotonicNow() + (MonotonicNow() - began);
+			}
 			else
 			{
-				retry_at = MonotonicAfter(MonotonicNow(),
-										  Min(FIRST_RETRY << Min(failures, 10), LONGEST_RETRY));
+				rest_until = MonotonicAfter(MonotonicNow(),
+											Min(FIRST_RETRY << Min(failures, 10), LONGEST_RETRY));
 				failures++;
 			}
 		}
 		if (attached && failures == 0)
 			WorkerSetState(slot, WORKER_RUNNING, NULL);
 		if (!WorkerShutdownRequested)
-			WorkerWait(attached ? BACKLOG_WAIT : EXTENSION_WAIT);
+			WorkerWait(time_to_wait(attached, rest_until));
 	}
 }

@@ -23,18 +23,6 @@ groups_are_times(const MetricsQuery *query)
 		   (strcmp(query->group_by, "hour") == 0 || strcmp(query->group_by, "day") == 0);
 }
 
-static TimestampTz
-time_of_group(const MetricsRow *row)
-{
-	TimestampTz time;
-	const char *wrong;
-
-	if (!MetricsParseTime(row->group, &time, &wrong))
-		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR),
-						errmsg("group \"%s\" is not a time", row->group)));
-	return time;
-}
-
 void
 AnswerPageCursor(StringInfo cursor, const MetricsQuery *query, const MetricsRow *row)
 {
@@ -42,7 +30,7 @@ AnswerPageCursor(StringInfo cursor, const MetricsQuery *query, const MetricsRow 
 	size_t len;
 
 	if (groups_are_times(query))
-		place = psprintf(INT64_FORMAT " ", time_of_group(row));
+		place = psprintf(INT64_FORMAT " ", row->order);
 	else if (row->group == NULL)
 		place = psprintf(INT64_FORMAT, row->total_events);
 	else
@@ -55,11 +43,11 @@ AnswerPageCursor(StringInfo cursor, const MetricsQuery *query, const MetricsRow 
 }
 
 /*
- * Read a cursor: a number, and a key behind a space; NULL is the keys that are
- * counted together
+ * Read a cursor: a number, and a key behind a space, which is empty for times; no
+ * space is the keys that are counted together
  */
 static int64
-read_cursor(const char *cursor, char **key)
+read_cursor(const MetricsQuery *query, const char *cursor, char **key)
 {
 	size_t len = strlen(cursor);
 	char *place = palloc(len / 2 + 1);
@@ -69,9 +57,11 @@ read_cursor(const char *cursor, char **key)
 	if (len % 2 == 0 && strspn(cursor, "0123456789abcdefABCDEF") == len)
 	{
 		place[hex_decode(cursor, len, place)] = '\0';
+		errno = 0;
 		number = strtoll(place, &end, 10);
 	}
-	if (end == place || (*end != ' ' && *end != '\0') || strlen(place) != len / 2 ||
+	if (end == place || errno != 0 || (*end != ' ' && *end != '\0') || strlen(place) != len / 2 ||
+		(groups_are_times(query) && strcmp(end, " ") != 0) ||
 		pg_encoding_verifymbstr(PG_UTF8, place, (int) strlen(place)) != (int) strlen(place))
 		RequestRefuse("cursor", cursor, "next_cursor of an answer");
 	*key = *end == '\0' ? NULL : end + 1;
@@ -85,7 +75,7 @@ static bool
 is_behind(const MetricsQuery *query, const MetricsRow *row, int64 number, const char *key)
 {
 	if (groups_are_times(query))
-		return time_of_group(row) > number;
+		return row->order > number;
 	if (row->total_events != number || row->group == NULL)
 		return row->total_events < number;
 	return key == NULL || strcmp(row->group, key) > 0;
@@ -100,7 +90,7 @@ AnswerPageChoose(const MetricsRequest *request, const MetricsAnswer *answer)
 	if (request->cursor != NULL)
 	{
 		char *key;
-		int64 number = read_cursor(request->cursor, &key);
+		int64 number = read_cursor(&request->query, request->cursor, &key);
 
 		while (page.first < answer->nrows &&
 			   !is_behind(&request->query, &answer->rows[page.first], number, key))

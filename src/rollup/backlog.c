@@ -9,21 +9,62 @@
 
 #include "access/xact.h"
 
+#include "monotonic.h"
 #include "settings.h"
 #include "stage/control.h"
 #include "worker.h"
 
+typedef struct
+{
+	uint64 events;
+	uint64 deltas;
+} Backlog;
+
 /* What the transaction at hand does at its commit. */
-static uint64 added = 0;
-static uint64 claimed = 0;
+static Backlog added;
+static Backlog claimed;
+static int64 claimed_at; /* see monotonic.h */
+
+static uint64
+take_off(pg_atomic_uint64 *counter, uint64 n)
+{
+	uint64 now = pg_atomic_read_u64(counter);
+
+	while (!pg_atomic_compare_exchange_u64(counter, &now, now - Min(now, n)))
+		;
+	return now - Min(now, n);
+}
+
+/*
+ * Does a counter reach its limit by what is added? 0 is no limit.
+ */
+static bool
+add(pg_atomic_uint64 *counter, uint64 n, int limit)
+{
+	uint64 before = pg_atomic_fetch_add_u64(counter, n);
+
+	return limit > 0 && before < (uint64) limit && before + n >= (uint64) limit;
+}
 
 static void
-take_off(uint64 events)
+add_to_backlog(void)
 {
-	uint64 now = pg_atomic_read_u64(&Control->backlog);
+	bool reached;
 
-	while (!pg_atomic_compare_exchange_u64(&Control->backlog, &now, now - Min(now, events)))
-		;
+	if (pg_atomic_read_u64(&Control->backlog_deltas) == 0)
+		pg_atomic_write_u64(&Control->backlog_since, (uint64) MonotonicNow());
+	reached = add(&Control->backlog, added.events, fi_refresh_backlog);
+	reached |= add(&Control->backlog_deltas, added.deltas, fi_refresh_backlog_deltas);
+	if (reached && fi_refresh_backlog > 0)
+		WorkerWake(&Control->maintenance);
+}
+
+static void
+take_off_backlog(void)
+{
+	take_off(&Control->backlog, claimed.events);
+	if (take_off(&Control->backlog_deltas, claimed.deltas) > 0)
+		pg_atomic_write_u64(&Control->backlog_since, (uint64) claimed_at);
 }
 
 static void
@@ -31,19 +72,13 @@ at_transaction_end(XactEvent event, void *arg)
 {
 	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_PREPARE)
 	{
-		if (claimed > 0)
-			take_off(claimed);
-		if (added > 0)
-		{
-			uint64 before = pg_atomic_fetch_add_u64(&Control->backlog, added);
-
-			if (before < (uint64) fi_refresh_backlog &&
-				before + added >= (uint64) fi_refresh_backlog)
-				WorkerWake(&Control->maintenance);
-		}
+		if (claimed.deltas > 0)
+			take_off_backlog();
+		if (added.deltas > 0)
+			add_to_backlog();
 	}
 	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_PREPARE || event == XACT_EVENT_ABORT)
-		added = claimed = 0;
+		added = claimed = (Backlog){0};
 }
 
 static void
@@ -62,7 +97,8 @@ BacklogAdd(int64 events)
 	if (Control == NULL)
 		return;
 	register_callback();
-	added += events;
+	added.events += events;
+	added.deltas++;
 }
 
 void
@@ -71,7 +107,23 @@ BacklogClaim(void)
 	if (Control == NULL)
 		return;
 	register_callback();
-	claimed = pg_atomic_read_u64(&Control->backlog);
+	claimed.events = pg_atomic_read_u64(&Control->backlog);
+	claimed.deltas = pg_atomic_read_u64(&Control->backlog_deltas);
+	claimed_at = MonotonicNow();
 	/* what this transaction has inserted is merged with the rest */
-	added = 0;
+	added = (Backlog){0};
+}
+
+bool
+BacklogIsLong(void)
+{
+	uint64 deltas = pg_atomic_read_u64(&Control->backlog_deltas);
+	int64 since = (int64) pg_atomic_read_u64(&Control->backlog_since);
+
+	if (fi_refresh_backlog == 0)
+		return false;
+	return pg_atomic_read_u64(&Control->backlog) >= (uint64) fi_refresh_backlog ||
+		   (fi_refresh_backlog_deltas > 0 && deltas >= (uint64) fi_refresh_backlog_deltas) ||
+		   (fi_refresh_backlog_age > 0 && deltas > 0 &&
+			MonotonicNow() >= MonotonicAfter(since, (int64) fi_refresh_backlog_age * 1000));
 }

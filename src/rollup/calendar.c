@@ -1,9 +1,16 @@
 /*
  * calendar.c
  *
- * A day begins at midnight, or where midnight is skipped, when the clocks go
- * on. An hour begins on the hour of the local clock and ends with it, or where
- * the clocks change within it.
+ * An event belongs to the day that its local date is, as (ts AT TIME ZONE zone)::date
+ * has it, and to the hour of its local time. The hour that comes twice when clocks are
+ * set back is two hours, told apart by their offsets from UTC.
+ *
+ * Between two changes of the clock local time is UTC and a constant, so that a day
+ * or hour there is an interval. A change may bring back the day before: where clocks
+ * go from 00:01 to 23:01, both days are two pieces.
+ *
+ * The label of a group is the instant that date_trunc(unit, ts, zone) has for each of
+ * its events. A day begins there, unless midnight comes twice or not at all.
  */
 #include "postgres.h"
 
@@ -13,54 +20,99 @@
 #include "utils/datetime.h"
 #include "utils/timestamp.h"
 
+#include "compat.h"
 #include "room.h"
 
-/*
- * pg_tzset takes POSIX rules as well, and what "+02" or "UTC+2" mean there is two
- * hours behind UTC, the opposite of what a client expects. Names with a digit
- * and without a slash are such rules, but for a few.
- */
-pg_tz *
-CalendarZone(const char *name)
+/* What CalendarGroups knows while it goes through the range. */
+typedef struct
 {
-	static const char *const names[] = {"EST5EDT", "CST6CDT", "MST7MDT", "PST8PDT",
-										"GMT0",	   "GMT+0",	  "GMT-0"};
-	bool is_rule = strpbrk(name, "0123456789") != NULL && strchr(name, '/') == NULL;
+	TimeGroups *groups;
+	uint32 group_room;
+	uint32 bound_room;
+	uint32 owner_room;
+	bool days;
+} Builder;
 
-	for (int i = 0; i < (int) lengthof(names); i++)
-		is_rule &= pg_strcasecmp(name, names[i]) != 0;
-	return is_rule || strlen(name) > TZ_STRLEN_MAX ? NULL : pg_tzset(name);
+pg_noreturn static void out_of_range(void);
+
+static void
+out_of_range(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE), errmsg("timestamp out of range")));
 }
 
 /*
- * The local time of an instant, and how many seconds it is behind UTC
+ * The last multiple of a width that is not behind a time
+ */
+static TimestampTz
+floor_to(TimestampTz time, TimestampTz width)
+{
+	return time - (time % width + width) % width;
+}
+
+/*
+ * How many seconds the clock is behind UTC at an instant
  */
 static int
-local_time(TimestampTz ts, pg_tz *zone, struct pg_tm *tm)
+offset_at(TimestampTz ts, pg_tz *zone)
 {
+	struct pg_tm tm;
 	fsec_t fsec;
 	int offset;
 
-	if (timestamp2tm(ts, &offset, tm, &fsec, NULL, zone) != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE), errmsg("timestamp out of range")));
+	if (timestamp2tm(ts, &offset, &tm, &fsec, NULL, zone) != 0)
+		out_of_range();
 	return offset;
 }
 
 /*
- * The instant of a local midnight
+ * The first instant after another at which the offset changes; DT_NOEND if it never does
  */
 static TimestampTz
-midnight(int julian_day, pg_tz *zone, int *offset)
+next_change(TimestampTz ts, pg_tz *zone)
+{
+	pg_time_t second = timestamptz_to_time_t(floor_to(ts, USECS_PER_SEC));
+
+	for (;;)
+	{
+		pg_time_t boundary;
+		TimestampTz change;
+		long int offset;
+		int is_dst;
+
+		/* at the second of the last change in its table, it forgets those that follow by rule */
+		if (pg_next_dst_boundary(&second, &offset, &is_dst, &boundary, &offset, &is_dst, zone) <= 0)
+		{
+			second++;
+			if (pg_next_dst_boundary(&second, &offset, &is_dst, &boundary, &offset, &is_dst,
+									 zone) <= 0)
+				return DT_NOEND;
+		}
+		if (boundary >= timestamptz_to_time_t(END_TIMESTAMP))
+			return DT_NOEND;
+		change = time_t_to_timestamptz(boundary);
+		/* what changes may be the name alone */
+		if (change > ts && offset_at(change - 1, zone) != offset_at(change, zone))
+			return change;
+		second = Max(boundary, second + 1);
+	}
+}
+
+/*
+ * The instant that is taken for the local midnight of a day, as date_trunc takes it
+ */
+static TimestampTz
+midnight(TimestampTz local_day, pg_tz *zone, int *offset)
 {
 	struct pg_tm tm = {0};
 	TimestampTz ts;
 
-	j2date(julian_day, &tm.tm_year, &tm.tm_mon, &tm.tm_mday);
+	j2date((int) (local_day / USECS_PER_DAY) + POSTGRES_EPOCH_JDATE, &tm.tm_year, &tm.tm_mon,
+		   &tm.tm_mday);
 	*offset = DetermineTimeZoneOffset(&tm, zone);
 	if (tm2timestamp(&tm, 0, offset, &ts) != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE), errmsg("timestamp out of range")));
+		out_of_range();
 	return ts;
 }
 
@@ -84,98 +136,126 @@ label(TimestampTz ts, int offset, bool is_utc)
 			snprintf(zone + len, sizeof(zone) - len, ":%02d", seconds % SECS_PER_MINUTE);
 	}
 	if (timestamp2tm(ts - offset * USECS_PER_SEC, NULL, &tm, &fsec, NULL, NULL) != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE), errmsg("timestamp out of range")));
-	return psprintf("%04d-%02d-%02dT%02d:%02d:%02d%s", tm.tm_year, tm.tm_mon, tm.tm_mday,
-					tm.tm_hour, tm.tm_min, tm.tm_sec, zone);
+		out_of_range();
+	return psprintf("%s%04d-%02d-%02dT%02d:%02d:%02d%s", tm.tm_year < 0 ? "-" : "", abs(tm.tm_year),
+					tm.tm_mon, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, zone);
 }
 
 /*
- * The day that an instant is in: where it begins, by which clock, and where the
- * next one does
+ * The group of that order, where it belongs among the others. A piece that begins a
+ * group comes behind all others but where clocks were set back.
  */
-static TimestampTz
-day_of(TimestampTz ts, pg_tz *zone, int *offset, TimestampTz *end)
+static TimeGroup *
+group_of(Builder *builder, int64 order, bool *found)
 {
-	struct pg_tm tm;
-	int day;
-	int next_offset;
-	TimestampTz start;
+	TimeGroups *groups = builder->groups;
+	int i = groups->n;
 
-	(void) local_time(ts, zone, &tm);
-	day = date2j(tm.tm_year, tm.tm_mon, tm.tm_mday);
-	start = midnight(day, zone, offset);
-	*end = midnight(day + 1, zone, &next_offset);
-	/* minutes of the day that came before clocks were set back over midnight */
-	if (start > ts)
+	while (i > 0 && groups->groups[i - 1].order > order)
+		i--;
+	*found = i > 0 && groups->groups[i - 1].order == order;
+	if (*found)
+		return &groups->groups[i - 1];
+	if (groups->n == MAX_TIME_GROUPS)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("group_by=%s has too many groups from \"from\" to \"to\": at most "
+							   "%d are allowed",
+							   builder->days ? "day" : "hour", MAX_TIME_GROUPS)));
+	groups->groups = RoomForOneMore(CurrentMemoryContext, groups->groups, groups->n,
+									&builder->group_room, sizeof(TimeGroup));
+	if (i < groups->n)
 	{
-		*end = start;
-		start = midnight(day - 1, zone, offset);
+		memmove(&groups->groups[i + 1], &groups->groups[i], (groups->n - i) * sizeof(TimeGroup));
+		for (int piece = 0; piece < groups->npieces; piece++)
+			groups->owners[piece] += groups->owners[piece] >= i;
 	}
-	return start;
+	groups->n++;
+	groups->groups[i] = (TimeGroup){.order = order};
+	return &groups->groups[i];
 }
 
 /*
- * The hour that an instant is in, likewise
+ * Add the times up to a bound to a group: a new piece, or more of the last one
  */
-static TimestampTz
-hour_of(TimestampTz ts, pg_tz *zone, int *offset, TimestampTz *end)
+static void
+add_piece(Builder *builder, TimestampTz end, TimeGroup *group)
 {
-	struct pg_tm tm;
-	TimestampTz start;
-	pg_time_t now;
-	pg_time_t change;
-	long int before_offset;
-	long int after_offset;
-	int before_dst;
-	int after_dst;
+	TimeGroups *groups = builder->groups;
+	int owner = (int) (group - groups->groups);
 
-	*offset = local_time(ts, zone, &tm);
-	start = ts - ts % USECS_PER_SEC - (ts % USECS_PER_SEC < 0 ? USECS_PER_SEC : 0);
-	start -= (tm.tm_min * SECS_PER_MINUTE + tm.tm_sec) * USECS_PER_SEC;
-	*end = start + USECS_PER_HOUR;
+	if (groups->npieces > 0 && groups->owners[groups->npieces - 1] == owner)
+	{
+		groups->bounds[groups->npieces] = end;
+		return;
+	}
+	groups->owners = RoomForOneMore(CurrentMemoryContext, groups->owners, groups->npieces,
+									&builder->owner_room, sizeof(int));
+	groups->owners[groups->npieces++] = owner;
+	groups->bounds = RoomForOneMore(CurrentMemoryContext, groups->bounds, groups->npieces,
+									&builder->bound_room, sizeof(TimestampTz));
+	groups->bounds[groups->npieces] = end;
+	group->npieces++;
+}
 
-	now = timestamptz_to_time_t(ts);
-	if (pg_next_dst_boundary(&now, &before_offset, &before_dst, &change, &after_offset, &after_dst,
-							 zone) > 0 &&
-		before_offset != after_offset)
-		*end = Min(*end, time_t_to_timestamptz(change));
-	return start;
+static TimeGroups *
+begin_groups(Builder *builder, TimestampTz low)
+{
+	builder->groups = palloc0(sizeof(TimeGroups));
+	builder->groups->bounds =
+		RoomForOneMore(CurrentMemoryContext, NULL, 0, &builder->bound_room, sizeof(TimestampTz));
+	builder->groups->bounds[0] = low;
+	return builder->groups;
+}
+
+TimeGroups *
+CalendarWhole(TimestampTz low, TimestampTz high)
+{
+	Builder builder = {0};
+	TimeGroups *groups = begin_groups(&builder, low);
+	bool found;
+
+	add_piece(&builder, high, group_of(&builder, 0, &found));
+	return groups;
 }
 
 TimeGroups *
 CalendarGroups(TimestampTz low, TimestampTz high, bool days, pg_tz *zone)
 {
-	TimeGroups *groups = palloc0(sizeof(TimeGroups));
 	const char *name = pg_get_timezone_name(zone);
 	bool is_utc =
 		strcmp(name, "UTC") == 0 || strcmp(name, "Etc/UTC") == 0 || strcmp(name, "GMT") == 0;
-	uint32 bound_room = 0;
-	uint32 label_room = 0;
+	Builder builder = {.days = days};
+	TimeGroups *groups = begin_groups(&builder, low);
+	TimestampTz width = days ? USECS_PER_DAY : USECS_PER_HOUR;
+	TimestampTz change = DT_NOBEGIN;
+	int offset = 0;
 
-	groups->bounds =
-		RoomForOneMore(CurrentMemoryContext, NULL, 0, &bound_room, sizeof(TimestampTz));
-	groups->bounds[0] = low;
 	while (low < high)
 	{
-		int offset;
+		TimestampTz begin;
 		TimestampTz end;
-		TimestampTz start =
-			days ? day_of(low, zone, &offset, &end) : hour_of(low, zone, &offset, &end);
+		TimeGroup *group;
+		bool found;
 
-		if (groups->n == MAX_TIME_GROUPS)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("group_by=%s has too many groups from \"from\" to \"to\": at most %d "
-							"are allowed",
-							days ? "day" : "hour", MAX_TIME_GROUPS)));
-		groups->labels = RoomForOneMore(CurrentMemoryContext, groups->labels, groups->n,
-										&label_room, sizeof(char *));
-		groups->labels[groups->n++] = label(start, offset, is_utc);
+		if (low >= change)
+		{
+			offset = offset_at(low, zone);
+			change = next_change(low, zone);
+		}
+		begin = floor_to(low - offset * USECS_PER_SEC, width);
+		end = Min(begin + width + offset * USECS_PER_SEC, change);
+		/* a day comes back, an hour never does */
+		group = group_of(&builder, days ? begin : end, &found);
+		if (!found)
+		{
+			int label_offset = offset;
+			TimestampTz instant =
+				days ? midnight(begin, zone, &label_offset) : begin + offset * USECS_PER_SEC;
+
+			group->label = label(instant, label_offset, is_utc);
+		}
 		low = Min(end, high);
-		groups->bounds = RoomForOneMore(CurrentMemoryContext, groups->bounds, groups->n,
-										&bound_room, sizeof(TimestampTz));
-		groups->bounds[groups->n] = low;
+		add_piece(&builder, low, group);
 	}
 	return groups;
 }

@@ -26,6 +26,7 @@ typedef struct
 typedef struct
 {
 	const char *group; /* ISO 8601 instant or key; NULL: all there is, or keys counted together */
+	int64 order;	   /* of hours and days: see TimeGroup */
 	int64 total_events;
 	int64 unique_users;
 } MetricsRow;

@@ -70,16 +70,10 @@ QuestionMakeGroups(Question *question, pg_tz *zone)
 		question->times = CalendarGroups(range.low, range.high, question->kind == GROUP_DAY, zone);
 	}
 	else
-	{
-		question->times = palloc0(sizeof(TimeGroups));
-		question->times->n = 1;
-		question->times->bounds = palloc(2 * sizeof(TimestampTz));
-		question->times->bounds[0] = range.low;
-		question->times->bounds[1] = range.high;
-	}
+		question->times = CalendarWhole(range.low, range.high);
 	question->tallies = palloc_extended(Max(question->times->n, 1) * sizeof(Tally),
 										MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-	question->has_deltas = palloc0(Max(question->times->n, 1) * sizeof(bool));
+	question->has_deltas = palloc0(Max(question->times->npieces, 1) * sizeof(bool));
 	if (question->kind == GROUP_KEY)
 		question->keys = TextMapCreate(CurrentMemoryContext, 64);
 }
@@ -105,8 +99,10 @@ answer_times(Question *question, MetricsAnswer *answer)
 		Tally *tally = &question->tallies[i];
 
 		if (tally->events > 0 || question->query->fill)
-			answer->rows[answer->nrows++] =
-				(MetricsRow){question->times->labels[i], tally->events, TallyUniqueUsers(tally)};
+			answer->rows[answer->nrows++] = (MetricsRow){.group = question->times->groups[i].label,
+														 .order = question->times->groups[i].order,
+														 .total_events = tally->events,
+														 .unique_users = TallyUniqueUsers(tally)};
 	}
 }
 
@@ -135,15 +131,17 @@ answer_keys(Question *question, MetricsAnswer *answer)
 	answer->capped = question->others.events > 0;
 	if (answer->capped)
 		answer->rows[answer->nrows++] =
-			(MetricsRow){NULL, question->others.events, TallyUniqueUsers(&question->others)};
+			(MetricsRow){.total_events = question->others.events,
+						 .unique_users = TallyUniqueUsers(&question->others)};
 	text_map_start_iterate(question->keys, &iterator);
 	while ((entry = text_map_iterate(question->keys, &iterator)) != NULL)
 	{
 		Tally *tally = entry->pointer;
 
 		if (tally->events > 0)
-			answer->rows[answer->nrows++] =
-				(MetricsRow){entry->text.data, tally->events, TallyUniqueUsers(tally)};
+			answer->rows[answer->nrows++] = (MetricsRow){.group = entry->text.data,
+														 .total_events = tally->events,
+														 .unique_users = TallyUniqueUsers(tally)};
 	}
 	qsort(answer->rows, answer->nrows, sizeof(MetricsRow), compare_rows);
 }
@@ -160,8 +158,8 @@ QuestionAnswer(Question *question)
 	{
 		answer->nrows = 1;
 		answer->rows = palloc(sizeof(MetricsRow));
-		answer->rows[0] = (MetricsRow){NULL, question->tallies[0].events,
-									   TallyUniqueUsers(&question->tallies[0])};
+		answer->rows[0] = (MetricsRow){.total_events = question->tallies[0].events,
+									   .unique_users = TallyUniqueUsers(&question->tallies[0])};
 	}
 	else
 		answer_times(question, answer);

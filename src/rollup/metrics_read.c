@@ -16,15 +16,15 @@
 #include "rollup/raw.h"
 
 /*
- * The number of the group of hours or days that a time is in; -1 outside of all
+ * The number of the piece of the range that a time is in; -1 outside of all
  */
 static int
-time_group(const TimeGroups *times, TimestampTz ts)
+time_piece(const TimeGroups *times, TimestampTz ts)
 {
 	int low = 0;
-	int high = times->n;
+	int high = times->npieces;
 
-	if (times->n == 0 || ts < times->bounds[0] || ts >= times->bounds[times->n])
+	if (high == 0 || ts < times->bounds[0] || ts >= times->bounds[high])
 		return -1;
 	while (high - low > 1)
 	{
@@ -49,13 +49,13 @@ tally_of(Question *question, TimestampTz ts, const char *key, int key_len)
 
 	if (question->kind != GROUP_KEY)
 	{
-		int group = time_group(question->times, ts);
+		int piece = time_piece(question->times, ts);
 
-		if (group < 0)
+		if (piece < 0)
 			ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR),
 							errmsg("%s is outside of the times that are counted",
 								   timestamptz_to_str(ts))));
-		return &question->tallies[group];
+		return &question->tallies[question->times->owners[piece]];
 	}
 	if (key == NULL)
 		return &question->others;
@@ -103,10 +103,10 @@ add_delta(const DeltaRow *row, void *arg)
 {
 	Question *question = arg;
 	TimestampTz end = row->bucket + BucketWidth(question->breakdown->finest);
-	int group = time_group(question->times, row->bucket);
+	int piece = time_piece(question->times, row->bucket);
 	Tally *tally;
 
-	if (group < 0 || end > question->times->bounds[group + 1] ||
+	if (piece < 0 || end > question->times->bounds[piece + 1] ||
 		SpanListHas(question->unknown, row->bucket))
 		return;
 	if (question->key != NULL && !IsText(row->key, row->key_len, question->key))
@@ -116,7 +116,7 @@ add_delta(const DeltaRow *row, void *arg)
 	(void) TallyUsers(tally);
 	for (int i = 0; i < row->nusers; i++)
 		HashedUsersAdd(&question->users, tally, row->hashes[row->users[i]]);
-	question->has_deltas[group] = true;
+	question->has_deltas[piece] = true;
 	question->sources.deltas++;
 }
 
@@ -134,15 +134,17 @@ add_raw(const RawRow *row, void *arg)
 }
 
 /*
- * Is a group just one closed hour, whose users have been counted?
+ * Is a group just one piece and this one closed hour, whose users have been counted?
  */
 static bool
-is_counted_hour(const Question *question, int group)
+is_counted_hour(const Question *question, int piece)
 {
-	TimestampTz low = question->times->bounds[group];
+	const TimeGroups *times = question->times;
+	TimestampTz low = times->bounds[piece];
 
-	return question->kind != GROUP_KEY && question->key == NULL && !question->has_deltas[group] &&
-		   question->times->bounds[group + 1] == low + USECS_PER_HOUR &&
+	return question->kind != GROUP_KEY && question->key == NULL && !question->has_deltas[piece] &&
+		   times->groups[times->owners[piece]].npieces == 1 &&
+		   times->bounds[piece + 1] == low + USECS_PER_HOUR &&
 		   BucketStart(low, LEVEL_HOUR) == low && low < question->state.hours_closed &&
 		   !SpanListTouches(question->unknown, low, low + USECS_PER_HOUR);
 }
@@ -239,12 +241,12 @@ QuestionRead(Question *question)
 
 	if (question->raw_only)
 		SpanListAdd(&plan.raw, question->times->bounds[0],
-					question->times->bounds[question->times->n]);
+					question->times->bounds[question->times->npieces]);
 	else
 	{
 		DeltaRows(question->users.snapshot, breakdown, question->event_name, question->range,
 				  add_delta, question);
-		for (int i = 0; i < question->times->n; i++)
+		for (int i = 0; i < question->times->npieces; i++)
 		{
 			if (is_counted_hour(question, i))
 				SpanListAdd(&counted, question->times->bounds[i], question->times->bounds[i + 1]);

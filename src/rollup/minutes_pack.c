@@ -7,6 +7,7 @@
 
 #include "rollup/packed_minutes.h"
 
+#include "miscadmin.h"
 #include "utils/memutils.h"
 
 #include "compat.h"
@@ -80,8 +81,8 @@ pack_users(HourMinutes *hour, uint32 *nusers)
 {
 	UserSet *packed = UserSetCreate();
 	UserSet *whole = HourMinutesAllUsers(hour);
-	uint64 nall;
-	uint32 *all = UserSetNumbers(whole, &nall);
+	uint64 nall = UserSetCardinality(whole);
+	uint32 *all;
 	uint32 *table;
 
 	if (nall > PACKED_MAX_USERS)
@@ -90,12 +91,14 @@ pack_users(HourMinutes *hour, uint32 *nusers)
 							   " users is larger than minutes can be packed for",
 							   nall),
 						errdetail("The limit is %u users.", PACKED_MAX_USERS)));
+	all = UserSetNumbers(whole, &nall);
 	table = rank_table(all, nall);
 	for (int minute = 0; minute < MINS_PER_HOUR; minute++)
 	{
 		uint32 *users;
 		uint64 n;
 
+		CHECK_FOR_INTERRUPTS();
 		if (hour->users[minute] == NULL)
 			continue;
 		users = UserSetNumbers(hour->users[minute], &n);

@@ -9,6 +9,7 @@
 #include "rollup/packed_minutes.h"
 
 #include "fmgr.h"
+#include "miscadmin.h"
 
 #include "compat.h"
 #include "rollup/portable.h"
@@ -105,6 +106,7 @@ each_minute(const Packed *packed, int first, int last, RanksSink sink, void *arg
 		uint32 n = container.cardinality;
 		uint32 i = 0;
 
+		CHECK_FOR_INTERRUPTS();
 		if (container.base + (uint64) PORTABLE_CONTAINER_SIZE <= first * nusers ||
 			container.base >= last * nusers)
 		{
@@ -139,10 +141,11 @@ read_hour_users(const Packed *packed, Datum users)
 	struct varlena *detoasted = PG_DETOAST_DATUM(users);
 	UserSet *whole = UserSetRead(detoasted);
 	uint64 n;
-	uint32 *all = UserSetNumbers(whole, &n);
+	uint32 *all;
 
-	if (n != packed->head->users)
+	if (UserSetCardinality(whole) != packed->head->users)
 		damaged("The hour has another number of users than its minutes.");
+	all = UserSetNumbers(whole, &n);
 	UserSetFree(whole);
 	if ((Pointer) detoasted != DatumGetPointer(users))
 		pfree(detoasted);

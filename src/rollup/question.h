@@ -34,7 +34,7 @@ typedef struct
 	const SpanList *unknown; /* what only raw rows tell: dirty, or counted among others */
 	TimeGroups *times;		 /* one for the whole range unless by hour or day */
 	Tally *tallies;			 /* for each of times */
-	bool *has_deltas;		 /* likewise */
+	bool *has_deltas;		 /* for each piece of times */
 	TextMap *keys;			 /* tallies by key, for GROUP_KEY */
 	Tally others;			 /* of keys that are counted together */
 	HashedUsers users;

@@ -10,6 +10,8 @@
 #include "fmgr.h"
 #include "lib/stringinfo.h"
 #include "libpq/pqformat.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
 
 #include "compat.h"
 #include "rollup/portable.h"
@@ -26,6 +28,9 @@ PG_FUNCTION_INFO_V1(fi_user_set_contains);
 PG_FUNCTION_INFO_V1(fi_cardinality);
 PG_FUNCTION_INFO_V1(fi_union_add);
 PG_FUNCTION_INFO_V1(fi_union_result);
+
+/* Ten digits and a comma for each must fit into a value. */
+#define MAX_TEXT_USERS ((MaxAllocSize - sizeof("{}")) / 11)
 
 #define PG_GETARG_USER_SET(n) UserSetRead(PG_GETARG_VARLENA_P(n))
 
@@ -88,6 +93,7 @@ fi_user_set_in(PG_FUNCTION_ARGS)
 	{
 		uint32 number;
 
+		CHECK_FOR_INTERRUPTS();
 		text = read_number(text + 1, whole, &number);
 		UserSetAdd(set, number);
 		if (*text != ',' && *text != '}')
@@ -108,17 +114,33 @@ fi_user_set_in(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(UserSetDatum(set));
 }
 
+/*
+ * ERROR 54000 for more users than a text can name: half a megabyte can be a set of
+ * all there may be.
+ */
 Datum
 fi_user_set_out(PG_FUNCTION_ARGS)
 {
-	uint64 n;
-	uint32 *numbers = UserSetNumbers(PG_GETARG_USER_SET(0), &n);
+	UserSet *set = PG_GETARG_USER_SET(0);
+	uint64 n = UserSetCardinality(set);
+	uint32 *numbers;
 	StringInfoData text;
 
+	if (n > MAX_TEXT_USERS)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+			 errmsg("a user set of " UINT64_FORMAT " users is too large to be written as text", n),
+			 errdetail("The limit is %u users.", (uint32) MAX_TEXT_USERS),
+			 errhint("fi_cardinality() counts them, and the binary format holds them.")));
+	numbers = UserSetNumbers(set, &n);
 	initStringInfo(&text);
 	appendStringInfoChar(&text, '{');
 	for (uint64 i = 0; i < n; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
 		appendStringInfo(&text, i == 0 ? "%u" : ",%u", numbers[i]);
+	}
 	appendStringInfoChar(&text, '}');
 	PG_RETURN_CSTRING(text.data);
 }

@@ -15,6 +15,7 @@
 #include "auth/key_table.h"
 #include "auth/rate_tables.h"
 #include "compat.h"
+#include "monotonic.h"
 #include "query/slot.h"
 #include "settings.h"
 
@@ -92,6 +93,9 @@ init_control(void)
 		init_pair(&Control->pairs[i]);
 	WorkerSlotInit(&Control->maintenance);
 	pg_atomic_init_u64(&Control->backlog, 0);
+	/* one that may have been left before the server started */
+	pg_atomic_init_u64(&Control->backlog_deltas, 1);
+	pg_atomic_init_u64(&Control->backlog_since, (uint64) MonotonicNow());
 	HistogramInit(&Control->refreshes);
 	pg_atomic_init_u64(&Control->refreshes_failed, 0);
 	pg_atomic_init_u64(&Control->last_refresh, 0);

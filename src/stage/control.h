@@ -99,8 +99,10 @@ typedef struct
 	pg_atomic_uint32 hold; /* pid of a backend that wants the database to itself, or 0 */
 	WorkerSlot maintenance;
 
-	/* events that wait for a refresh, more or less (see backlog.h) */
+	/* events that wait for a refresh, more or less, and their deltas (see backlog.h) */
 	pg_atomic_uint64 backlog;
+	pg_atomic_uint64 backlog_deltas;
+	pg_atomic_uint64 backlog_since; /* of the oldest of them; see monotonic.h */
 
 	/* refreshes of the rollup that were committed, and the others */
 	Histogram refreshes;

@@ -17,6 +17,8 @@ run=$(realpath -m "${FI_RUN:-tmp_run}")
 # Nothing of the caller's environment may lead to another server or locale
 unset PGHOST PGHOSTADDR PGUSER PGDATABASE PGPASSWORD PGSERVICE PGOPTIONS PGDATA PGSSLMODE "${!LC_@}"
 export LANG=C.UTF-8 PG_CONFIG="${PG_CONFIG:-pg_config}"
+# tests put another one first in PATH, which does not find the headers
+PG_CONFIG=$(command -v "$PG_CONFIG" || echo "$PG_CONFIG")
 
 die()
 {

@@ -251,10 +251,13 @@ check_cursor(const char *cursor)
 static void
 check_page(MetricsRequest *request)
 {
-	MetricsRow by_time[] = {{"2024-02-29T00:00:00Z", 5, 1},
-							{"2024-03-31T00:00:00+05:45", 7, 2},
-							{"2024-04-01T00:00:00Z", 0, 0}};
-	MetricsRow by_key[] = {{"web", 7, 2}, {"a b", 5, 5}, {"\xc3\xa9", 5, 5}, {"", 1, 1}};
+	MetricsRow by_time[] = {{.group = "-4712-01-01T00:00:00+05:41:16", .order = PG_INT64_MIN},
+							{.group = "2024-03-31T00:00:00+05:45", .order = 0},
+							{.group = "10000-01-01T00:00:00Z", .order = PG_INT64_MAX}};
+	MetricsRow by_key[] = {{.group = "web", .total_events = 7},
+						   {.group = "a b", .total_events = 5},
+						   {.group = "\xc3\xa9", .total_events = 5},
+						   {.group = "", .total_events = 1}};
 	bool times = request->query.group_by != NULL && (strcmp(request->query.group_by, "hour") == 0 ||
 													 strcmp(request->query.group_by, "day") == 0);
 	MetricsAnswer answer = {.nrows = times ? lengthof(by_time) : lengthof(by_key),

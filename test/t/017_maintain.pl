@@ -15,7 +15,7 @@ use Time::HiRes qw(time);
 
 # No refresh but those that the tests ask for.
 my $server = FastIngest->new('maintain', database => 'app', extension => 0,
-	conf => 'fast_ingest.refresh_backlog = 0');
+	conf => "fast_ingest.refresh_backlog = 0\nfast_ingest.refresh_backlog_age = 0");
 my $n = 0;
 
 $server->sql('CREATE DATABASE app TEMPLATE template0', 'postgres');
@@ -118,6 +118,57 @@ ok( wait_until(
 			) eq 't';
 		}),
 	'autovacuum knows what was deleted');
+
+# Deltas are bounded by their number and age as well: statements of one event each
+
+$server->set('fast_ingest.refresh_backlog' => 1000000, 'fast_ingest.refresh_backlog_deltas' => 100);
+sub insert_one_by_one
+{
+	my ($count) = @_;
+
+	$server->sql(
+		join ';',
+		map {
+			"INSERT INTO fast_ingest.events (event_name, channel, ts) VALUES ('page_view', 'web', '$DAY')"
+		} 1 .. $count);
+	return;
+}
+insert_one_by_one(60);
+stays_idle('few deltas');
+is(deltas(), 60, 'few deltas are not merged');
+insert_one_by_one(60);
+ok(wait_until(sub { deltas() < 60 }), 'many deltas are merged');
+
+# 20,000 commits of one event each: no more wait than were inserted while one refresh ran
+my $script = PostgreSQL::Test::Utils::tempdir() . '/insert.sql';
+PostgreSQL::Test::Utils::append_to_file($script,
+	"INSERT INTO fast_ingest.events (event_name, channel, user_id, ts) VALUES ('page_view', 'web', random()::text, '$DAY');\n");
+$server->set('fast_ingest.refresh_backlog_deltas' => 1000);
+$server->node->command_ok(
+	[ 'pgbench', '-n', '-f', $script, '-c', 8, '-t', 2500, 'app' ],
+	'20,000 commits of one event each');
+cmp_ok(deltas(), '<', 5000, 'few of their deltas are not merged');
+ok(wait_until(sub { deltas() < 1000 }), 'and fewer when they have ended');
+is($server->sql("SELECT total_events FROM fi_metrics('page_view')"),
+	$server->count, 'no event is missing');
+
+$server->set('fast_ingest.refresh_backlog' => 0, 'fast_ingest.refresh_backlog_age' => '1s');
+$server->sql('SELECT fi_refresh()');
+insert_one_by_one(1);
+stays_idle('refresh_backlog = 0, whatever the age');
+is(deltas(), 1, 'refresh_backlog = 0: an old delta is not merged');
+$server->set('fast_ingest.refresh_backlog' => 1000000);
+wait_for_refresh('an old delta');
+$server->set('fast_ingest.refresh_backlog_age' => 0);
+insert_one_by_one(1);
+$server->restart;
+is(deltas(), 1, 'no age is too old');
+$server->set('fast_ingest.refresh_backlog_age' => '1s');
+wait_for_refresh('a delta left from before the server started');
+$server->set(
+	'fast_ingest.refresh_backlog' => 100,
+	'fast_ingest.refresh_backlog_deltas' => 1000,
+	'fast_ingest.refresh_backlog_age' => 0);
 
 # An error is logged once, and the refresh is tried again
 
