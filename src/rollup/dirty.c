@@ -19,8 +19,8 @@
 
 #include "catalog.h"
 #include "compat.h"
-#include "partition_bounds.h"
 #include "rollup/dropped.h"
+#include "rollup/partition_spans.h"
 #include "room.h"
 #include "table_rows.h"
 
@@ -55,11 +55,12 @@ void
 DirtyMark(TimestampTz low, TimestampTz high, int breakdown)
 {
 	Relation table = table_open(ExtensionTable("rollup_dirty"), RowExclusiveLock);
-	Datum values[] = {TimestampTzGetDatum(low), TimestampTzGetDatum(high),
-					  Int16GetDatum((int16) breakdown)};
+	Datum values[] = {0, 0, Int16GetDatum((int16) breakdown)};
 	bool isnull[] = {false, false, breakdown == 0};
-	HeapTuple tuple = heap_form_tuple(RelationGetDescr(table), values, isnull);
+	HeapTuple tuple;
 
+	SpanToColumns((Span){low, high}, values);
+	tuple = heap_form_tuple(RelationGetDescr(table), values, isnull);
 	simple_heap_insert(table, tuple);
 	heap_freetuple(tuple);
 	table_close(table, NoLock);
@@ -135,14 +136,7 @@ bucket_end(TimestampTz high, RollupLevel level)
 SpanList *
 RawCoverage(Snapshot snapshot)
 {
-	SpanList partitions = {0};
-	TimestampTz *lowers;
-	TimestampTz *uppers;
-	int n = PartitionRanges(true, &lowers, &uppers);
-
-	for (int i = 0; i < n; i++)
-		SpanListAdd(&partitions, lowers[i], uppers[i]);
-	return SpanListDifference(&partitions, DroppedSpans(snapshot));
+	return SpanListDifference(PartitionsCover(), DroppedSpans(snapshot));
 }
 
 /*
@@ -161,6 +155,23 @@ where_rows_are(const SpanList *dirty, RollupLevel level, Snapshot snapshot)
 	return SpanListIntersection(dirty, &buckets);
 }
 
+bool
+DirtyTouches(Snapshot snapshot, const SpanList *spans)
+{
+	TableRows rows;
+	bool touches = false;
+
+	TableRowsBegin(&rows, "rollup_dirty", AccessShareLock, snapshot);
+	while (!touches && TableRowsNext(&rows))
+	{
+		Span span = SpanFromColumns(rows.slot, DIRTY_COLUMN_LOW);
+
+		touches = SpanListTouches(spans, span.low, span.high);
+	}
+	TableRowsEnd(&rows);
+	return touches;
+}
+
 SpanList *
 DirtySpans(Snapshot snapshot, int breakdown, RollupLevel level)
 {
@@ -174,14 +185,12 @@ DirtySpans(Snapshot snapshot, int breakdown, RollupLevel level)
 		bool isnull;
 		int16 of = DatumGetInt16(slot_getattr(rows.slot, DIRTY_COLUMN_BREAKDOWN, &isnull));
 		bool concerns = isnull || of == breakdown;
-		TimestampTz low;
-		TimestampTz high;
+		Span span;
 
 		if (!concerns)
 			continue;
-		low = DatumGetTimestampTz(slot_getattr(rows.slot, DIRTY_COLUMN_LOW, &isnull));
-		high = DatumGetTimestampTz(slot_getattr(rows.slot, DIRTY_COLUMN_HIGH, &isnull));
-		SpanListAppend(&found, low, high);
+		span = SpanFromColumns(rows.slot, DIRTY_COLUMN_LOW);
+		SpanListAppend(&found, span.low, span.high);
 	}
 	TableRowsEnd(&rows);
 

@@ -1,0 +1,12 @@
+/*
+ * restore_columns.h
+ *
+ * The columns that a user added to fast_ingest.events, in a restored database.
+ */
+#ifndef FAST_INGEST_RESTORE_COLUMNS_H
+#define FAST_INGEST_RESTORE_COLUMNS_H
+
+/* See partitions being restored from now on; called by _PG_init, preloaded or not. */
+extern void RestoreColumnsHookInit(void);
+
+#endif
