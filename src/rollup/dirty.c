@@ -133,10 +133,25 @@ bucket_end(TimestampTz high, RollupLevel level)
 	return BucketStart(high - 1, level) + BucketWidth(level);
 }
 
+/*
+ * The days that spans in order have a part of
+ */
+static SpanList *
+whole_days(const SpanList *spans)
+{
+	SpanList *days = palloc0(sizeof(SpanList));
+
+	for (int i = 0; i < spans->n; i++)
+		SpanListAdd(days, BucketStart(spans->spans[i].low, LEVEL_DAY),
+					bucket_end(spans->spans[i].high, LEVEL_DAY));
+	return days;
+}
+
 SpanList *
 RawCoverage(Snapshot snapshot)
 {
-	return SpanListDifference(PartitionsCover(), DroppedSpans(snapshot));
+	/* where a partition takes only part of a day, the rest has no rows */
+	return SpanListDifference(whole_days(PartitionsCover()), DroppedSpans(snapshot));
 }
 
 /*
@@ -159,6 +174,7 @@ bool
 DirtyTouches(Snapshot snapshot, const SpanList *spans)
 {
 	TableRows rows;
+	SpanList *days = whole_days(spans);
 	bool touches = false;
 
 	TableRowsBegin(&rows, "rollup_dirty", AccessShareLock, snapshot);
@@ -166,7 +182,7 @@ DirtyTouches(Snapshot snapshot, const SpanList *spans)
 	{
 		Span span = SpanFromColumns(rows.slot, DIRTY_COLUMN_LOW);
 
-		touches = SpanListTouches(spans, span.low, span.high);
+		touches = SpanListTouches(days, span.low, span.high);
 	}
 	TableRowsEnd(&rows);
 	return touches;

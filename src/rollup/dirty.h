@@ -22,7 +22,7 @@ extern void DirtyMarkRows(Relation relation, Tuplestorestate *before, Tuplestore
 /* The times whose raw rows are all there, as a snapshot has them, in the current memory context. */
 extern SpanList *RawCoverage(Snapshot snapshot);
 
-/* Is anything of these times dirty for a snapshot, in any breakdown? */
+/* Is anything of the days that spans in order have a part of dirty for a snapshot? */
 extern bool DirtyTouches(Snapshot snapshot, const SpanList *spans);
 
 /*

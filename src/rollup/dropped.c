@@ -66,6 +66,19 @@ counted_days(Oid partition, const PartitionSpans *times)
 	return SpanListIntersection(days, held);
 }
 
+static void
+insert_spans(Relation table, const SpanList *spans, Oid partition)
+{
+	for (int i = 0; i < spans->n; i++)
+	{
+		Datum values[] = {0, 0, ObjectIdGetDatum(partition)};
+		bool isnull[] = {false, false, false};
+
+		SpanToColumns(spans->spans[i], values);
+		simple_heap_insert(table, heap_form_tuple(RelationGetDescr(table), values, isnull));
+	}
+}
+
 /*
  * Remember when a partition that has gone held rows. Who may drop it needs no
  * rights on the rollup.
@@ -89,14 +102,7 @@ note_partition(Oid partition, const PartitionSpans *times)
 	PopActiveSnapshot();
 
 	table = table_open(dropped, RowExclusiveLock);
-	for (int i = 0; i < days->n; i++)
-	{
-		Datum values[] = {0, 0, ObjectIdGetDatum(partition)};
-		bool isnull[] = {false, false, false};
-
-		SpanToColumns(days->spans[i], values);
-		simple_heap_insert(table, heap_form_tuple(RelationGetDescr(table), values, isnull));
-	}
+	insert_spans(table, days, partition);
 	table_close(table, NoLock);
 	SPI_finish();
 	ExtensionBecomeUser(user);
@@ -138,13 +144,15 @@ object_access(ObjectAccessType access, Oid class, Oid object, int sub_id, void *
 }
 
 /*
- * Forget what was noted of a partition that is attached again. It may have changed
- * meanwhile, so these times are to be counted again.
+ * Forget what was noted of a partition that is attached again, for the times that it
+ * takes this time. It may have changed meanwhile: they are to be counted again.
  */
 static void
-forget_partition(Oid partition, const PartitionSpans *times)
+forget_partition(Oid partition, const SpanList *spans)
 {
 	TableRows rows;
+	SpanList found = {0};
+	SpanList *back;
 
 	TableRowsBegin(&rows, "dropped", RowExclusiveLock, GetActiveSnapshot());
 	while (TableRowsNext(&rows))
@@ -152,15 +160,19 @@ forget_partition(Oid partition, const PartitionSpans *times)
 		bool isnull;
 		Span span = SpanFromColumns(rows.slot, DROPPED_COLUMN_LOW);
 
-		if (DatumGetObjectId(slot_getattr(rows.slot, DROPPED_COLUMN_PARTITION, &isnull)) ==
-				partition &&
-			SpanListTouches(times->spans, span.low, span.high))
-		{
-			DirtyMark(span.low, span.high, 0);
-			TableRowsDelete(&rows);
-		}
+		if (DatumGetObjectId(slot_getattr(rows.slot, DROPPED_COLUMN_PARTITION, &isnull)) !=
+			partition)
+			continue;
+		SpanListAppend(&found, span.low, span.high);
+		TableRowsDelete(&rows);
 	}
+	SpanListJoin(&found);
+	insert_spans(rows.table, SpanListDifference(&found, spans), partition);
 	TableRowsEnd(&rows);
+
+	back = SpanListIntersection(&found, spans);
+	for (int i = 0; i < back->n; i++)
+		DirtyMark(back->spans[i].low, back->spans[i].high, 0);
 }
 
 /*
@@ -175,7 +187,7 @@ mark_attached(Oid partition)
 	CommandCounterIncrement();
 	times = PartitionSpansOf(partition);
 	PushActiveSnapshot(GetLatestSnapshot());
-	forget_partition(partition, &times);
+	forget_partition(partition, times.spans);
 	days = RowDays(partition);
 	PopActiveSnapshot();
 	days = days == NULL ? times.spans : SpanListIntersection(days, times.spans);
