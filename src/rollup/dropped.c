@@ -218,7 +218,8 @@ count_changes(Oid partition, bool concurrently)
 	RefreshResult result;
 	bool dirty;
 
-	if (XactReadOnly || !is_our_partition(partition) || !OwnsRelation(partition))
+	if (XactReadOnly || !is_our_partition(partition) ||
+		!(OwnsRelation(partition) || OwnsRelation(ExtensionTable("events"))))
 		return;
 	if (!concurrently)
 		lock_partition(partition);

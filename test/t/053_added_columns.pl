@@ -22,7 +22,7 @@ SET search_path = pg_catalog;
 SELECT 'column', attname, format_type(atttypid, atttypmod), attcollation::regcollation, attnotnull, attgenerated, pg_get_expr(adbin, adrelid)
 FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
 WHERE attrelid = 'fast_ingest.events'::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attname;
-SELECT 'partition', relid::regclass, parentrelid::regclass, pg_get_expr(relpartbound, relid) FROM pg_partition_tree('fast_ingest.events') JOIN pg_class ON pg_class.oid = relid ORDER BY 2;
+SELECT 'partition', relid::regclass, parentrelid::regclass, pg_get_expr(relpartbound, relid) FROM pg_partition_tree('fast_ingest.events') JOIN pg_class ON pg_class.oid = relid ORDER BY relid::regclass::text COLLATE "C";
 SELECT 'row', event_name, user_id, ts, tenant, "Price €", country, weight FROM fast_ingest.events ORDER BY ts, user_id;
 SELECT 'privilege', has_column_privilege('reader', 'fast_ingest.events', 'tenant', 'SELECT'), has_column_privilege('reader', 'fast_ingest.events', 'user_id', 'SELECT');
 SELECT 'metrics', m.* FROM public.fi_metrics('page_view', group_by => 'tenant') m;
