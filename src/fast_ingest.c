@@ -19,7 +19,7 @@
 #include "miscadmin.h"
 
 #include "flush/drop_database.h"
-#include "flush/restore_columns.h"
+#include "flush/restore.h"
 #include "maintain/unschedule.h"
 #include "rollup/dropped.h"
 #include "settings.h"
@@ -40,7 +40,7 @@ void
 _PG_init(void)
 {
 	if (!IsBinaryUpgrade)
-		RestoreColumnsHookInit();
+		RestoreHookInit();
 	if (!process_shared_preload_libraries_in_progress)
 		return;
 	DefineSettings();

@@ -1,6 +1,7 @@
-# A database whose fast_ingest.events has columns of the user's survives a dump: its
-# partitions are attached again with rows and columns, the table has the columns, and
-# the metrics are the same. Whichever way it is restored, preloaded or not.
+# A database whose fast_ingest.events has columns and indexes of the user's survives a
+# dump: its partitions are attached again with rows, columns and indexes, the table has
+# these, too, and the metrics are the same. Whichever way it is restored, preloaded or
+# not.
 
 use strict;
 use warnings;
@@ -23,6 +24,8 @@ SELECT 'column', attname, format_type(atttypid, atttypmod), attcollation::regcol
 FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
 WHERE attrelid = 'fast_ingest.events'::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attname;
 SELECT 'partition', relid::regclass, parentrelid::regclass, pg_get_expr(relpartbound, relid) FROM pg_partition_tree('fast_ingest.events') JOIN pg_class ON pg_class.oid = relid ORDER BY relid::regclass::text COLLATE "C";
+SELECT 'index', indexrelid::regclass, indisvalid, pg_get_indexdef(indexrelid), conname, contype FROM pg_index LEFT JOIN pg_constraint ON conindid = indexrelid
+WHERE indrelid IN (SELECT relid FROM pg_partition_tree('fast_ingest.events')) ORDER BY indexrelid::regclass::text COLLATE "C";
 SELECT 'row', event_name, user_id, ts, tenant, "Price €", country, weight FROM fast_ingest.events ORDER BY ts, user_id;
 SELECT 'privilege', has_column_privilege('reader', 'fast_ingest.events', 'tenant', 'SELECT'), has_column_privilege('reader', 'fast_ingest.events', 'user_id', 'SELECT');
 SELECT 'metrics', m.* FROM public.fi_metrics('page_view', group_by => 'tenant') m;
@@ -43,6 +46,8 @@ ALTER TABLE fast_ingest.events DROP COLUMN soon_gone,
   ADD COLUMN country text COLLATE "C" DEFAULT lower('TR'),
   ADD COLUMN weight public.weight,
   ADD COLUMN name_length integer GENERATED ALWAYS AS (length(event_name)) STORED;
+CREATE INDEX by_tenant ON fast_ingest.events (tenant text_pattern_ops DESC, lower(country)) INCLUDE (weight) WHERE tenant <> ' USING ';
+ALTER TABLE fast_ingest.events ADD CONSTRAINT "One of a kind" UNIQUE (ts, event_name, user_id);
 SELECT fi_add_breakdown('tenant', 'tenant');
 GRANT USAGE ON SCHEMA fast_ingest TO reader;
 GRANT SELECT (tenant) ON fast_ingest.events TO reader;
@@ -65,6 +70,7 @@ sub is_restored
 	$sql->("SELECT fi_create_partition('2024-08-20'); INSERT INTO fast_ingest.events (event_name, channel, user_id, ts, tenant) VALUES ('page_view', 'web', 'new', '2024-08-20 12:00Z', 'a')");
 	is($sql->(q(SELECT "Price €", country, name_length FROM fast_ingest.events WHERE user_id = 'new')), '9.50|tr|9', "$name: a new partition has them");
 	is($sql->("SELECT total_events FROM fi_metrics('page_view', group_by => 'tenant') WHERE group_key = 'a'"), 2, "$name: and is counted");
+	is($sql->("SELECT count(*) FROM pg_index i, pg_inherits WHERE inhrelid = i.indexrelid AND indrelid = 'fast_ingest.events_20240820'::regclass"), 2, "$name: and the indexes");
 	return;
 }
 
