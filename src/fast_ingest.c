@@ -19,6 +19,7 @@
 #include "miscadmin.h"
 
 #include "flush/drop_database.h"
+#include "flush/restore.h"
 #include "maintain/unschedule.h"
 #include "rollup/dropped.h"
 #include "settings.h"
@@ -31,12 +32,15 @@ void _PG_init(void);
 
 /*
  * Without preloading nothing exists, not even settings, some of which cannot
- * come to life in a running server. CREATE EXTENSION and pg_dump work all the
- * same, and functions that need shared memory say what to set.
+ * come to life in a running server. CREATE EXTENSION, pg_dump and a restore, which
+ * begins with CREATE EXTENSION and so loads the library, work all the same, and
+ * functions that need shared memory say what to set.
  */
 void
 _PG_init(void)
 {
+	if (!IsBinaryUpgrade)
+		RestoreHookInit();
 	if (!process_shared_preload_libraries_in_progress)
 		return;
 	DefineSettings();

@@ -15,39 +15,18 @@
 
 #include "catalog.h"
 
-/*
- * A bound of a range partition: a time, or one of the ends of time
- */
-static TimestampTz
-bound_time(PartitionBoundInfo bounds, int bound)
+TimestampTz
+PartitionBoundTime(const PartitionBoundInfoData *bounds, int bound)
 {
+	TimestampTz time;
+
 	if (bound < 0 || bounds->kind[bound][0] == PARTITION_RANGE_DATUM_MINVALUE)
 		return MIN_TIMESTAMP;
 	if (bound >= bounds->ndatums || bounds->kind[bound][0] == PARTITION_RANGE_DATUM_MAXVALUE)
 		return END_TIMESTAMP;
-	return DatumGetTimestampTz(bounds->datums[bound][0]);
-}
-
-void
-PartitionBounds(Oid partition, TimestampTz *lower, TimestampTz *upper)
-{
-	Relation events = table_open(ExtensionTable("events"), AccessShareLock);
-	PartitionDesc desc = RelationGetPartitionDesc(events, true);
-	PartitionBoundInfo bounds = desc->boundinfo;
-
-	*lower = MIN_TIMESTAMP;
-	*upper = END_TIMESTAMP;
-	for (int bound = 0; bounds != NULL && bound <= bounds->ndatums; bound++)
-	{
-		int index = bounds->indexes[bound];
-
-		if (index < 0 || desc->oids[index] != partition)
-			continue;
-		*lower = bound_time(bounds, bound - 1);
-		*upper = bound_time(bounds, bound);
-		break;
-	}
-	table_close(events, AccessShareLock);
+	/* infinite ones are beyond */
+	time = DatumGetTimestampTz(bounds->datums[bound][0]);
+	return Min(Max(time, MIN_TIMESTAMP), END_TIMESTAMP);
 }
 
 int
@@ -72,8 +51,8 @@ PartitionRanges(bool with_default, TimestampTz **lowers, TimestampTz **uppers)
 		{
 			if (bounds->indexes[bound] < 0)
 				continue;
-			(*lowers)[n] = bound_time(bounds, bound - 1);
-			(*uppers)[n++] = bound_time(bounds, bound);
+			(*lowers)[n] = PartitionBoundTime(bounds, bound - 1);
+			(*uppers)[n++] = PartitionBoundTime(bounds, bound);
 		}
 	}
 	table_close(events, AccessShareLock);

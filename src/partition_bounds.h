@@ -7,12 +7,13 @@
 #define FAST_INGEST_PARTITION_BOUNDS_H
 
 #include "datatype/timestamp.h"
+#include "partitioning/partbounds.h"
 
 /*
- * What a partition takes: from lower (inclusive) to upper (exclusive). The ends of
- * time for a default partition, or one that is not fast_ingest.events's own.
+ * A bound of a table's partitions by time, or one of the ends of time: that before
+ * which partition bounds->indexes[bound] ends, and behind which the next one begins.
  */
-extern void PartitionBounds(Oid partition, TimestampTz *lower, TimestampTz *upper);
+extern TimestampTz PartitionBoundTime(const PartitionBoundInfoData *bounds, int bound);
 
 /*
  * What the partitions take together, the default partition (which takes what no

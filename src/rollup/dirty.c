@@ -19,8 +19,8 @@
 
 #include "catalog.h"
 #include "compat.h"
-#include "partition_bounds.h"
 #include "rollup/dropped.h"
+#include "rollup/partition_spans.h"
 #include "room.h"
 #include "table_rows.h"
 
@@ -55,11 +55,12 @@ void
 DirtyMark(TimestampTz low, TimestampTz high, int breakdown)
 {
 	Relation table = table_open(ExtensionTable("rollup_dirty"), RowExclusiveLock);
-	Datum values[] = {TimestampTzGetDatum(low), TimestampTzGetDatum(high),
-					  Int16GetDatum((int16) breakdown)};
+	Datum values[] = {0, 0, Int16GetDatum((int16) breakdown)};
 	bool isnull[] = {false, false, breakdown == 0};
-	HeapTuple tuple = heap_form_tuple(RelationGetDescr(table), values, isnull);
+	HeapTuple tuple;
 
+	SpanToColumns((Span){low, high}, values);
+	tuple = heap_form_tuple(RelationGetDescr(table), values, isnull);
 	simple_heap_insert(table, tuple);
 	heap_freetuple(tuple);
 	table_close(table, NoLock);
@@ -132,17 +133,25 @@ bucket_end(TimestampTz high, RollupLevel level)
 	return BucketStart(high - 1, level) + BucketWidth(level);
 }
 
+/*
+ * The days that spans in order have a part of
+ */
+static SpanList *
+whole_days(const SpanList *spans)
+{
+	SpanList *days = palloc0(sizeof(SpanList));
+
+	for (int i = 0; i < spans->n; i++)
+		SpanListAdd(days, BucketStart(spans->spans[i].low, LEVEL_DAY),
+					bucket_end(spans->spans[i].high, LEVEL_DAY));
+	return days;
+}
+
 SpanList *
 RawCoverage(Snapshot snapshot)
 {
-	SpanList partitions = {0};
-	TimestampTz *lowers;
-	TimestampTz *uppers;
-	int n = PartitionRanges(true, &lowers, &uppers);
-
-	for (int i = 0; i < n; i++)
-		SpanListAdd(&partitions, lowers[i], uppers[i]);
-	return SpanListDifference(&partitions, DroppedSpans(snapshot));
+	/* where a partition takes only part of a day, the rest has no rows */
+	return SpanListDifference(whole_days(PartitionsCover()), DroppedSpans(snapshot));
 }
 
 /*
@@ -161,6 +170,24 @@ where_rows_are(const SpanList *dirty, RollupLevel level, Snapshot snapshot)
 	return SpanListIntersection(dirty, &buckets);
 }
 
+bool
+DirtyTouches(Snapshot snapshot, const SpanList *spans)
+{
+	TableRows rows;
+	SpanList *days = whole_days(spans);
+	bool touches = false;
+
+	TableRowsBegin(&rows, "rollup_dirty", AccessShareLock, snapshot);
+	while (!touches && TableRowsNext(&rows))
+	{
+		Span span = SpanFromColumns(rows.slot, DIRTY_COLUMN_LOW);
+
+		touches = SpanListTouches(days, span.low, span.high);
+	}
+	TableRowsEnd(&rows);
+	return touches;
+}
+
 SpanList *
 DirtySpans(Snapshot snapshot, int breakdown, RollupLevel level)
 {
@@ -174,14 +201,12 @@ DirtySpans(Snapshot snapshot, int breakdown, RollupLevel level)
 		bool isnull;
 		int16 of = DatumGetInt16(slot_getattr(rows.slot, DIRTY_COLUMN_BREAKDOWN, &isnull));
 		bool concerns = isnull || of == breakdown;
-		TimestampTz low;
-		TimestampTz high;
+		Span span;
 
 		if (!concerns)
 			continue;
-		low = DatumGetTimestampTz(slot_getattr(rows.slot, DIRTY_COLUMN_LOW, &isnull));
-		high = DatumGetTimestampTz(slot_getattr(rows.slot, DIRTY_COLUMN_HIGH, &isnull));
-		SpanListAppend(&found, low, high);
+		span = SpanFromColumns(rows.slot, DIRTY_COLUMN_LOW);
+		SpanListAppend(&found, span.low, span.high);
 	}
 	TableRowsEnd(&rows);
 

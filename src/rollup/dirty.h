@@ -22,6 +22,9 @@ extern void DirtyMarkRows(Relation relation, Tuplestorestate *before, Tuplestore
 /* The times whose raw rows are all there, as a snapshot has them, in the current memory context. */
 extern SpanList *RawCoverage(Snapshot snapshot);
 
+/* Is anything of the days that spans in order have a part of dirty for a snapshot? */
+extern bool DirtyTouches(Snapshot snapshot, const SpanList *spans);
+
 /*
  * What is dirty in a breakdown for a snapshot and can be counted again, in whole
  * buckets of a level, in the current memory context.

@@ -1,9 +1,10 @@
 /*
  * dropped.c
  *
- * Sees partitions go, whoever drops or detaches them, and remembers their times
- * if the rollup has counted events there. One that is attached again, as it was,
- * is no longer missing.
+ * Sees partitions go, whoever drops or detaches them, and remembers the days on
+ * which the rollup has counted rows of theirs. Sees them come as well: the rows of
+ * one that is attached are counted by the next refresh, and if it has been here
+ * before, it is no longer missing.
  */
 #include "postgres.h"
 
@@ -11,22 +12,29 @@
 
 #include "access/heapam.h"
 #include "access/table.h"
+#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/objectaccess.h"
-#include "catalog/partition.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
 #include "commands/extension.h"
 #include "executor/executor.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "nodes/makefuncs.h"
 #include "nodes/parsenodes.h"
+#include "storage/lmgr.h"
 #include "tcop/utility.h"
+#include "utils/acl.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "catalog.h"
-#include "partition_bounds.h"
+#include "compat.h"
+#include "rollup/partition_spans.h"
+#include "rollup/refresh.h"
 #include "rollup/source.h"
 #include "table_rows.h"
 
@@ -42,19 +50,46 @@ static object_access_hook_type prev_object_access_hook = NULL;
 static ProcessUtility_hook_type prev_process_utility = NULL;
 
 /*
- * Remember a span, if there is something to remember. Who may drop a partition
- * needs no rights on the rollup.
+ * The days on which the rollup has counted rows that were in a partition
+ */
+static SpanList *
+counted_days(Oid partition, const PartitionSpans *times)
+{
+	SpanList *days = palloc0(sizeof(SpanList));
+	SpanList *held;
+
+	for (int i = 0; i < times->spans->n; i++)
+		RollupDays(times->spans->spans[i], days);
+	/* of events of another partition the rollup does not know whose they are */
+	if (days->n == 0 || times->alone || (held = RowDays(partition)) == NULL)
+		return days;
+	return SpanListIntersection(days, held);
+}
+
+static void
+insert_spans(Relation table, const SpanList *spans, Oid partition)
+{
+	for (int i = 0; i < spans->n; i++)
+	{
+		Datum values[] = {0, 0, ObjectIdGetDatum(partition)};
+		bool isnull[] = {false, false, false};
+
+		SpanToColumns(spans->spans[i], values);
+		simple_heap_insert(table, heap_form_tuple(RelationGetDescr(table), values, isnull));
+	}
+}
+
+/*
+ * Remember when a partition that has gone held rows. Who may drop it needs no
+ * rights on the rollup.
  */
 static void
-note_span(TimestampTz low, TimestampTz high, Oid partition)
+note_partition(Oid partition, const PartitionSpans *times)
 {
 	Oid dropped = ExtensionTableIfThere("dropped");
 	Relation table;
-	Datum values[] = {TimestampTzGetDatum(low), TimestampTzGetDatum(high),
-					  ObjectIdGetDatum(partition)};
-	bool isnull[] = {false, false, false};
+	SpanList *days;
 	SavedUser user;
-	bool known;
 
 	/* in the midst of DROP EXTENSION they are not all there any more */
 	if (!OidIsValid(dropped) || !OidIsValid(ExtensionTableIfThere("rollup")) ||
@@ -62,41 +97,15 @@ note_span(TimestampTz low, TimestampTz high, Oid partition)
 		return;
 	user = ExtensionBecomeOwner();
 	SPI_connect();
-	known = RollupKnows((Span){low, high});
-	SPI_finish();
-	ExtensionBecomeUser(user);
-	if (!known)
-		return;
+	PushActiveSnapshot(GetLatestSnapshot());
+	days = counted_days(partition, times);
+	PopActiveSnapshot();
 
 	table = table_open(dropped, RowExclusiveLock);
-	simple_heap_insert(table, heap_form_tuple(RelationGetDescr(table), values, isnull));
+	insert_spans(table, days, partition);
 	table_close(table, NoLock);
-}
-
-/*
- * Remember what a partition took; a default partition, what the others did not
- */
-static void
-note_partition(Oid partition, TimestampTz low, TimestampTz high)
-{
-	TimestampTz *lowers;
-	TimestampTz *uppers;
-	int n;
-
-	if (low != TIME_BEGIN || high != TIME_END)
-	{
-		note_span(low, high, partition);
-		return;
-	}
-	n = PartitionRanges(false, &lowers, &uppers);
-	for (int i = 0; i < n; i++)
-	{
-		if (low < lowers[i])
-			note_span(low, lowers[i], partition);
-		low = uppers[i];
-	}
-	if (low < high)
-		note_span(low, high, partition);
+	SPI_finish();
+	ExtensionBecomeUser(user);
 }
 
 /*
@@ -113,9 +122,12 @@ is_events(Oid table)
 static bool
 is_our_partition(Oid relation)
 {
-	return get_rel_relispartition(relation) && is_events(get_partition_parent(relation, true));
+	return IsEventsPartition(relation) && is_events(ExtensionTable("events"));
 }
 
+/*
+ * What is partitioned again goes after its own partitions, each of which was seen
+ */
 static void
 object_access(ObjectAccessType access, Oid class, Oid object, int sub_id, void *arg)
 {
@@ -123,64 +135,157 @@ object_access(ObjectAccessType access, Oid class, Oid object, int sub_id, void *
 		prev_object_access_hook(access, class, object, sub_id, arg);
 
 	if (access == OAT_DROP && class == RelationRelationId && sub_id == 0 &&
-		is_our_partition(object))
+		is_our_partition(object) && get_rel_relkind(object) != RELKIND_PARTITIONED_TABLE)
 	{
-		TimestampTz low;
-		TimestampTz high;
+		PartitionSpans times = PartitionSpansOf(object);
 
-		PartitionBounds(object, &low, &high);
-		note_partition(object, low, high);
+		note_partition(object, &times);
 	}
 }
 
 /*
- * Forget what was noted of a partition that is attached again, with its rows
+ * Forget what was noted of a partition that is attached again, for the times that it
+ * takes this time. It may have changed meanwhile: they are to be counted again.
  */
 static void
-forget_span(TimestampTz low, TimestampTz high, Oid partition)
+forget_partition(Oid partition, const SpanList *spans)
 {
 	TableRows rows;
+	SpanList found = {0};
+	SpanList *back;
 
-	if (!OidIsValid(ExtensionTableIfThere("dropped")))
-		return;
-	PushActiveSnapshot(GetLatestSnapshot());
 	TableRowsBegin(&rows, "dropped", RowExclusiveLock, GetActiveSnapshot());
 	while (TableRowsNext(&rows))
 	{
 		bool isnull;
+		Span span = SpanFromColumns(rows.slot, DROPPED_COLUMN_LOW);
 
-		if (DatumGetTimestampTz(slot_getattr(rows.slot, DROPPED_COLUMN_LOW, &isnull)) >= low &&
-			DatumGetTimestampTz(slot_getattr(rows.slot, DROPPED_COLUMN_HIGH, &isnull)) <= high &&
-			DatumGetObjectId(slot_getattr(rows.slot, DROPPED_COLUMN_PARTITION, &isnull)) ==
-				partition)
-			TableRowsDelete(&rows);
+		if (DatumGetObjectId(slot_getattr(rows.slot, DROPPED_COLUMN_PARTITION, &isnull)) !=
+			partition)
+			continue;
+		SpanListAppend(&found, span.low, span.high);
+		TableRowsDelete(&rows);
 	}
+	SpanListJoin(&found);
+	insert_spans(rows.table, SpanListDifference(&found, spans), partition);
 	TableRowsEnd(&rows);
-	PopActiveSnapshot();
+
+	back = SpanListIntersection(&found, spans);
+	for (int i = 0; i < back->n; i++)
+		DirtyMark(back->spans[i].low, back->spans[i].high, 0);
 }
 
 /*
- * The partition that a command attaches to our table or detaches from it, or
- * InvalidOid
+ * No trigger saw the rows of a partition that was attached: have them counted
+ */
+static void
+mark_attached(Oid partition)
+{
+	PartitionSpans times;
+	SpanList *days;
+
+	CommandCounterIncrement();
+	times = PartitionSpansOf(partition);
+	PushActiveSnapshot(GetLatestSnapshot());
+	forget_partition(partition, times.spans);
+	days = RowDays(partition);
+	PopActiveSnapshot();
+	days = days == NULL ? times.spans : SpanListIntersection(days, times.spans);
+	for (int i = 0; i < days->n; i++)
+		DirtyMark(days->spans[i].low, days->spans[i].high, 0);
+}
+
+/*
+ * Keep everybody from a partition, as the command that makes it go is going to.
+ * The table's lock comes first, as it does for a refresh.
+ */
+static void
+lock_partition(Oid partition)
+{
+	LockRelationOid(ExtensionTable("events"), AccessExclusiveLock);
+	LockRelationOid(partition, AccessExclusiveLock);
+	(void) find_all_inheritors(partition, AccessExclusiveLock, NULL);
+}
+
+/*
+ * Count what was changed in a partition that is about to go: afterwards nobody can.
+ * Unless it goes concurrently, nothing changes in between.
+ */
+static void
+count_changes(Oid partition, bool concurrently)
+{
+	PartitionSpans times;
+	RefreshResult result;
+	bool dirty;
+
+	if (XactReadOnly || !is_our_partition(partition) ||
+		!(OwnsRelation(partition) || OwnsRelation(ExtensionTable("events"))))
+		return;
+	if (!concurrently)
+		lock_partition(partition);
+	if (!is_our_partition(partition))
+		return; /* while we waited */
+	times = PartitionSpansOf(partition);
+	PushActiveSnapshot(GetLatestSnapshot());
+	dirty = DirtyTouches(GetActiveSnapshot(), times.spans);
+	PopActiveSnapshot();
+	if (!dirty)
+		return;
+	if (IsolationUsesXactSnapshot())
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("rows of partition \"%s\" were changed that the rollup does not know yet",
+						get_rel_name(partition)),
+				 errdetail("They must be counted before they go, which cannot be done at isolation "
+						   "level %s.",
+						   GetConfigOption("transaction_isolation", false, false)),
+				 errhint("Run fi_refresh() before, or use READ COMMITTED.")));
+	RefreshRun(&result);
+	CommandCounterIncrement();
+}
+
+/*
+ * The partition that a command attaches to our table, or to a partition of it, or
+ * detaches from it; or InvalidOid
  */
 static Oid
-moved_partition(Node *command, bool *attached)
+moved_partition(AlterTableStmt *alter, AlterTableCmd **action)
 {
-	AlterTableStmt *alter = (AlterTableStmt *) command;
-	AlterTableCmd *action;
 	Oid table;
 
 	if (list_length(alter->cmds) != 1)
 		return InvalidOid;
-	action = linitial_node(AlterTableCmd, alter->cmds);
-	*attached = action->subtype == AT_AttachPartition;
-	if (!*attached && action->subtype != AT_DetachPartition &&
-		action->subtype != AT_DetachPartitionFinalize)
+	*action = linitial_node(AlterTableCmd, alter->cmds);
+	if ((*action)->subtype != AT_AttachPartition && (*action)->subtype != AT_DetachPartition &&
+		(*action)->subtype != AT_DetachPartitionFinalize)
 		return InvalidOid;
 	table = RangeVarGetRelid(alter->relation, NoLock, true);
-	if (!is_events(table))
+	if (!is_events(table) && !is_our_partition(table))
 		return InvalidOid;
-	return RangeVarGetRelid(castNode(PartitionCmd, action->def)->name, NoLock, true);
+	return RangeVarGetRelid(castNode(PartitionCmd, (*action)->def)->name, NoLock, true);
+}
+
+/*
+ * Before a partition is detached
+ */
+static PartitionSpans
+before_detach(Oid partition, const AlterTableCmd *action)
+{
+	if (action->subtype == AT_DetachPartition)
+		count_changes(partition, castNode(PartitionCmd, action->def)->concurrent);
+	return PartitionSpansOf(partition);
+}
+
+static void
+before_drop(const DropStmt *drop)
+{
+	ListCell *cell;
+
+	if (drop->removeType != OBJECT_TABLE && drop->removeType != OBJECT_FOREIGN_TABLE)
+		return;
+	foreach (cell, drop->objects)
+		count_changes(RangeVarGetRelid(makeRangeVarFromNameList(lfirst(cell)), NoLock, true),
+					  false);
 }
 
 static void
@@ -190,27 +295,28 @@ process_utility(PlannedStmt *statement, const char *query_string, bool read_only
 {
 	ProcessUtility_hook_type next =
 		prev_process_utility ? prev_process_utility : standard_ProcessUtility;
+	Node *command = statement->utilityStmt;
+	AlterTableCmd *action = NULL;
 	Oid partition = InvalidOid;
-	bool attached = false;
-	TimestampTz low = 0;
-	TimestampTz high = 0;
+	bool detached;
+	PartitionSpans times = {0};
 
-	if (IsA(statement->utilityStmt, AlterTableStmt))
-		partition = moved_partition(statement->utilityStmt, &attached);
-	if (OidIsValid(partition) && !attached)
-		PartitionBounds(partition, &low, &high);
+	if (IsA(command, AlterTableStmt))
+		partition = moved_partition(castNode(AlterTableStmt, command), &action);
+	else if (IsA(command, DropStmt))
+		before_drop(castNode(DropStmt, command));
+	detached =
+		action != NULL && action->subtype != AT_AttachPartition && is_our_partition(partition);
+	if (detached)
+		times = before_detach(partition, action);
 	next(statement, query_string, read_only_tree, context, params, environment, receiver,
 		 completion);
-	if (!OidIsValid(partition))
-		return;
-	if (attached)
-	{
-		CommandCounterIncrement();
-		PartitionBounds(partition, &low, &high);
-		forget_span(low, high, partition);
-	}
+	if (detached)
+		note_partition(partition, &times);
+	else if (OidIsValid(partition) && is_our_partition(partition))
+		mark_attached(partition);
 	else
-		note_partition(partition, low, high);
+		return;
 	CommandCounterIncrement();
 }
 
@@ -227,22 +333,16 @@ SpanList *
 DroppedSpans(Snapshot snapshot)
 {
 	TableRows rows;
-	SpanList found = {0};
-	SpanList *spans;
+	SpanList *spans = palloc0(sizeof(SpanList));
 
 	TableRowsBegin(&rows, "dropped", AccessShareLock, snapshot);
 	while (TableRowsNext(&rows))
 	{
-		bool isnull;
-		TimestampTz low = DatumGetTimestampTz(slot_getattr(rows.slot, DROPPED_COLUMN_LOW, &isnull));
+		Span span = SpanFromColumns(rows.slot, DROPPED_COLUMN_LOW);
 
-		SpanListAppend(&found, low,
-					   DatumGetTimestampTz(slot_getattr(rows.slot, DROPPED_COLUMN_HIGH, &isnull)));
+		SpanListAppend(spans, span.low, span.high);
 	}
 	TableRowsEnd(&rows);
-	spans = palloc0(sizeof(SpanList));
-	SpanListSort(&found);
-	for (int i = 0; i < found.n; i++)
-		SpanListAdd(spans, found.spans[i].low, found.spans[i].high);
+	SpanListJoin(spans);
 	return spans;
 }

@@ -230,27 +230,56 @@ DeltaRows(Snapshot snapshot, int breakdown, const char *event_name, Span span,
 	TableRowsEnd(&rows);
 }
 
+/*
+ * Append the day of a time, unless it was the last one
+ */
 static void
-note_event(const DeltaRow *row, void *arg)
+append_day(SpanList *days, TimestampTz ts)
 {
-	*(bool *) arg = true;
+	TimestampTz day = BucketStart(ts, LEVEL_DAY);
+
+	if (days->n == 0 || days->spans[days->n - 1].low != day)
+		SpanListAppend(days, day, day + USECS_PER_DAY);
 }
 
-bool
-RollupKnows(Span span)
+static void
+append_delta_day(const DeltaRow *row, void *arg)
 {
-	Oid types[] = {TIMESTAMPTZOID, TIMESTAMPTZOID};
-	Datum values[] = {TimestampTzGetDatum(span.low), TimestampTzGetDatum(span.high)};
-	bool known;
+	append_day(arg, row->bucket);
+}
+
+/* Hours and minutes from $1 or $2 to before $3 that channels have events in */
+#define KNOWN_BUCKETS \
+	" FROM fast_ingest.rollup WHERE breakdown = 1 AND level IN (1, 2)" \
+	" AND bucket >= $1 AND bucket < $3 AND (level = 2 OR bucket >= $2)"
+
+void
+RollupDays(Span span, SpanList *days)
+{
+	Oid types[] = {TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID};
+	Datum values[] = {TimestampTzGetDatum(BucketStart(span.low, LEVEL_HOUR)),
+					  TimestampTzGetDatum(BucketStart(span.low, LEVEL_MINUTE)),
+					  TimestampTzGetDatum(span.high)};
+	/* of one day the first row says all, and most partitions are of one */
+	bool one_day = BucketStart(span.low, LEVEL_DAY) == BucketStart(span.high - 1, LEVEL_DAY);
+	SpanList found = {0};
+	uint64 n;
 
 	PushActiveSnapshot(GetLatestSnapshot());
-	known = SpiSelect("SELECT FROM fast_ingest.rollup WHERE breakdown = 1"
-					  " AND level IN (1, 2) AND bucket >= $1 AND bucket < $2",
-					  1, 2, types, values) > 0;
-	if (!known)
-		DeltaRows(GetActiveSnapshot(), BREAKDOWN_CHANNEL, NULL, span, note_event, &known);
+	n = SpiSelect(one_day ? "SELECT bucket" KNOWN_BUCKETS
+						  : "SELECT DISTINCT date_trunc('day', bucket, 'UTC')" KNOWN_BUCKETS,
+				  one_day ? 1 : 0, 3, types, values);
+	for (uint64 i = 0; i < n; i++)
+		append_day(&found, DatumGetTimestampTz(column(SPI_tuptable, i, 1)));
+	if (n == 0 || !one_day)
+		DeltaRows(GetActiveSnapshot(), BREAKDOWN_CHANNEL, NULL,
+				  (Span){BucketStart(span.low, LEVEL_MINUTE), span.high}, append_delta_day, &found);
 	PopActiveSnapshot();
-	return known;
+
+	SpanListJoin(&found);
+	for (int i = 0; i < found.n; i++)
+		SpanListAppend(days, Max(found.spans[i].low, span.low),
+					   Min(found.spans[i].high, span.high));
 }
 
 RollupState

@@ -70,8 +70,12 @@ typedef void (*DeltaRowVisitor)(const DeltaRow *row, void *arg);
 extern void DeltaRows(Snapshot snapshot, int breakdown, const char *event_name, Span span,
 					  DeltaRowVisitor visitor, void *arg);
 
-/* May the rollup have counted events of a span, or soon will? Needs SPI. */
-extern bool RollupKnows(Span span);
+/*
+ * Append the UTC days of which the rollup may have counted events within a span, or
+ * soon will, as far as they are in it. Exact where the span is one of whole hours.
+ * Needs SPI.
+ */
+extern void RollupDays(Span span, SpanList *days);
 
 /* How far the rollup is for a snapshot: nothing is closed before the first refresh. */
 extern RollupState RollupStateRead(Snapshot snapshot);

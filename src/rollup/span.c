@@ -12,6 +12,23 @@
 #include "room.h"
 
 void
+SpanToColumns(Span span, Datum columns[2])
+{
+	columns[0] = TimestampTzGetDatum(span.low <= TIME_BEGIN ? DT_NOBEGIN : span.low);
+	columns[1] = TimestampTzGetDatum(span.high >= TIME_END ? DT_NOEND : span.high);
+}
+
+Span
+SpanFromColumns(TupleTableSlot *slot, int first_column)
+{
+	bool isnull;
+	TimestampTz low = DatumGetTimestampTz(slot_getattr(slot, first_column, &isnull));
+	TimestampTz high = DatumGetTimestampTz(slot_getattr(slot, first_column + 1, &isnull));
+
+	return (Span){Max(low, TIME_BEGIN), Min(high, TIME_END)};
+}
+
+void
 SpanListAppend(SpanList *list, TimestampTz low, TimestampTz high)
 {
 	if (low >= high)
@@ -44,6 +61,17 @@ SpanListSort(SpanList *list)
 {
 	if (list->n > 0)
 		qsort(list->spans, list->n, sizeof(Span), compare_spans);
+}
+
+void
+SpanListJoin(SpanList *list)
+{
+	int n = list->n;
+
+	SpanListSort(list);
+	list->n = 0;
+	for (int i = 0; i < n; i++)
+		SpanListAdd(list, list->spans[i].low, list->spans[i].high);
 }
 
 bool

@@ -8,6 +8,7 @@
 #define FAST_INGEST_SPAN_H
 
 #include "datatype/timestamp.h"
+#include "executor/tuptable.h"
 
 /* From low (inclusive) to high (exclusive). */
 typedef struct
@@ -27,6 +28,14 @@ typedef struct
 #define TIME_BEGIN MIN_TIMESTAMP
 #define TIME_END END_TIMESTAMP
 
+/*
+ * A span in two columns of a row: the ends of time are -infinity and infinity there,
+ * for SQL prints times as late as TIME_END, but does not read them back, and what
+ * pg_dump writes must be read.
+ */
+extern void SpanToColumns(Span span, Datum columns[2]);
+extern Span SpanFromColumns(TupleTableSlot *slot, int first_column);
+
 /* Add a span as it is, unless it is empty. */
 extern void SpanListAppend(SpanList *list, TimestampTz low, TimestampTz high);
 
@@ -38,6 +47,9 @@ extern void SpanListAdd(SpanList *list, TimestampTz low, TimestampTz high);
 
 /* Put spans that were appended in order. */
 extern void SpanListSort(SpanList *list);
+
+/* The same, and join those that touch. */
+extern void SpanListJoin(SpanList *list);
 
 /* Is a time, or any of the times from low to before high, in a list that is in order? */
 extern bool SpanListHas(const SpanList *list, TimestampTz ts);

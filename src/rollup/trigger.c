@@ -24,9 +24,9 @@
 #include "utils/timestamp.h"
 
 #include "catalog.h"
-#include "partition_bounds.h"
 #include "rollup/delta.h"
 #include "rollup/dirty.h"
+#include "rollup/partition_spans.h"
 #include "spi.h"
 
 PG_FUNCTION_INFO_V1(fi_events_inserted);
@@ -107,11 +107,10 @@ fi_events_truncated(PG_FUNCTION_ARGS)
 		PG_RETURN_POINTER(NULL);
 	if (relation->rd_rel->relispartition)
 	{
-		TimestampTz lower;
-		TimestampTz upper;
+		SpanList *spans = PartitionSpansOf(RelationGetRelid(relation)).spans;
 
-		PartitionBounds(RelationGetRelid(relation), &lower, &upper);
-		DirtyMark(lower, upper, 0);
+		for (int i = 0; i < spans->n; i++)
+			DirtyMark(spans->spans[i].low, spans->spans[i].high, 0);
 		PG_RETURN_POINTER(NULL);
 	}
 

@@ -34,6 +34,8 @@ SELECT 'page', m.* FROM fi_metrics('page_view', group_by => 'page') m;
 SELECT 'campaign', m.* FROM fi_metrics('page_view', group_by => 'campaign') m;
 SELECT 'plan', m.* FROM fi_metrics('page_view', group_by => 'plan') m;
 SELECT 'name', n, m.* FROM generate_series(0, 3) n, fi_metrics('name-' || n, '2024-08-11 00:00Z'::timestamptz) m;
+SELECT 'length', m.* FROM fi_metrics('page_view', '2024-08-11 00:00Z'::timestamptz, group_by => 'length') m;
+SELECT 'far', m.* FROM fi_metrics('far', group_by => 'day', fill => false) m;
 SELECT 'dropped day', m.* FROM fi_metrics('page_view', '2024-08-10 00:00Z', '2024-08-11 00:00Z', 'channel') m;
 SELECT 'dropped hours', m.* FROM fi_metrics('page_view', '2024-08-10 00:00Z', '2024-08-11 00:00Z', 'hour', fill => false) m;
 EOQ
@@ -136,6 +138,18 @@ is($old->sql("SELECT * FROM $day"), $hours, 'a day whose partition is dropped ha
 $old->sql('SELECT fi_refresh()');
 is($old->sql("SELECT * FROM $day"), $hours, 'refreshed, too');
 
+# Partitions without bounds
+$old->sql(<<'EOQ');
+CREATE TABLE public.late PARTITION OF fast_ingest.events FOR VALUES FROM ('2024-10-01 00:00Z') TO (MAXVALUE);
+CREATE TABLE public.rest PARTITION OF fast_ingest.events DEFAULT;
+INSERT INTO fast_ingest.events (event_name, channel, user_id, ts) VALUES ('far', 'sql', 'a', '2024-10-02 12:00Z'), ('far', 'sql', 'b', '2024-01-02 12:00Z'), ('far', 'sql', 'b', '2024-01-03 12:00Z');
+DELETE FROM fast_ingest.events WHERE ts = '2024-01-03 12:00Z';
+ALTER TABLE fast_ingest.events DETACH PARTITION public.late;
+DROP TABLE public.rest;
+EOQ
+is($old->sql("SET timezone = 'UTC'; SELECT group_key FROM fi_metrics('far', group_by => 'day', fill => false)"),
+	"2024-01-02T00:00:00Z\n2024-10-02T00:00:00Z", 'what partitions without bounds had is counted');
+
 $old->sql("DELETE FROM fast_ingest.events WHERE path = '/4' AND ts < '2024-08-14 00:00Z'");
 $old->sql("UPDATE fast_ingest.events SET ts = ts + interval '90 minutes' WHERE path = '/3' AND ts > '2024-08-14 12:00Z' AND ts < '2024-08-15 22:00Z'");
 $old->sql(<<'EOQ');
@@ -143,6 +157,8 @@ INSERT INTO fast_ingest.events (event_name, channel, user_id, ts)
 SELECT 'page_view', 'sql', CASE WHEN n > 3 THEN 'sql-' || n END, '2024-08-13 11:59:57Z'::timestamptz + n * interval '1 second'
 FROM generate_series(1, 9) n;
 EOQ
+# A breakdown of which everything is to be counted yet
+$old->sql("SELECT fi_add_breakdown('length', 'length(user_id)::text')");
 my $answers = $old->sql($ANSWERS);
 my $pending = $old->sql($PENDING);
 

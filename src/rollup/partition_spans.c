@@ -1,0 +1,227 @@
+/*
+ * partition_spans.c
+ *
+ * Times of partitions, by their bounds or by the rows in them.
+ */
+#include "postgres.h"
+
+#include "rollup/partition_spans.h"
+
+#include "access/table.h"
+#include "access/tableam.h"
+#include "catalog/partition.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "partitioning/partbounds.h"
+#include "partitioning/partdesc.h"
+#include "utils/lsyscache.h"
+#include "utils/partcache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "catalog.h"
+#include "partition_bounds.h"
+#include "rollup/breakdown.h"
+
+/* Days gathered before they are joined. */
+#define MAX_DAYS 4096
+
+typedef void (*PartitionVisitor)(Oid partition, bool is_leaf, SpanList *spans, void *arg);
+
+/*
+ * Do a table's partitions take times of their own?
+ */
+static bool
+is_by_time(Relation table)
+{
+	PartitionKey key = RelationGetPartitionKey(table);
+
+	return key->strategy == PARTITION_STRATEGY_RANGE && key->partnatts == 1 &&
+		   key->partattrs[0] != 0 && key->parttypid[0] == TIMESTAMPTZOID &&
+		   strcmp(get_attname(RelationGetRelid(table), key->partattrs[0], false), "ts") == 0;
+}
+
+/*
+ * Show a visitor a table's partitions and what each has of the times that the
+ * table takes
+ */
+static void
+visit_partitions(Relation table, SpanList *within, bool with_detached, PartitionVisitor visitor,
+				 void *arg)
+{
+	PartitionDesc desc = RelationGetPartitionDesc(table, !with_detached);
+	PartitionBoundInfo bounds = desc->boundinfo;
+	SpanList ranges = {0};
+
+	if (!is_by_time(table))
+	{
+		for (int i = 0; i < desc->nparts; i++)
+			visitor(desc->oids[i], desc->is_leaf[i], within, arg);
+		return;
+	}
+	for (int bound = 0; bounds != NULL && bound <= bounds->ndatums; bound++)
+	{
+		int index = bounds->indexes[bound];
+		SpanList own = {0};
+
+		if (index < 0)
+			continue;
+		SpanListAdd(&own, PartitionBoundTime(bounds, bound - 1), PartitionBoundTime(bounds, bound));
+		visitor(desc->oids[index], desc->is_leaf[index], SpanListIntersection(&own, within), arg);
+		if (own.n > 0)
+			SpanListAdd(&ranges, own.spans[0].low, own.spans[0].high);
+	}
+	if (bounds != NULL && bounds->default_index >= 0)
+		visitor(desc->oids[bounds->default_index], desc->is_leaf[bounds->default_index],
+				SpanListDifference(within, &ranges), arg);
+}
+
+static SpanList *
+all_times(void)
+{
+	SpanList *list = palloc0(sizeof(SpanList));
+
+	SpanListAdd(list, TIME_BEGIN, TIME_END);
+	return list;
+}
+
+bool
+IsEventsPartition(Oid table)
+{
+	Oid events = ExtensionTableIfThere("events");
+
+	while (OidIsValid(events) && get_rel_relispartition(table))
+	{
+		table = get_partition_parent(table, true);
+		if (table == events)
+			return true;
+	}
+	return false;
+}
+
+typedef struct
+{
+	Oid partition;
+	SpanList *spans;
+} SpansSearch;
+
+static void
+find_partition(Oid partition, bool is_leaf, SpanList *spans, void *arg)
+{
+	SpansSearch *search = arg;
+
+	if (partition == search->partition)
+		search->spans = spans;
+}
+
+static bool
+is_whole_hour(TimestampTz ts)
+{
+	return BucketStart(ts, LEVEL_HOUR) == ts;
+}
+
+PartitionSpans
+PartitionSpansOf(Oid partition)
+{
+	Oid parent = get_partition_parent(partition, true);
+	PartitionSpans times = {.alone = true};
+	SpansSearch search = {.partition = partition};
+	Relation table;
+
+	if (parent == ExtensionTable("events"))
+		times.spans = all_times();
+	else
+		times = PartitionSpansOf(parent);
+	table = table_open(parent, AccessShareLock);
+	visit_partitions(table, times.spans, true, find_partition, &search);
+	times.alone = times.alone && is_by_time(table);
+	table_close(table, AccessShareLock);
+
+	times.spans = search.spans ? search.spans : palloc0(sizeof(SpanList));
+	for (int i = 0; i < times.spans->n; i++)
+		times.alone = times.alone && is_whole_hour(times.spans->spans[i].low) &&
+					  is_whole_hour(times.spans->spans[i].high);
+	return times;
+}
+
+static void
+cover(Oid partition, bool is_leaf, SpanList *spans, void *arg)
+{
+	SpanList *covered = arg;
+	Relation table;
+
+	if (is_leaf)
+	{
+		for (int i = 0; i < spans->n; i++)
+			SpanListAppend(covered, spans->spans[i].low, spans->spans[i].high);
+		return;
+	}
+	table = table_open(partition, AccessShareLock);
+	visit_partitions(table, spans, false, cover, covered);
+	table_close(table, AccessShareLock);
+}
+
+SpanList *
+PartitionsCover(void)
+{
+	SpanList *covered = palloc0(sizeof(SpanList));
+
+	cover(ExtensionTable("events"), false, all_times(), covered);
+	SpanListJoin(covered);
+	return covered;
+}
+
+static void
+gather_days(Relation table, SpanList *days)
+{
+	AttrNumber column = EventColumn(table, "ts", TIMESTAMPTZOID);
+	TupleTableSlot *slot = table_slot_create(table, NULL);
+	TableScanDesc scan = table_beginscan(table, GetActiveSnapshot(), 0, NULL);
+	int limit = MAX_DAYS;
+
+	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		bool isnull;
+		TimestampTz ts = DatumGetTimestampTz(slot_getattr(slot, column, &isnull));
+		TimestampTz day;
+
+		CHECK_FOR_INTERRUPTS();
+		EventCheckTime(ts);
+		day = BucketStart(ts, LEVEL_DAY);
+		if (days->n > 0 && days->spans[days->n - 1].low == day)
+			continue;
+		if (days->n >= limit)
+		{
+			SpanListJoin(days);
+			limit = Max(MAX_DAYS, 2 * days->n);
+		}
+		SpanListAppend(days, day, day + USECS_PER_DAY);
+	}
+	table_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+}
+
+SpanList *
+RowDays(Oid table)
+{
+	SpanList *days = palloc0(sizeof(SpanList));
+	List *members = find_all_inheritors(table, AccessShareLock, NULL);
+	ListCell *cell;
+
+	foreach (cell, members)
+	{
+		Relation member = table_open(lfirst_oid(cell), NoLock);
+		char kind = member->rd_rel->relkind;
+
+		if (kind == RELKIND_RELATION)
+			gather_days(member, days);
+		table_close(member, NoLock);
+		if (kind == RELKIND_FOREIGN_TABLE)
+			return NULL;
+	}
+	SpanListJoin(days);
+	return days;
+}
