@@ -19,6 +19,7 @@
 #include "miscadmin.h"
 
 #include "flush/drop_database.h"
+#include "flush/table_commands.h"
 #include "maintain/unschedule.h"
 #include "rollup/dropped.h"
 #include "settings.h"
@@ -45,6 +46,7 @@ _PG_init(void)
 	ControlInit();
 	RegisterWorkers();
 	DropDatabaseHookInit();
+	TableCommandsHookInit();
 	DroppedHooksInit();
 	UnscheduleHookInit();
 }
