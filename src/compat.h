@@ -95,15 +95,6 @@ InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
 #define OwnsRelation(oid) pg_class_ownercheck((oid), GetUserId())
 #endif
 
-/* Checks of privileges, too. */
-#if PG_VERSION_NUM >= 160000
-#define HasSchemaPrivilege(schema, role, mode) \
-	(object_aclcheck(NamespaceRelationId, (schema), (role), (mode)) == ACLCHECK_OK)
-#else
-#define HasSchemaPrivilege(schema, role, mode) \
-	(pg_namespace_aclcheck((schema), (role), (mode)) == ACLCHECK_OK)
-#endif
-
 /* Since 17 a background worker's role need not have LOGIN. */
 #if PG_VERSION_NUM < 170000
 #define BGWORKER_BYPASS_ROLELOGINCHECK 0

@@ -104,7 +104,8 @@ write_refusal(RingRecord *record, const char *message)
 static void
 at_transaction_end(XactEvent event, void *arg)
 {
-	uint64 events = pending.committed + pending.duplicate + pending.discarded + pending.dead_lettered;
+	uint64 events =
+		pending.committed + pending.duplicate + pending.discarded + pending.dead_lettered;
 
 	if (!pending.active)
 		return;

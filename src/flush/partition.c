@@ -125,8 +125,7 @@ static bool
 has_default_partition(void)
 {
 	Relation events = table_open(ExtensionTable("events"), AccessShareLock);
-	bool found = OidIsValid(
-		get_default_oid_from_partdesc(RelationGetPartitionDesc(events, true)));
+	bool found = OidIsValid(get_default_oid_from_partdesc(RelationGetPartitionDesc(events, true)));
 
 	table_close(events, AccessShareLock);
 	return found;
@@ -203,27 +202,29 @@ create_partition(Oid events, int32 day, TimestampTz low, TimestampTz high)
 
 	/* a partition's identity column is its parent's */
 	SpiRunFormat(SPI_OK_UTILITY,
-			   "CREATE TABLE fast_ingest.%s (LIKE " EVENTS " INCLUDING ALL EXCLUDING IDENTITY)%s%s",
-			   quote_identifier(name), method, TablespaceClause(events));
+				 "CREATE TABLE fast_ingest.%s (LIKE " EVENTS
+				 " INCLUDING ALL EXCLUDING IDENTITY)%s%s",
+				 quote_identifier(name), method, TablespaceClause(events));
 	partition = get_relname_relid(name, schema);
 	SpiRunFormat(SPI_OK_UTILITY,
-			   "CREATE INDEX ON fast_ingest.%s USING brin (ts)"
-			   " WITH (autosummarize = on, pages_per_range = 32)%s",
-			   quote_identifier(name), TablespaceClause(partition));
+				 "CREATE INDEX ON fast_ingest.%s USING brin (ts)"
+				 " WITH (autosummarize = on, pages_per_range = 32)%s",
+				 quote_identifier(name), TablespaceClause(partition));
 	/* ONLY, as pg_dump has it: the rest is for us to do (see table_commands.c) */
 	SpiRunFormat(SPI_OK_UTILITY,
-			   "ALTER TABLE ONLY " EVENTS " ATTACH PARTITION fast_ingest.%s"
-			   " FOR VALUES FROM ('%s') TO ('%s')",
-			   quote_identifier(name), time_text(low), time_text(high));
+				 "ALTER TABLE ONLY " EVENTS " ATTACH PARTITION fast_ingest.%s"
+				 " FOR VALUES FROM ('%s') TO ('%s')",
+				 quote_identifier(name), time_text(low), time_text(high));
 	/* only now: minor versions before August 2025 attach no table with such triggers */
 	PartitionEquip(partition);
 	if (low != day_start(day) || high != day_start(day + 1))
-		ereport(LOG, (errmsg("partition \"%s\" takes a part of the UTC day %s: \"%s\" was made for "
-							 "%s to %s",
-							 get_rel_name(partition_of(low > day_start(day) ? low - 1 : high)),
-							 day_text(day), name, time_text(low), time_text(high)),
-					  errhint("Let partitions take whole UTC days: write their bounds with the time "
-							  "zone, as in '2024-08-12 00:00Z'.")));
+		ereport(LOG,
+				(errmsg("partition \"%s\" takes a part of the UTC day %s: \"%s\" was made for "
+						"%s to %s",
+						get_rel_name(partition_of(low > day_start(day) ? low - 1 : high)),
+						day_text(day), name, time_text(low), time_text(high)),
+				 errhint("Let partitions take whole UTC days: write their bounds with the time "
+						 "zone, as in '2024-08-12 00:00Z'.")));
 }
 
 void

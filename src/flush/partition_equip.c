@@ -109,10 +109,10 @@ create_triggers(Oid partition)
 	for (int i = 0; i < (int) lengthof(triggers); i++)
 		if (!OidIsValid(get_trigger_oid(partition, triggers[i][0], true)))
 			SpiRunFormat(SPI_OK_UTILITY,
-					   "CREATE TRIGGER %s AFTER %s ON %s %s"
-					   " FOR EACH STATEMENT EXECUTE FUNCTION %s.fi_events_%s()",
-					   triggers[i][0], triggers[i][1], qualified_name(partition), triggers[i][2],
-					   ExtensionSchema(), triggers[i][3]);
+						 "CREATE TRIGGER %s AFTER %s ON %s %s"
+						 " FOR EACH STATEMENT EXECUTE FUNCTION %s.fi_events_%s()",
+						 triggers[i][0], triggers[i][1], qualified_name(partition), triggers[i][2],
+						 ExtensionSchema(), triggers[i][3]);
 }
 
 /*
@@ -134,11 +134,11 @@ copy_replica_identity(Oid partition)
 	table_close(events, AccessShareLock);
 
 	if (kind == REPLICA_IDENTITY_FULL || kind == REPLICA_IDENTITY_NOTHING)
-		SpiRunFormat(SPI_OK_UTILITY, "ALTER TABLE %s REPLICA IDENTITY %s", qualified_name(partition),
-				   kind == REPLICA_IDENTITY_FULL ? "FULL" : "NOTHING");
+		SpiRunFormat(SPI_OK_UTILITY, "ALTER TABLE %s REPLICA IDENTITY %s",
+					 qualified_name(partition), kind == REPLICA_IDENTITY_FULL ? "FULL" : "NOTHING");
 	else if (OidIsValid(index))
 		SpiRunFormat(SPI_OK_UTILITY, "ALTER TABLE %s REPLICA IDENTITY USING INDEX %s",
-				   qualified_name(partition), quote_identifier(get_rel_name(index)));
+					 qualified_name(partition), quote_identifier(get_rel_name(index)));
 }
 
 static void
@@ -169,8 +169,8 @@ PartitionEquip(Oid partition)
 		context.arg = get_rel_name(member);
 		if (kind == RELKIND_RELATION && !has_key_index(member))
 			SpiRunFormat(SPI_OK_UTILITY,
-					   "CREATE UNIQUE INDEX ON %s (event_key)%s WHERE event_key IS NOT NULL",
-					   qualified_name(member), TablespaceClause(member));
+						 "CREATE UNIQUE INDEX ON %s (event_key)%s WHERE event_key IS NOT NULL",
+						 qualified_name(member), TablespaceClause(member));
 		create_triggers(member);
 		copy_replica_identity(member);
 	}

@@ -14,165 +14,72 @@
 #include "flush/table_commands.h"
 
 #include "access/xact.h"
-#include "catalog/dependency.h"
 #include "catalog/namespace.h"
 #include "catalog/partition.h"
-#include "catalog/pg_class.h"
-#include "catalog/pg_namespace.h"
 #include "commands/extension.h"
 #include "executor/spi.h"
-#include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "tcop/utility.h"
-#include "utils/acl.h"
 #include "utils/lsyscache.h"
 
 #include "catalog.h"
-#include "compat.h"
-#include "event/tuple.h"
 #include "flush/partition_equip.h"
 
 static ProcessUtility_hook_type prev_process_utility = NULL;
 
-/*
- * The table of the extension that a command is about, or InvalidOid
- */
-static Oid
-own_table(const RangeVar *name)
-{
-	Oid extension = get_extension_oid("fast_ingest", true);
-	Oid table;
-
-	if (name == NULL || !OidIsValid(extension))
-		return InvalidOid;
-	table = RangeVarGetRelid(name, NoLock, true);
-	return OidIsValid(table) && getExtensionOfObject(RelationRelationId, table) == extension
-			   ? table
-			   : InvalidOid;
-}
-
 static bool
 is_events(const RangeVar *name)
 {
-	Oid table = own_table(name);
+	Oid events = ExtensionTableIfThere("events");
 
-	return OidIsValid(table) && table == ExtensionTableIfThere("events");
+	return name != NULL && OidIsValid(events) &&
+		   OidIsValid(get_extension_oid("fast_ingest", true)) &&
+		   RangeVarGetRelid(name, NoLock, true) == events;
+}
+
+static void
+refuse(const char *what, const char *hint)
+{
+	ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("cannot %s", what),
+					errdetail("The workers find the table by its name, and insert into it with "
+							  "ON CONFLICT."),
+					errhint("%s", hint)));
 }
 
 /*
- * Is it a column that the server writes? Its own the user may change as he likes.
+ * Refuse what would make every event fail, and has another way. Columns, owners and
+ * privileges the administrator may change: the workers wait until they fit again.
  */
-static bool
-is_event_column(const char *column)
-{
-	TupleDesc desc = EventTupleDesc();
-	bool found = false;
-
-	for (int i = 0; i < desc->natts; i++)
-		found = found || strcmp(NameStr(TupleDescAttr(desc, i)->attname), column) == 0;
-	FreeTupleDesc(desc);
-	return found;
-}
-
-static void
-refuse(const char *message, const char *hint)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("%s", message),
-			 errdetail("fast_ingest stores and counts events by the names and types that CREATE "
-					   "EXTENSION gave."),
-			 errhint("%s", hint)));
-}
-
-static void
-check_rename(const RenameStmt *rename)
-{
-	const char *hint = "Create a view that has the name you want.";
-
-	if (rename->renameType == OBJECT_SCHEMA && strcmp(rename->subname, "fast_ingest") == 0 &&
-		OidIsValid(get_extension_oid("fast_ingest", true)))
-		refuse("cannot rename schema \"fast_ingest\"", hint);
-	else if (rename->renameType == OBJECT_COLUMN && is_events(rename->relation) &&
-			 is_event_column(rename->subname))
-		refuse(psprintf("cannot rename column \"%s\" of fast_ingest.events", rename->subname), hint);
-	/* ALTER VIEW and ALTER INDEX rename tables as well */
-	else if ((rename->renameType == OBJECT_TABLE || rename->renameType == OBJECT_VIEW ||
-			  rename->renameType == OBJECT_INDEX) &&
-			 OidIsValid(own_table(rename->relation)) &&
-			 get_rel_relkind(own_table(rename->relation)) != RELKIND_INDEX)
-		refuse(psprintf("cannot rename table \"fast_ingest.%s\"", rename->relation->relname), hint);
-}
-
-/*
- * Partitions are made and events are counted with the rights of the table's owner
- */
-static void
-check_owner(const RoleSpec *owner)
-{
-	Oid role = get_rolespec_oid(owner, true);
-	Oid schema = get_namespace_oid("fast_ingest", false);
-
-	if (!OidIsValid(role) || (HasSchemaPrivilege(schema, role, ACL_CREATE) &&
-							  HasSchemaPrivilege(schema, role, ACL_USAGE)))
-		return;
-	ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-					errmsg("role \"%s\" cannot own fast_ingest.events: permission denied for "
-						   "schema fast_ingest",
-						   GetUserNameFromId(role, false)),
-					errdetail("Partitions are made and events are counted with the rights of the "
-							  "table's owner."),
-					errhint("Run fi_grant_ingest('%s'), which gives the table to the role, too.",
-							GetUserNameFromId(role, false))));
-}
-
-static void
-check_alter(const AlterTableStmt *alter)
-{
-	ListCell *cell;
-
-	foreach (cell, alter->cmds)
-	{
-		const AlterTableCmd *action = lfirst_node(AlterTableCmd, cell);
-
-		if (action->subtype == AT_DropColumn && is_event_column(action->name) &&
-			is_events(alter->relation))
-			refuse(psprintf("cannot drop column \"%s\" of fast_ingest.events", action->name),
-				   "Leave the column out of what you send: NULL takes no room.");
-		if (action->subtype == AT_ChangeOwner && is_events(alter->relation))
-			check_owner(action->newowner);
-		/* those that the rollup is made of */
-		if (action->subtype == AT_AlterColumnType &&
-			(strcmp(action->name, "event_name") == 0 || strcmp(action->name, "user_id") == 0 ||
-			 strcmp(action->name, "ts") == 0) &&
-			is_events(alter->relation))
-			refuse(psprintf("cannot change the type of column \"%s\" of fast_ingest.events", action->name),
-				   "Add a generated column of the type you want, or a CHECK constraint.");
-	}
-}
-
 static void
 check_command(Node *command)
 {
+	const char *hint = "Create a view with the name that you want.";
+
 	if (IsA(command, RenameStmt))
-		check_rename(castNode(RenameStmt, command));
-	else if (IsA(command, AlterTableStmt))
-		check_alter(castNode(AlterTableStmt, command));
+	{
+		const RenameStmt *rename = castNode(RenameStmt, command);
+
+		if (rename->renameType == OBJECT_SCHEMA && strcmp(rename->subname, "fast_ingest") == 0 &&
+			OidIsValid(get_extension_oid("fast_ingest", true)))
+			refuse("rename schema \"fast_ingest\"", hint);
+		/* ALTER VIEW and ALTER INDEX rename tables as well */
+		if ((rename->renameType == OBJECT_TABLE || rename->renameType == OBJECT_VIEW ||
+			 rename->renameType == OBJECT_INDEX) &&
+			is_events(rename->relation))
+			refuse("rename table \"fast_ingest.events\"", hint);
+	}
 	else if (IsA(command, AlterObjectSchemaStmt))
 	{
-		const AlterObjectSchemaStmt *move = castNode(AlterObjectSchemaStmt, command);
-
-		if (OidIsValid(own_table(move->relation)))
-			refuse(psprintf("cannot move table \"fast_ingest.%s\" to another schema", move->relation->relname),
-				   "Create a view in the schema you want.");
+		if (is_events(castNode(AlterObjectSchemaStmt, command)->relation))
+			refuse("move table \"fast_ingest.events\" to another schema", hint);
 	}
 	else if (IsA(command, RuleStmt))
 	{
 		const RuleStmt *rule = castNode(RuleStmt, command);
 
-		/* INSERT ... ON CONFLICT is refused for a table that has them */
 		if ((rule->event == CMD_INSERT || rule->event == CMD_UPDATE) && is_events(rule->relation))
-			refuse("cannot create a rule for INSERT or UPDATE on fast_ingest.events",
-				   "Use a trigger.");
+			refuse("create a rule for INSERT or UPDATE on table \"fast_ingest.events\"",
+				   "Create a trigger.");
 	}
 }
 

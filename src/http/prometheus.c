@@ -135,10 +135,8 @@ append_events(StringInfo out)
 		const char *name;
 		size_t offset; /* in Pair */
 	} outcomes[] = {
-		{"committed", offsetof(Pair, committed)},
-		{"duplicate", offsetof(Pair, duplicate)},
-		{"discarded", offsetof(Pair, discarded)},
-		{"dead_lettered", offsetof(Pair, dead_lettered)},
+		{"committed", offsetof(Pair, committed)}, {"duplicate", offsetof(Pair, duplicate)},
+		{"discarded", offsetof(Pair, discarded)}, {"dead_lettered", offsetof(Pair, dead_lettered)},
 		{"rejected", offsetof(Pair, rejected)},
 	};
 	const char *name = "fast_ingest_events_total";

@@ -280,13 +280,10 @@ $server->sql('DROP FUNCTION public.change() CASCADE; DROP FUNCTION public.check_
 # ---------------------------------------------------------------------------
 
 refused('ALTER TABLE fast_ingest.events RENAME TO happenings', '0A000', qr/cannot rename table "fast_ingest\.events".*HINT:  Create a view/, 'RENAME');
-refused('ALTER VIEW fast_ingest.rollup RENAME TO happenings', '0A000', qr/cannot rename table "fast_ingest\.rollup"/, 'of the other tables, whatever it is called');
+refused('ALTER VIEW fast_ingest.events RENAME TO happenings', '0A000', qr/cannot rename table/, 'whatever it is called');
 refused('ALTER TABLE fast_ingest.events SET SCHEMA public', '0A000', qr/cannot move table "fast_ingest\.events".*HINT:/, 'SET SCHEMA');
 refused('ALTER SCHEMA fast_ingest RENAME TO happenings', '0A000', qr/cannot rename schema.*HINT:/, 'the schema\'s RENAME');
-refused('ALTER TABLE fast_ingest.events RENAME COLUMN path TO url', '0A000', qr/cannot rename column "path".*HINT:/, 'RENAME COLUMN of ours');
-refused('ALTER TABLE fast_ingest.events DROP COLUMN path', '0A000', qr/cannot drop column "path".*HINT:/, 'DROP COLUMN of ours');
-refused('ALTER TABLE fast_ingest.events ADD COLUMN a int, ALTER COLUMN user_id TYPE varchar(20)', '0A000', qr/cannot change the type of column "user_id".*HINT:/, 'another type');
-refused('CREATE RULE nothing AS ON INSERT TO fast_ingest.events DO INSTEAD NOTHING', '0A000', qr/cannot create a rule.*HINT:  Use a trigger/, 'a rule');
+refused('CREATE RULE nothing AS ON INSERT TO fast_ingest.events DO INSTEAD NOTHING', '0A000', qr/cannot create a rule.*HINT:  Create a trigger/, 'a rule');
 $server->sql(<<'EOQ');
 CREATE SCHEMA other;
 CREATE TABLE other.events (path text);
@@ -302,9 +299,8 @@ ALTER TABLE fast_ingest.events ENABLE ROW LEVEL SECURITY;
 CREATE POLICY none ON fast_ingest.events USING (false);
 CREATE ROLE proprietor;
 EOQ
-refused('ALTER TABLE fast_ingest.events OWNER TO proprietor', '42501', qr/role "proprietor" cannot own fast_ingest\.events.*HINT:  Run fi_grant_ingest\('proprietor'\)/, 'an owner who could not make partitions');
-$server->sql(q{SELECT fi_grant_ingest('proprietor'); ALTER TABLE fast_ingest.events OWNER TO CURRENT_USER; ALTER TABLE fast_ingest.events OWNER TO proprietor});
-is(post($time), 202, 'what is not ours can be renamed and dropped; row security, rules for DELETE, another owner');
+$server->sql(q{SELECT fi_grant_ingest('proprietor')});
+is(post($time), 202, 'other tables can be renamed, columns of the user's as well; row security, rules for DELETE, another owner');
 $server->sql('DROP RULE ignored ON fast_ingest.events; ALTER TABLE fast_ingest.events OWNER TO CURRENT_USER; ALTER TABLE fast_ingest.events DISABLE ROW LEVEL SECURITY');
 $time = next_day();
 is(post($time), 202, 'a new day');
