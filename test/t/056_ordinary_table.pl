@@ -300,7 +300,7 @@ CREATE POLICY none ON fast_ingest.events USING (false);
 CREATE ROLE proprietor;
 EOQ
 $server->sql(q{SELECT fi_grant_ingest('proprietor')});
-is(post($time), 202, 'other tables can be renamed, columns of the user's as well; row security, rules for DELETE, another owner');
+is(post($time), 202, 'other tables can be renamed, columns of users as well; row security, rules for DELETE, another owner');
 $server->sql('DROP RULE ignored ON fast_ingest.events; ALTER TABLE fast_ingest.events OWNER TO CURRENT_USER; ALTER TABLE fast_ingest.events DISABLE ROW LEVEL SECURITY');
 $time = next_day();
 is(post($time), 202, 'a new day');
