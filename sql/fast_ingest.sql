@@ -231,6 +231,9 @@ CREATE TYPE fast_ingest.dead_letter AS (
 
 COMMENT ON TYPE fast_ingest.dead_letter IS 'A row of fi_dead_letters()';
 
+-- for publications; the server's partitions get it, too
+ALTER TABLE fast_ingest.events REPLICA IDENTITY FULL;
+
 SELECT pg_catalog.pg_extension_config_dump('fast_ingest.events', '');
 SELECT pg_catalog.pg_extension_config_dump('fast_ingest.dead_letters', '');
 SELECT pg_catalog.pg_extension_config_dump('fast_ingest.dead_letters_id_seq', '');
@@ -761,7 +764,7 @@ CREATE FUNCTION fi_retry_dead_letters(
     SET search_path = pg_catalog, pg_temp;
 
 COMMENT ON FUNCTION fi_retry_dead_letters(bigint[], text, text, jsonb, timestamptz, timestamptz, bigint) IS
-'Insert dead letters into fast_ingest.events as if they came by HTTP, those that fi_dead_letters() shows for the same arguments, the oldest first and no more than limit (NULL: all). What is stored, or was there already, leaves the dead letters in the same transaction; what is refused stays, with the new error. Letters that another retry is at are left to it. Returns how many were retried, stored, there already, refused again. Constraints are immediate from here on in the transaction. An error that is not an event''s fault (a lock timeout, a missing column or privilege, a partition that cannot be made) ends the call, and nothing has happened.';
+'Insert dead letters into fast_ingest.events as if they came by HTTP, those that fi_dead_letters() shows for the same arguments, the oldest first and no more than limit (NULL: all). What is stored, or was there already, leaves the dead letters in the same transaction; what is refused stays, with the new error. Letters that another retry is at are left to it. Returns how many were retried, stored, there already, refused again; what these do not add up to a BEFORE trigger discarded. Constraints are immediate from here on in the transaction. An error that is not an event''s fault (a lock timeout, a missing column or privilege, a partition that cannot be made) ends the call, and nothing has happened.';
 
 CREATE FUNCTION fi_purge_dead_letters(older_than interval) RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -797,6 +800,7 @@ CREATE FUNCTION fi_status(
     OUT accepted bigint,
     OUT rejected bigint,
     OUT duplicate bigint,
+    OUT discarded bigint,
     OUT committed bigint,
     OUT dead_lettered bigint,
     OUT dead_letters bigint,
@@ -809,7 +813,7 @@ CREATE FUNCTION fi_status(
     AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL SAFE ROWS 4;
 
 COMMENT ON FUNCTION fi_status() IS
-'One row per worker. A listener counts events received, accepted and rejected since server start; a flusher those committed, duplicate, dead-lettered and still staged, the older dead letters it dropped for fast_ingest.max_dead_letters, the size of the staging ring in bytes, the age of the oldest staged event and the time of the last commit. The row of maintenance has the number of rows in fast_ingest.dead_letters (NULL in another database, without SELECT on the table, and while it is locked). At rest accepted = committed + duplicate + dead_lettered + staged. Error 55000 if fast_ingest is not in shared_preload_libraries.';
+'One row per worker. A listener counts events received, accepted and rejected since server start; a flusher those committed, duplicate, discarded by a BEFORE trigger, dead-lettered and still staged, the older dead letters it dropped for fast_ingest.max_dead_letters, the size of the staging ring in bytes, the age of the oldest staged event and the time of the last commit. The row of maintenance has the number of rows in fast_ingest.dead_letters (NULL in another database, without SELECT on the table, and while it is locked). At rest accepted = committed + duplicate + discarded + dead_lettered + staged. Error 55000 if fast_ingest is not in shared_preload_libraries.';
 
 -- ---------------------------------------------------------------------------
 -- Answers as HTTP gives them
@@ -905,6 +909,8 @@ RETURNS TABLE (action text, partition text, detail text)
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, pg_temp
     SET timezone = 'UTC'
+    -- pg_cron hides rows of others by it
+    SET row_security = on
 AS $$
 DECLARE
     -- Nothing may wait for long behind a lock that waits.
@@ -935,7 +941,12 @@ BEGIN
     IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
         RAISE EXCEPTION 'fi_maintain() cannot run in a transaction of isolation level %', current_setting('transaction_isolation') USING
             ERRCODE = 'feature_not_supported',
-            HINT = 'Run it in a transaction of isolation level READ COMMITTED.';
+            HINT = 'Run BEGIN ISOLATION LEVEL READ COMMITTED, the same again, and COMMIT.';
+    END IF;
+    IF current_setting('transaction_read_only')::boolean THEN
+        RAISE EXCEPTION 'fi_maintain() cannot run in a read-only transaction' USING
+            ERRCODE = 'read_only_sql_transaction',
+            HINT = 'Run BEGIN READ WRITE, the same again, and COMMIT; not on a standby.';
     END IF;
 
     PERFORM set_config('lock_timeout', short_wait, true);
@@ -965,7 +976,7 @@ BEGIN
         IF has_table_privilege('cron.job_run_details', 'DELETE') THEN
             -- one that did not come to run has no time, only a number
             DELETE FROM cron.job_run_details d
-            WHERE d.database = current_database() AND starts_with(d.command, 'DO $fast_ingest$')
+            WHERE d.database = current_database() AND strpos(d.command, 'DO $fast_ingest$') > 0
                 AND d.runid <= (SELECT max(r.runid) FROM cron.job_run_details r WHERE r.end_time < now() - interval '1 day')
                 AND d.status IN ('succeeded', 'failed');
             GET DIAGNOSTICS n = ROW_COUNT;
@@ -1018,7 +1029,8 @@ BEGIN
             PERFORM @extschema@.fi_create_partition(item.day);
             -- there may have been one for more than the day
             RETURN QUERY SELECT 'created', p.partition::text, NULL::text FROM @extschema@.fi_partitions() p WHERE p.day = item.day;
-        EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+        -- the default partition may be in use, or have rows of the day
+        EXCEPTION WHEN lock_not_available OR deadlock_detected OR check_violation THEN
             RETURN QUERY VALUES ('skipped', NULL, format('the partition of %s: %s', item.day, SQLERRM));
         END;
     END LOOP;
@@ -1049,11 +1061,12 @@ END
 $$;
 
 COMMENT ON FUNCTION fi_maintain() IS
-'What has to be done now and then, for pg_cron to call: makes the partitions of today and of fast_ingest.partitions_ahead days more, drops those whose events are all older than fast_ingest.retention (the rollup keeps them), summarizes BRIN indexes of today and yesterday, deletes what pg_cron noted about our jobs more than a day ago. Returns what it did: action (created, dropped, skipped, summarized, cleaned), partition, detail. What would make inserts wait for more than about 0.3 seconds is skipped and left to the next call. Error 42501 unless the caller owns fast_ingest.events, 0A000 at isolation level REPEATABLE READ or above, 55000 if fast_ingest is not in shared_preload_libraries.';
+'What has to be done now and then, for pg_cron to call: makes the partitions of today and of fast_ingest.partitions_ahead days more, drops those whose events are all older than fast_ingest.retention (the rollup keeps them), summarizes BRIN indexes of today and yesterday, deletes what pg_cron noted about our jobs more than a day ago. Returns what it did: action (created, dropped, skipped, summarized, cleaned), partition, detail. What would make inserts wait for more than about 0.3 seconds is skipped and left to the next call. Error 42501 unless the caller owns fast_ingest.events, 0A000 at isolation level REPEATABLE READ or above, 25006 in a read-only transaction, 55000 if fast_ingest is not in shared_preload_libraries.';
 
 CREATE FUNCTION fi_unschedule() RETURNS integer
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, pg_temp
+    SET row_security = on
 AS $$
 DECLARE
     n integer := 0;
@@ -1074,6 +1087,7 @@ CREATE FUNCTION fi_schedule(refresh_schedule text DEFAULT NULL, maintain_schedul
 RETURNS TABLE (job text, schedule text)
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, pg_temp
+    SET row_security = on
 AS $$
 DECLARE
     owner CONSTANT oid := (SELECT c.relowner FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'fast_ingest' AND c.relname = 'events');
@@ -1082,9 +1096,13 @@ DECLARE
     -- only some may read the setting
     cron_database CONSTANT text := CASE WHEN pg_has_role('pg_read_all_settings', 'USAGE') THEN current_setting('cron.database_name', true) END;
     has_seconds CONSTANT boolean := string_to_array(substring(cron_version FROM '^[0-9]+[.][0-9]+'), '.')::integer[] >= '{1,5}';
+    -- What the defaults of database and role must not change. One transaction runs all of a
+    -- command, so these come before the function.
+    settings CONSTANT text := 'SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;'
+        ' SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0; ';
     -- A job outlives the extension where unschedule.c could not remove it. Then it removes itself
     -- and calls nobody's function that happens to have the name.
-    command CONSTANT text := 'DO $fast_ingest$ BEGIN PERFORM pg_catalog.set_config(''search_path'', ''pg_catalog, pg_temp'', true);'
+    command CONSTANT text := settings || 'DO $fast_ingest$ BEGIN PERFORM pg_catalog.set_config(''search_path'', ''pg_catalog, pg_temp'', true);'
         ' IF EXISTS (SELECT FROM pg_extension WHERE extname = ''fast_ingest'' AND extnamespace = to_regnamespace(%L))'
         ' THEN PERFORM %s.%s(); ELSE PERFORM cron.unschedule(%L); END IF; END $fast_ingest$';
 BEGIN
@@ -1098,9 +1116,9 @@ BEGIN
                 WHEN cron_database IS NOT NULL THEN
                     format('pg_cron works in database "%1$s". Run there: '
                         'CREATE EXTENSION IF NOT EXISTS pg_cron; '
-                        'SELECT cron.schedule_in_database(''fast_ingest refresh'', ''* * * * *'', ''SELECT %2$s.fi_refresh()'', %3$L), '
-                        'cron.schedule_in_database(''fast_ingest maintain'', ''17 * * * *'', ''SELECT %2$s.fi_maintain()'', %3$L);',
-                        cron_database, schema, current_database())
+                        'SELECT cron.schedule_in_database(''fast_ingest refresh'', ''* * * * *'', ''%4$sSELECT %2$s.fi_refresh()'', %3$L), '
+                        'cron.schedule_in_database(''fast_ingest maintain'', ''17 * * * *'', ''%4$sSELECT %2$s.fi_maintain()'', %3$L);',
+                        cron_database, schema, current_database(), settings)
                 ELSE
                     format('Add pg_cron to shared_preload_libraries, set cron.database_name = %L, restart the server, run CREATE EXTENSION pg_cron, and fi_schedule() again.', current_database())
                 END;

@@ -23,11 +23,11 @@ WHERE state NOT IN ('starting', 'waiting', 'running', 'retrying', 'draining', 's
 -- who counts what
 SELECT split_part(worker, ' ', 1) AS worker,
        num_nonnulls(received, accepted, rejected) AS of_listener,
-       num_nonnulls(duplicate, committed, dead_lettered, dead_letters_dropped, staged, staging_size) AS of_flusher
+       num_nonnulls(duplicate, discarded, committed, dead_lettered, dead_letters_dropped, staged, staging_size) AS of_flusher
 FROM fi_status() ORDER BY 1;
 
 -- the books
-SELECT sum(accepted) = sum(committed) + sum(duplicate) + sum(dead_lettered) + sum(staged) AS accepted,
+SELECT sum(accepted) = sum(committed) + sum(duplicate) + sum(discarded) + sum(dead_lettered) + sum(staged) AS accepted,
        sum(received) = sum(accepted) + sum(rejected) AS received
 FROM fi_status();
 

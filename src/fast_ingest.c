@@ -20,6 +20,7 @@
 
 #include "flush/drop_database.h"
 #include "flush/restore.h"
+#include "flush/table_commands.h"
 #include "maintain/unschedule.h"
 #include "rollup/dropped.h"
 #include "settings.h"
@@ -49,6 +50,7 @@ _PG_init(void)
 	ControlInit();
 	RegisterWorkers();
 	DropDatabaseHookInit();
+	TableCommandsHookInit();
 	DroppedHooksInit();
 	UnscheduleHookInit();
 }

@@ -27,6 +27,22 @@ SpiRun(const char *statement, int expected_result)
 	return SpiRunWith(statement, expected_result, 0, NULL, NULL);
 }
 
+void
+SpiRunFormat(int expected_result, const char *format, ...)
+{
+	va_list args;
+	char statement[1024];
+	int len;
+
+	va_start(args, format);
+	len = vsnprintf(statement, sizeof(statement), format, args);
+	va_end(args);
+	if (len >= (int) sizeof(statement))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR), errmsg("statement is too long: %s", statement)));
+	(void) SpiRun(statement, expected_result);
+}
+
 uint64
 SpiRunWith(const char *statement, int expected_result, int n, Oid *types, Datum *values)
 {

@@ -20,7 +20,10 @@ extern uint64 SpiRun(const char *statement, int expected_result);
 extern uint64 SpiRunWith(const char *statement, int expected_result, int n, Oid *types,
 						 Datum *values);
 
-/* The same; nulls has 'n' where a parameter is NULL, ' ' elsewhere. */
+/* Make a statement, of less than 1024 bytes, and run it. */
+extern void SpiRunFormat(int expected_result, const char *format, ...) pg_attribute_printf(2, 3);
+
+/* The same as SpiRunWith; nulls has 'n' where a parameter is NULL, ' ' elsewhere. */
 extern uint64 SpiRunWithNulls(const char *statement, int expected_result, int n, Oid *types,
 							  Datum *values, const char *nulls);
 

@@ -19,9 +19,11 @@
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/procarray.h"
+#include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
+#include "utils/timeout.h"
 #include "utils/timestamp.h"
 
 #include "compat.h"
@@ -120,6 +122,18 @@ handle_sigterm(SIGNAL_ARGS)
 	}
 	SetLatch(MyLatch);
 	errno = save_errno;
+}
+
+/*
+ * SIGINT is how lock_timeout ends a wait. Otherwise it means nothing: a flush must not be
+ * cancelled, for it would only be tried again, and a wait for a synchronous standby that
+ * is cancelled counts as a commit.
+ */
+static void
+handle_sigint(SIGNAL_ARGS)
+{
+	if (get_timeout_indicator(LOCK_TIMEOUT, false))
+		StatementCancelHandler(postgres_signal_arg);
 }
 
 /*
@@ -225,11 +239,7 @@ WorkerStart(WorkerSlot *slot, const char *dbname)
 
 	pqsignal(SIGTERM, handle_sigterm);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
-	/*
-	 * A flush must not be cancelled: it would only be tried again, and a wait
-	 * for a synchronous standby that is cancelled counts as a commit.
-	 */
-	pqsignal(SIGINT, SIG_IGN);
+	pqsignal(SIGINT, handle_sigint);
 	BackgroundWorkerUnblockSignals();
 
 	/* before the connection, so that a FATAL there cleans up as well */

@@ -25,6 +25,7 @@
 #include "utils/tuplestore.h"
 
 #include "event/tuple.h"
+#include "flush/conflicts.h"
 #include "flush/dead_letter.h"
 #include "flush/key_order.h"
 #include "flush/partition.h"
@@ -45,6 +46,7 @@
 
 #define INSERT_STAGED \
 	"INSERT INTO fast_ingest.events (" EVENT_COLUMNS ") SELECT " EVENT_COLUMNS " FROM staged"
+#define INSERT_CAREFULLY INSERT_STAGED " ON CONFLICT DO NOTHING"
 
 typedef struct
 {
@@ -63,6 +65,7 @@ typedef struct
 	uint64 position;
 	uint64 committed;
 	uint64 duplicate;
+	uint64 discarded;
 	uint64 dead_lettered;
 	DeadLetterRoom room;
 	RingRecord *refused; /* the record to turn into its message, or NULL */
@@ -101,7 +104,8 @@ write_refusal(RingRecord *record, const char *message)
 static void
 at_transaction_end(XactEvent event, void *arg)
 {
-	uint64 events = pending.committed + pending.duplicate + pending.dead_lettered;
+	uint64 events =
+		pending.committed + pending.duplicate + pending.discarded + pending.dead_lettered;
 
 	if (!pending.active)
 		return;
@@ -117,6 +121,7 @@ at_transaction_end(XactEvent event, void *arg)
 			pg_atomic_write_u64(&my_pair->in_doubt, pending.position);
 		CounterAdd(&my_pair->committed, pending.committed);
 		CounterAdd(&my_pair->duplicate, pending.duplicate);
+		CounterAdd(&my_pair->discarded, pending.discarded);
 		CounterAdd(&my_pair->dead_lettered, pending.dead_lettered);
 		pg_atomic_write_u64(&my_pair->last_commit, GetCurrentTransactionStopTimestamp());
 		HistogramAdd(&my_pair->batches, EventBounds, events);
@@ -247,24 +252,32 @@ store_body(void *arg)
 {
 	int64 began = MonotonicNow();
 	Tuplestorestate *store;
-	SPIPlanPtr *plan = careful_batches > 0 ? &careful_plan : &insert_plan;
+	bool careful = careful_batches > 0;
+	SPIPlanPtr *plan = careful ? &careful_plan : &insert_plan;
+	uint64 stored;
+	uint64 duplicate = 0;
 
 	lock_extension();
 	store = register_staged(batch.n);
 	if (*plan == NULL)
-		*plan = SpiPrepare(careful_batches > 0 ? INSERT_STAGED " ON CONFLICT DO NOTHING"
-											   : INSERT_STAGED,
-						   0, NULL, 0);
+		*plan = SpiPrepare(careful ? INSERT_CAREFULLY : INSERT_STAGED, 0, NULL, 0);
+	if (careful)
+		ConflictsWatch(INSERT_CAREFULLY);
 	if (SPI_execute_plan(*plan, NULL, NULL, false, 0) != SPI_OK_INSERT)
 		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not insert staged events")));
+	stored = SPI_processed;
+	if (careful)
+		duplicate = ConflictsCounted();
 	tuplestore_end(store);
 
 	pending = (PendingCommit){
 		.active = true,
 		.began = began,
 		.position = batch.ends[batch.n - 1],
-		.committed = SPI_processed,
-		.duplicate = batch.n - SPI_processed,
+		.committed = stored,
+		.duplicate = duplicate,
+		/* by a BEFORE trigger */
+		.discarded = batch.n - stored - duplicate,
 	};
 }
 
@@ -296,11 +309,8 @@ bury_body(void *arg)
 static void
 create_partition_body(void *arg)
 {
-	int32 day = *(int32 *) arg;
-
 	lock_extension();
-	if (!PartitionExists(day))
-		PartitionCreate(day);
+	PartitionEnsure(*(int32 *) arg);
 }
 
 /*

@@ -2,7 +2,13 @@
  * partition.c
  *
  * A partition is created as a table of its own and then attached: ATTACH takes
- * no lock that stops inserts, as CREATE TABLE ... PARTITION OF would.
+ * no lock that stops inserts, as CREATE TABLE ... PARTITION OF would. But for the
+ * lock the partition is the one that CREATE TABLE ... PARTITION OF would make.
+ *
+ * Days are whole, unless somebody made a partition that takes part of a day: then
+ * those that the server makes take the rest of it, so that every event has its place.
+ * A default partition takes what it already has; beside it the day's partition is
+ * made all the same.
  *
  * Indexes exist on partitions only. The unique one on event_key because an
  * index of the parent would have to contain ts: the day is the scope in which a
@@ -29,6 +35,7 @@
 #include "utils/builtins.h"
 #include "utils/date.h"
 #include "utils/datetime.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/partcache.h"
 #include "utils/rel.h"
@@ -36,33 +43,44 @@
 
 #include "catalog.h"
 #include "compat.h"
+#include "flush/partition_equip.h"
+#include "flush/transaction.h"
+#include "partition_bounds.h"
 #include "spi.h"
 
 #define EVENTS "fast_ingest.events"
 
 PG_FUNCTION_INFO_V1(fi_create_partition);
 
+/* ms to wait for a default partition, behind which everybody who reads it waits */
+#define DEFAULT_PARTITION_WAIT "1000"
+
 /*
  * Which partition takes a time? InvalidOid where none does.
  */
 static Oid
-partition_of(Relation events, TimestampTz ts)
+partition_of(TimestampTz ts)
 {
+	Relation events = table_open(ExtensionTable("events"), AccessShareLock);
 	PartitionKey key = RelationGetPartitionKey(events);
 	PartitionDesc desc = RelationGetPartitionDesc(events, true);
 	Datum value = TimestampTzGetDatum(ts);
-	bool is_equal;
-	int bound;
-	int index;
+	Oid partition = InvalidOid;
 
-	if (desc->nparts == 0)
-		return InvalidOid;
-	bound = partition_range_datum_bsearch(key->partsupfunc, key->partcollation, desc->boundinfo, 1,
-										  &value, &is_equal);
-	index = desc->boundinfo->indexes[bound + 1];
-	if (index < 0)
-		index = desc->boundinfo->default_index;
-	return index < 0 ? InvalidOid : desc->oids[index];
+	if (desc->nparts > 0)
+	{
+		bool is_equal;
+		int bound = partition_range_datum_bsearch(key->partsupfunc, key->partcollation,
+												  desc->boundinfo, 1, &value, &is_equal);
+		int index = desc->boundinfo->indexes[bound + 1];
+
+		if (index < 0)
+			index = desc->boundinfo->default_index;
+		if (index >= 0)
+			partition = desc->oids[index];
+	}
+	table_close(events, AccessShareLock);
+	return partition;
 }
 
 static TimestampTz
@@ -71,66 +89,142 @@ day_start(int32 day)
 	return ((int64) day - (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE)) * USECS_PER_DAY;
 }
 
+/*
+ * The first part of a day that no partition takes but a default one; false where
+ * there is none
+ */
+static bool
+find_gap(int32 day, TimestampTz *low, TimestampTz *high)
+{
+	TimestampTz *lowers;
+	TimestampTz *uppers;
+	int n = PartitionRanges(false, &lowers, &uppers);
+
+	*low = day_start(day);
+	*high = day_start(day + 1);
+	for (int i = 0; i < n && lowers[i] < *high; i++)
+	{
+		if (lowers[i] > *low)
+			*high = lowers[i];
+		else
+			*low = Max(*low, uppers[i]);
+	}
+	return *low < *high;
+}
+
 bool
 PartitionExists(int32 day)
 {
-	Relation events = table_open(ExtensionTable("events"), AccessShareLock);
-	bool exists = OidIsValid(partition_of(events, day_start(day))) &&
-				  OidIsValid(partition_of(events, day_start(day + 1) - 1));
+	TimestampTz low;
+	TimestampTz high;
 
-	table_close(events, AccessShareLock);
-	return exists;
+	return !find_gap(day, &low, &high);
 }
 
-static void run_format(int expected_result, const char *format, ...) pg_attribute_printf(2, 3);
-
-static void
-run_format(int expected_result, const char *format, ...)
+static bool
+has_default_partition(void)
 {
-	va_list args;
-	char statement[1024];
+	Relation events = table_open(ExtensionTable("events"), AccessShareLock);
+	bool found = OidIsValid(get_default_oid_from_partdesc(RelationGetPartitionDesc(events, true)));
 
-	va_start(args, format);
-	vsnprintf(statement, sizeof(statement), format, args);
-	va_end(args);
-	(void) SpiRun(statement, expected_result);
+	table_close(events, AccessShareLock);
+	return found;
 }
 
 /*
- * A day as YYYYMMDD or YYYY-MM-DD
+ * A time as SQL reads it in any time zone
  */
 static char *
-day_text(int32 day, const char *separator)
+time_text(TimestampTz ts)
 {
+	struct pg_tm tm;
+	fsec_t fraction;
+
+	if (timestamp2tm(ts, NULL, &tm, &fraction, NULL, NULL) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE), errmsg("timestamp out of range")));
+	return psprintf(fraction == 0 ? "%04d-%02d-%02d %02d:%02d:%02d+00"
+								  : "%04d-%02d-%02d %02d:%02d:%02d.%06d+00",
+					tm.tm_year, tm.tm_mon, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, fraction);
+}
+
+/*
+ * A day as YYYY-MM-DD
+ */
+static char *
+day_text(int32 day)
+{
+	return pnstrdup(time_text(day_start(day)), strlen("YYYY-MM-DD"));
+}
+
+/*
+ * events_20240812, or events_20240812_2100 for what begins within the day
+ */
+static char *
+choose_name(Oid schema, int32 day, TimestampTz low)
+{
+	int minutes = (int) ((low - day_start(day)) / USECS_PER_MINUTE);
 	int year;
 	int month;
 	int date;
+	char *label;
 
 	j2date(day + UNIX_EPOCH_JDATE, &year, &month, &date);
-	return psprintf("%04d%s%02d%s%02d", year, separator, month, separator, date);
+	label = psprintf("%04d%02d%02d", year, month, date);
+	if (minutes > 0)
+		label = psprintf("%s_%02d%02d", label, minutes / 60, minutes % 60);
+	return ChooseRelationName("events", NULL, label, schema, false);
 }
 
 /*
- * The triggers of fast_ingest.events once more: they do not fire for a statement
- * that names the partition
+ * USING ... where the table names an access method for its partitions
+ */
+static const char *
+access_method_clause(Oid events)
+{
+	Relation table = table_open(events, AccessShareLock);
+	Oid method = table->rd_rel->relam;
+
+	table_close(table, AccessShareLock);
+	return OidIsValid(method) ? psprintf(" USING %s", quote_identifier(get_am_name(method))) : "";
+}
+
+/*
+ * Make a partition that takes the times from low to before high, within a day
  */
 static void
-create_triggers(const char *partition)
+create_partition(Oid events, int32 day, TimestampTz low, TimestampTz high)
 {
-	static const char *const triggers[][3] = {
-		{"inserted", "INSERT", "REFERENCING NEW TABLE AS new_rows"},
-		{"updated", "UPDATE", "REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows"},
-		{"deleted", "DELETE", "REFERENCING OLD TABLE AS old_rows"},
-		{"truncated", "TRUNCATE", ""},
-	};
-	const char *schema = ExtensionSchema();
+	Oid schema = get_rel_namespace(events);
+	char *name = choose_name(schema, day, low);
+	const char *method = access_method_clause(events);
+	Oid partition;
 
-	for (int i = 0; i < (int) lengthof(triggers); i++)
-		run_format(SPI_OK_UTILITY,
-				   "CREATE TRIGGER fi_%s AFTER %s ON fast_ingest.%s %s"
-				   " FOR EACH STATEMENT EXECUTE FUNCTION %s.fi_events_%s()",
-				   triggers[i][0], triggers[i][1], quote_identifier(partition), triggers[i][2],
-				   schema, i == 1 || i == 2 ? "changed" : triggers[i][0]);
+	/* a partition's identity column is its parent's */
+	SpiRunFormat(SPI_OK_UTILITY,
+				 "CREATE TABLE fast_ingest.%s (LIKE " EVENTS
+				 " INCLUDING ALL EXCLUDING IDENTITY)%s%s",
+				 quote_identifier(name), method, TablespaceClause(events));
+	partition = get_relname_relid(name, schema);
+	SpiRunFormat(SPI_OK_UTILITY,
+				 "CREATE INDEX ON fast_ingest.%s USING brin (ts)"
+				 " WITH (autosummarize = on, pages_per_range = 32)%s",
+				 quote_identifier(name), TablespaceClause(partition));
+	/* ONLY, as pg_dump has it: the rest is for us to do (see table_commands.c) */
+	SpiRunFormat(SPI_OK_UTILITY,
+				 "ALTER TABLE ONLY " EVENTS " ATTACH PARTITION fast_ingest.%s"
+				 " FOR VALUES FROM ('%s') TO ('%s')",
+				 quote_identifier(name), time_text(low), time_text(high));
+	/* only now: minor versions before August 2025 attach no table with such triggers */
+	PartitionEquip(partition);
+	if (low != day_start(day) || high != day_start(day + 1))
+		ereport(LOG,
+				(errmsg("partition \"%s\" takes a part of the UTC day %s: \"%s\" was made for "
+						"%s to %s",
+						get_rel_name(partition_of(low > day_start(day) ? low - 1 : high)),
+						day_text(day), name, time_text(low), time_text(high)),
+				 errhint("Let partitions take whole UTC days: write their bounds with the time "
+						 "zone, as in '2024-08-12 00:00Z'.")));
 }
 
 void
@@ -138,7 +232,8 @@ PartitionCreate(int32 day)
 {
 	Oid events = ExtensionTable("events");
 	SavedUser user;
-	char *name;
+	TimestampTz low;
+	TimestampTz high;
 
 	if (!OwnsRelation(events))
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, "fast_ingest.events");
@@ -147,29 +242,49 @@ PartitionCreate(int32 day)
 	/* two makers meet here, others pass */
 	(void) SpiRun("LOCK TABLE " EVENTS " IN SHARE UPDATE EXCLUSIVE MODE", SPI_OK_UTILITY);
 	CommandCounterIncrement();
-	if (PartitionExists(day))
+	while (find_gap(day, &low, &high))
 	{
-		ExtensionBecomeUser(user);
+		create_partition(events, day, low, high);
+		CommandCounterIncrement();
+	}
+	ExtensionBecomeUser(user);
+}
+
+static void
+create_beside_default(void *arg)
+{
+	int settings = NewGUCNestLevel();
+
+	(void) set_config_option("lock_timeout", DEFAULT_PARTITION_WAIT, PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	PartitionCreate(*(int32 *) arg);
+	AtEOXact_GUC(true, settings);
+}
+
+void
+PartitionEnsure(int32 day)
+{
+	ErrorData *error;
+
+	if (PartitionExists(day))
+		return;
+	if (!has_default_partition())
+	{
+		PartitionCreate(day);
 		return;
 	}
-
-	name = ChooseRelationName("events", NULL, day_text(day, ""), get_rel_namespace(events), false);
-	run_format(SPI_OK_UTILITY, "CREATE TABLE fast_ingest.%s (LIKE " EVENTS " INCLUDING ALL)",
-			   quote_identifier(name));
-	run_format(SPI_OK_UTILITY,
-			   "CREATE INDEX ON fast_ingest.%s USING brin (ts)"
-			   " WITH (autosummarize = on, pages_per_range = 32)",
-			   quote_identifier(name));
-	run_format(SPI_OK_UTILITY,
-			   "CREATE UNIQUE INDEX ON fast_ingest.%s (event_key) WHERE event_key IS NOT NULL",
-			   quote_identifier(name));
-	run_format(SPI_OK_UTILITY,
-			   "ALTER TABLE " EVENTS " ATTACH PARTITION fast_ingest.%s"
-			   " FOR VALUES FROM ('%s 00:00:00+00') TO ('%s 00:00:00+00')",
-			   quote_identifier(name), day_text(day, "-"), day_text(day + 1, "-"));
-	/* only now: minor versions before August 2025 attach no table with such triggers */
-	create_triggers(name);
-	ExtensionBecomeUser(user);
+	error = RunSubtransaction(create_beside_default, &day);
+	if (error == NULL)
+		return;
+	if (error->sqlerrcode != ERRCODE_CHECK_VIOLATION &&
+		error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE &&
+		error->sqlerrcode != ERRCODE_T_R_DEADLOCK_DETECTED)
+		ReThrowError(error);
+	ereport(LOG, (errmsg("events of %s go into the default partition: no partition of that day "
+						 "could be made beside it: %s",
+						 day_text(day), error->message),
+				  errhint("Move the day's rows out of the default partition, and run "
+						  "fi_create_partition().")));
 }
 
 /*
@@ -180,8 +295,6 @@ fi_create_partition(PG_FUNCTION_ARGS)
 {
 	DateADT date = PG_GETARG_DATEADT(0);
 	int32 day;
-	Relation events;
-	Oid partition;
 
 	if (DATE_NOT_FINITE(date) || date < date2j(1, 1, 1) - POSTGRES_EPOCH_JDATE ||
 		date > date2j(9999, 12, 30) - POSTGRES_EPOCH_JDATE)
@@ -196,8 +309,5 @@ fi_create_partition(PG_FUNCTION_ARGS)
 	SPI_finish();
 
 	CommandCounterIncrement();
-	events = table_open(ExtensionTable("events"), AccessShareLock);
-	partition = partition_of(events, day_start(day));
-	table_close(events, AccessShareLock);
-	PG_RETURN_OID(partition);
+	PG_RETURN_OID(partition_of(day_start(day)));
 }

@@ -6,15 +6,25 @@
 #ifndef FAST_INGEST_PARTITION_H
 #define FAST_INGEST_PARTITION_H
 
-/* Is the whole day covered by partitions? Needs a transaction. */
+/*
+ * Is the whole day covered by partitions, a default one aside? Needs a transaction.
+ */
 extern bool PartitionExists(int32 day);
 
 /*
- * Make the partition of a day unless it is there, in the caller's transaction
- * with SPI connected. Blocks neither inserts nor readers; two callers wait for
- * each other. An ERROR if fast_ingest.events is missing or has another
- * partition in the way.
+ * Make the partition of a day unless it is there, or what is missing of the day, in
+ * the caller's transaction with SPI connected. Blocks neither inserts nor readers,
+ * unless there is a default partition: this one is locked and read. Two callers wait
+ * for each other. An ERROR if fast_ingest.events is missing or the default partition
+ * has rows of that day.
  */
 extern void PartitionCreate(int32 day);
+
+/*
+ * The same for events that wait to be stored: where the default partition has rows of
+ * the day, or is in use for longer than a moment, it takes the events, and the log
+ * says so.
+ */
+extern void PartitionEnsure(int32 day);
 
 #endif

@@ -20,16 +20,24 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 #include "utils/timestamp.h"
 
 #include "catalog.h"
 #include "event/tuple.h"
+#include "flush/conflicts.h"
 #include "flush/partition.h"
 #include "flush/transaction.h"
 #include "spi.h"
 
 #define CHUNK 1000
+
+/* In the types of a staged event, whatever columns the table has besides. */
+#define INSERT_LETTERS \
+	"INSERT INTO fast_ingest.events (" EVENT_COLUMNS ") SELECT e.*" \
+	" FROM fast_ingest.dead_letters d, jsonb_to_record(d.event) AS e (event_name text," \
+	" channel text, user_id text, ts timestamptz, campaign_id text, site_id text, path text," \
+	" tags text[], metadata jsonb, event_key uuid)" \
+	" WHERE d.id = ANY ($1) ORDER BY d.id ON CONFLICT DO NOTHING"
 
 PG_FUNCTION_INFO_V1(fi_retry_dead_letters);
 
@@ -54,6 +62,7 @@ typedef struct
 	const Letter *letters;
 	int n;
 	uint64 stored;
+	uint64 duplicates;
 } Attempt;
 
 /*
@@ -107,17 +116,17 @@ ensure_partitions(const Letter *letters, int n)
 	for (int i = 0; i < n; i++)
 	{
 		if (!letters[i].has_day ||
-			(i > 0 && letters[i - 1].has_day && letters[i].day == letters[i - 1].day) ||
-			PartitionExists(letters[i].day))
+			(i > 0 && letters[i - 1].has_day && letters[i].day == letters[i - 1].day))
 			continue;
-		PartitionCreate(letters[i].day);
+		PartitionEnsure(letters[i].day);
 		CommandCounterIncrement();
 	}
 }
 
 static void
-store_letters(Attempt *attempt)
+store_letters(void *arg)
 {
+	Attempt *attempt = arg;
 	Datum *ids = palloc(attempt->n * sizeof(Datum));
 	Oid type = INT8ARRAYOID;
 	Datum value;
@@ -127,48 +136,11 @@ store_letters(Attempt *attempt)
 	value = PointerGetDatum(
 		construct_array(ids, attempt->n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 
-	/* in the types of a staged event, whatever columns the table has besides */
-	attempt->stored = SpiRunWith(
-		"INSERT INTO fast_ingest.events (" EVENT_COLUMNS ") SELECT e.*"
-		" FROM fast_ingest.dead_letters d, jsonb_to_record(d.event) AS e (event_name text,"
-		" channel text, user_id text, ts timestamptz, campaign_id text, site_id text, path text,"
-		" tags text[], metadata jsonb, event_key uuid)"
-		" WHERE d.id = ANY ($1) ORDER BY d.id ON CONFLICT DO NOTHING",
-		SPI_OK_INSERT, 1, &type, &value);
+	ConflictsWatch(INSERT_LETTERS);
+	attempt->stored = SpiRunWith(INSERT_LETTERS, SPI_OK_INSERT, 1, &type, &value);
+	attempt->duplicates = ConflictsCounted();
 	(void) SpiRunWith("DELETE FROM fast_ingest.dead_letters WHERE id = ANY ($1)", SPI_OK_DELETE, 1,
 					  &type, &value);
-}
-
-/*
- * Do that in a subtransaction. NULL when it is done; otherwise nothing of it
- * happened, and the error is returned.
- */
-static ErrorData *
-try_to_store(Attempt *attempt)
-{
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData *volatile error = NULL;
-
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		store_letters(attempt);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	return error;
 }
 
 static void
@@ -189,15 +161,15 @@ keep_letter(const Letter *letter, const ErrorData *error)
 static void
 retry_letters(const Letter *letters, int n, Counts *counts)
 {
-	Attempt attempt = {letters, n, 0};
+	Attempt attempt = {letters, n, 0, 0};
 	ErrorData *error;
 
 	CHECK_FOR_INTERRUPTS();
-	error = try_to_store(&attempt);
+	error = RunSubtransaction(store_letters, &attempt);
 	if (error == NULL)
 	{
 		counts->stored += attempt.stored;
-		counts->duplicates += n - attempt.stored;
+		counts->duplicates += attempt.duplicates;
 	}
 	else if (ErrorIsTransient(error->sqlerrcode))
 		ReThrowError(error);

@@ -1,7 +1,7 @@
 /*
  * transaction.c
  *
- * Transactions of a worker.
+ * Transactions of a worker, and subtransactions of anybody.
  */
 #include "postgres.h"
 
@@ -10,6 +10,7 @@
 #include "access/xact.h"
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
 #include "flush/extension.h"
@@ -63,6 +64,34 @@ RunTransaction(const char *activity, TransactionBody body, void *arg)
 	MemoryContextSwitchTo(caller);
 	pgstat_report_stat(false);
 	pgstat_report_activity(STATE_IDLE, NULL);
+	return error;
+}
+
+ErrorData *
+RunSubtransaction(TransactionBody body, void *arg)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData *volatile error = NULL;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(caller);
+	PG_TRY();
+	{
+		body(arg);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(caller);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+
+	MemoryContextSwitchTo(caller);
+	CurrentResourceOwner = owner;
 	return error;
 }
 

@@ -21,6 +21,12 @@ typedef void (*TransactionBody)(void *arg);
 extern ErrorData *RunTransaction(const char *activity, TransactionBody body, void *arg);
 
 /*
+ * Run body in a subtransaction of the caller's. NULL when it is done; otherwise
+ * nothing of it happened, and the error is returned, allocated as above.
+ */
+extern ErrorData *RunSubtransaction(TransactionBody body, void *arg);
+
+/*
  * Does an error say "not now" rather than "never"? Its work is then worth
  * another try as it is.
  */

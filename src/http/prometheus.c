@@ -135,17 +135,16 @@ append_events(StringInfo out)
 		const char *name;
 		size_t offset; /* in Pair */
 	} outcomes[] = {
-		{"committed", offsetof(Pair, committed)},
-		{"duplicate", offsetof(Pair, duplicate)},
-		{"dead_lettered", offsetof(Pair, dead_lettered)},
+		{"committed", offsetof(Pair, committed)}, {"duplicate", offsetof(Pair, duplicate)},
+		{"discarded", offsetof(Pair, discarded)}, {"dead_lettered", offsetof(Pair, dead_lettered)},
 		{"rejected", offsetof(Pair, rejected)},
 	};
 	const char *name = "fast_ingest_events_total";
 
 	ExpositionFamily(
 		out, name, "counter",
-		"Events by what became of them: stored, stored before, refused by the database, not "
-		"taken (not valid, beyond a rate limit, staging full).");
+		"Events by what became of them: stored, stored before, discarded by a BEFORE trigger, "
+		"refused by the database, not taken (not valid, beyond a rate limit, staging full).");
 	for (int i = 0; i < (int) lengthof(outcomes); i++)
 		appendStringInfo(out, "%s{outcome=\"%s\"} " UINT64_FORMAT "\n", name, outcomes[i].name,
 						 sum_of_pairs(outcomes[i].offset));

@@ -320,6 +320,10 @@ store(Builder *builder, Relation table)
 	BacklogAdd(builder->events);
 }
 
+/*
+ * Count the row in the slot. Values that are detoasted for that are in the current
+ * memory context, all that is kept is in the builder's.
+ */
 static void
 count_event(Builder *builder, TupleTableSlot *slot)
 {
@@ -388,7 +392,9 @@ DeltaWrite(Relation relation, Tuplestorestate *rows)
 			store(&builder, table);
 			builder_reset(&builder);
 		}
+		MemoryContextSwitchTo(builder.context->ecxt_per_tuple_memory);
 		count_event(&builder, slot);
+		MemoryContextSwitchTo(context);
 		ResetExprContext(builder.context);
 	}
 	store(&builder, table);

@@ -338,14 +338,16 @@ run(RefreshResult *result, RefreshChange change, void *arg)
 						errmsg("the rollup cannot be refreshed at isolation level %s",
 							   GetConfigOption("transaction_isolation", false, false)),
 						errdetail("A refresh must see what was committed before it began."),
-						errhint("Use READ COMMITTED.")));
+						errhint("Run BEGIN ISOLATION LEVEL READ COMMITTED, the same again, and "
+								"COMMIT.")));
 
 	SPI_connect();
 	MemoryContextSwitchTo(
 		AllocSetContextCreate(CurrentMemoryContext, "fast_ingest refresh", ALLOCSET_DEFAULT_SIZES));
+	/* in this order: who waits for a refresh to end keeps nobody from locking events */
+	RefreshLock();
 	ExtensionLockEvents();
 	user = ExtensionBecomeOwner();
-	RefreshLock();
 	began = MonotonicNow();
 	level = NewGUCNestLevel();
 	set_planner();

@@ -75,6 +75,7 @@ init_pair(Pair *pair)
 	TrafficInit(&pair->traffic);
 	pg_atomic_init_u64(&pair->committed, 0);
 	pg_atomic_init_u64(&pair->duplicate, 0);
+	pg_atomic_init_u64(&pair->discarded, 0);
 	pg_atomic_init_u64(&pair->dead_lettered, 0);
 	pg_atomic_init_u64(&pair->dead_letters_dropped, 0);
 	pg_atomic_init_u64(&pair->last_commit, 0);

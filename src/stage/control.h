@@ -83,6 +83,7 @@ typedef struct
 	/* by the flusher when it commits, in events */
 	pg_atomic_uint64 committed;
 	pg_atomic_uint64 duplicate;
+	pg_atomic_uint64 discarded; /* by a BEFORE trigger of the user's */
 	pg_atomic_uint64 dead_lettered;
 	pg_atomic_uint64 dead_letters_dropped; /* older ones, to make room */
 	pg_atomic_uint64 last_commit;		   /* TimestampTz */

@@ -35,6 +35,7 @@ enum
 	STATUS_ACCEPTED,
 	STATUS_REJECTED,
 	STATUS_DUPLICATE,
+	STATUS_DISCARDED,
 	STATUS_COMMITTED,
 	STATUS_DEAD_LETTERED,
 	STATUS_DEAD_LETTERS,
@@ -150,6 +151,7 @@ put_pair(ReturnSetInfo *result, int number, Pair *pair, Ring *ring)
 	set_value(&row, STATUS_STAGED, Int64GetDatum(RingStagedRecords(ring)));
 	set_counter(&row, STATUS_COMMITTED, &pair->committed);
 	set_counter(&row, STATUS_DUPLICATE, &pair->duplicate);
+	set_counter(&row, STATUS_DISCARDED, &pair->discarded);
 	set_counter(&row, STATUS_DEAD_LETTERED, &pair->dead_lettered);
 	set_counter(&row, STATUS_DEAD_LETTERS_DROPPED, &pair->dead_letters_dropped);
 	set_value(&row, STATUS_STAGING_SIZE, Int64GetDatum(ring->size));

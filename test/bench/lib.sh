@@ -214,7 +214,7 @@ mark_committed()
 	local i status before=
 
 	for ((i = 0; i < 300; i++)); do
-		status=$(sql 'SELECT sum(staged), sum(accepted), sum(committed), sum(duplicate) + sum(dead_lettered) FROM fi_status()')
+		status=$(sql 'SELECT sum(staged), sum(accepted), sum(committed), sum(duplicate) + sum(discarded) + sum(dead_lettered) FROM fi_status()')
 		if [ "${status%% *}" = 0 ] && [ "$status" = "$before" ]; then
 			read -r _ accepted committed lost <<<"$status"
 			[ "$accepted" = $((committed + lost)) ] ||

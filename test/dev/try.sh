@@ -96,7 +96,7 @@ imbalance()
 	local i line
 
 	for ((i = 0; i < 300; i++)); do
-		line=$(sql "SELECT sum(staged) || ' ' || sum(accepted) - sum(committed) - sum(duplicate) - sum(dead_lettered) FROM fi_status()")
+		line=$(sql "SELECT sum(staged) || ' ' || sum(accepted) - sum(committed) - sum(duplicate) - sum(discarded) - sum(dead_lettered) FROM fi_status()")
 		if [ "${line%% *}" = 0 ]; then
 			echo "${line#* }"
 			return

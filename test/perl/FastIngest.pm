@@ -366,7 +366,7 @@ sub status
 	return $json->decode($self->sql(<<'EOQ'));
 SELECT row_to_json(s) FROM (
   SELECT sum(received) AS received, sum(accepted) AS accepted,
-    sum(rejected) AS rejected, sum(duplicate) AS duplicate,
+    sum(rejected) AS rejected, sum(duplicate) AS duplicate, sum(discarded) AS discarded,
     sum(committed) AS committed, sum(dead_lettered) AS dead_lettered,
     sum(staged) AS staged
   FROM fi_status()) s
@@ -397,7 +397,7 @@ sub books_balance
 	  && defined $status->{staged}
 	  && $status->{staged} == 0
 	  && $status->{accepted} ==
-	  $status->{committed} + $status->{duplicate} + $status->{dead_lettered}
+	  $status->{committed} + $status->{duplicate} + $status->{discarded} + $status->{dead_lettered}
 	  && $status->{received} == $status->{accepted} + $status->{rejected};
 
 	ok($ok, $name) or diag(explain($status));

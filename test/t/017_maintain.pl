@@ -393,6 +393,36 @@ SKIP:
 	is($server->sql($picture), $before, 'the answers are the same');
 }
 
+# A refresh waits for the one of fi_maintain() itself: it does not keep the partition
+
+sub wait_for_waiting
+{
+	my ($query) = @_;
+
+	return wait_until(
+		sub {
+			$server->sql("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query = '$query'", 'postgres') == 1;
+		});
+}
+
+my $changed = day(30);
+$server->sql("SELECT fi_create_partition('$changed')");
+$server->sql("INSERT INTO fast_ingest.events (event_name, channel, user_id, ts) SELECT 'changed', 'web', 'u' || i, '$changed 12:00Z' FROM generate_series(1, 3) i");
+$server->sql('SELECT fi_refresh()');
+$server->sql("DELETE FROM fast_ingest.events_$changed WHERE user_id = 'u1'");
+my ($holder, $refresher);
+($holder, $maintainer, $refresher) = map { $server->node->background_psql('app') } 1 .. 3;
+$holder->query_safe('BEGIN; SELECT fi_refresh()');
+$server->sql("INSERT INTO fast_ingest.rollup_dirty SELECT '$changed 12:00Z', '$changed 12:01Z'");
+$maintainer->query_until(qr/begun/, "\\echo begun\nSELECT count(*) FROM fi_maintain();\n");
+ok(wait_for_waiting('SELECT count(*) FROM fi_maintain();'), 'fi_maintain() waits for a refresh');
+$refresher->query_until(qr/begun/, "\\echo begun\nSELECT count(*) FROM fi_refresh();\n");
+ok(wait_for_waiting('SELECT count(*) FROM fi_refresh();'), 'another refresh waits behind it');
+$holder->query_safe('COMMIT');
+$_->quit foreach $holder, $maintainer, $refresher;
+is($server->sql("SELECT to_regclass('fast_ingest.events_$changed') IS NULL"), 't', 'the partition is dropped all the same');
+is($server->sql("SELECT total_events FROM fi_metrics('changed')"), 2, 'its changed rows were counted before');
+
 # Who may not, and when
 
 sub refused
@@ -412,6 +442,12 @@ refused('SET ROLE nobody; SELECT fi_maintain()', '42501', qr/must be owner of ta
 	'not the owner');
 refused('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT fi_maintain()', '0A000', qr/.*repeatable read.*HINT/s,
 	'one snapshot is not enough');
+refused('BEGIN READ ONLY; SELECT fi_maintain()', '25006', qr/.*read-only.*HINT:  Run BEGIN READ WRITE/s, 'a read-only transaction');
+refused('SET default_transaction_isolation = serializable; SELECT fi_refresh()', '0A000', qr/.*serializable.*HINT:  Run BEGIN ISOLATION LEVEL READ COMMITTED/s,
+	'a refresh in one snapshot');
+is($server->sql("SET default_transaction_isolation = serializable; SET default_transaction_read_only = on; SET row_security = off;"
+	  . " BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT count(*) > 0 FROM fi_refresh(); SELECT count(*) >= 0 FROM fi_maintain(); COMMIT"),
+	"t\nt", 'what the hints say works');
 is($server->sql("SET lock_timeout = '7s'; SELECT count(*) FROM fi_maintain(); SHOW lock_timeout") =~ /7s/, 1,
 	'lock_timeout is what it was');
 

@@ -72,6 +72,42 @@ is(jobs($server), ($maintain =~ s/17 \*/* */r) . "\n$refresh", 'fi_schedule() ag
 fails($server, q(SELECT * FROM fi_schedule('now and then')), qr/ERROR: .*now and then/, 'pg_cron refuses what is no schedule');
 is(jobs($server), ($maintain =~ s/17 \*/* */r) . "\n$refresh", 'then they stay');
 
+# Jobs run whatever the defaults of database and role are. pg_cron sends a command as psql -c
+# does. The refresh meets a lock and waits for longer than the time-outs.
+
+my $strange = join ' ', map { "-c $_" } 'default_transaction_isolation=serializable', 'default_transaction_read_only=on',
+  'statement_timeout=300ms', 'lock_timeout=100ms', 'row_security=off', 'timezone=Pacific/Apia', 'datestyle=German',
+  'intervalstyle=sql_standard', 'quote_all_identifiers=on', 'standard_conforming_strings=off', 'search_path=cron',
+  'plpgsql.variable_conflict=use_column';
+
+sub run_job
+{
+	my ($job, $stderr) = @_;
+	my $command = $server->sql("SELECT command FROM cron.job WHERE jobname = 'fast_ingest $job'");
+
+	local $ENV{PGOPTIONS} = $strange;
+	return IPC::Run::start([ 'psql', '-XAtq', '-h', $server->node->host, '-p', $server->node->port, '-c', $command, 'postgres' ],
+		'<', \undef, '2>', $stderr);
+}
+
+my ($refresh_errors, $maintain_errors) = ('', '');
+my $holder = $server->node->background_psql('postgres');
+
+$holder->query_safe('BEGIN; SELECT fi_refresh()');
+my $run = run_job('refresh', \$refresh_errors);
+ok( wait_until(
+		sub {
+			$server->sql("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SET TRANSACTION%' AND wait_event_type = 'Lock'
+				AND now() - query_start > '500ms'") == 1;
+		}, 30), 'whatever the defaults, the refresh waits for another one');
+$holder->query_safe('COMMIT');
+$holder->quit;
+$run->finish;
+is($refresh_errors, '', 'and does its work');
+run_job('maintain', \$maintain_errors)->finish;
+is($maintain_errors, '', 'so does the other job');
+$server->sql('ALTER DATABASE postgres SET default_transaction_isolation = serializable; ALTER DATABASE postgres SET row_security = off');
+
 # The clock strikes. Both jobs are due at the next minute.
 
 my $events = 50;
@@ -104,6 +140,7 @@ ok( wait_until(
 is($server->sql('SELECT string_agg(runid::text, \' \' ORDER BY runid) FROM cron.job_run_details WHERE runid < 0'),
 	'-5 -2 -1', 'what pg_cron noted of our jobs more than a day ago is deleted');
 is($server->sql("SELECT count(*) FROM cron.job_run_details WHERE status = 'failed'"), 0, 'none failed');
+$server->sql('ALTER DATABASE postgres RESET ALL');
 
 is($server->sql('SELECT fi_unschedule()'), 2, 'fi_unschedule() removes them');
 is(jobs($server), '', 'they are gone');
@@ -179,9 +216,14 @@ fails($other, 'SELECT * FROM fi_schedule()', qr/ERROR:  55000: .*pg_cron.*DETAIL
 my ($result, $stdout, $stderr) = $other->node->psql('app', 'SELECT * FROM fi_schedule()');
 my ($commands) = $stderr =~ /Run there: (.*;)$/m;
 
+$other->sql('ALTER DATABASE app SET default_transaction_isolation = serializable');
 $other->sql($commands, 'postgres');
 is($other->sql('SELECT jobname, database FROM cron.job ORDER BY 1', 'postgres'),
 	"fast_ingest maintain|app\nfast_ingest refresh|app", 'another database: what it says works');
+foreach my $command (split /\n/, $other->sql('SELECT command FROM cron.job ORDER BY jobname', 'postgres'))
+{
+	$other->node->command_ok([ 'psql', '-XAtq', '-h', $other->node->host, '-p', $other->node->port, '-c', $command, 'app' ], $command);
+}
 $other->sql('CREATE ROLE reader; GRANT USAGE ON SCHEMA fast_ingest TO reader; GRANT EXECUTE ON FUNCTION fi_schedule TO reader');
 fails($other, 'SET ROLE reader; SELECT * FROM fi_schedule()', qr/ERROR:  55000: .*HINT:/s,
 	'another database: a hint for those who may not read settings', 'app');

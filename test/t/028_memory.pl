@@ -381,6 +381,24 @@ foreach my $name (sort keys %pids)
 is($server->worker_pid($_), $workers{$_}, "$_: it is the same process") foreach sort keys %workers;
 $server->books_balance;
 $session->quit;
+
+# One statement with large values, which are compressed: each is 100 kB to be counted
+
+$server->sql(<<'EOQ');
+CREATE TABLE public.large AS SELECT repeat('x', 100000) AS value FROM generate_series(1, 1);
+SELECT fi_create_partition('2024-08-12');
+EOQ
+$session = $server->node->background_psql('postgres');
+my $pid = $session->query_safe('SELECT pg_backend_pid()');
+my $insert = <<'EOQ';
+INSERT INTO fast_ingest.events (event_name, channel, user_id, ts, site_id, path)
+SELECT 'page_view', 'web', value, '2024-08-12 12:00Z', value, value FROM public.large, generate_series(1, %d)
+EOQ
+$session->query_safe(sprintf $insert, 10);
+my $peak = FastIngest::memory_of($pid, 'VmHWM');
+$session->query_safe(sprintf $insert, 1000);
+cmp_ok(FastIngest::memory_of($pid, 'VmHWM') - $peak, '<', 50 * 1024, 'a statement does not keep the large values of all its rows');
+$session->quit;
 $server->node->stop;
 
 done_testing();

@@ -280,11 +280,11 @@ scraped(
 scraped(qq(fast_ingest_http_requests_aborted_total$one}), 1, 'a broken request');
 scraped(
 	qq(fast_ingest_events_total$one}),
-	{ committed => 25, duplicate => 2, dead_lettered => 2, rejected => 4 },
+	{ committed => 25, duplicate => 2, discarded => 0, dead_lettered => 2, rejected => 4 },
 	'events by what became of them');
 scraped(qq(fast_ingest_events_received_total$one}), 33, 'are all events');
 scraped(qq(fast_ingest_events_total$one} - on (outcome) fast_ingest_events_total{job="keyless"}),
-	{ committed => 0, duplicate => 0, dead_lettered => 0, rejected => 0 }, 'whoever asks');
+	{ committed => 0, duplicate => 0, discarded => 0, dead_lettered => 0, rejected => 0 }, 'whoever asks');
 scraped(qq(fast_ingest_http_request_body_bytes_total$one}), $body_bytes, 'bytes of bodies');
 scraped(qq(fast_ingest_batch_events_sum$one}), 29, 'events of transactions');
 scraped(qq(fast_ingest_batch_events_count$one} - fast_ingest_commit_duration_seconds_count$one}), 0, 'have as many durations');
