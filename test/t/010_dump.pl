@@ -24,7 +24,7 @@ my @events = (
 	event(502, idempotency_key => '5d1f3a52-4c1b-4f0e-9a8e-0b6d3c2a1f00'),
 	event(503,
 		path => "tab\t, newline\n, \\backslash\\, 'quote', \"double\", \x{1f600}",
-		campaign_id => '\N', site_id => '',
+		campaign_id => '\N', site_id => ' ',
 		tags => [ 'a,b', '{}', '"', '\\', 'NULL', '' ],
 		metadata => { 'k"' => [ 1, 2.5, undef, { a => "\\.\n\\." } ] }));
 my %refused = (event_name => 'forbidden', user_id => 'refused');
