@@ -98,8 +98,12 @@ new_partition(Node *command)
 	if (IsA(command, AlterTableStmt))
 	{
 		const AlterTableStmt *alter = castNode(AlterTableStmt, command);
-		const AlterTableCmd *action = linitial_node(AlterTableCmd, alter->cmds);
+		const AlterTableCmd *action;
 
+		/* it stands alone */
+		if (list_length(alter->cmds) != 1)
+			return NULL;
+		action = linitial_node(AlterTableCmd, alter->cmds);
 		if (action->subtype == AT_AttachPartition && alter->relation->inh)
 			return castNode(PartitionCmd, action->def)->name;
 	}
