@@ -227,7 +227,7 @@ static const IntegerSetting integer_settings[] = {
 	{"fast_ingest.refresh_backlog",
 	 "Number of events not yet in the rollup at which it is refreshed without waiting for "
 	 "pg_cron; 0 is never.",
-	 &fi_refresh_backlog, 20000, 0, INT_MAX, PGC_SIGHUP, 0},
+	 &fi_refresh_backlog, 10000, 0, INT_MAX, PGC_SIGHUP, 0},
 	{"fast_ingest.refresh_backlog_deltas",
 	 "Number of deltas, of any number of events, at which the rollup is refreshed likewise; 0 "
 	 "is any number.",

@@ -10,10 +10,7 @@
 
 #include "rollup/calendar.h"
 
-#include <fcntl.h>
 #include <unistd.h>
-
-#include "storage/fd.h"
 
 /*
  * How core itself looks for a file of the database, whatever the case of the name; -1
@@ -21,6 +18,9 @@
  * pgtz.h, is not installed.
  */
 extern int pg_open_tzfile(const char *name, char *canonname);
+
+/* Here are the zones with leap seconds, which PostgreSQL does not take. */
+#define WITH_LEAP_SECONDS "right/"
 
 /*
  * Is there a file of that name in the database, and is it a time zone? There are
@@ -52,7 +52,9 @@ CalendarZone(const char *name)
 	{
 		pg_tz *zone;
 
-		if (strlen(name) > TZ_STRLEN_MAX || !is_in_database(name, canonical))
+		if (strlen(name) > TZ_STRLEN_MAX ||
+			pg_strncasecmp(name, WITH_LEAP_SECONDS, strlen(WITH_LEAP_SECONDS)) == 0 ||
+			!is_in_database(name, canonical))
 			return NULL;
 		zone = pg_tzset(canonical);
 		if (zone == NULL || !pg_tz_acceptable(zone))

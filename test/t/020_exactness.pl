@@ -46,7 +46,7 @@ my @CAMPAIGNS = ('c1', 'c2', 'c3', '(other)', undef, undef);
 my @PLANS = ('free', 'pro', '(other)', undef);
 my @USERS = ((map { "u$_" } 1 .. 40), '(other)', "o'brien", "\x{c3}\x{bc}ser", ' ');
 my @ZONES = ('UTC', 'UTC', 'Europe/Istanbul', 'America/New_York',
-	'Asia/Kathmandu', 'Australia/Lord_Howe');
+	'Asia/Kathmandu', 'Australia/Lord_Howe', 'Atlantic/Azores');
 
 # Breakdowns and what gives their key. The first three are there from the start.
 my %KEYS = (

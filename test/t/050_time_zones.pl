@@ -73,6 +73,7 @@ BEGIN
   pieces AS (
     SELECT r.low AS range_low, r.high AS range_high, p.*, date_trunc(unit, p.low::timestamp) AS local,
       left(p.label, 19)::timestamp AS label_local, p.label::timestamptz AS label_ts,
+      lag(p.owner) OVER (PARTITION BY r.low, r.high ORDER BY p.low) AS previous_owner,
       lag(p.high, 1, r.low) OVER (PARTITION BY r.low, r.high ORDER BY p.low) AS previous_high,
       lead(p.low, 1, r.high) OVER (PARTITION BY r.low, r.high ORDER BY p.low) AS next_low
     FROM ranges r, calendar_pieces(zone, r.low, r.high, unit = 'day') p),
@@ -84,7 +85,7 @@ BEGIN
       LATERAL (VALUES (c.change), (c.change - interval '1 us')) m (ts))
   SELECT format('%s %s: %s [%s, %s) in [%s, %s)', zone, m.ts, m.label, m.low, m.high, m.range_low, m.range_high)
   FROM moments m
-  WHERE m.low <> m.previous_high OR m.high <> m.next_low OR m.low >= m.high
+  WHERE m.low <> m.previous_high OR m.high <> m.next_low OR m.low >= m.high OR m.owner = m.previous_owner
     OR date_trunc(unit, m.ts::timestamp) <> m.label_local
     OR date_trunc(unit, m.ts) <> m.label_ts
     OR unit = 'hour' AND m.ts::timestamp - (m.ts AT TIME ZONE 'UTC') <> m.label_local - (m.label_ts AT TIME ZONE 'UTC')
