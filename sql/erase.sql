@@ -195,9 +195,17 @@ SELECT octet_length(secret) FROM fast_ingest.secret;
 BEGIN;
 INSERT INTO fast_ingest.secret (secret) SELECT sha256('of a dump');
 SELECT count(*), bool_and(secret = sha256('of a dump')) FROM fast_ingest.secret;
+INSERT INTO fast_ingest.events (event_name, channel, user_id, ts) VALUES ('erase 0', 'web', 'new', '2024-10-03 12:00Z');
+SELECT * FROM pg_temp.traces('new');
+SAVEPOINT without;
 DELETE FROM fast_ingest.secret;
 INSERT INTO fast_ingest.events (event_name, channel, user_id, ts) VALUES ('erase 0', 'web', 'ann', '2024-10-03 12:00Z');
+ROLLBACK TO without;
+TRUNCATE fast_ingest.secret;
+INSERT INTO fast_ingest.events (event_name, channel, user_id, ts) VALUES ('erase 0', 'web', 'ann', '2024-10-03 12:00Z');
 ROLLBACK;
+INSERT INTO fast_ingest.events (event_name, channel, user_id, ts) VALUES ('erase 0', 'web', 'old', '2024-10-03 12:00Z');
+SELECT * FROM pg_temp.traces('old');
 
 SELECT fi_drop_breakdown('campaign');
 DROP TABLE fast_ingest.nested, fast_ingest."the rest", fast_ingest.events_20241003;

@@ -402,22 +402,16 @@ ALTER TABLE fast_ingest.dead_letters ALTER COLUMN event SET STATISTICS 0;
 ALTER TABLE fast_ingest.dead_letters ALTER COLUMN message SET STATISTICS 0;
 
 -- a dump's secret, which its dictionary is made with, takes the place of the one made here
-CREATE FUNCTION fi_secret_replaced() RETURNS trigger
-    LANGUAGE plpgsql
-    SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    DELETE FROM fast_ingest.secret;
-    RETURN NEW;
-END
-$$;
+CREATE FUNCTION fi_secret_changed() RETURNS trigger
+    AS 'MODULE_PATHNAME' LANGUAGE C
+    SET search_path = pg_catalog, pg_temp;
 
-COMMENT ON FUNCTION fi_secret_replaced() IS
-'Trigger of fast_ingest.secret: deletes the secret that another is inserted for, as a restore does.';
+COMMENT ON FUNCTION fi_secret_changed() IS
+'Trigger of fast_ingest.secret: deletes the secret that another is inserted for, as a restore does, and has all processes read it again.';
 
-CREATE TRIGGER fi_replaced BEFORE INSERT ON fast_ingest.secret
-    FOR EACH ROW EXECUTE FUNCTION fi_secret_replaced();
-ALTER TABLE fast_ingest.secret ENABLE ALWAYS TRIGGER fi_replaced;
+CREATE TRIGGER fi_changed BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON fast_ingest.secret
+    FOR EACH STATEMENT EXECUTE FUNCTION fi_secret_changed();
+ALTER TABLE fast_ingest.secret ENABLE ALWAYS TRIGGER fi_changed;
 
 -- Rows of these are deleted, which publications FOR ALL TABLES want to be told
 ALTER TABLE fast_ingest.rollup REPLICA IDENTITY FULL;

@@ -211,20 +211,6 @@ gather_row(const RawRow *row, void *arg)
 }
 
 /*
- * What is dirty in a breakdown. Every span takes some statements: of many minutes the
- * whole hours are counted again, where all rows of an hour are there.
- */
-static SpanList *
-spans_to_rebuild(Snapshot snapshot, const Breakdown *breakdown)
-{
-	SpanList *spans = DirtySpans(snapshot, breakdown->id, breakdown->finest);
-
-	if (breakdown->finest == LEVEL_MINUTE && spans->n > MAX_SPANS_OF_MINUTES)
-		spans = SpanListUnion(spans, DirtySpans(snapshot, breakdown->id, LEVEL_HOUR));
-	return spans;
-}
-
-/*
  * Where all breakdowns count whole days again, their event_names are chosen anew
  */
 static void
@@ -275,6 +261,20 @@ delete_marks(Refresh *refresh)
 	while (TableRowsNext(&rows))
 		TableRowsDelete(&rows);
 	TableRowsEnd(&rows);
+}
+
+/*
+ * What is dirty in a breakdown. Every span takes some statements: of many minutes the
+ * whole hours are counted again, where all rows of an hour are there.
+ */
+static SpanList *
+spans_to_rebuild(Snapshot snapshot, const Breakdown *breakdown)
+{
+	SpanList *spans = DirtySpans(snapshot, breakdown->id, breakdown->finest);
+
+	if (breakdown->finest == LEVEL_MINUTE && spans->n > MAX_SPANS_OF_MINUTES)
+		spans = SpanListUnion(spans, DirtySpans(snapshot, breakdown->id, LEVEL_HOUR));
+	return spans;
 }
 
 /*

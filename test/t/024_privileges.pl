@@ -142,6 +142,7 @@ refuses('ingest', <<'EOQ');
 SELECT * FROM pg_authid
 SELECT * FROM public.secret
 SELECT * FROM fast_ingest.users
+SELECT * FROM fast_ingest.secret
 SELECT * FROM fast_ingest.dead_letters
 SELECT * FROM fast_ingest.rollup
 DELETE FROM fast_ingest.rollup_delta
@@ -150,6 +151,7 @@ INSERT INTO fast_ingest.breakdowns VALUES (200, 'mine', 'path', NULL, 2, 10)
 DROP TABLE fast_ingest.users
 SELECT fi_add_breakdown('mine', 'path')
 SELECT fi_rebuild()
+SELECT fi_erase_user('user-1')
 SELECT fi_status()
 SELECT fi_metrics('page_view')
 SELECT fi_grant_metrics('ingest')
@@ -291,10 +293,12 @@ refuses('analyst', <<'EOQ');
 SELECT user_id FROM fast_ingest.events
 INSERT INTO fast_ingest.events (event_name, channel, user_id, ts) VALUES ('e', 'c', 'u', now())
 SELECT * FROM fast_ingest.users
+SELECT * FROM fast_ingest.secret
 SELECT * FROM fast_ingest.rollup
 SELECT * FROM fast_ingest.dead_letters
 SELECT fi_refresh()
 SELECT fi_rebuild()
+SELECT fi_erase_user('user-1')
 SELECT fi_maintain()
 SELECT fi_status()
 SELECT fi_create_partition('2031-01-01')

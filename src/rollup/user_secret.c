@@ -1,0 +1,117 @@
+/*
+ * user_secret.c
+ *
+ * Keeps the secret in the process until it changes: a restore replaces the one that
+ * CREATE EXTENSION made.
+ */
+#include "postgres.h"
+
+#include "rollup/user_secret.h"
+
+#include "commands/trigger.h"
+#include "fmgr.h"
+#include "utils/inval.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "catalog.h"
+#include "compat.h"
+#include "table_rows.h"
+
+PG_FUNCTION_INFO_V1(fi_secret_changed);
+
+static uint8 kept[USER_SECRET_SIZE];
+static Oid kept_of = InvalidOid; /* fast_ingest.secret; InvalidOid: nothing is kept */
+static Oid secret_oid = InvalidOid;
+static uint64 invalidations = 0;
+
+/*
+ * Callback: a relation's definition has changed, or what fi_secret_changed says
+ */
+static void
+on_relcache_invalidation(Datum arg, Oid relation)
+{
+	if (OidIsValid(relation) && relation != secret_oid)
+		return;
+	invalidations++;
+	kept_of = InvalidOid;
+}
+
+/*
+ * Read the secret. An ERROR without one: to go on would make strangers of all users.
+ */
+static void
+read_secret(uint8 secret[USER_SECRET_SIZE])
+{
+	TableRows rows;
+	bool found;
+
+	PushActiveSnapshot(GetLatestSnapshot());
+	TableRowsBegin(&rows, "secret", AccessShareLock, GetActiveSnapshot());
+	found = TableRowsNext(&rows);
+	if (found)
+	{
+		bool isnull;
+		struct varlena *value = PG_DETOAST_DATUM_PACKED(slot_getattr(rows.slot, 1, &isnull));
+
+		found = VARSIZE_ANY_EXHDR(value) == USER_SECRET_SIZE;
+		if (found)
+			memcpy(secret, VARDATA_ANY(value), USER_SECRET_SIZE);
+	}
+	TableRowsEnd(&rows);
+	PopActiveSnapshot();
+	if (!found)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("fast_ingest.secret has no secret of %d bytes", USER_SECRET_SIZE),
+				 errhint("Insert the row of fast_ingest.secret of a dump of this database.")));
+}
+
+const uint8 *
+UserSecret(void)
+{
+	static bool registered = false;
+	uint64 generation;
+
+	if (OidIsValid(kept_of))
+		return kept;
+	if (!registered)
+		CacheRegisterRelcacheCallback(on_relcache_invalidation, (Datum) 0);
+	registered = true;
+	do
+	{
+		secret_oid = ExtensionTable("secret");
+		generation = invalidations;
+		read_secret(kept);
+		/* it may have changed while it was read */
+	} while (generation != invalidations);
+	kept_of = secret_oid;
+	return kept;
+}
+
+/*
+ * BEFORE any statement that changes fast_ingest.secret: processes forget what they
+ * keep when the transaction commits. What is inserted takes the place of what is there.
+ */
+Datum
+fi_secret_changed(PG_FUNCTION_ARGS)
+{
+	TriggerData *data = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+						errmsg("function can only be called as a trigger")));
+	if (TRIGGER_FIRED_BY_INSERT(data->tg_event))
+	{
+		TableRows rows;
+
+		PushActiveSnapshot(GetLatestSnapshot());
+		TableRowsBegin(&rows, "secret", RowExclusiveLock, GetActiveSnapshot());
+		while (TableRowsNext(&rows))
+			TableRowsDelete(&rows);
+		TableRowsEnd(&rows);
+		PopActiveSnapshot();
+	}
+	CacheInvalidateRelcache(data->tg_relation);
+	PG_RETURN_POINTER(NULL);
+}
