@@ -237,7 +237,8 @@ foreach my $target ('/metrics?' . 'x' x 40_000, '/metrics?' . join('&', map { 'x
 {
 	my $answer = get($target);
 
-	like($answer->{status}, qr/^4\d\d$/, 'target ' . substr $target, 0, 20);
+	# who still sends when the connection ends may miss the answer
+	like($answer->{status}, qr/^(4\d\d|closed)$/, 'target ' . substr $target, 0, 20);
 	is($answer->{more}, '', '... nothing more');
 	ok($answer->{ended}, '... closed');
 }
