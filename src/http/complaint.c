@@ -17,6 +17,7 @@
 #include <microhttpd.h>
 
 #include "http/connections.h"
+#include "http/server.h"
 #include "settings.h"
 
 static void
@@ -32,6 +33,9 @@ refuse_head(Request *request)
 	else if (request->framing.length > MAX_BODY_BYTES)
 		ConnectionCut(request->connection, MHD_HTTP_CONTENT_TOO_LARGE,
 					  "body is larger than fast_ingest.max_body_size");
+	else if (ServerRemains() == HEAD_0_9) /* there is no room for its cookies */
+		ConnectionCut(request->connection, MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE,
+					  "headers are too large");
 }
 
 /*

@@ -62,6 +62,7 @@ static int handshake_fd = -1;
 static HeadRemains remains = HEAD_UNKNOWN;
 
 static int connection_count = 0;
+static int entering = 0; /* handed over, not called back: 1.0 does so when it runs */
 static bool draining = false;
 static bool resumed = false;   /* since the last run */
 static int fruitless_runs = 0; /* in a row, in which nothing was called back */
@@ -112,6 +113,7 @@ on_connection(void *cls, struct MHD_Connection *mhd, void **context,
 	if (code == MHD_CONNECTION_NOTIFY_STARTED)
 	{
 		connection_count++;
+		entering = Max(entering - 1, 0);
 		ReserveExternalFD();
 		connection = calloc(1, sizeof(Connection));
 		*context = connection;
@@ -371,7 +373,7 @@ void
 ServerAddConnection(int fd, ListenKind kind, const struct sockaddr_storage *address,
 					socklen_t address_len)
 {
-	if (!SiblingsMayOpen(connection_count))
+	if (!SiblingsMayOpen(connection_count + entering))
 	{
 		AccountRefusedConnection();
 		if (kind == LISTEN_HTTP)
@@ -380,9 +382,10 @@ ServerAddConnection(int fd, ListenKind kind, const struct sockaddr_storage *addr
 		close(fd);
 		return;
 	}
+	entering++;
 	/* on failure it has closed the socket */
 	(void) MHD_add_connection(daemons[kind], fd, (const struct sockaddr *) address, address_len);
-	SiblingsReport(connection_count);
+	SiblingsReport(connection_count + entering);
 }
 
 void
@@ -398,6 +401,7 @@ ServerRun(void)
 		(void) MHD_run(daemons[LISTEN_HTTPS]);
 		HandshakeWait();
 	}
+	entering = 0; /* what is not there has failed */
 }
 
 long

@@ -249,7 +249,7 @@ is($server->get('/events', headers => [ 'Host', 'twice' ])->{status}, 400, 'a ma
 my $by_library = $server->connect;
 
 $by_library->send("POST /events HTTP/1.1\r\nHost: localhost\r\nContent-Length: x\r\n\r\n");
-is($by_library->read_answer->{status}, 400, 'one that libmicrohttpd answers by itself');
+is($by_library->read_answer->{status}, 400, 'one that libmicrohttpd refuses');
 is($server->get("/no/$_")->{status}, 404, 'an unknown path') foreach 1 .. 3;
 is($server->request('HEAD', '/health')->{status}, 200, 'HEAD');
 is($server->get('/metrics?event_name=page_view')->{json}{total_events}, 24, 'a question');

@@ -219,9 +219,10 @@ foreach my $chunks ("zz\r\n{}\r\n0\r\n\r\n", "-2\r\n{}\r\n0\r\n\r\n", "\r\n\r\n"
 	ok($answer->{ended}, '... closed');
 }
 foreach my $lines ("no colon\r\n", "A: " . 'x' x 40_000 . "\r\n", "Transfer-Encoding: cow\r\n", "Host: y\r\n",
-	"Content-Length: 2\r\nContent-Length: 2\r\n", "A: b\r\n" x 10_000)
+	"Content-Length: 2\r\nContent-Length: 2\r\n", "A: b\r\n" x 10_000, 'Cookie: ' . 'a=b; ' x 3_000 . "\r\n",
+	"Transfer-Encoding: chunked\r\nContent-Length: 2\r\n")
 {
-	my $answer = answer_to("$head$lines\r\n{}");
+	my $answer = answer_to("${head}Connection: close\r\n$lines\r\n{}");
 
 	like($answer->{status}, qr/^4\d\d$/, 'header ' . substr($lines, 0, 20) =~ s/\r\n/|/gr);
 	is($answer->{more}, '', '... nothing more');
@@ -230,6 +231,17 @@ foreach my $lines ("no colon\r\n", "A: " . 'x' x 40_000 . "\r\n", "Transfer-Enco
 ok($server->wait_for_log_line(qr/id=one-answer method=- route=- status=400 sent=yes /), 'refused heads are logged');
 like($server->get('/metrics/prometheus')->{body}, qr/^fast_ingest_http_requests_total\{route="[^"]*",code="413"\} [1-9]/m,
 	'and counted');
+
+foreach my $target ('/metrics?' . 'x' x 40_000, '/metrics?' . join('&', map { 'x' x 300 . $_ } 1 .. 99),
+	'/metrics?' . 'a&' x 10_000, '/' . 'x' x 20_000, '/metrics?event_name=' . '%41' x 8_000)
+{
+	my $answer = get($target);
+
+	# who still sends when the connection ends may miss the answer
+	like($answer->{status}, qr/^(4\d\d|closed)$/, 'target ' . substr $target, 0, 20);
+	is($answer->{more}, '', '... nothing more');
+	ok($answer->{ended}, '... closed');
+}
 
 # A client that is refused while others are served, pipelined behind a good request
 my $connection = $server->connect;
