@@ -61,10 +61,11 @@ scope_of(RouteId route)
 static const char *
 presented_key(Request *request)
 {
-	static const char bearer[] = "Bearer ";
+	static const char bearer[] = "Bearer"; /* alone, it is a key that is empty */
 	const char *value = RequestHeader(request, "Authorization");
 
-	if (value != NULL && pg_strncasecmp(value, bearer, strlen(bearer)) == 0)
+	if (value != NULL && pg_strncasecmp(value, bearer, strlen(bearer)) == 0 &&
+		(value[strlen(bearer)] == '\0' || value[strlen(bearer)] == ' '))
 		return value + strlen(bearer) + strspn(value + strlen(bearer), " ");
 	value = RequestHeader(request, "X-API-Key");
 	if (value == NULL && request->access.scope == API_SCOPE_WRITE)
