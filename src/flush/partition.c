@@ -110,6 +110,12 @@ day_text(int32 day, const char *separator)
 	return psprintf("%04d%s%02d%s%02d", year, separator, month, separator, date);
 }
 
+char *
+PartitionDayText(int32 day)
+{
+	return day_text(day, "-");
+}
+
 /*
  * The triggers of fast_ingest.events once more: they do not fire for a statement
  * that names the partition

@@ -9,6 +9,9 @@
 /* Is the whole day covered by partitions? Needs a transaction. */
 extern bool PartitionExists(int32 day);
 
+/* A day as YYYY-MM-DD, allocated in the current context. */
+extern char *PartitionDayText(int32 day);
+
 /*
  * Make the partition of a day unless it is there, in the caller's transaction
  * with SPI connected. Blocks neither inserts nor readers; two callers wait for
