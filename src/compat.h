@@ -12,6 +12,11 @@
 #error "fast_ingest supports PostgreSQL 14 to 18"
 #endif
 
+/* Counters and times are read after the memory that SPI had for them is gone. */
+#if !defined(FRONTEND) && !defined(USE_FLOAT8_BYVAL)
+#error "fast_ingest needs a PostgreSQL for 64 bits"
+#endif
+
 #include "common/jsonapi.h"
 
 #ifndef FRONTEND

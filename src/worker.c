@@ -205,12 +205,45 @@ wait_to_connect(WorkerSlot *slot, const char *dbname)
 }
 
 /*
- * Settings of the database or role must not change what our statements mean
+ * Settings of the database or role must not change what our statements mean, nor stop
+ * them, nor give them worse plans. On which disk new partitions are (default_tablespace) and
+ * what a commit waits for (synchronous_commit) is the user's choice also here.
  */
 static void
 pin_settings(void)
 {
 	static const char *const pinned[][2] = {
+		{"role", "none"},
+		{"session_replication_role", "origin"},
+		{"default_transaction_read_only", "off"},
+		{"default_transaction_deferrable", "off"},
+		{"default_table_access_method", "heap"},
+		{"check_function_bodies", "on"},
+		{"client_min_messages", "notice"},
+		{"DateStyle", "ISO, MDY"},
+		{"IntervalStyle", "postgres"},
+		{"TimeZone", "UTC"},
+		{"bytea_output", "hex"},
+		{"extra_float_digits", "1"},
+		{"array_nulls", "on"},
+		{"quote_all_identifiers", "off"},
+		{"standard_conforming_strings", "on"},
+		{"transform_null_equals", "off"},
+		{"constraint_exclusion", "partition"},
+		{"enable_bitmapscan", "on"},
+		{"enable_hashagg", "on"},
+		{"enable_hashjoin", "on"},
+		{"enable_indexonlyscan", "on"},
+		{"enable_indexscan", "on"},
+		{"enable_material", "on"},
+		{"enable_mergejoin", "on"},
+		{"enable_nestloop", "on"},
+		{"enable_partition_pruning", "on"},
+		{"enable_seqscan", "on"},
+		{"enable_sort", "on"},
+		{"enable_tidscan", "on"},
+		{"jit", "off"},
+		{"plan_cache_mode", "auto"},
 		{"search_path", ""},
 		{"statement_timeout", "0"},
 		{"lock_timeout", "0"},
@@ -307,32 +340,51 @@ is_flusher(void)
 }
 
 /*
- * May the message of an error quote an event? One about data does, and what a trigger
- * of the user's raises. Such a trigger may also make SQL of an event, that is wrong.
+ * Was the error raised by the server itself? Procedural languages have text domains of
+ * their own: what is raised in them may say anything, under any code.
  */
 static bool
-may_quote_event(int sqlerrcode)
+is_of_server(const ErrorData *error)
 {
-	int category = ERRCODE_TO_CATEGORY(sqlerrcode);
-
-	if (category == ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION)
-		return is_flusher();
-	return !ErrorIsTransient(sqlerrcode) && category != ERRCODE_INTERNAL_ERROR;
+	return error->domain == NULL || strcmp(error->domain, PG_TEXTDOMAIN("postgres")) == 0;
 }
 
 /*
- * What the log shows in place of such a message
+ * May the message of an error quote an event? One about data does, and what a trigger
+ * of the user's raises. Such a trigger may also make SQL of an event, that is wrong; our
+ * own statements are found wrong before they run, which leaves no context.
  */
-static void
-describe_error(const ErrorData *error, char message[WORKER_ERROR_SIZE])
+static bool
+may_quote_event(const ErrorData *error)
+{
+	int category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
+
+	if (!is_of_server(error))
+		return true;
+	if (category == ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION)
+		return is_flusher() && error->context != NULL;
+	return !ErrorIsTransient(error->sqlerrcode) && category != ERRCODE_INTERNAL_ERROR;
+}
+
+bool
+WorkerDescribeError(const ErrorData *error, char description[WORKER_ERROR_SIZE])
 {
 	const char *state = unpack_sql_state(error->sqlerrcode);
 
-	if (error->constraint_name != NULL)
-		snprintf(message, WORKER_ERROR_SIZE, "error %s of constraint \"%s\"", state,
+	if (!may_quote_event(error))
+	{
+		strlcpy(description, error->message ? error->message : "unknown error", WORKER_ERROR_SIZE);
+		return true;
+	}
+	if (is_of_server(error) && error->constraint_name != NULL)
+		snprintf(description, WORKER_ERROR_SIZE, "error %s of constraint \"%s\"", state,
 				 error->constraint_name);
+	else if (is_of_server(error) && error->column_name != NULL && error->table_name != NULL)
+		snprintf(description, WORKER_ERROR_SIZE, "error %s of column \"%s\" of table \"%s\"", state,
+				 error->column_name, error->table_name);
 	else
-		snprintf(message, WORKER_ERROR_SIZE, "error %s", state);
+		snprintf(description, WORKER_ERROR_SIZE, "error %s", state);
+	return false;
 }
 
 void
@@ -341,12 +393,9 @@ WorkerReportError(const ErrorData *error, const char *consequence)
 	static int64 logged_at = 0;
 	static char logged[WORKER_ERROR_SIZE];
 	char message[WORKER_ERROR_SIZE];
-	bool hidden = may_quote_event(error->sqlerrcode);
+	bool hidden = !WorkerDescribeError(error, message);
 
-	snprintf(message, sizeof(message), "%s", error->message ? error->message : "unknown error");
-	WorkerSetError(my_slot, message);
-	if (hidden)
-		describe_error(error, message);
+	WorkerSetError(my_slot, error->message ? error->message : "unknown error");
 	if (strcmp(message, logged) == 0 && MonotonicNow() < MonotonicAfter(logged_at, LOG_INTERVAL))
 		return;
 	strlcpy(logged, message, sizeof(logged));
@@ -354,6 +403,15 @@ WorkerReportError(const ErrorData *error, const char *consequence)
 	ereport(LOG, (errcode(error->sqlerrcode), errmsg("%s: %s", MyBgworkerEntry->bgw_name, message),
 				  errdetail_internal("%s", consequence),
 				  hidden ? errhint("fi_status() has its message, which may quote an event.") : 0));
+}
+
+void
+WorkerSetRetrying(WorkerSlot *slot, const ErrorData *error)
+{
+	char reason[WORKER_ERROR_SIZE];
+
+	(void) WorkerDescribeError(error, reason);
+	WorkerSetState(slot, WORKER_RETRYING, reason);
 }
 
 void

@@ -50,6 +50,15 @@ extern void WorkerSetError(WorkerSlot *slot, const char *message);
  */
 extern void WorkerReportError(const ErrorData *error, const char *consequence);
 
+/*
+ * Say what an error is about, for the log and for clients without a key: by its message if that
+ * cannot quote an event, else by its code and what it is an error of; false then.
+ */
+extern bool WorkerDescribeError(const ErrorData *error, char description[WORKER_ERROR_SIZE]);
+
+/* Publish that the worker will try again what failed with that error. */
+extern void WorkerSetRetrying(WorkerSlot *slot, const ErrorData *error);
+
 /* Copy why a worker is not running; "" when it is. */
 extern void WorkerReason(WorkerSlot *slot, char reason[WORKER_ERROR_SIZE]);
 

@@ -16,8 +16,9 @@
 #include "event/key.h"
 
 /* The columns of a staged event, in order, as they are called in fast_ingest.events. */
-#define EVENT_COLUMNS \
-	"event_name, channel, user_id, ts, campaign_id, site_id, path, tags, metadata, event_key"
+#define EVENT_DATA_COLUMNS \
+	"event_name, channel, user_id, ts, campaign_id, site_id, path, tags, metadata"
+#define EVENT_COLUMNS EVENT_DATA_COLUMNS ", event_key"
 
 /* Descriptor of a staged event, allocated in the current context. */
 extern TupleDesc EventTupleDesc(void);

@@ -1,10 +1,7 @@
 /*
  * batch.c
  *
- * From staged records to rows. The tuples of a batch are shown to SQL as a
- * relation named "staged" (an ephemeral named relation, as the transition
- * tables of triggers are), so that one INSERT ... SELECT stores them all and
- * no value is turned into text on the way.
+ * From staged records to rows. A batch is of one lane.
  *
  * What a commit changes in shared memory is prepared before and done in a
  * transaction callback at the moment of commit: a flusher that dies afterwards
@@ -15,20 +12,19 @@
 #include "flush/batch.h"
 
 #include "access/xact.h"
-#include "commands/extension.h"
-#include "catalog/pg_extension.h"
 #include "executor/executor.h"
-#include "executor/tuptable.h"
 #include "miscadmin.h"
-#include "storage/lmgr.h"
 #include "utils/memutils.h"
-#include "utils/tuplestore.h"
 
 #include "event/tuple.h"
 #include "flush/conflicts.h"
+#include "flush/day_partition.h"
 #include "flush/dead_letter.h"
+#include "flush/extension.h"
+#include "flush/give_way.h"
 #include "flush/key_order.h"
-#include "flush/partition.h"
+#include "flush/sift.h"
+#include "flush/staged.h"
 #include "flush/transaction.h"
 #include "monotonic.h"
 #include "settings.h"
@@ -38,8 +34,20 @@
 /* What one transaction may hold of memory and touch of partitions. */
 #define MAX_BATCH_BYTES (16 * 1024 * 1024)
 #define MAX_BATCH_DAYS 64
-/* Partitions made before events are stored again: others wait behind this batch. */
+/* Partitions made before events are stored again: others may wait behind this batch. */
 #define MAX_PARTITIONS_MADE 8
+
+/*
+ * ms that a transaction may hold up today's events, to begin with: longer with each try that
+ * was broken off, and for a large batch. Events of other days get no more than the last.
+ */
+#define FIRST_PATIENCE 250
+#define EVENTS_PER_MS 20
+#define LONGEST_PATIENCE 8000
+#define LONGEST_PATIENCE_OF_OTHERS 500
+
+/* Events of a batch that are stored one by one. */
+#define MAX_SIFTED 200
 
 /* Batches that check for conflicts after one that met an event stored already. */
 #define CAREFUL_BATCHES 64
@@ -55,6 +63,9 @@ typedef struct
 	int room;
 	int n;
 	Size payload; /* bytes of all tuples */
+	Lane lane;
+	int patience;	 /* ms, see GiveWayRun */
+	int looked_days; /* whose partitions were looked for at this try */
 } Batch;
 
 /* What the transaction in progress will change when it commits. */
@@ -62,28 +73,26 @@ typedef struct
 {
 	bool active;
 	int64 began; /* see monotonic.h */
+	Lane lane;
 	uint64 position;
 	uint64 committed;
 	uint64 duplicate;
 	uint64 discarded;
 	uint64 dead_lettered;
 	DeadLetterRoom room;
-	RingRecord *refused; /* the record to turn into its message, or NULL */
-	const char *message;
+	Refused *refused; /* dead_lettered of them */
 } PendingCommit;
 
 static Pair *my_pair;
-static Ring *my_ring;
-static TupleDesc staged_desc;
-static TupleTableSlot *staged_slot;
+static Ring **my_rings; /* of each lane */
 static SPIPlanPtr insert_plan = NULL;
 static SPIPlanPtr careful_plan = NULL;
 static int careful_batches = 0; /* left to be stored by careful_plan */
 static Batch batch;
 static PendingCommit pending;
 
-/* Days whose partition was there when last looked; forgotten after any error. */
-static Bitmapset *known_days = NULL;
+/* Does ON CONFLICT work? Not where the user has made a deferrable constraint. */
+static bool careful_works = true;
 
 /*
  * Tell the listener what became of a record: its payload is the message now
@@ -111,14 +120,13 @@ at_transaction_end(XactEvent event, void *arg)
 		return;
 	if (event == XACT_EVENT_COMMIT)
 	{
-		if (pending.refused != NULL)
-		{
-			write_refusal(pending.refused, pending.message);
-			DeadLetterCommitted(my_pair, &pending.room);
-		}
+		for (uint64 i = 0; i < pending.dead_lettered; i++)
+			write_refusal(pending.refused[i].record, pending.refused[i].message);
+		if (pending.dead_lettered > 0)
+			DeadLetterCommitted(my_pair, pending.dead_lettered, &pending.room);
 		/* a wait for a standby may have been cut short: then this is no acknowledgement */
 		if (ProcDiePending)
-			pg_atomic_write_u64(&my_pair->in_doubt, pending.position);
+			pg_atomic_write_u64(&my_pair->in_doubt[pending.lane], pending.position);
 		CounterAdd(&my_pair->committed, pending.committed);
 		CounterAdd(&my_pair->duplicate, pending.duplicate);
 		CounterAdd(&my_pair->discarded, pending.discarded);
@@ -126,7 +134,7 @@ at_transaction_end(XactEvent event, void *arg)
 		pg_atomic_write_u64(&my_pair->last_commit, GetCurrentTransactionStopTimestamp());
 		HistogramAdd(&my_pair->batches, EventBounds, events);
 		HistogramAdd(&my_pair->commits, DurationBounds, MonotonicNow() - pending.began);
-		RingCommit(my_ring, pending.position, events);
+		RingCommit(my_rings[pending.lane], pending.position, events);
 		WorkerWake(&my_pair->listener);
 		pending.active = false;
 	}
@@ -135,14 +143,15 @@ at_transaction_end(XactEvent event, void *arg)
 }
 
 void
-BatchInit(Pair *pair, Ring *ring)
+BatchInit(Pair *pair, Ring **rings)
 {
 	MemoryContext caller = MemoryContextSwitchTo(TopMemoryContext);
 
 	my_pair = pair;
-	my_ring = ring;
-	staged_desc = EventTupleDesc();
-	staged_slot = MakeSingleTupleTableSlot(staged_desc, &TTSOpsMinimalTuple);
+	my_rings = rings;
+	StagedInit();
+	GiveWayInit();
+	EvidenceInit();
 	batch.room = 1024;
 	batch.records = palloc(batch.room * sizeof(RingRecord *));
 	batch.ends = palloc(batch.room * sizeof(uint64));
@@ -187,58 +196,62 @@ add_record(RingRecord *record, uint64 end)
 }
 
 int
-BatchTake(int max_events)
+BatchTake(Lane lane, int max_events, int tries)
 {
 	RingConsumer consumer;
 	RingRecord *record;
 
-	RingAttachConsumer(&consumer, my_ring);
+	RingAttachConsumer(&consumer, my_rings[lane]);
+	batch.lane = lane;
 	batch.n = 0;
 	batch.payload = 0;
 	while (batch.n < max_events && (record = RingNext(&consumer)) != NULL &&
 		   add_record(record, consumer.next))
 		;
+	batch.patience = Min((FIRST_PATIENCE + batch.n / EVENTS_PER_MS) << Min(tries, 5),
+						 lane == LANE_TODAY ? LONGEST_PATIENCE : LONGEST_PATIENCE_OF_OTHERS);
 	return batch.n;
 }
 
 /*
- * Make the extension stay for this transaction
+ * Does the transaction in progress hold up events of today? Asked in a signal handler.
  */
-static void
-lock_extension(void)
+static bool
+today_waits(void)
 {
-	Oid extension = get_extension_oid("fast_ingest", true);
+	Ring *ring = my_rings[LANE_TODAY];
+	uint64 published = RingPublished(ring);
 
-	if (OidIsValid(extension))
-	{
-		LockDatabaseObject(ExtensionRelationId, extension, 0, AccessShareLock);
-		if (get_extension_oid("fast_ingest", true) == extension)
-			return;
-	}
-	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-					errmsg("extension \"fast_ingest\" does not exist")));
+	if (batch.lane != LANE_TODAY)
+		return published != RingCommitted(ring);
+	return batch.n > 1 || published != batch.ends[batch.n - 1];
 }
 
 /*
- * Show the first n tuples of the batch to SQL as the relation "staged"
+ * Insert what "staged" shows
  */
-static Tuplestorestate *
-register_staged(int n)
+static Inserted
+insert_shown(bool careful)
 {
-	/* room for all of it: a batch never goes to disk */
-	int kilobytes = (int) (batch.payload / 512) + n / 8 + 64;
-	Tuplestorestate *store = tuplestore_begin_heap(false, false, kilobytes);
-	RingRecord **records = fi_listeners > 1 ? KeyOrder(batch.records, n) : batch.records;
+	SPIPlanPtr *plan = careful ? &careful_plan : &insert_plan;
+	Inserted inserted = {0};
 
-	for (int i = 0; i < n; i++)
-	{
-		ExecStoreMinimalTuple((MinimalTuple) RecordPayload(records[i]), staged_slot, false);
-		tuplestore_puttupleslot(store, staged_slot);
-	}
-	ExecClearTuple(staged_slot);
+	if (*plan == NULL)
+		*plan = SpiPrepare(careful ? INSERT_CAREFULLY : INSERT_STAGED, 0, NULL, 0);
+	if (careful)
+		ConflictsWatch(INSERT_CAREFULLY);
+	if (SPI_execute_plan(*plan, NULL, NULL, false, 0) != SPI_OK_INSERT)
+		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not insert staged events")));
+	inserted.stored = SPI_processed;
+	if (careful)
+		inserted.duplicate = ConflictsCounted();
+	return inserted;
+}
 
-	SpiShow("staged", staged_desc, store, n);
-	return store;
+static Inserted
+insert_for_sift(void)
+{
+	return insert_shown(careful_works);
 }
 
 /*
@@ -252,32 +265,25 @@ store_body(void *arg)
 {
 	int64 began = MonotonicNow();
 	Tuplestorestate *store;
-	bool careful = careful_batches > 0;
-	SPIPlanPtr *plan = careful ? &careful_plan : &insert_plan;
-	uint64 stored;
-	uint64 duplicate = 0;
+	Inserted inserted;
 
-	lock_extension();
-	store = register_staged(batch.n);
-	if (*plan == NULL)
-		*plan = SpiPrepare(careful ? INSERT_CAREFULLY : INSERT_STAGED, 0, NULL, 0);
-	if (careful)
-		ConflictsWatch(INSERT_CAREFULLY);
-	if (SPI_execute_plan(*plan, NULL, NULL, false, 0) != SPI_OK_INSERT)
-		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not insert staged events")));
-	stored = SPI_processed;
-	if (careful)
-		duplicate = ConflictsCounted();
+	ExtensionLock();
+	store = StagedShow(fi_listeners > 1 ? KeyOrder(batch.records, batch.n) : batch.records, batch.n,
+					   batch.payload);
+	inserted = insert_shown(careful_batches > 0);
 	tuplestore_end(store);
+	EvidenceKeep(batch.lane,
+				 inserted.stored == (uint64) batch.n ? batch.records[batch.n - 1] : NULL);
 
 	pending = (PendingCommit){
 		.active = true,
 		.began = began,
+		.lane = batch.lane,
 		.position = batch.ends[batch.n - 1],
-		.committed = stored,
-		.duplicate = duplicate,
+		.committed = inserted.stored,
+		.duplicate = inserted.duplicate,
 		/* by a BEFORE trigger */
-		.discarded = batch.n - stored - duplicate,
+		.discarded = batch.n - inserted.stored - inserted.duplicate,
 	};
 }
 
@@ -288,63 +294,79 @@ bury_body(void *arg)
 	int64 began = MonotonicNow();
 	Tuplestorestate *store;
 	DeadLetterRoom room;
+	static Refused refused;
 
-	lock_extension();
+	refused = (Refused){batch.records[0],
+						reason->message ? reason->message : "the database refused the event"};
+	ExtensionLock();
 	DeadLetterMakeRoom(&room);
-	store = register_staged(1);
+	store = StagedShow(batch.records, 1, batch.records[0]->payload_size);
 	DeadLetterInsert(reason);
 	tuplestore_end(store);
 
 	pending = (PendingCommit){
 		.active = true,
 		.began = began,
+		.lane = batch.lane,
 		.position = batch.ends[0],
 		.dead_lettered = 1,
 		.room = room,
-		.refused = batch.records[0],
-		.message = reason->message ? reason->message : "the database refused the event",
+		.refused = &refused,
 	};
 }
 
 static void
-create_partition_body(void *arg)
+sift_body(void *arg)
 {
-	lock_extension();
-	PartitionEnsure(*(int32 *) arg);
+	Sift sift = {.records = batch.records, .n = batch.n, .reason = arg, .insert = insert_for_sift};
+	int64 began = MonotonicNow();
+
+	ExtensionLock();
+	SiftRecords(&sift);
+	EvidenceKeep(batch.lane, sift.last_stored);
+	pending = (PendingCommit){
+		.active = true,
+		.began = began,
+		.lane = batch.lane,
+		.position = batch.ends[sift.done - 1],
+		.committed = sift.inserted.stored,
+		.duplicate = sift.inserted.duplicate,
+		.discarded = sift.done - sift.nrefused - sift.inserted.stored - sift.inserted.duplicate,
+		.dead_lettered = sift.nrefused,
+		.refused = sift.refused,
+	};
 }
 
 /*
- * Make the partitions that the batch needs, each in a transaction of its own. A
- * batch that needs many is cut before the first event that must wait.
+ * Make the partitions that the batch needs. A batch that needs many is cut before the first
+ * event that must wait: others do not wait for more than one of them.
  */
 static ErrorData *
 ensure_partitions(void)
 {
 	int32 last = -1;
-	int unknown = 0; /* days looked at, each of which may have to be made */
 
+	batch.looked_days = 0;
 	for (int i = 0; i < batch.n; i++)
 	{
 		int32 day = batch.records[i]->day;
-		MemoryContext caller;
 		ErrorData *error;
 
 		if (day == last)
 			continue;
 		last = day;
-		if (bms_is_member(day, known_days))
+		if (DayIsKnown(day))
 			continue;
-		if (unknown++ == MAX_PARTITIONS_MADE)
+		if (batch.looked_days == MAX_PARTITIONS_MADE ||
+			(batch.looked_days > 0 && batch.lane != LANE_TODAY && today_waits()))
 		{
 			batch.n = i;
 			break;
 		}
-		error = RunTransaction("creating a partition", create_partition_body, &day);
+		batch.looked_days++;
+		error = DayEnsure(day, batch.patience, today_waits);
 		if (error != NULL)
 			return error;
-		caller = MemoryContextSwitchTo(TopMemoryContext);
-		known_days = bms_add_member(known_days, day);
-		MemoryContextSwitchTo(caller);
 	}
 	return NULL;
 }
@@ -355,56 +377,122 @@ ensure_partitions(void)
 static void
 forget_cached(void)
 {
-	bms_free(known_days);
-	known_days = NULL;
+	DayForgetAll();
 	if (insert_plan != NULL)
 		SPI_freeplan(insert_plan);
 	if (careful_plan != NULL)
 		SPI_freeplan(careful_plan);
 	insert_plan = careful_plan = NULL;
+	EvidenceForgetPlan();
+}
+
+/*
+ * A row without a partition violates a nameless check
+ */
+static bool
+is_without_partition(const ErrorData *error)
+{
+	return error->sqlerrcode == ERRCODE_CHECK_VIOLATION && error->constraint_name == NULL;
+}
+
+/*
+ * A batch was not stored: may it be at once, in another way? That is for conflicts with what
+ * is stored, for rows without a partition, which somebody may have dropped, and where ON
+ * CONFLICT turns out not to work.
+ */
+static bool
+try_another_way(const ErrorData *error, bool careful)
+{
+	if (careful && error->sqlerrcode == ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE)
+	{
+		careful_works = false;
+		careful_batches = 0;
+		return true;
+	}
+	if (error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION ||
+		error->sqlerrcode == ERRCODE_EXCLUSION_VIOLATION)
+	{
+		careful_batches = careful_works ? CAREFUL_BATCHES : 0;
+		return careful_works && !careful;
+	}
+	if (!is_without_partition(error) || batch.looked_days > 0)
+		return false;
+	DayForgetAll();
+	return true;
 }
 
 BatchResult
 BatchStore(ErrorData **error)
 {
-	bool trusted_cache = known_days != NULL;
+	bool careful = careful_batches > 0;
 
 	*error = ensure_partitions();
 	if (*error != NULL)
 	{
-		/* whatever it is, it is not the events' fault */
 		forget_cached();
-		return BATCH_NOT_NOW;
+		return GiveWayFired() ? BATCH_GAVE_WAY : BATCH_NO_PARTITION;
 	}
 
-	*error = RunTransaction("storing staged events", store_body, NULL);
+	*error = GiveWayRun("storing staged events", store_body, NULL, batch.patience, today_waits);
 	if (*error == NULL)
 	{
-		careful_batches -= careful_batches > 0;
+		EvidenceKept(batch.lane);
+		careful_batches -= careful;
 		return BATCH_STORED;
 	}
-	if ((*error)->sqlerrcode == ERRCODE_UNIQUE_VIOLATION && careful_batches == 0)
-	{
-		careful_batches = CAREFUL_BATCHES;
+	if (GiveWayFired())
+		return BATCH_GAVE_WAY;
+	if (try_another_way(*error, careful))
 		return BatchStore(error);
-	}
-	/* a row without a partition violates a nameless check: somebody may have dropped it */
-	if ((*error)->sqlerrcode == ERRCODE_CHECK_VIOLATION && (*error)->constraint_name == NULL &&
-		trusted_cache)
-	{
-		forget_cached();
-		return BatchStore(error);
-	}
 	if (!ErrorIsTransient((*error)->sqlerrcode))
 		return BATCH_REFUSED;
 	forget_cached();
 	return BATCH_NOT_NOW;
 }
 
+Evidence
+BatchEvidence(const ErrorData *reason, bool same_day)
+{
+	return EvidenceFor(reason, batch.records[0],
+					   (RingConsumer){my_rings[batch.lane], batch.ends[0]}, same_day);
+}
+
+bool
+BatchSift(const char *reason)
+{
+	batch.n = Min(batch.n, MAX_SIFTED);
+	if (!DeadLetterHasRoom(batch.n) ||
+		GiveWayRun("storing staged events without those refused", sift_body, (void *) reason,
+				   batch.patience, today_waits) != NULL)
+		return false;
+	EvidenceKept(batch.lane);
+	return true;
+}
+
+bool
+BatchTodayPasses(const ErrorData *reason)
+{
+	return EvidenceOfToday(reason) == EVIDENCE_OTHERS_PASS;
+}
+
+void
+BatchLookAtOddDay(void)
+{
+	batch.lane = LANE_OTHER_DAYS;
+	DayLookAgain(FIRST_PATIENCE, today_waits);
+}
+
+int64
+BatchStagedAt(void)
+{
+	return batch.records[0]->staged_at;
+}
+
 ErrorData *
 BatchBury(const ErrorData *reason)
 {
-	ErrorData *error = RunTransaction("storing a dead letter", bury_body, (void *) reason);
+	ErrorData *error = GiveWayRun("storing a dead letter", bury_body, (void *) reason,
+								  batch.patience, today_waits);
 
 	if (error == NULL)
 		DeadLetterReportDropped();

@@ -68,6 +68,15 @@ DeadLetterMakeRoom(DeadLetterRoom *room)
 	ExtensionBecomeUser(user);
 }
 
+bool
+DeadLetterHasRoom(uint64 letters)
+{
+	uint64 there = pg_atomic_read_u64(&Control->dead_letters);
+
+	return fi_max_dead_letters == 0 ||
+		   (there < (uint64) fi_max_dead_letters && letters < fi_max_dead_letters - there);
+}
+
 void
 DeadLetterInsert(const ErrorData *error)
 {
@@ -85,12 +94,12 @@ DeadLetterInsert(const ErrorData *error)
 }
 
 void
-DeadLetterCommitted(Pair *pair, const DeadLetterRoom *room)
+DeadLetterCommitted(Pair *pair, uint64 letters, const DeadLetterRoom *room)
 {
 	if (room->counted)
 		pg_atomic_write_u64(&Control->dead_letters, room->letters);
 	else
-		pg_atomic_fetch_add_u64(&Control->dead_letters, 1);
+		pg_atomic_fetch_add_u64(&Control->dead_letters, letters);
 	CounterAdd(&pair->dead_letters_dropped, room->dropped);
 	unreported += room->dropped;
 }

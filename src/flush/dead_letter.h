@@ -31,8 +31,11 @@ extern void DeadLetterMakeRoom(DeadLetterRoom *room);
  */
 extern void DeadLetterInsert(const ErrorData *error);
 
-/* That transaction commits: write it down in shared memory. Cannot fail. */
-extern void DeadLetterCommitted(Pair *pair, const DeadLetterRoom *room);
+/* That transaction commits, with so many letters: write it down in shared memory. Cannot fail. */
+extern void DeadLetterCommitted(Pair *pair, uint64 letters, const DeadLetterRoom *room);
+
+/* Is there room for so many letters without dropping any? */
+extern bool DeadLetterHasRoom(uint64 letters);
 
 /* Log what was dropped since this was last logged, once a minute at most. */
 extern void DeadLetterReportDropped(void);

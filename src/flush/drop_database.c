@@ -18,6 +18,7 @@
 #include "commands/dbcommands.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
+#include "storage/ipc.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
 
@@ -72,6 +73,29 @@ forget_failed_starts(void)
 		pg_atomic_write_u32(&database_worker(i)->failed_starts, 0);
 }
 
+/*
+ * Give the hold up, if it is still this backend's. It does so also when it dies of a FATAL
+ * error, which PG_FINALLY does not see: another backend may get its pid.
+ */
+static void
+release_hold(int code, Datum arg)
+{
+	uint32 mine = MyProcPid;
+
+	(void) pg_atomic_compare_exchange_u32(&Control->hold, &mine, 0);
+}
+
+static void
+take_hold(void)
+{
+	static bool registered = false;
+
+	if (!registered)
+		before_shmem_exit(release_hold, (Datum) 0);
+	registered = true;
+	pg_atomic_write_u32(&Control->hold, MyProcPid);
+}
+
 static void
 process_utility(PlannedStmt *statement, const char *query_string, bool read_only_tree,
 				ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *environment,
@@ -85,7 +109,7 @@ process_utility(PlannedStmt *statement, const char *query_string, bool read_only
 
 	if (drops)
 	{
-		pg_atomic_write_u32(&Control->hold, MyProcPid);
+		take_hold();
 		wake_workers();
 		/* they may be at work for longer than DROP DATABASE waits */
 		WorkerTerminate(&Control->maintenance);
@@ -103,7 +127,7 @@ process_utility(PlannedStmt *statement, const char *query_string, bool read_only
 	PG_FINALLY();
 	{
 		if (drops)
-			pg_atomic_write_u32(&Control->hold, 0);
+			release_hold(0, (Datum) 0);
 		if (creates)
 			forget_failed_starts();
 		if (drops || creates)

@@ -15,7 +15,10 @@
 
 #include "flush/extension.h"
 
+#include "catalog/pg_extension.h"
+#include "commands/extension.h"
 #include "mb/pg_wchar.h"
+#include "storage/lmgr.h"
 
 #include "catalog.h"
 #include "flush/transaction.h"
@@ -24,6 +27,21 @@
 
 /* The version of the SQL objects that this process works with; "" if there are none. */
 static char sql_version[EXTENSION_VERSION_SIZE];
+
+void
+ExtensionLock(void)
+{
+	Oid extension = get_extension_oid("fast_ingest", true);
+
+	if (OidIsValid(extension))
+	{
+		LockDatabaseObject(ExtensionRelationId, extension, 0, AccessShareLock);
+		if (get_extension_oid("fast_ingest", true) == extension)
+			return;
+	}
+	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+					errmsg("extension \"fast_ingest\" does not exist")));
+}
 
 static void
 look_for_extension(void *arg)
@@ -89,7 +107,7 @@ ExtensionFind(WorkerSlot *slot)
 	if (error != NULL)
 	{
 		WorkerReportError(error, "It looks for the extension again.");
-		WorkerSetState(slot, WORKER_RETRYING, error->message);
+		WorkerSetRetrying(slot, error);
 		return false;
 	}
 	note_version(version);

@@ -14,6 +14,9 @@
  */
 extern bool ExtensionFind(WorkerSlot *slot);
 
+/* Make the extension stay until the transaction ends; an ERROR if it is not there. */
+extern void ExtensionLock(void);
+
 /*
  * Add to the message of an error about something that is missing, if versions
  * may be why.

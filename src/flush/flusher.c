@@ -5,10 +5,15 @@
  * listener, and looks again. It waits for no timer: while it commits, the next
  * batch gathers.
  *
- * Errors. One that says "not now" leaves the events staged, and they are tried
- * again after a pause that doubles. Any other means that the database
- * refuses some event of the batch: the batch is halved until it is the one
- * that is refused; this becomes a dead letter, and batches grow again.
+ * The lanes take turns. One that is in trouble is tried again after a pause that
+ * doubles, while the other goes on.
+ *
+ * Errors. One that says "not now" leaves the events staged. Any other means that the
+ * database refuses some event of the batch: the batch is halved until it is the one
+ * that is refused. So it is with a batch that is not stored for the moment for several
+ * moments, or that takes so long that others have to wait. Of the event that is left,
+ * evidence says whether it is the only one: then it becomes a dead letter, and batches
+ * grow again. Else nothing is wrong with it, and it stays staged like all the others.
  */
 #include "postgres.h"
 
@@ -20,6 +25,7 @@
 
 #include "compat.h"
 #include "flush/batch.h"
+#include "flush/day_partition.h"
 #include "flush/extension.h"
 #include "monotonic.h"
 #include "settings.h"
@@ -31,14 +37,39 @@
 #define LONGEST_RETRY 5000 /* ms */
 #define LISTENER_GRACE 300 /* ms in which a listener hears that it shall end */
 #define DRAIN_TICK 1000	   /* ms */
+#define BLAME_TIME 1000	   /* ms in which a reason for blame is one for others */
+#define ODDITY_WAIT 5000   /* ms between two looks at a partition that is odd */
 
-/* Errors of no clear kind are tried this often before an event is blamed. */
-#define UNCLEAR_TRIES 3
+/* Errors that say "not now", or of no clear kind, before an event is blamed; and hangs. */
+#define TRIES 3
+#define TRIES_THAT_HANG 2
+
+/* A lane's events in the eyes of those who ask whether we are ready. */
+typedef enum
+{
+	TROUBLE_NONE,
+	TROUBLE_OF_DAYS, /* events of other days wait, today's would be stored */
+	TROUBLE_OF_ALL
+} Trouble;
+
+typedef struct
+{
+	Lane id;
+	int limit;		/* events in the next batch */
+	int tries;		/* that failed, in a row */
+	int64 retry_at; /* see monotonic.h */
+	Trouble trouble;
+	bool refuses_all; /* see evidence.h */
+	char reason[WORKER_ERROR_SIZE];
+
+	/* for which some event was to blame, and until when others are without evidence */
+	char blamed[WORKER_ERROR_SIZE];
+	int64 blamed_until;
+} LaneState;
 
 static Pair *pair;
 static MemoryContext batch_context;
-static int batch_limit; /* events in the next batch */
-static int retries;		/* in a row */
+static LaneState lanes[NUM_LANES];
 static TimeoutId drain_timeout_id;
 
 /*
@@ -48,6 +79,7 @@ static TimeoutId drain_timeout_id;
 static void
 drain_tick(void)
 {
+	pg_atomic_write_u64(&pair->alive_at, MonotonicNow());
 	if (WorkerShutdownRequested && WorkerDrainTimeLeft() == 0)
 	{
 		ProcDiePending = true;
@@ -57,65 +89,204 @@ drain_tick(void)
 }
 
 /*
- * Sleep for that long, but not beyond a shutdown
+ * Show what state the lanes are in
  */
 static void
-pause_for(long timeout)
+publish_state(void)
 {
-	int64 end = MonotonicAfter(MonotonicNow(), timeout);
+	static char shown[WORKER_ERROR_SIZE] = "";
+	const LaneState *bad = NULL;
+	const char *other_days = NULL;
+	bool refuses_all = false;
 
-	while (!WorkerShutdownRequested && !WorkerOnHold())
+	for (int i = 0; i < NUM_LANES; i++)
 	{
-		long left = MonotonicLeft(MonotonicNow(), end);
-
-		if (left == 0)
-			return;
-		WorkerWait(left);
-		(void) WorkerHandleInterrupts();
+		refuses_all |= lanes[i].refuses_all;
+		if (lanes[i].trouble == TROUBLE_OF_ALL && bad == NULL)
+			bad = &lanes[i];
+		if (lanes[i].trouble == TROUBLE_OF_DAYS)
+			other_days = lanes[i].reason;
 	}
-	if (WorkerDrainTimeLeft() > 0)
-		WorkerWait(Min(timeout, 50));
+	if (other_days == NULL)
+		other_days = DayOddity() ? DayOddity() : "";
+
+	pg_atomic_write_u32(&pair->refuses_all, refuses_all);
+	if (strcmp(shown, other_days) != 0)
+	{
+		strlcpy(shown, other_days, sizeof(shown));
+		LWLockAcquire(Control->lock, LW_EXCLUSIVE);
+		strlcpy(pair->other_days, other_days, WORKER_ERROR_SIZE);
+		LWLockRelease(Control->lock);
+	}
+	if (WorkerShutdownRequested)
+		WorkerSetState(&pair->flusher, WORKER_DRAINING, "the server is shutting down");
+	else if (bad != NULL)
+		WorkerSetState(&pair->flusher, WORKER_RETRYING, bad->reason);
+	else
+		WorkerSetState(&pair->flusher, WORKER_RUNNING, NULL);
+}
+
+static void
+note_success(LaneState *lane)
+{
+	lane->tries = 0;
+	lane->retry_at = 0;
+	lane->limit = Min(lane->limit * 2, fi_max_batch_events);
+	lane->trouble = TROUBLE_NONE;
+	lane->refuses_all = false;
+	publish_state();
+}
+
+/*
+ * The lane's events stay staged. Those of other days are all that waits if the table would
+ * take one of today.
+ */
+static void
+note_trouble(LaneState *lane, BatchResult result, const ErrorData *error)
+{
+	lane->tries++;
+	if (result == BATCH_GAVE_WAY && lane->id == LANE_TODAY && lane->tries < TRIES_THAT_HANG)
+		return;
+	lane->trouble =
+		lane->id == LANE_OTHER_DAYS && BatchTodayPasses(error) ? TROUBLE_OF_DAYS : TROUBLE_OF_ALL;
+	lane->refuses_all = result == BATCH_REFUSED;
+	WorkerReportError(
+		error, lane->refuses_all
+				   ? "The table refuses every event for this reason: they stay staged and will "
+					 "be tried again. Change what refuses them, and they are stored."
+				   : "The events stay staged and will be tried again.");
+	(void) WorkerDescribeError(error, lane->reason);
+	if (lane->refuses_all)
+		strlcat(lane->reason, ": the table refuses every event", sizeof(lane->reason));
+	publish_state();
+
+	/* a try that hung has been a pause itself */
+	if (result != BATCH_GAVE_WAY || lane->id != LANE_TODAY)
+		lane->retry_at = MonotonicAfter(
+			MonotonicNow(), Min(FIRST_RETRY << Min(lane->tries - 1, 10), LONGEST_RETRY));
+}
+
+/*
+ * Is the one event of the batch to blame? Not for a partition that cannot be made, and of
+ * another day not for a lock on all of that day.
+ */
+static bool
+is_to_blame(LaneState *lane, BatchResult result, const ErrorData *error)
+{
+	Evidence evidence;
+	bool same_day = result == BATCH_GAVE_WAY && lane->id == LANE_OTHER_DAYS;
+
+	switch (result)
+	{
+		case BATCH_REFUSED:
+			/* these are about what is stored, and not about the table */
+			if (error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION ||
+				error->sqlerrcode == ERRCODE_EXCLUSION_VIOLATION)
+				return true;
+			break;
+		case BATCH_GAVE_WAY:
+			if (lane->tries + 1 < TRIES_THAT_HANG ||
+				(same_day && MonotonicNow() < MonotonicAfter(BatchStagedAt(), fi_request_timeout)))
+				return false;
+			break;
+		case BATCH_NOT_NOW:
+			if (lane->tries < TRIES)
+				return false;
+			break;
+		default:
+			return false;
+	}
+
+	evidence = BatchEvidence(error, same_day);
+	if (result == BATCH_REFUSED && evidence == EVIDENCE_NONE)
+		return !EvidenceOfColumn(error);
+	return evidence == EVIDENCE_OTHERS_PASS;
+}
+
+/*
+ * Is it known of this reason that it is an event's fault?
+ */
+static bool
+is_blamed_already(LaneState *lane, const ErrorData *error)
+{
+	char description[WORKER_ERROR_SIZE];
+
+	(void) WorkerDescribeError(error, description);
+	return MonotonicNow() < lane->blamed_until && strcmp(description, lane->blamed) == 0;
 }
 
 /*
  * Store one batch, or learn why it cannot be stored
  */
 static void
-flush_batch(int n)
+flush_batch(LaneState *lane, int n)
 {
 	ErrorData *error;
-	bool refused = BatchStore(&error) == BATCH_REFUSED;
+	BatchResult result = BatchStore(&error);
 
-	if (refused && error->sqlerrcode == ERRCODE_INTERNAL_ERROR && retries < UNCLEAR_TRIES)
-		refused = false;
-	if (refused)
+	if (result == BATCH_STORED)
 	{
-		if (n > 1)
-		{
-			batch_limit = n / 2;
-			return;
-		}
-		WorkerReportError(error, "The event is in fast_ingest.dead_letters.");
-		error = BatchBury(error);
-	}
-
-	if (error == NULL)
-	{
-		retries = 0;
-		batch_limit = Min(batch_limit * 2, fi_max_batch_events);
-		WorkerSetState(&pair->flusher, WorkerShutdownRequested ? WORKER_DRAINING : WORKER_RUNNING,
-					   WorkerShutdownRequested ? "the server is shutting down" : NULL);
+		note_success(lane);
 		return;
 	}
+	if (result == BATCH_REFUSED && error->sqlerrcode == ERRCODE_INTERNAL_ERROR &&
+		lane->tries < TRIES)
+		result = BATCH_NOT_NOW;
 
+	if (n > 1 && result == BATCH_REFUSED && is_blamed_already(lane, error) &&
+		BatchSift(lane->blamed))
+	{
+		note_success(lane);
+		return;
+	}
+	if (n > 1 && (result == BATCH_REFUSED || result == BATCH_GAVE_WAY ||
+				  (result == BATCH_NOT_NOW && lane->tries >= TRIES)))
+	{
+		lane->limit = n / 2;
+		return;
+	}
 	/* less may fit where all of it did not: into the lock table, say */
 	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_INSUFFICIENT_RESOURCES)
-		batch_limit = Max(n / 2, 1);
-	WorkerReportError(error, "The events stay staged and will be tried again.");
-	if (!WorkerShutdownRequested)
-		WorkerSetState(&pair->flusher, WORKER_RETRYING, error->message);
-	pause_for(Min(FIRST_RETRY << Min(retries, 10), LONGEST_RETRY));
-	retries++;
+		lane->limit = Max(n / 2, 1);
+	if (n == 1 && is_to_blame(lane, result, error))
+	{
+		WorkerReportError(error, "The event is in fast_ingest.dead_letters.");
+		(void) WorkerDescribeError(error, lane->blamed);
+		lane->blamed_until = MonotonicAfter(MonotonicNow(), BLAME_TIME);
+		error = BatchBury(error);
+		if (error == NULL)
+		{
+			note_success(lane);
+			return;
+		}
+		result = BATCH_NOT_NOW;
+	}
+	note_trouble(lane, result, error);
+}
+
+/*
+ * Is it the lane's turn, and is there something to do?
+ */
+static int
+take_batch(LaneState *lane)
+{
+	if (MonotonicNow() < lane->retry_at && !WorkerShutdownRequested && !WorkerOnHold())
+		return 0;
+	return BatchTake(lane->id, lane->limit, lane->tries);
+}
+
+/*
+ * ms until a lane in trouble is tried again, or until the next look
+ */
+static long
+idle_wait(void)
+{
+	long wait = IDLE_WAIT;
+
+	for (int i = 0; i < NUM_LANES; i++)
+		if (lanes[i].tries > 0)
+			wait = Min(wait, MonotonicLeft(MonotonicNow(), lanes[i].retry_at));
+	return Max(wait, 1);
 }
 
 /*
@@ -124,7 +295,7 @@ flush_batch(int n)
  * for the next flusher; but its own signal may be on its way.
  */
 static bool
-drained(int staged)
+drained(uint64 staged)
 {
 	if (WorkerDrainTimeLeft() == 0)
 		return true;
@@ -135,59 +306,93 @@ drained(int staged)
 	return MonotonicNow() >= MonotonicAfter(WorkerShutdownTime, LISTENER_GRACE);
 }
 
+/*
+ * What a flusher does while there is nothing to store. Returns false when it shall look for
+ * the extension again.
+ */
+static bool
+rest(int64 *looked_at)
+{
+	static int64 odd_at = 0;
+
+	WorkerWait(idle_wait());
+	if (MonotonicNow() < MonotonicAfter(*looked_at, IDLE_WAIT))
+		return true;
+	/* a quiet moment, for statistics, and to see whether the extension is there */
+	pgstat_report_stat(true);
+	if (DayOddity() != NULL && MonotonicNow() >= MonotonicAfter(odd_at, ODDITY_WAIT))
+	{
+		BatchLookAtOddDay();
+		odd_at = MonotonicNow();
+		publish_state();
+	}
+	return false;
+}
+
+static bool
+is_in_trouble(void)
+{
+	for (int i = 0; i < NUM_LANES; i++)
+		if (lanes[i].tries > 0)
+			return true;
+	return false;
+}
+
 void
 FlusherMain(Datum arg)
 {
+	Ring **rings = StagingRings[DatumGetInt32(arg)];
 	bool attached = false;
 	int64 looked_at = 0;
 
 	pair = &Control->pairs[DatumGetInt32(arg)];
 	WorkerStart(&pair->flusher, fi_database);
-	BatchInit(pair, StagingRings[DatumGetInt32(arg)]);
+	BatchInit(pair, rings);
+	pg_atomic_write_u64(&pair->alive_at, MonotonicNow());
 	drain_timeout_id = RegisterTimeout(USER_TIMEOUT, drain_tick);
 	enable_timeout_after(drain_timeout_id, DRAIN_TICK);
 	batch_context =
 		AllocSetContextCreate(TopMemoryContext, "fast_ingest batch", ALLOCSET_DEFAULT_SIZES);
-	batch_limit = fi_max_batch_events;
+	for (int i = 0; i < NUM_LANES; i++)
+		lanes[i] = (LaneState){.id = i, .limit = fi_max_batch_events};
 	ereport(LOG, (errmsg("fast_ingest flusher started for database \"%s\"", fi_database)));
 
 	for (;;)
 	{
-		int n;
+		bool stored = false;
 
 		MemoryContextReset(batch_context);
 		MemoryContextSwitchTo(batch_context);
 		if (WorkerHandleInterrupts())
-			batch_limit = Min(batch_limit, fi_max_batch_events);
+			for (int i = 0; i < NUM_LANES; i++)
+				lanes[i].limit = Min(lanes[i].limit, fi_max_batch_events);
 
-		if (!attached || retries > 0)
+		if (!attached ||
+			(is_in_trouble() && MonotonicNow() >= MonotonicAfter(looked_at, EXTENSION_WAIT)))
 		{
 			attached = ExtensionFind(&pair->flusher);
 			if (!attached)
 				WorkerWake(&pair->listener);
 			looked_at = MonotonicNow();
-			if (attached && retries == 0)
-				WorkerSetState(&pair->flusher, WORKER_RUNNING, NULL);
+			if (attached)
+				publish_state();
 		}
-		n = attached ? BatchTake(batch_limit) : 0;
-		if (WorkerShutdownRequested && (!attached || drained(n)))
+		if (WorkerShutdownRequested && (!attached || drained(PairStagedRecords(rings))))
 			proc_exit(1);
 
-		if (n > 0)
-			flush_batch(n);
-		else if (WorkerShutdownRequested)
-			WorkerWait(10);
-		else if (!attached)
-			WorkerWait(EXTENSION_WAIT);
-		else
+		for (int i = 0; attached && i < NUM_LANES; i++)
 		{
-			WorkerWait(IDLE_WAIT);
-			/* a quiet moment, for statistics, and to see whether the extension is there */
-			if (MonotonicNow() >= MonotonicAfter(looked_at, IDLE_WAIT))
-			{
-				pgstat_report_stat(true);
-				attached = false;
-			}
+			int n = take_batch(&lanes[i]);
+
+			if (n > 0)
+				flush_batch(&lanes[i], n);
+			stored = stored || n > 0;
 		}
+		if (!attached)
+			WorkerWait(EXTENSION_WAIT);
+		else if (WorkerShutdownRequested && (!stored || is_in_trouble()))
+			WorkerWait(is_in_trouble() ? 50 : 10);
+		else if (!stored)
+			attached = rest(&looked_at);
 	}
 }

@@ -121,14 +121,17 @@ PartitionExists(int32 day)
 	return !find_gap(day, &low, &high);
 }
 
-static bool
-has_default_partition(void)
+/*
+ * InvalidOid where there is none
+ */
+static Oid
+default_partition(void)
 {
 	Relation events = table_open(ExtensionTable("events"), AccessShareLock);
-	bool found = OidIsValid(get_default_oid_from_partdesc(RelationGetPartitionDesc(events, true)));
+	Oid partition = get_default_oid_from_partdesc(RelationGetPartitionDesc(events, true));
 
 	table_close(events, AccessShareLock);
-	return found;
+	return partition;
 }
 
 /*
@@ -151,8 +154,8 @@ time_text(TimestampTz ts)
 /*
  * A day as YYYY-MM-DD
  */
-static char *
-day_text(int32 day)
+char *
+PartitionDayText(int32 day)
 {
 	return pnstrdup(time_text(day_start(day)), strlen("YYYY-MM-DD"));
 }
@@ -222,7 +225,7 @@ create_partition(Oid events, int32 day, TimestampTz low, TimestampTz high)
 				(errmsg("partition \"%s\" takes a part of the UTC day %s: \"%s\" was made for "
 						"%s to %s",
 						get_rel_name(partition_of(low > day_start(day) ? low - 1 : high)),
-						day_text(day), name, time_text(low), time_text(high)),
+						PartitionDayText(day), name, time_text(low), time_text(high)),
 				 errhint("Let partitions take whole UTC days: write their bounds with the time "
 						 "zone, as in '2024-08-12 00:00Z'.")));
 }
@@ -268,7 +271,7 @@ PartitionEnsure(int32 day)
 
 	if (PartitionExists(day))
 		return;
-	if (!has_default_partition())
+	if (!OidIsValid(default_partition()))
 	{
 		PartitionCreate(day);
 		return;
@@ -282,9 +285,35 @@ PartitionEnsure(int32 day)
 		ReThrowError(error);
 	ereport(LOG, (errmsg("events of %s go into the default partition: no partition of that day "
 						 "could be made beside it: %s",
-						 day_text(day), error->message),
+						 PartitionDayText(day), error->message),
 				  errhint("Move the day's rows out of the default partition, and run "
 						  "fi_create_partition().")));
+}
+
+char *
+PartitionOddity(int32 day)
+{
+	TimestampTz low = day_start(day);
+	TimestampTz high = day_start(day + 1);
+	Oid first = partition_of(low);
+	Oid last = partition_of(high - 1);
+	Oid by_default = default_partition();
+	Oid cuts = InvalidOid;
+
+	if (OidIsValid(by_default) && (first == by_default || last == by_default))
+		return psprintf("events of %s go into the default partition \"%s\"", PartitionDayText(day),
+						get_rel_name(by_default));
+	/* of the two the one that goes on outside of the day */
+	if (first == last)
+		return NULL;
+	if (OidIsValid(first) && partition_of(low - 1) == first)
+		cuts = first;
+	else if (OidIsValid(last) && partition_of(high) == last)
+		cuts = last;
+	if (OidIsValid(cuts))
+		return psprintf("partition \"%s\" takes a part of the UTC day %s", get_rel_name(cuts),
+						PartitionDayText(day));
+	return NULL;
 }
 
 /*

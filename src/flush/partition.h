@@ -11,6 +11,9 @@
  */
 extern bool PartitionExists(int32 day);
 
+/* A day as YYYY-MM-DD, allocated in the current context. */
+extern char *PartitionDayText(int32 day);
+
 /*
  * Make the partition of a day unless it is there, or what is missing of the day, in
  * the caller's transaction with SPI connected. Blocks neither inserts nor readers,
@@ -26,5 +29,11 @@ extern void PartitionCreate(int32 day);
  * says so.
  */
 extern void PartitionEnsure(int32 day);
+
+/*
+ * What an administrator may not have meant: the default partition takes the day's events,
+ * or a partition that cuts the day takes some of them. NULL if there is nothing of this kind.
+ */
+extern char *PartitionOddity(int32 day);
 
 #endif

@@ -1,9 +1,8 @@
 /*
  * ingest.c
  *
- * From a request's body to staged records, and from committed records to its
- * answer. A request's records are published together, with one ticket; the
- * waiting queue is in the order of tickets.
+ * From a request's body to staged records. A request's records are published
+ * together, in one lane and with one ticket.
  */
 #include "postgres.h"
 
@@ -18,6 +17,7 @@
 
 #include "event/metadata.h"
 #include "event/tuple.h"
+#include "http/await.h"
 #include "http/ingest_head.h"
 #include "http/outcome.h"
 #include "http/server.h"
@@ -34,6 +34,7 @@ typedef struct
 	IngestHead head;
 	bool bulk;
 	const ApiKey *key; /* NULL where none is needed */
+	Lane lane;
 	int accepted;
 	int rejected;
 	size_t needed; /* bytes of staging for all valid events */
@@ -45,21 +46,22 @@ typedef struct
 } Ingest;
 
 static Pair *my_pair;
-static RingProducer producer;
+static RingProducer producers[NUM_LANES];
 static TupleDesc staged_desc;
 static MemoryContext request_context;
 static MemoryContext event_context;
 static MemoryContext settings_context;
 static EventRules rules;
-static dlist_head waiting = DLIST_STATIC_INIT(waiting);
 static const char *closed_reason = NULL;
 
 void
-IngestInit(Pair *pair, Ring *ring)
+IngestInit(Pair *pair, Ring **rings)
 {
 	my_pair = pair;
 	staged_desc = EventTupleDesc();
-	RingAttachProducer(&producer, ring);
+	for (int lane = 0; lane < NUM_LANES; lane++)
+		RingAttachProducer(&producers[lane], rings[lane]);
+	AwaitInit(pair, producers);
 	request_context =
 		AllocSetContextCreate(TopMemoryContext, "fast_ingest request", ALLOCSET_DEFAULT_SIZES);
 	event_context =
@@ -146,6 +148,38 @@ add_metadata(void *arg, MetadataToken token, const char *text)
 	PG_END_TRY();
 }
 
+static void
+rollback_reservations(void)
+{
+	for (int lane = 0; lane < NUM_LANES; lane++)
+		RingRollback(&producers[lane]);
+}
+
+/*
+ * Move the events of the request so far to the lane of other days, where its next one belongs
+ */
+static void
+leave_today(Ingest *ingest)
+{
+	RingProducer *from = &producers[LANE_TODAY];
+
+	ingest->lane = LANE_OTHER_DAYS;
+	for (uint64 position = RingPublished(from->ring); position < from->reserved && !ingest->full;)
+	{
+		RingRecord *record = RingRecordAt(from->ring, &position);
+		RingRecord *copy = RingReserve(&producers[LANE_OTHER_DAYS], record->payload_size);
+
+		ingest->full = copy == NULL;
+		if (copy == NULL)
+			break;
+		copy->staged_at = record->staged_at;
+		copy->day = record->day;
+		copy->index = record->index;
+		memcpy(RecordPayload(copy), RecordPayload(record), record->payload_size);
+	}
+	RingRollback(from);
+}
+
 /*
  * Form an event's tuple and put it into the ring; the message of an error
  */
@@ -177,9 +211,11 @@ stage_event(Ingest *ingest, int index, Event *event)
 	if (tuple == NULL)
 		return ingest->metadata_error;
 
+	if (ingest->lane == LANE_TODAY && EVENT_DAY(event->time) != EVENT_DAY(rules.now))
+		leave_today(ingest);
 	room = Max(tuple->t_len, REFUSAL_ROOM);
 	ingest->needed += RECORD_HEADER_SIZE + room;
-	record = ingest->full ? NULL : RingReserve(&producer, room);
+	record = ingest->full ? NULL : RingReserve(&producers[ingest->lane], room);
 	if (record == NULL)
 	{
 		ingest->full = true;
@@ -235,7 +271,7 @@ count_events(int accepted, int rejected)
 static bool
 refuse(Request *request, int rejected, Reply reply)
 {
-	RingRollback(&producer);
+	rollback_reservations();
 	request->rejected = rejected;
 	count_events(0, rejected);
 	ServerAnswer(request, reply);
@@ -249,6 +285,7 @@ refuse(Request *request, int rejected, Reply reply)
 static bool
 publish(Request *request, Ingest *ingest)
 {
+	RingProducer *producer = &producers[ingest->lane];
 	bool at_once = fi_acknowledge == ACKNOWLEDGE_STAGE;
 	Reply reply = {0};
 
@@ -259,21 +296,18 @@ publish(Request *request, Ingest *ingest)
 	if (at_once)
 		reply = OutcomeAccepted(request);
 	request->dead_lettered = pg_atomic_read_u64(&my_pair->dead_lettered);
-	request->start = RingPublished(producer.ring);
+	request->lane = ingest->lane;
+	request->start = RingPublished(producer->ring);
 	/* the books before the goods: they must never show more stored than accepted */
 	count_events(ingest->accepted, ingest->rejected);
-	request->ticket = RingPublish(&producer);
+	request->ticket = RingPublish(producer);
 	request->staged = MonotonicNow();
 	RequestDropBody(request);
 
 	if (at_once)
 		ServerAnswer(request, reply);
 	else
-	{
-		request->state = REQUEST_WAITING;
-		request->deadline = MonotonicAfter(ServerNow, fi_request_timeout);
-		dlist_push_tail(&waiting, &request->node);
-	}
+		AwaitCommit(request);
 	return true;
 }
 
@@ -302,16 +336,21 @@ check_flusher(char reason[WORKER_ERROR_SIZE])
 }
 
 /*
- * Is staging so full that a body is not worth reading? Staged events take about as
+ * Are both lanes so full that a body is not worth reading? Staged events take about as
  * much room as their JSON. With nothing staged every body is read, so that none is
  * turned away for ever.
  */
 static bool
 is_crowded(size_t len)
 {
-	uint64 in_use = RingInUse(&producer);
+	for (int lane = 0; lane < NUM_LANES; lane++)
+	{
+		uint64 in_use = RingInUse(&producers[lane]);
 
-	return in_use > 0 && len > producer.ring->size - in_use;
+		if (in_use == 0 || len <= producers[lane].ring->size - in_use)
+			return false;
+	}
+	return true;
 }
 
 bool
@@ -329,7 +368,7 @@ IngestRequest(Request *request)
 	BodyShape shape = !bulk ? BODY_SINGLE : request->ndjson ? BODY_NDJSON : BODY_BULK;
 
 	MemoryContextReset(request_context);
-	RingRollback(&producer); /* what a request left that ended by an error */
+	rollback_reservations(); /* what a request left that ended by an error */
 	initStringInfo(&ingest.errors);
 	ingest.key = request->access.key;
 	ingest.bulk = bulk;
@@ -365,7 +404,7 @@ IngestRequest(Request *request)
 		else if (ingest.accepted == 0 || (ingest.head.atomic && ingest.rejected > 0))
 			staged = refuse(request, ingest.accepted + ingest.rejected,
 							OutcomeRejected(ingest.rejected, ingest.errors.data));
-		else if (ingest.needed > RingLargestRequest(producer.ring))
+		else if (ingest.needed > RingLargestRequest(producers[ingest.lane].ring))
 			staged = refuse(request, ingest.accepted + ingest.rejected,
 							ReplyError(MHD_HTTP_CONTENT_TOO_LARGE,
 									   "events need %zu bytes of staging: at most half of "
@@ -382,79 +421,6 @@ IngestRequest(Request *request)
 	}
 	MemoryContextSwitchTo(caller);
 	return staged;
-}
-
-int
-IngestComplete(void)
-{
-	MemoryContext caller = MemoryContextSwitchTo(request_context);
-	uint64 committed = RingCommitted(producer.ring);
-	uint64 dead_lettered = pg_atomic_read_u64(&my_pair->dead_lettered);
-	uint64 in_doubt = pg_atomic_read_u64(&my_pair->in_doubt);
-	uint64 release = committed;
-	bool unavailable = pg_atomic_read_u32(&my_pair->flusher.state) == WORKER_WAITING;
-	char reason[WORKER_ERROR_SIZE];
-	int answered = 0;
-
-	if (unavailable)
-		WorkerReason(&my_pair->flusher, reason);
-
-	while (!dlist_is_empty(&waiting))
-	{
-		Request *request = dlist_head_element(Request, node, &waiting);
-		Reply reply;
-
-		if (request->ticket <= committed && request->start < in_doubt)
-			reply = ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE,
-							   "stored, but not confirmed by a synchronous standby: send it again "
-							   "as it is");
-		else if (request->ticket <= committed)
-			reply = request->dead_lettered == dead_lettered
-						? OutcomeAccepted(request)
-						: OutcomeRefused(request, producer.ring);
-		else if (unavailable || request->deadline <= ServerNow)
-			reply = ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE,
-							   "%s: the event may still be stored, send it again as it is",
-							   unavailable ? reason
-										   : "not committed within fast_ingest.request_timeout");
-		else
-		{
-			release = Min(release, request->start);
-			break;
-		}
-		if (request->ticket <= committed)
-			request->committed = ServerNow;
-		dlist_delete(&request->node);
-		ServerAnswer(request, reply);
-		answered++;
-	}
-	RingRelease(&producer, release);
-	MemoryContextReset(request_context);
-	MemoryContextSwitchTo(caller);
-	return answered;
-}
-
-long
-IngestNextDeadline(void)
-{
-	Request *request;
-
-	if (dlist_is_empty(&waiting))
-		return -1;
-	request = dlist_head_element(Request, node, &waiting);
-	return MonotonicLeft(ServerNow, request->deadline);
-}
-
-void
-IngestAbandon(const char *reason)
-{
-	while (!dlist_is_empty(&waiting))
-	{
-		Request *request = dlist_head_element(Request, node, &waiting);
-
-		dlist_delete(&request->node);
-		ServerAnswer(request, ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE, "%s", reason));
-	}
 }
 
 void

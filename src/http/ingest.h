@@ -12,8 +12,8 @@
 /* Why there is no ingestion while the server is in recovery. */
 #define STANDBY_MESSAGE "the server is a standby: it takes no events before it is promoted"
 
-/* Prepare this process to stage events of a pair; called once. */
-extern void IngestInit(Pair *pair, Ring *ring);
+/* Prepare this process to stage events of a pair, in a ring for each lane; called once. */
+extern void IngestInit(Pair *pair, Ring **rings);
 
 /* Read the settings that rules are made of; called at start and after each reload. */
 extern void IngestReadSettings(void);
@@ -23,15 +23,6 @@ extern void IngestReadSettings(void);
  * Returns true when something was staged.
  */
 extern bool IngestRequest(Request *request);
-
-/* Answer what was committed, refused or has waited too long. Returns how many. */
-extern int IngestComplete(void);
-
-/* Milliseconds until the first waiting request has waited too long, or -1. */
-extern long IngestNextDeadline(void);
-
-/* Answer everything that waits with 503. */
-extern void IngestAbandon(const char *reason);
 
 /* Take no more events, because of that reason. */
 extern void IngestClose(const char *reason);

@@ -24,6 +24,7 @@
 #include "compat.h"
 #include "http/access.h"
 #include "http/account.h"
+#include "http/await.h"
 #include "http/connections.h"
 #include "http/cors.h"
 #include "http/docs.h"
@@ -46,7 +47,7 @@
 #define MAX_EVENTS (4 + MAX_SERVER_FDS)
 
 static Pair *pair;
-static Ring *ring;
+static Ring **rings; /* of each lane */
 static WaitEventSet *wait_set = NULL;
 static int accept_fd = -1;
 
@@ -177,7 +178,7 @@ take_request(Request *request)
 		else if (request->route == ROUTE_HEALTH)
 			ServerAnswer(request, ReplyConstant(MHD_HTTP_OK, "{\"status\":\"ok\"}"));
 		else if (request->route == ROUTE_READY)
-			ReadyRequest(request, pair, ring);
+			ReadyRequest(request, pair, rings);
 		else if (request->route == ROUTE_OPENAPI)
 			ServerAnswer(request, DocsOpenApi());
 		else if (request->route == ROUTE_DOCS)
@@ -245,7 +246,7 @@ static long
 next_timeout(long sweep)
 {
 	long timeout = sweep;
-	long deadlines[] = {ServerPatience(), IngestNextDeadline(), QueryNextDeadline(),
+	long deadlines[] = {ServerPatience(), AwaitNextDeadline(), QueryNextDeadline(),
 						WorkerShutdownRequested ? 50 : PortsNextTry()};
 
 	for (int i = 0; i < (int) lengthof(deadlines); i++)
@@ -276,7 +277,7 @@ serve(void)
 			PortsServeSiblings();
 	}
 	ServerRun();
-	if (IngestComplete() > 0)
+	if (AwaitAnswer() > 0)
 		ServerRun();
 	take_requests();
 	QueryComplete();
@@ -303,7 +304,7 @@ drain(void)
 		(void) WorkerHandleInterrupts();
 		serve();
 	}
-	IngestAbandon("the server shut down before the event was committed");
+	AwaitAbandon("the server shut down before the event was committed");
 	ServerRun();
 	ServerRun(); /* what was answered in one run ends in the next */
 	if (RequestCount() == 0)
@@ -338,13 +339,13 @@ void
 ListenerMain(Datum arg)
 {
 	pair = &Control->pairs[DatumGetInt32(arg)];
-	ring = StagingRings[DatumGetInt32(arg)];
+	rings = StagingRings[DatumGetInt32(arg)];
 	WorkerStart(&pair->listener, NULL);
 	SiblingsInit(DatumGetInt32(arg));
 	AccountInit(pair);
 	/* Without a database the encoding would be SQL_ASCII; the flusher insists on UTF8. */
 	SetDatabaseEncoding(PG_UTF8);
-	IngestInit(pair, ring);
+	IngestInit(pair, rings);
 	CorsReadSettings();
 	RequestLogInit();
 	QueryInit(pair);

@@ -170,14 +170,17 @@ append_connections(StringInfo out)
 }
 
 /*
- * A metric of each pair's staging ring
+ * A metric of each lane of each pair
  */
 static void
 append_ring(StringInfo out, const char *name, const char *help, double (*value)(Ring *))
 {
 	ExpositionFamily(out, name, "gauge", help);
 	for (int i = 0; i < fi_listeners; i++)
-		appendStringInfo(out, "%s{pair=\"%d\"} %.15g\n", name, i + 1, value(StagingRings[i]));
+		for (int lane = 0; lane < NUM_LANES; lane++)
+			appendStringInfo(out, "%s{pair=\"%d\",lane=\"%s\"} %.15g\n", name, i + 1,
+							 lane == LANE_TODAY ? "today" : "other_days",
+							 value(StagingRings[i][lane]));
 }
 
 static double
@@ -218,6 +221,11 @@ append_staging(StringInfo out)
 				staged_events);
 	append_ring(out, "fast_ingest_oldest_staged_seconds",
 				"For how long the oldest of them has waited; 0 without one.", oldest_staged);
+	ExpositionFamily(out, "fast_ingest_table_refuses_all", "gauge",
+					 "1 while the table refuses every event, also one like those it took before.");
+	for (int i = 0; i < fi_listeners; i++)
+		appendStringInfo(out, "fast_ingest_table_refuses_all{pair=\"%d\"} %u\n", i + 1,
+						 pg_atomic_read_u32(&Control->pairs[i].refuses_all));
 }
 
 static void

@@ -12,6 +12,7 @@
 #include <microhttpd.h>
 
 #include "access/xlog.h"
+#include "utils/json.h"
 
 #include "http/access.h"
 #include "http/ingest.h"
@@ -20,6 +21,8 @@
 #include "query/slot.h"
 #include "settings.h"
 #include "worker.h"
+
+#define ALIVE_TIME 2500 /* ms in which a flusher that runs has shown it */
 
 static Reply
 unavailable(const char *what, WorkerSlot *worker)
@@ -31,37 +34,93 @@ unavailable(const char *what, WorkerSlot *worker)
 }
 
 /*
- * The last thing to look at: would the client's key be looked at?
+ * The last thing to look at: would the client's key be looked at? A warning of what
+ * does not concern an event sent now is part of the answer.
  */
 static Reply
-ready(void)
+ready(const char *warning)
 {
 	const char *reason = AccessNotReady();
+	StringInfoData body;
+	Reply reply;
 
 	if (reason != NULL)
 		return ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE, "%s", reason);
-	return ReplyConstant(MHD_HTTP_OK, "{\"status\":\"ready\"}");
+	if (warning == NULL)
+		return ReplyConstant(MHD_HTTP_OK, "{\"status\":\"ready\"}");
+	initStringInfo(&body);
+	appendStringInfoString(&body, "{\"status\":\"ready\",\"warning\":");
+	escape_json(&body, warning);
+	appendStringInfoChar(&body, '}');
+	reply = ReplyText(MHD_HTTP_OK, body.data, body.len);
+	pfree(body.data);
+	return reply;
+}
+
+static bool
+is_nearly_full(Ring *ring)
+{
+	return RingPublished(ring) - RingCommitted(ring) > ring->size / 10 * 9;
+}
+
+static bool
+waits_for_long(Ring *ring)
+{
+	int64 oldest = RingOldestStaged(ring);
+
+	return oldest != 0 && ServerNow > MonotonicAfter(oldest, fi_request_timeout);
+}
+
+/*
+ * Does the flusher run? One that is stopped, or starved, stores nothing of any day.
+ */
+static bool
+is_alive(Pair *pair)
+{
+	return ServerNow < MonotonicAfter((int64) pg_atomic_read_u64(&pair->alive_at), ALIVE_TIME);
+}
+
+/*
+ * What is wrong with events of other days while today's are stored; NULL if nothing is
+ */
+static const char *
+other_days_warning(Pair *pair, Ring *ring, char warning[WORKER_ERROR_SIZE])
+{
+	LWLockAcquire(Control->lock, LW_SHARED);
+	strlcpy(warning, pair->other_days, WORKER_ERROR_SIZE);
+	LWLockRelease(Control->lock);
+	if (warning[0] != '\0')
+		return warning;
+	if (is_nearly_full(ring))
+		return "staging is nearly full of events of other days than today";
+	if (waits_for_long(ring))
+		return "staged events of other days than today have waited for their commit longer than "
+			   "fast_ingest.request_timeout";
+	return NULL;
 }
 
 /*
  * Would an event sent now be committed?
  */
 static Reply
-ready_for_write(Pair *pair, Ring *ring)
+ready_for_write(Pair *pair, Ring **rings)
 {
-	int64 oldest = RingOldestStaged(ring);
+	char warning[WORKER_ERROR_SIZE];
 
 	if (RecoveryInProgress())
 		return ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE, STANDBY_MESSAGE);
+	if (pg_atomic_read_u32(&pair->flusher.state) == WORKER_WAITING)
+		return unavailable("flusher", &pair->flusher);
+	if (is_nearly_full(rings[LANE_TODAY]))
+		return ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE, "staging is nearly full");
 	if (pg_atomic_read_u32(&pair->flusher.state) != WORKER_RUNNING)
 		return unavailable("flusher", &pair->flusher);
-	if (RingPublished(ring) - RingCommitted(ring) > ring->size / 10 * 9)
-		return ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE, "staging is nearly full");
-	if (oldest != 0 && ServerNow > MonotonicAfter(oldest, fi_request_timeout))
+	if (waits_for_long(rings[LANE_TODAY]) ||
+		(waits_for_long(rings[LANE_OTHER_DAYS]) && !is_alive(pair)))
 		return ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE,
 						  "staged events have waited for their commit longer than "
 						  "fast_ingest.request_timeout");
-	return ready();
+	return ready(other_days_warning(pair, rings[LANE_OTHER_DAYS], warning));
 }
 
 /*
@@ -72,12 +131,12 @@ ready_for_read(void)
 {
 	for (int i = 0; i < fi_query_workers; i++)
 		if (pg_atomic_read_u32(&QuerySlots[i].worker.state) == WORKER_RUNNING)
-			return ready();
+			return ready(NULL);
 	return unavailable("query worker", &QuerySlots[0].worker);
 }
 
 void
-ReadyRequest(Request *request, Pair *pair, Ring *ring)
+ReadyRequest(Request *request, Pair *pair, Ring **rings)
 {
 	const char *use = RequestParameter(request, "for");
 	Reply reply;
@@ -90,6 +149,6 @@ ReadyRequest(Request *request, Pair *pair, Ring *ring)
 	else if (use != NULL && strcmp(use, "read") == 0)
 		reply = ready_for_read();
 	else
-		reply = ready_for_write(pair, ring);
+		reply = ready_for_write(pair, rings);
 	ServerAnswer(request, reply);
 }

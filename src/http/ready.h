@@ -10,6 +10,6 @@
 #include "stage/control.h"
 
 /* Answer a request that asks whether this listener's pair is ready. */
-extern void ReadyRequest(Request *request, Pair *pair, Ring *ring);
+extern void ReadyRequest(Request *request, Pair *pair, Ring **rings);
 
 #endif

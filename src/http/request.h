@@ -26,6 +26,7 @@
 #include "http/reply.h"
 #include "http/request_log.h"
 #include "http/tls.h"
+#include "stage/control.h"
 
 struct MHD_Connection;
 struct Request;
@@ -131,7 +132,8 @@ typedef struct Request
 	Decoder *decoder; /* NULL until the first piece of a compressed body comes */
 	size_t decoder_size;
 
-	/* while its events wait: its records are those of the ring from start to ticket */
+	/* while its events wait: its records are those of the lane's ring from start to ticket */
+	Lane lane;
 	uint64 start;
 	uint64 ticket;
 	uint64 dead_lettered; /* what the flusher's counter said before */

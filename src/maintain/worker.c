@@ -57,7 +57,7 @@ refresh(WorkerSlot *slot)
 	if (error == NULL)
 		return true;
 	WorkerReportError(error, "The rollup will be refreshed later.");
-	WorkerSetState(slot, WORKER_RETRYING, error->message);
+	WorkerSetRetrying(slot, error);
 	return false;
 }
 

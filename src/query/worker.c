@@ -189,12 +189,16 @@ static void
 answer_failure(Question *question, const ErrorData *error)
 {
 	const char *message = error->message ? error->message : "unknown error";
+	char description[WORKER_ERROR_SIZE];
 
+	/* what was raised in a statement is about rows, and may quote an event */
+	(void) WorkerDescribeError(error, description);
 	switch (ERRCODE_TO_CATEGORY(error->sqlerrcode))
 	{
 		case ERRCODE_DATA_EXCEPTION:
 		case ERRCODE_PROGRAM_LIMIT_EXCEEDED:
-			answer_error(question, MHD_HTTP_BAD_REQUEST, message);
+			answer_error(question, MHD_HTTP_BAD_REQUEST,
+						 error->context == NULL ? message : description);
 			return;
 		case ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE:
 			answer_error(question, MHD_HTTP_UNPROCESSABLE_CONTENT, message);
@@ -203,9 +207,11 @@ answer_failure(Question *question, const ErrorData *error)
 
 	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
 	{
-		message = MonotonicNow() >= question->deadline ? QUERY_TIMEOUT_MESSAGE
-													   : "the query was cancelled";
-		WorkerSetError(&my_query->worker, message);
+		strlcpy(description,
+				MonotonicNow() >= question->deadline ? QUERY_TIMEOUT_MESSAGE
+													 : "the query was cancelled",
+				sizeof(description));
+		WorkerSetError(&my_query->worker, description);
 	}
 	else if (!look_for_extension())
 	{
@@ -217,7 +223,7 @@ answer_failure(Question *question, const ErrorData *error)
 		WorkerReportError(error, psprintf("It was raised by %s.", path_of(question)));
 
 	if (ErrorIsTransient(error->sqlerrcode))
-		answer_error(question, MHD_HTTP_SERVICE_UNAVAILABLE, message);
+		answer_error(question, MHD_HTTP_SERVICE_UNAVAILABLE, description);
 	else
 		answer_error(question, MHD_HTTP_INTERNAL_SERVER_ERROR,
 					 "internal error: see the server log");

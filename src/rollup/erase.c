@@ -97,6 +97,25 @@ typedef struct
 	int64 users;
 } Erasure;
 
+static void
+await_ring(Ring *ring, uint64 position, int64 end)
+{
+	while (RingCommitted(ring) < position)
+	{
+		if (MonotonicLeft(MonotonicNow(), end) == 0)
+			ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+							errmsg("staged events were not stored within %d seconds",
+								   STAGED_TIMEOUT / 1000),
+							errdetail("Some of them may be those of the user."),
+							errhint("fi_status() says what the flusher waits for. Call "
+									"fi_erase_user() again, in a transaction of its own.")));
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, STAGED_LOOK,
+						 PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
 /*
  * Wait until everything staged at this moment is stored: it was acknowledged, or may
  * be at any moment
@@ -105,29 +124,16 @@ static void
 await_staged(void)
 {
 	int64 end = MonotonicAfter(MonotonicNow(), STAGED_TIMEOUT);
-	uint64 published[MAX_LISTENERS];
+	uint64 published[MAX_LISTENERS][NUM_LANES];
 
 	if (Control == NULL || MyDatabaseId != get_database_oid(fi_database, true))
 		return;
 	for (int i = 0; i < fi_listeners; i++)
-		published[i] = RingPublished(StagingRings[i]);
+		for (int lane = 0; lane < NUM_LANES; lane++)
+			published[i][lane] = RingPublished(StagingRings[i][lane]);
 	for (int i = 0; i < fi_listeners; i++)
-	{
-		while (RingCommitted(StagingRings[i]) < published[i])
-		{
-			if (MonotonicLeft(MonotonicNow(), end) == 0)
-				ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-								errmsg("staged events were not stored within %d seconds",
-									   STAGED_TIMEOUT / 1000),
-								errdetail("Some of them may be those of the user."),
-								errhint("fi_status() says what the flusher waits for. Call "
-										"fi_erase_user() again, in a transaction of its own.")));
-			(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, STAGED_LOOK,
-							 PG_WAIT_EXTENSION);
-			ResetLatch(MyLatch);
-			CHECK_FOR_INTERRUPTS();
-		}
-	}
+		for (int lane = 0; lane < NUM_LANES; lane++)
+			await_ring(StagingRings[i][lane], published[i][lane], end);
 }
 
 /*

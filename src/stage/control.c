@@ -22,7 +22,7 @@
 #define TRANCHE "fast_ingest"
 
 ControlBlock *Control = NULL;
-Ring *StagingRings[MAX_LISTENERS];
+Ring *StagingRings[MAX_LISTENERS][NUM_LANES];
 
 static shmem_startup_hook_type prev_shmem_startup_hook = NULL;
 #ifdef HAVE_SHMEM_REQUEST_HOOK
@@ -43,7 +43,8 @@ request_shmem(void)
 		prev_shmem_request_hook();
 #endif
 	RequestAddinShmemSpace(MAXALIGN(sizeof(ControlBlock)));
-	RequestAddinShmemSpace(mul_size(fi_listeners, CACHELINEALIGN(RingShmemSize(ring_room()))));
+	RequestAddinShmemSpace(
+		mul_size(fi_listeners * NUM_LANES, CACHELINEALIGN(RingShmemSize(ring_room()))));
 	RequestAddinShmemSpace(MAXALIGN(QuerySlotsShmemSize()));
 	RequestNamedLWLockTranche(TRANCHE, 1);
 	KeyTableRequest();
@@ -81,7 +82,10 @@ init_pair(Pair *pair)
 	pg_atomic_init_u64(&pair->last_commit, 0);
 	HistogramInit(&pair->batches);
 	HistogramInit(&pair->commits);
-	pg_atomic_init_u64(&pair->in_doubt, 0);
+	for (int lane = 0; lane < NUM_LANES; lane++)
+		pg_atomic_init_u64(&pair->in_doubt[lane], 0);
+	pg_atomic_init_u64(&pair->alive_at, 0);
+	pg_atomic_init_u32(&pair->refuses_all, 0);
 }
 
 static void
@@ -116,14 +120,15 @@ startup_shmem(void)
 	Control = ShmemInitStruct("fast_ingest control", sizeof(ControlBlock), &found);
 	if (!found)
 		init_control();
-	for (int i = 0; i < fi_listeners; i++)
+	for (int i = 0; i < fi_listeners * NUM_LANES; i++)
 	{
+		Ring **ring = &StagingRings[i / NUM_LANES][i % NUM_LANES];
 		char name[32];
 
 		snprintf(name, sizeof(name), "fast_ingest staging %d", i + 1);
-		StagingRings[i] = ShmemInitStruct(name, RingShmemSize(ring_room()), &found);
+		*ring = ShmemInitStruct(name, RingShmemSize(ring_room()), &found);
 		if (!found)
-			RingInit(StagingRings[i], ring_room(), 0);
+			RingInit(*ring, ring_room(), 0);
 	}
 	QuerySlots = ShmemInitStruct("fast_ingest queries", QuerySlotsShmemSize(), &found);
 	if (!found)
@@ -144,6 +149,31 @@ ControlInit(void)
 #endif
 	prev_shmem_startup_hook = shmem_startup_hook;
 	shmem_startup_hook = startup_shmem;
+}
+
+uint64
+PairStagedRecords(Ring **rings)
+{
+	uint64 n = 0;
+
+	for (int lane = 0; lane < NUM_LANES; lane++)
+		n += RingStagedRecords(rings[lane]);
+	return n;
+}
+
+int64
+PairOldestStaged(Ring **rings)
+{
+	int64 oldest = 0;
+
+	for (int lane = 0; lane < NUM_LANES; lane++)
+	{
+		int64 staged = RingOldestStaged(rings[lane]);
+
+		if (staged != 0 && (oldest == 0 || staged < oldest))
+			oldest = staged;
+	}
+	return oldest;
 }
 
 void

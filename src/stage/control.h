@@ -11,6 +11,7 @@
  * WorkerSlot	by its own worker. state, told_to_end and latch are read by anybody
  *				without a lock; everything below them under Control->lock, held only to
  *				copy a few words.
+ * other_days	by the flusher, under Control->lock.
  * dead_letters	by flushers, after their commit.
  * refreshes	by whoever refreshes the rollup, when the transaction ends (see
  *				rollup/refresh_account.h); there may be several at a time.
@@ -63,7 +64,20 @@ typedef struct
 	pg_atomic_uint64 starts;
 } WorkerSlot;
 
-/* A listener, its flusher, and the ring between them. */
+/*
+ * Events wait for their commit in two lanes, each of which is a ring. What happened today
+ * has the first one for itself: it never waits for the partition of another day, which may
+ * have to be made, or be locked, or broken. A request is in one lane as a whole; one with any
+ * event of another day is in the second.
+ */
+typedef enum
+{
+	LANE_TODAY,
+	LANE_OTHER_DAYS,
+	NUM_LANES
+} Lane;
+
+/* A listener, its flusher, and the rings between them. */
 typedef struct
 {
 	WorkerSlot listener;
@@ -90,8 +104,16 @@ typedef struct
 	Histogram batches;					   /* events of a transaction */
 	Histogram commits;					   /* from its begin to its commit */
 
-	/* ring position up to which a commit may not have reached a synchronous standby */
-	pg_atomic_uint64 in_doubt;
+	/* ring positions up to which a commit may not have reached a synchronous standby */
+	pg_atomic_uint64 in_doubt[NUM_LANES];
+
+	pg_atomic_uint64 alive_at; /* when the flusher last ran, see monotonic.h; each second */
+
+	/* by the flusher: 1 while the table refuses every event (see evidence.h) */
+	pg_atomic_uint32 refuses_all;
+	/* why events of other days wait while today's do not, or what partition is in the way; "" else
+	 */
+	char other_days[WORKER_ERROR_SIZE];
 } Pair;
 
 typedef struct
@@ -118,8 +140,12 @@ typedef struct
 
 /* NULL where fast_ingest was not preloaded. */
 extern ControlBlock *Control;
-/* The ring of each pair. */
-extern Ring *StagingRings[MAX_LISTENERS];
+/* The rings of each pair. */
+extern Ring *StagingRings[MAX_LISTENERS][NUM_LANES];
+
+/* Of both lanes of a pair: events that wait, and since when the oldest does (0 without one). */
+extern uint64 PairStagedRecords(Ring **rings);
+extern int64 PairOldestStaged(Ring **rings);
 
 /* Ask for shared memory and have it made at server start; called by _PG_init. */
 extern void ControlInit(void);

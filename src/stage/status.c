@@ -106,6 +106,7 @@ static void
 set_dead_letters(StatusRow *row)
 {
 	Oid letters = ExtensionTableIfThere("dead_letters");
+	int64 n;
 
 	if (!OidIsValid(letters) || MyDatabaseId != get_database_oid(fi_database, true) ||
 		pg_class_aclcheck(letters, GetUserId(), ACL_SELECT) != ACLCHECK_OK ||
@@ -113,8 +114,9 @@ set_dead_letters(StatusRow *row)
 		return;
 	SPI_connect();
 	(void) SpiSelect("SELECT pg_catalog.count(*) FROM fast_ingest.dead_letters", 0, 0, NULL, NULL);
-	set_value(row, STATUS_DEAD_LETTERS, Int64GetDatum(SpiFirstInt64()));
+	n = SpiFirstInt64();
 	SPI_finish();
+	set_value(row, STATUS_DEAD_LETTERS, Int64GetDatum(n));
 }
 
 static Datum
@@ -136,7 +138,7 @@ put_row(ReturnSetInfo *result, StatusRow *row)
  * The rows of a listener and its flusher
  */
 static void
-put_pair(ReturnSetInfo *result, int number, Pair *pair, Ring *ring)
+put_pair(ReturnSetInfo *result, int number, Pair *pair, Ring **rings)
 {
 	StatusRow row;
 	int64 oldest;
@@ -148,14 +150,14 @@ put_pair(ReturnSetInfo *result, int number, Pair *pair, Ring *ring)
 	put_row(result, &row);
 
 	set_worker(&row, psprintf("flusher %d", number), &pair->flusher);
-	set_value(&row, STATUS_STAGED, Int64GetDatum(RingStagedRecords(ring)));
+	set_value(&row, STATUS_STAGED, Int64GetDatum(PairStagedRecords(rings)));
 	set_counter(&row, STATUS_COMMITTED, &pair->committed);
 	set_counter(&row, STATUS_DUPLICATE, &pair->duplicate);
 	set_counter(&row, STATUS_DISCARDED, &pair->discarded);
 	set_counter(&row, STATUS_DEAD_LETTERED, &pair->dead_lettered);
 	set_counter(&row, STATUS_DEAD_LETTERS_DROPPED, &pair->dead_letters_dropped);
-	set_value(&row, STATUS_STAGING_SIZE, Int64GetDatum(ring->size));
-	oldest = RingOldestStaged(ring);
+	set_value(&row, STATUS_STAGING_SIZE, Int64GetDatum(rings[LANE_TODAY]->size));
+	oldest = PairOldestStaged(rings);
 	if (oldest != 0)
 		set_value(&row, STATUS_OLDEST_STAGED, age(oldest));
 	if (pg_atomic_read_u64(&pair->last_commit) != 0)

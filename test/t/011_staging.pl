@@ -22,7 +22,7 @@ sub bulk
 {
 	my ($size) = @_;
 
-	return [ map { event(++$n, metadata => { padding => 'x' x 300 }) } 1 .. $size ];
+	return [ map { event(++$n, timestamp => int(time), metadata => { padding => 'x' x 300 }) } 1 .. $size ];
 }
 
 # Send bulk requests of so many events on connections of their own until one of

@@ -204,7 +204,7 @@ wait_until(
 	});
 is($answer->{status}, 503, 'the client of the first one hears of it');
 ok($ready, '/ready is 200 of the good pair');
-is(ask($pair[1], 'GET', '/ready')->{status}, 503, 'and 503 of the other');
+ok(wait_until(sub { ask($pair[1], 'GET', '/ready')->{status} eq 503 }), 'and 503 of the other');
 $server->resume($flusher);
 ok(wait_until(sub { ask($pair[1], 'GET', '/ready')->{status} eq 200 }), 'until it goes on');
 $server->set('fast_ingest.request_timeout' => '30s');

@@ -305,10 +305,10 @@ my ($waiting) = $server->send_events(event(100));
 
 $server->wait_for_staged(1);
 my $lock_began = time;
-scraped(qq(fast_ingest_staged_events$one}), { 1 => 1 }, 'an event is staged');
-scraped(qq(fast_ingest_staging_bytes$one} > bool 0), { 1 => 1 }, 'and takes room');
-scraped(qq(fast_ingest_oldest_staged_seconds$one} > bool 0.2), { 1 => 1 }, 'and waits');
-scraped(qq(fast_ingest_staging_size_bytes$one}), { 1 => 64 * 1024 * 1024 }, 'in a ring of that size');
+scraped(qq|sum by (pair) (fast_ingest_staged_events$one})|, { 1 => 1 }, 'an event is staged');
+scraped(qq|sum by (pair) (fast_ingest_staging_bytes$one}) > bool 0|, { 1 => 1 }, 'and takes room');
+scraped(qq|max by (pair) (fast_ingest_oldest_staged_seconds$one}) > bool 0.2|, { 1 => 1 }, 'and waits');
+scraped(qq|max by (pair) (fast_ingest_staging_size_bytes$one})|, { 1 => 64 * 1024 * 1024 }, 'in a ring of that size');
 my $held = time - $lock_began;
 $lock->quit;
 is($waiting->read_answer->{status}, 202, 'it is committed');
@@ -322,8 +322,8 @@ foreach my $name ('fast_ingest_http_request_duration_seconds_sum{route="/events"
 	ok($seconds >= $held && $seconds <= $waited, "$name grows by the time that it took")
 	  or diag("$held <= $seconds <= $waited");
 }
-is($now->{'fast_ingest_staged_events{pair="1"}'}, 0, 'nothing is staged');
-is($now->{'fast_ingest_oldest_staged_seconds{pair="1"}'}, 0, 'or waits');
+is($now->{'fast_ingest_staged_events{pair="1",lane="other_days"}'}, 0, 'nothing is staged');
+is($now->{'fast_ingest_oldest_staged_seconds{pair="1",lane="other_days"}'}, 0, 'or waits');
 
 # ---------------------------------------------------------------------------
 # Refreshes

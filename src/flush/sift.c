@@ -1,0 +1,81 @@
+/*
+ * sift.c
+ *
+ * Each record in a subtransaction of its own; see sift.h.
+ */
+#include "postgres.h"
+
+#include "flush/sift.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+
+#include "flush/dead_letter.h"
+#include "flush/staged.h"
+#include "flush/transaction.h"
+#include "worker.h"
+
+typedef struct
+{
+	Inserted (*insert)(void);
+	Inserted inserted;
+} Insertion;
+
+static void
+insert_body(void *arg)
+{
+	Insertion *insertion = arg;
+
+	insertion->inserted = insertion->insert();
+}
+
+static bool
+is_refused_for(const ErrorData *error, const char *reason)
+{
+	char description[WORKER_ERROR_SIZE];
+
+	(void) WorkerDescribeError(error, description);
+	return !ErrorIsTransient(error->sqlerrcode) && strcmp(description, reason) == 0;
+}
+
+void
+SiftRecords(Sift *sift)
+{
+	MemoryContext caller = CurrentMemoryContext;
+
+	sift->refused = MemoryContextAlloc(TopTransactionContext, sift->n * sizeof(Refused));
+	for (sift->done = 0; sift->done < sift->n; sift->done++)
+	{
+		RingRecord **record = &sift->records[sift->done];
+		Insertion insertion = {sift->insert, {0}};
+		Tuplestorestate *store;
+		ErrorData *error;
+
+		/* messages are read at the commit, after SPI's memory is gone, which it leaves current */
+		MemoryContextSwitchTo(TopTransactionContext);
+		store = StagedShow(record, 1, (*record)->payload_size);
+		error = RunSubtransaction(insert_body, &insertion);
+		if (error == NULL)
+		{
+			sift->inserted.stored += insertion.inserted.stored;
+			sift->inserted.duplicate += insertion.inserted.duplicate;
+			if (insertion.inserted.stored > 0)
+				sift->last_stored = *record;
+		}
+		else if (is_refused_for(error, sift->reason))
+		{
+			DeadLetterInsert(error);
+			sift->refused[sift->nrefused++] =
+				(Refused){*record, error->message ? error->message : ""};
+		}
+		else if (sift->done == 0)
+			ReThrowError(error);
+		else
+			break;
+		SPI_unregister_relation("staged");
+		tuplestore_end(store);
+	}
+	MemoryContextSwitchTo(caller);
+}
