@@ -115,6 +115,17 @@ SELECT * FROM counted();
 DROP TABLE public.brought;
 TRUNCATE fast_ingest.events;
 
+-- or are elsewhere; and a table whose server cannot be asked may go
+CREATE FOREIGN DATA WRAPPER regress_fast_ingest;
+CREATE SERVER regress_fast_ingest FOREIGN DATA WRAPPER regress_fast_ingest;
+CREATE FOREIGN TABLE public.elsewhere PARTITION OF fast_ingest.events FOR VALUES FROM ('2033-01-10') TO ('2033-01-12') SERVER regress_fast_ingest;
+SELECT low, high FROM fast_ingest.rollup_dirty;
+DROP FOREIGN TABLE public.elsewhere;
+DROP SERVER regress_fast_ingest;
+DROP FOREIGN DATA WRAPPER regress_fast_ingest;
+SELECT low, high FROM fast_ingest.dropped;
+TRUNCATE fast_ingest.events;
+
 -- of days in another time zone: part of two UTC days, and of an hour
 CREATE TABLE public.kathmandu PARTITION OF fast_ingest.events FOR VALUES FROM ('2033-01-10 00:00 Asia/Kathmandu') TO ('2033-01-11 00:00 Asia/Kathmandu');
 CREATE TABLE public.kathmandu_next PARTITION OF fast_ingest.events FOR VALUES FROM ('2033-01-11 00:00 Asia/Kathmandu') TO ('2033-01-12 00:00 Asia/Kathmandu');

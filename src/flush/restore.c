@@ -103,10 +103,14 @@ add_columns(const RangeVar *parent, const RangeVar *partition)
 {
 	Oid types[] = {OIDOID};
 	Datum values[1];
+	Oid table;
 
 	if (parent->inh || !is_own_events(RangeVarGetRelid(parent, NoLock, true)))
 		return;
-	values[0] = ObjectIdGetDatum(RangeVarGetRelid(partition, AccessShareLock, true));
+	table = RangeVarGetRelid(partition, AccessShareLock, true);
+	if (!OidIsValid(table) || !OwnsRelation(table))
+		return;
+	values[0] = ObjectIdGetDatum(table);
 	run_written(WRITE_COLUMNS, 1, types, values);
 }
 
@@ -125,7 +129,8 @@ add_index(const RangeVar *parent, const RangeVar *index)
 	Oid partition_index;
 	Oid partition;
 
-	if (!is_own_events(events) || parent->schemaname == NULL ||
+	if (OidIsValid(RangeVarGetRelid(parent, NoLock, true)) || !is_own_events(events) ||
+		parent->schemaname == NULL ||
 		get_namespace_oid(parent->schemaname, true) != get_rel_namespace(events))
 		return;
 	partition_index = RangeVarGetRelid(index, NoLock, true);
@@ -133,6 +138,7 @@ add_index(const RangeVar *parent, const RangeVar *index)
 	if (!get_rel_relispartition(partition) || get_partition_parent(partition, true) != events)
 		return;
 	LockRelationOid(events, ShareRowExclusiveLock);
+	/* while we waited */
 	if (OidIsValid(RangeVarGetRelid(parent, NoLock, true)))
 		return;
 	values[0] = ObjectIdGetDatum(partition_index);
@@ -151,11 +157,7 @@ before_alter(const AlterTableStmt *alter)
 		return;
 	partition = castNode(PartitionCmd, action->def)->name;
 	if (alter->objtype == OBJECT_INDEX)
-	{
-		/* mostly it is there */
-		if (!OidIsValid(RangeVarGetRelid(alter->relation, NoLock, true)))
-			add_index(alter->relation, partition);
-	}
+		add_index(alter->relation, partition);
 	else
 		add_columns(alter->relation, partition);
 }

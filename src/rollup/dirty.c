@@ -150,8 +150,13 @@ whole_days(const SpanList *spans)
 SpanList *
 RawCoverage(Snapshot snapshot)
 {
+	SpanList *covered = PartitionsCover(false);
+	/* readers do not see any more what is being detached */
+	SpanList *leaving = SpanListDifference(PartitionsCover(true), covered);
 	/* where a partition takes only part of a day, the rest has no rows */
-	return SpanListDifference(whole_days(PartitionsCover()), DroppedSpans(snapshot));
+	SpanList *there = SpanListDifference(whole_days(covered), leaving);
+
+	return SpanListDifference(there, DroppedSpans(snapshot));
 }
 
 /*

@@ -218,7 +218,9 @@ count_changes(Oid partition, bool concurrently)
 	RefreshResult result;
 	bool dirty;
 
+	/* a foreign table must be able to go while its server is away */
 	if (XactReadOnly || !is_our_partition(partition) ||
+		get_rel_relkind(partition) == RELKIND_FOREIGN_TABLE ||
 		!(OwnsRelation(partition) || OwnsRelation(ExtensionTable("events"))))
 		return;
 	if (!concurrently)
@@ -265,27 +267,27 @@ moved_partition(AlterTableStmt *alter, AlterTableCmd **action)
 	return RangeVarGetRelid(castNode(PartitionCmd, (*action)->def)->name, NoLock, true);
 }
 
-/*
- * Before a partition is detached
- */
-static PartitionSpans
-before_detach(Oid partition, const AlterTableCmd *action)
-{
-	if (action->subtype == AT_DetachPartition)
-		count_changes(partition, castNode(PartitionCmd, action->def)->concurrent);
-	return PartitionSpansOf(partition);
-}
-
 static void
 before_drop(const DropStmt *drop)
 {
 	ListCell *cell;
 
-	if (drop->removeType != OBJECT_TABLE && drop->removeType != OBJECT_FOREIGN_TABLE)
+	if (drop->removeType != OBJECT_TABLE)
 		return;
 	foreach (cell, drop->objects)
 		count_changes(RangeVarGetRelid(makeRangeVarFromNameList(lfirst(cell)), NoLock, true),
 					  false);
+}
+
+/*
+ * The partition that a command makes with rows in it, which are elsewhere, or
+ * InvalidOid
+ */
+static Oid
+foreign_partition(const CreateForeignTableStmt *create)
+{
+	return create->base.partbound != NULL ? RangeVarGetRelid(create->base.relation, NoLock, true)
+										  : InvalidOid;
 }
 
 static void
@@ -307,10 +309,17 @@ process_utility(PlannedStmt *statement, const char *query_string, bool read_only
 		before_drop(castNode(DropStmt, command));
 	detached =
 		action != NULL && action->subtype != AT_AttachPartition && is_our_partition(partition);
+	if (detached && action->subtype == AT_DetachPartition)
+	{
+		count_changes(partition, castNode(PartitionCmd, action->def)->concurrent);
+		detached = is_our_partition(partition);
+	}
 	if (detached)
-		times = before_detach(partition, action);
+		times = PartitionSpansOf(partition);
 	next(statement, query_string, read_only_tree, context, params, environment, receiver,
 		 completion);
+	if (IsA(command, CreateForeignTableStmt))
+		partition = foreign_partition(castNode(CreateForeignTableStmt, command));
 	if (detached)
 		note_partition(partition, &times);
 	else if (OidIsValid(partition) && is_our_partition(partition))

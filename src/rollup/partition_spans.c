@@ -147,31 +147,37 @@ PartitionSpansOf(Oid partition)
 	return times;
 }
 
+typedef struct
+{
+	bool with_detached;
+	SpanList *spans;
+} Cover;
+
 static void
 cover(Oid partition, bool is_leaf, SpanList *spans, void *arg)
 {
-	SpanList *covered = arg;
+	Cover *covered = arg;
 	Relation table;
 
 	if (is_leaf)
 	{
 		for (int i = 0; i < spans->n; i++)
-			SpanListAppend(covered, spans->spans[i].low, spans->spans[i].high);
+			SpanListAppend(covered->spans, spans->spans[i].low, spans->spans[i].high);
 		return;
 	}
 	table = table_open(partition, AccessShareLock);
-	visit_partitions(table, spans, false, cover, covered);
+	visit_partitions(table, spans, covered->with_detached, cover, covered);
 	table_close(table, AccessShareLock);
 }
 
 SpanList *
-PartitionsCover(void)
+PartitionsCover(bool with_detached)
 {
-	SpanList *covered = palloc0(sizeof(SpanList));
+	Cover covered = {with_detached, palloc0(sizeof(SpanList))};
 
-	cover(ExtensionTable("events"), false, all_times(), covered);
-	SpanListJoin(covered);
-	return covered;
+	cover(ExtensionTable("events"), false, all_times(), &covered);
+	SpanListJoin(covered.spans);
+	return covered.spans;
 }
 
 static void

@@ -25,8 +25,11 @@ extern bool IsEventsPartition(Oid table);
 /* What such a partition takes, in the current memory context. */
 extern PartitionSpans PartitionSpansOf(Oid partition);
 
-/* What all partitions take together, in the current memory context. */
-extern SpanList *PartitionsCover(void);
+/*
+ * What all partitions take together, those among them or not that are being detached,
+ * in the current memory context.
+ */
+extern SpanList *PartitionsCover(bool with_detached);
 
 /*
  * The UTC days of the rows that a table and its partitions hold for the active

@@ -24,7 +24,7 @@ use POSIX qw(strftime);
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $steps = $ENV{FI_PARTITIONS_STEPS} || 150 * ($ENV{FI_TORTURE} ? 10 : 1);
+my $steps = $ENV{FI_PARTITIONS_STEPS} || 250 * ($ENV{FI_TORTURE} ? 10 : 1);
 my $seed = $ENV{FI_PARTITIONS_SEED} || (time ^ ($$ << 8)) & 0x7fffffff;
 
 diag("FI_PARTITIONS_SEED=$seed");
