@@ -196,12 +196,13 @@ mark_attached(Oid partition)
 }
 
 /*
- * Keep everybody from a partition, as the command that makes it go is going to.
- * The table's lock comes first, as it does for a refresh.
+ * Keep everybody from a partition, as the command that makes it go is going to. Locks
+ * come in the order in which a refresh takes them.
  */
 static void
 lock_partition(Oid partition)
 {
+	RefreshLock();
 	LockRelationOid(ExtensionTable("events"), AccessExclusiveLock);
 	LockRelationOid(partition, AccessExclusiveLock);
 	(void) find_all_inheritors(partition, AccessExclusiveLock, NULL);
