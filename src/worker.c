@@ -351,8 +351,9 @@ is_of_server(const ErrorData *error)
 
 /*
  * May the message of an error quote an event? One about data does, and what a trigger
- * of the user's raises. Such a trigger may also make SQL of an event, that is wrong; our
- * own statements are found wrong before they run, which leaves no context.
+ * of the user's raises. Such a trigger may also make SQL of an event, that is wrong, or the
+ * name of a file or an object. Its errors have more context than the one line of our own
+ * statements, which are found wrong before they run: that leaves none.
  */
 static bool
 may_quote_event(const ErrorData *error)
@@ -361,8 +362,10 @@ may_quote_event(const ErrorData *error)
 
 	if (!is_of_server(error))
 		return true;
-	if (category == ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION)
-		return is_flusher() && error->context != NULL;
+	if (is_flusher() && error->context != NULL &&
+		(category == ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION ||
+		 strchr(error->context, '\n') != NULL))
+		return true;
 	return !ErrorIsTransient(error->sqlerrcode) && category != ERRCODE_INTERNAL_ERROR;
 }
 

@@ -183,6 +183,19 @@ days_in_month(int year, int month)
 }
 
 /*
+ * Does a date begin here: four digits and a separator, or eight digits?
+ */
+static bool
+is_date(const char *p, const char *end)
+{
+	const char *begin = p;
+
+	while (is_digit(p, end))
+		p++;
+	return p - begin == 8 || (p - begin == 4 && p < end && (*p == '-' || *p == '/'));
+}
+
+/*
  * Read a date as days since 1970; what is wrong, or NULL
  */
 static const char *
@@ -193,9 +206,9 @@ read_date(const char **p, const char *end, int64_t *days)
 	int month;
 	int day;
 
-	if (!read_digits(p, end, 4, 0, 9999, &year))
+	if (!is_date(*p, end) || !read_digits(p, end, 4, 0, 9999, &year))
 		return "is not a time";
-	if (*p < end && (**p == '-' || **p == '/'))
+	if (!is_digit(*p, end))
 		separator[0] = *(*p)++;
 	if (year == 0)
 		return "has a year that is not 0001 to 9999";
@@ -221,6 +234,7 @@ read_time_of_day(const char **p, const char *end, int64_t *microseconds)
 	int minute;
 	int second = 0;
 	int64_t unit = MICROSECONDS;
+	bool has_second;
 	bool colon;
 
 	if (!read_digits(p, end, 2, 0, 23, &hour))
@@ -229,13 +243,15 @@ read_time_of_day(const char **p, const char *end, int64_t *microseconds)
 	if (!read_digits(p, end, 2, 0, 59, &minute))
 		return "has a minute that is not 00 to 59";
 	/* 60 is a leap second, the first one of the next minute */
-	if ((colon ? read_char(p, end, ":") : is_digit(*p, end)) &&
-		!read_digits(p, end, 2, 0, 60, &second))
+	has_second = colon ? read_char(p, end, ":") : is_digit(*p, end);
+	if (has_second && !read_digits(p, end, 2, 0, 60, &second))
 		return "has a second that is not 00 to 60";
 	*microseconds = (hour * INT64_C(3600) + minute * 60 + second) * MICROSECONDS;
 
 	if (!read_char(p, end, ".,"))
 		return NULL;
+	if (!has_second)
+		return "has a fraction of a minute";
 	if (!is_digit(*p, end))
 		return "has a fraction without digits";
 	for (; is_digit(*p, end); (*p)++)
@@ -270,9 +286,8 @@ read_zone(const char *p, const char *end, int64_t *offset)
 	if (!read_digits(&p, end, 2, 0, 23, &field))
 		return "has a zone whose hours are not 00 to 23";
 	*offset = field * INT64_C(3600);
-	for (int unit = 60; unit > 0 && p < end; unit /= 60)
+	for (int unit = 60; unit > 0 && (read_char(&p, end, ":") || is_digit(p, end)); unit /= 60)
 	{
-		(void) read_char(&p, end, ":");
 		if (!read_digits(&p, end, 2, 0, 59, &field))
 			return "has a zone whose minutes are not 00 to 59";
 		*offset += field * unit;

@@ -57,7 +57,9 @@ DayEnsure(int32 day, int patience, bool (*others_wait)(void))
 		error->message = psprintf("the partition of %s cannot be made: %s", PartitionDayText(day),
 								  error->message);
 		error->sqlerrcode = ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE;
-		error->domain = NULL; /* see WorkerDescribeError */
+		/* no event has a part in it: see WorkerDescribeError */
+		error->domain = NULL;
+		error->context = NULL;
 		return error;
 	}
 	if (look.oddity[0] != '\0' || day == odd.day)

@@ -129,13 +129,12 @@ RouteRequest(Request *request, const char *target, const char *method, const cha
 		strcmp(method, "POST") != 0)
 		return;
 
+	/* an empty value is none */
 	value = RequestHeader(request, "Content-Type");
-	/* an empty one is none */
-	if (value != NULL && value[strspn(value, " \t")] != '\0' &&
-		!read_content_type(value, &request->ndjson))
+	if (value != NULL && value[0] != '\0' && !read_content_type(value, &request->ndjson))
 		request->refusal = REFUSAL_CONTENT_TYPE;
 	value = RequestHeader(request, "Content-Encoding");
-	if (value != NULL && !DecodeEncoding(value, &request->encoding))
+	if (value != NULL && value[0] != '\0' && !DecodeEncoding(value, &request->encoding))
 		request->refusal = REFUSAL_CONTENT_ENCODING;
 }
 

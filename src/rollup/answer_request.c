@@ -27,7 +27,8 @@ RequestRefuse(const char *name, const char *value, const char *expected)
 }
 
 /*
- * The "+" of an offset from UTC is a space in a URL where it is not escaped
+ * The "+" of an offset from UTC is a space in a URL where it is not escaped. It is the last
+ * one, and not the first one where that stands between date and time.
  */
 static const char *
 restore_plus(const char *value)
@@ -35,7 +36,7 @@ restore_plus(const char *value)
 	const char *space = strrchr(value, ' ');
 	char *copy;
 
-	if (space == NULL || strchr(value, 'T') == NULL ||
+	if (space == NULL || space[1] == '\0' || value + strcspn(value, "Tt ") == space ||
 		strspn(space + 1, "0123456789:") != strlen(space + 1))
 		return value;
 	copy = pstrdup(value);

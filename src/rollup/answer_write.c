@@ -44,7 +44,8 @@ append_counts(StringInfo text, const MetricsRow *row)
 }
 
 /*
- * Would a spreadsheet take this for a formula? Some take letters of full width as well.
+ * Would a spreadsheet take this for a formula? Some take letters of full width as well, and
+ * some skip blanks.
  */
 static bool
 looks_like_formula(const char *value)
@@ -52,10 +53,14 @@ looks_like_formula(const char *value)
 	static const char *const wide[] = {"\xEF\xBC\x9D", "\xEF\xBC\x8B", "\xEF\xBC\x8D",
 									   "\xEF\xBC\xA0"}; /* = + - @ */
 
+	if (value[0] != '\0' && strchr("\t\r\n", value[0]) != NULL)
+		return true;
+	while (*value > '\0' && *value <= ' ')
+		value++;
 	for (int i = 0; i < (int) lengthof(wide); i++)
 		if (strncmp(value, wide[i], strlen(wide[i])) == 0)
 			return true;
-	return value[0] != '\0' && strchr("=+-@\t\r\n", value[0]) != NULL;
+	return value[0] != '\0' && strchr("=+-@", value[0]) != NULL;
 }
 
 /*

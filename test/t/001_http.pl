@@ -97,6 +97,8 @@ is( $server->post_event(
 		event(++$n), headers => [ 'Content-Encoding', 'identity' ])->{status},
 	202,
 	'Content-Encoding: identity');
+is($server->post_event(event(++$n), headers => [ 'Content-Encoding', $_ ])->{status},
+	202, "an empty Content-Encoding: '$_'") foreach '', ' ', "\t ";
 
 SKIP:
 {

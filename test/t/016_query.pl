@@ -438,9 +438,10 @@ is( $answer->{body},
 # What a spreadsheet could take for a formula, and what not
 my %protected = (
 	(map { $_ => "'$_" } '=1+1', '+1', '-1', '@SUM(A1)', "\x{ff1d}1+1", "\x{ff0b}1", "\x{ff0d}1", "\x{ff20}x"),
+	(map { $_ => "'$_" } ' =1', '  +1', " \x{ff1d}1", "\x{b}-1"),
 	"\t=1" => "\"'\t=1\"", "\r=1" => "\"'\r=1\"", "\n=1" => "\"'\n=1\"",
 	'=HYPERLINK("http://x","y")' => '"\'=HYPERLINK(""http://x"",""y"")"', 'a;=1+1' => '"a;=1+1"', "a\t=1+1" => "\"a\t=1+1\"",
-	(map { $_ => $_ } "'=1", '1-1', 'a=b', '', ' =1', "\x{e9}"));
+	(map { $_ => $_ } "'=1", '1-1', 'a=b', '', ' ', ' 1', "\x{e9}"));
 my @protected = sort keys %protected;
 
 $server->post_bulk([ map { event(++$n, event_name => 'formula', path => $_) } @protected ]);

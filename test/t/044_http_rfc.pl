@@ -184,6 +184,18 @@ foreach (
 
 	is(get("/metrics?$parameters")->{json}{event_name}, $name, 'parameters ' . substr $parameters, -40);
 }
+foreach (
+	[ '2024-08-12T15:13:32+00:00', 1723475612 ], [ '2024-08-12+15:13:32+00:00', 1723475612 ],
+	[ '2024-08-12%2015:13:32+03:00', 1723464812 ], [ '2024-08-12t18:13:32+0300', 1723475612 ],
+	[ '20240812+181332+03', 1723475612 ], [ '2024-08-12+15:13:32Z', 1723475612 ], [ '2024-08-12+15:13:32+UTC', 1723475612 ],
+	[ '2024-08-12T15:13:32Z+', 1723475612 ], [ '+1723475612', 1723475612 ])
+{
+	my ($time, $seconds) = @$_;
+
+	is(get("/metrics?event_name=a&from=$time")->{json}{from}, $seconds, "from=$time");
+}
+is_error(get("/metrics?event_name=a&from=$_"), 400, qr/has no zone/, "from=$_")
+  foreach '2024-08-12+15:13:32', '2024-08-12T15:13:32', '2024-08-12+15:13';
 foreach my $equal ([ 'channel', 'channel=' ], [ 'event_name=a&channel&limit', 'event_name=a&channel=&limit=' ])
 {
 	my ($short, $long) = map { get("/metrics?event_name=x&$_") } @$equal;

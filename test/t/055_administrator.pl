@@ -99,6 +99,7 @@ refuses_all("a trigger with code $_", trigger(qq{RAISE EXCEPTION 'no %', NEW.use
 	$no_trigger, qr/error $_/, refused => 0)
   foreach qw(42501 40001 55P03 57014);
 refuses_all('a trigger with wrong SQL', trigger(q{EXECUTE format('SELECT FROM %I', NEW.user_id)}), $no_trigger, qr/error 42P01/, refused => 0);
+refuses_all('a trigger that looks for a file', trigger(q{PERFORM pg_read_file(NEW.user_id)}), $no_trigger, qr/error 58P01/, refused => 0);
 refuses_all('a column that is gone', 'ALTER TABLE fast_ingest.events RENAME COLUMN campaign_id TO gone',
 	'ALTER TABLE fast_ingest.events RENAME COLUMN gone TO campaign_id', qr/campaign_id/, refused => 0);
 

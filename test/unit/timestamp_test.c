@@ -156,7 +156,9 @@ main(void)
 	no_time("10000000000000000000", "too large");
 	no_time("99999999999999999999999999999", "too large");
 	no_time("1,723,475,612", "not a time");
-	no_time("1723475612s", "");
+	no_time("1723475612s", "not a time");
+	no_time("1723475612345ms", "not a time");
+	no_time("1723475612,5", "not a time");
 	no_time("1e", "not a time");
 	no_time("1e5.5", "not a time");
 	no_time("1.2.3", "not a time");
@@ -201,6 +203,8 @@ main(void)
 	no_time("2015-05-17T10:05:03 ", "no zone");
 	no_time("2015-05-17T10Z", "minute");
 	no_time("2015-05-17T10:05:03.Z", "fraction");
+	no_time("2015-05-17T10:05.5Z", "fraction of a minute");
+	no_time("20150517T1005,5Z", "fraction of a minute");
 	no_time("2015-05-17T24:00:00Z", "hour");
 	no_time("2015-05-17T10:60:00Z", "minute");
 	no_time("2015-05-17T10:05:61Z", "second");
@@ -211,11 +215,17 @@ main(void)
 	no_time("2015-05-17T10:05:03+5", "zone");
 	no_time("2015-05-17T10:05:03+24:00", "zone");
 	no_time("2015-05-17T10:05:03+05:60", "zone");
-	no_time("2015-05-17T10:05:03+05:45:00:00", "zone");
+	no_time("2015-05-17T10:05:03+05:4", "minutes");
+	no_time("2015-05-17T10:05:03+05:", "minutes");
+	no_time("2015-05-17T10:05:03+05:45:00:00", "behind the zone");
+	no_time("2015-05-17T10:05:03+05:45[Asia/Kathmandu]", "behind the zone");
+	no_time("2015-05-17T10:05:03+05 x", "behind the zone");
 	no_time("2015-05-17T10:05:03 EST", "zone");
 	no_time("2015-05-17T10:05:03Zjunk", "zone");
 	no_time("2015-05-17Z", "time of day");
 	no_time("17.05.2015 10:05", "not a time");
+	no_time("2015.05.17 10:05Z", "not a time");
+	no_time("12015-05-17T10:05:03Z", "not a time");
 	no_time("yesterday", "not a time");
 	no_time("", "empty");
 	no_time("  ", "empty");
