@@ -104,6 +104,31 @@ SELECT low, high FROM fast_ingest.dropped;
 SELECT * FROM counted();
 TRUNCATE fast_ingest.events;
 
+-- one that is detached is not marked by what took its day meanwhile, and comes back whole
+SELECT fi_create_partition('2033-01-10');
+SELECT add('{2033-01-10 12:00Z,2033-01-10 13:00Z}');
+SELECT events FROM fi_refresh();
+ALTER TABLE fast_ingest.events DETACH PARTITION fast_ingest.events_20330110;
+CREATE TABLE public.everything PARTITION OF fast_ingest.events DEFAULT;
+DROP TABLE public.everything;
+SELECT low, high, partition::regclass FROM fast_ingest.dropped;
+DROP TRIGGER fi_inserted ON fast_ingest.events_20330110;
+DROP TRIGGER fi_updated ON fast_ingest.events_20330110;
+DROP TRIGGER fi_deleted ON fast_ingest.events_20330110;
+ALTER TABLE fast_ingest.events ATTACH PARTITION fast_ingest.events_20330110 FOR VALUES FROM ('2033-01-10 00:00Z') TO ('2033-01-11 00:00Z');
+SELECT low, high FROM fast_ingest.dropped;
+DELETE FROM fast_ingest.events WHERE ts = '2033-01-10 12:00Z';
+SELECT * FROM counted();
+-- what was stored in it meanwhile is missing nevertheless
+ALTER TABLE fast_ingest.events DETACH PARTITION fast_ingest.events_20330110;
+CREATE TABLE public.everything PARTITION OF fast_ingest.events DEFAULT;
+SELECT add('{2033-01-10 14:00Z}');
+DROP TABLE public.everything;
+DROP TABLE fast_ingest.events_20330110;
+SELECT low, high FROM fast_ingest.dropped;
+SELECT * FROM counted();
+TRUNCATE fast_ingest.events;
+
 -- rows that come with their table
 CREATE TABLE public.brought (LIKE fast_ingest.events INCLUDING ALL);
 INSERT INTO public.brought (event_name, channel, user_id, ts, site_id) VALUES ('kind', 'web', 'user', '2033-01-10 12:00Z', 'kind'), ('kind', 'web', 'user', '2033-04-01 12:00Z', 'kind');

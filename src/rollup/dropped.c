@@ -56,14 +56,17 @@ static SpanList *
 counted_days(Oid partition, const PartitionSpans *times)
 {
 	SpanList *days = palloc0(sizeof(SpanList));
+	SpanList *shared;
 	SpanList *held;
 
 	for (int i = 0; i < times->spans->n; i++)
 		RollupDays(times->spans->spans[i], days);
-	/* of events of another partition the rollup does not know whose they are */
-	if (days->n == 0 || times->alone || (held = RowDays(partition)) == NULL)
+	/* of events of another partition, of one that has gone, too, the rollup does not know whose
+	 * they are */
+	shared = times->alone ? SpanListIntersection(days, DroppedSpans(GetActiveSnapshot())) : days;
+	if (shared->n == 0 || (held = RowDays(partition)) == NULL)
 		return days;
-	return SpanListIntersection(days, held);
+	return SpanListUnion(SpanListDifference(days, shared), SpanListIntersection(shared, held));
 }
 
 static void
