@@ -436,6 +436,8 @@ fi_rebuild(PG_FUNCTION_ARGS)
 						errmsg("from must be before to: %s is not before %s", text,
 							   timestamptz_to_str(to))));
 	}
+	RefreshLock();
+	ExtensionLockEvents();
 	DirtyMark(BucketStart(from, LEVEL_MINUTE), BucketStart(to - 1, LEVEL_MINUTE) + USECS_PER_MINUTE,
 			  0);
 	CommandCounterIncrement();
