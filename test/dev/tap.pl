@@ -25,6 +25,7 @@ foreach my $program (@programs)
 	$failed++ unless eval { $result->parsers($program) };
 }
 $result->stop;
+$harness->formatter->prepare(@programs);
 $harness->summary($result);
 
 $failed += $result->failed;

@@ -229,20 +229,23 @@ check_text(const char *text)
 }
 
 /*
- * A cursor that was taken: the digits of a number, a space and a text
+ * A cursor that was taken: the digits of a number, a space and a text, which is empty for
+ * times; or the digits alone, which no time has
  */
 static void
-check_cursor(const char *cursor)
+check_cursor(const char *cursor, bool times)
 {
 	size_t len = strlen(cursor) / 2;
 	char *place = palloc(len + 1);
+	char *space;
 
 	hex_decode(cursor, 2 * len, place);
 	place[len] = '\0';
 	require(strlen(place) == len);
 	check_text(place);
 	require(strspn(place, "+- \t\n\v\f\r0123456789") > 0 && strpbrk(place, "0123456789") != NULL);
-	require(strchr(strpbrk(place, "0123456789"), ' ') != NULL);
+	space = strchr(strpbrk(place, "0123456789"), ' ');
+	require(!times || (space != NULL && space[1] == '\0'));
 }
 
 /*
@@ -255,6 +258,7 @@ check_page(MetricsRequest *request)
 							{.group = "2024-03-31T00:00:00+05:45", .order = 0},
 							{.group = "10000-01-01T00:00:00Z", .order = PG_INT64_MAX}};
 	MetricsRow by_key[] = {{.group = "web", .total_events = 7},
+						   {.group = NULL, .total_events = 5},
 						   {.group = "a b", .total_events = 5},
 						   {.group = "\xc3\xa9", .total_events = 5},
 						   {.group = "", .total_events = 1}};
@@ -276,7 +280,7 @@ check_page(MetricsRequest *request)
 	}
 	page = AnswerPageChoose(request, &answer);
 	if (request->cursor != NULL)
-		check_cursor(request->cursor);
+		check_cursor(request->cursor, times);
 	require(page.first >= 0 && page.first <= page.end && page.end <= answer.nrows);
 	require(request->limit == 0 || page.end - page.first <= request->limit);
 }

@@ -35,7 +35,8 @@ SELECT 'campaign', m.* FROM fi_metrics('page_view', group_by => 'campaign') m;
 SELECT 'plan', m.* FROM fi_metrics('page_view', group_by => 'plan') m;
 SELECT 'name', n, m.* FROM generate_series(0, 3) n, fi_metrics('name-' || n, '2024-08-11 00:00Z'::timestamptz) m;
 SELECT 'length', m.* FROM fi_metrics('page_view', '2024-08-11 00:00Z'::timestamptz, group_by => 'length') m;
-SELECT 'far', m.* FROM fi_metrics('far', group_by => 'day', fill => false) m;
+SELECT 'far', m.* FROM fi_metrics('far', NULL::timestamptz, '2024-08-10 00:00Z', group_by => 'day', fill => false) m;
+SELECT 'far', m.* FROM fi_metrics('far', '2024-08-11 00:00Z'::timestamptz, group_by => 'day', fill => false) m;
 SELECT 'dropped day', m.* FROM fi_metrics('page_view', '2024-08-10 00:00Z', '2024-08-11 00:00Z', 'channel') m;
 SELECT 'dropped hours', m.* FROM fi_metrics('page_view', '2024-08-10 00:00Z', '2024-08-11 00:00Z', 'hour', fill => false) m;
 EOQ
@@ -148,7 +149,7 @@ DELETE FROM fast_ingest.events WHERE ts = '2024-01-03 12:00Z';
 ALTER TABLE fast_ingest.events DETACH PARTITION public.late;
 DROP TABLE public.rest;
 EOQ
-is($old->sql("SET timezone = 'UTC'; SELECT group_key FROM fi_metrics('far', group_by => 'day', fill => false)"),
+is($old->sql("SET timezone = 'UTC'; SELECT group_key FROM fi_metrics('far', NULL::timestamptz, '2024-08-10 00:00Z', group_by => 'day', fill => false) UNION ALL SELECT group_key FROM fi_metrics('far', '2024-08-11 00:00Z'::timestamptz, group_by => 'day', fill => false)"),
 	"2024-01-02T00:00:00Z\n2024-10-02T00:00:00Z", 'what partitions without bounds had is counted');
 
 $old->sql("DELETE FROM fast_ingest.events WHERE path = '/4' AND ts < '2024-08-14 00:00Z'");
