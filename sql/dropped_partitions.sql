@@ -129,6 +129,16 @@ SELECT low, high FROM fast_ingest.dropped;
 SELECT * FROM counted();
 TRUNCATE fast_ingest.events;
 
+-- nor for the rest of a day of which somebody else's part has gone
+CREATE TABLE public.somebody PARTITION OF fast_ingest.events FOR VALUES FROM ('2033-01-09 21:00Z') TO ('2033-01-10 21:00Z');
+CREATE TABLE public.everything PARTITION OF fast_ingest.events DEFAULT;
+SELECT add('{2033-01-10 12:00Z,2033-01-11 12:00Z}');
+DROP TABLE public.somebody;
+DROP TABLE public.everything;
+SELECT low, high FROM fast_ingest.dropped ORDER BY low;
+SELECT * FROM counted();
+TRUNCATE fast_ingest.events;
+
 -- a breakdown that is added later does not know what is gone, and says so
 SELECT fi_create_partition('2033-01-10'), fi_create_partition('2033-01-11');
 SELECT add('{2033-01-10 12:00Z,2033-01-11 12:00Z,2033-01-11 13:00Z}');

@@ -61,9 +61,11 @@ counted_days(Oid partition, const PartitionSpans *times)
 
 	for (int i = 0; i < times->spans->n; i++)
 		RollupDays(times->spans->spans[i], days);
-	/* of events of another partition, of one that has gone, too, the rollup does not know whose
-	 * they are */
-	shared = times->alone ? SpanListIntersection(days, DroppedSpans(GetActiveSnapshot())) : days;
+	/* the rollup does not know whose events are which, also those of one that has gone */
+	shared = days;
+	if (times->alone)
+		shared =
+			SpanListIntersection(days, WholeBuckets(DroppedSpans(GetActiveSnapshot()), LEVEL_DAY));
 	if (shared->n == 0 || (held = RowDays(partition)) == NULL)
 		return days;
 	return SpanListUnion(SpanListDifference(days, shared), SpanListIntersection(shared, held));
