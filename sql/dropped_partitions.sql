@@ -104,6 +104,66 @@ SELECT low, high FROM fast_ingest.dropped;
 SELECT * FROM counted();
 TRUNCATE fast_ingest.events;
 
+-- one that is detached is not marked by what took its day meanwhile, and comes back whole
+SELECT fi_create_partition('2033-01-10');
+SELECT add('{2033-01-10 12:00Z,2033-01-10 13:00Z}');
+SELECT events FROM fi_refresh();
+ALTER TABLE fast_ingest.events DETACH PARTITION fast_ingest.events_20330110;
+CREATE TABLE public.everything PARTITION OF fast_ingest.events DEFAULT;
+DROP TABLE public.everything;
+SELECT low, high, partition::regclass FROM fast_ingest.dropped;
+DROP TRIGGER fi_inserted ON fast_ingest.events_20330110;
+DROP TRIGGER fi_updated ON fast_ingest.events_20330110;
+DROP TRIGGER fi_deleted ON fast_ingest.events_20330110;
+ALTER TABLE fast_ingest.events ATTACH PARTITION fast_ingest.events_20330110 FOR VALUES FROM ('2033-01-10 00:00Z') TO ('2033-01-11 00:00Z');
+SELECT low, high FROM fast_ingest.dropped;
+DELETE FROM fast_ingest.events WHERE ts = '2033-01-10 12:00Z';
+SELECT * FROM counted();
+-- what was stored in it meanwhile is missing nevertheless
+ALTER TABLE fast_ingest.events DETACH PARTITION fast_ingest.events_20330110;
+CREATE TABLE public.everything PARTITION OF fast_ingest.events DEFAULT;
+SELECT add('{2033-01-10 14:00Z}');
+DROP TABLE public.everything;
+DROP TABLE fast_ingest.events_20330110;
+SELECT low, high FROM fast_ingest.dropped;
+SELECT * FROM counted();
+TRUNCATE fast_ingest.events;
+
+-- nor for the rest of a day of which somebody else's part has gone
+CREATE TABLE public.somebody PARTITION OF fast_ingest.events FOR VALUES FROM ('2033-01-09 21:00Z') TO ('2033-01-10 21:00Z');
+CREATE TABLE public.everything PARTITION OF fast_ingest.events DEFAULT;
+SELECT add('{2033-01-10 12:00Z,2033-01-11 12:00Z}');
+DROP TABLE public.somebody;
+DROP TABLE public.everything;
+SELECT low, high FROM fast_ingest.dropped ORDER BY low;
+SELECT * FROM counted();
+TRUNCATE fast_ingest.events;
+
+-- a breakdown that is added later does not know what is gone, and says so
+SELECT fi_create_partition('2033-01-10'), fi_create_partition('2033-01-11');
+SELECT add('{2033-01-10 12:00Z,2033-01-11 12:00Z,2033-01-11 13:00Z}');
+ALTER TABLE fast_ingest.events DETACH PARTITION fast_ingest.events_20330110;
+SELECT 'added' AS user FROM fi_add_breakdown('user', 'user_id');
+SELECT total_events FROM fi_metrics('kind', group_by => 'user');
+SELECT raw_rows FROM fi_refresh();
+SELECT low, high, breakdown IS NOT NULL AS is_of_one FROM fast_ingest.rollup_dirty;
+SELECT raw_rows FROM fi_refresh();
+SELECT total_events FROM fi_metrics('kind', group_by => 'user');
+SELECT total_events FROM fi_metrics('kind', '2033-01-11'::timestamptz, group_by => 'user');
+SELECT total_events FROM fi_metrics('other', group_by => 'user');
+-- until it comes back
+DROP TRIGGER fi_inserted ON fast_ingest.events_20330110;
+DROP TRIGGER fi_updated ON fast_ingest.events_20330110;
+DROP TRIGGER fi_deleted ON fast_ingest.events_20330110;
+ALTER TABLE fast_ingest.events ATTACH PARTITION fast_ingest.events_20330110 FOR VALUES FROM ('2033-01-10 00:00Z') TO ('2033-01-11 00:00Z');
+SELECT total_events FROM fi_metrics('kind', group_by => 'user');
+SELECT raw_rows > 0 AS counted FROM fi_refresh();
+SELECT low, high FROM fast_ingest.rollup_dirty;
+SELECT total_events FROM fi_metrics('kind', group_by => 'user');
+SELECT 'dropped' AS user FROM fi_drop_breakdown('user');
+DROP TABLE fast_ingest.events_20330110, fast_ingest.events_20330111;
+TRUNCATE fast_ingest.events;
+
 -- rows that come with their table
 CREATE TABLE public.brought (LIKE fast_ingest.events INCLUDING ALL);
 INSERT INTO public.brought (event_name, channel, user_id, ts, site_id) VALUES ('kind', 'web', 'user', '2033-01-10 12:00Z', 'kind'), ('kind', 'web', 'user', '2033-04-01 12:00Z', 'kind');

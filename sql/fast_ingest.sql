@@ -350,7 +350,7 @@ CREATE TABLE fast_ingest.rollup_dirty (
 );
 
 COMMENT ON TABLE fast_ingest.rollup_dirty IS
-'Times (from low to before high) whose events were changed or deleted since the last fi_refresh(), in one breakdown or in all (NULL)';
+'Times (from low to before high) whose events were changed or deleted since the last fi_refresh(), in one breakdown or in all (NULL), and those that a breakdown does not know, because it was added after their rows had been dropped';
 
 CREATE TABLE fast_ingest.rollup_state (
     hours_closed timestamptz NOT NULL,
@@ -981,10 +981,11 @@ BEGIN
     END IF;
 
     -- The rollup has what was inserted, if only as deltas, but what was changed it
-    -- learns from the rows.
+    -- learns from the rows. What a breakdown has a mark of without an end can be counted.
     IF last_expired IS NOT NULL THEN
         IF EXISTS (SELECT FROM @extschema@.fi_partitions() p, fast_ingest.rollup_dirty d
-            WHERE p.day <= last_expired AND d.low < p.day + 1 AND d.high > p.day)
+            WHERE p.day <= last_expired AND d.low < p.day + 1 AND d.high > p.day
+                AND (d.breakdown IS NULL OR d.high = 'infinity'))
         THEN
             PERFORM set_config('lock_timeout', callers_wait, true);
             PERFORM @extschema@.fi_refresh();
@@ -1038,7 +1039,9 @@ BEGIN
         END IF;
         BEGIN
             EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE NOWAIT', item.name);
-            IF EXISTS (SELECT FROM fast_ingest.rollup_dirty d WHERE d.low < item.day + 1 AND d.high > item.day) THEN
+            IF EXISTS (SELECT FROM fast_ingest.rollup_dirty d WHERE d.low < item.day + 1 AND d.high > item.day
+                AND (d.breakdown IS NULL OR d.high = 'infinity'))
+            THEN
                 RETURN QUERY VALUES ('skipped', item.name, 'rows were changed that the rollup does not know yet');
                 CONTINUE;
             END IF;

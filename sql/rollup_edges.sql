@@ -112,7 +112,7 @@ ALTER TABLE fast_ingest.events ADD COLUMN country text DEFAULT 'tr';
 INSERT INTO fast_ingest.events (event_name, channel, user_id, ts, country) VALUES ('edge', 'web', 'user', '2024-09-02 12:00Z', 'de');
 SELECT 'added' AS country FROM fi_add_breakdown('country', 'country');
 INSERT INTO fast_ingest.events_20240902 (event_name, channel, user_id, ts, country) VALUES ('edge', 'web', 'user', '2024-09-02 12:00Z', 'de');
-SELECT * FROM fi_metrics('edge', group_by => 'country');
+SELECT * FROM fi_metrics('edge', '2024-09-02'::timestamptz, group_by => 'country');
 ROLLBACK;
 
 -- the function of a breakdown is gone: events wait for it to come back, and none is lost

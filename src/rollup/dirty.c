@@ -133,18 +133,15 @@ bucket_end(TimestampTz high, RollupLevel level)
 	return BucketStart(high - 1, level) + BucketWidth(level);
 }
 
-/*
- * The days that spans in order have a part of
- */
-static SpanList *
-whole_days(const SpanList *spans)
+SpanList *
+WholeBuckets(const SpanList *spans, RollupLevel level)
 {
-	SpanList *days = palloc0(sizeof(SpanList));
+	SpanList *buckets = palloc0(sizeof(SpanList));
 
 	for (int i = 0; i < spans->n; i++)
-		SpanListAdd(days, BucketStart(spans->spans[i].low, LEVEL_DAY),
-					bucket_end(spans->spans[i].high, LEVEL_DAY));
-	return days;
+		SpanListAdd(buckets, BucketStart(spans->spans[i].low, level),
+					bucket_end(spans->spans[i].high, level));
+	return buckets;
 }
 
 SpanList *
@@ -154,7 +151,7 @@ RawCoverage(Snapshot snapshot)
 	/* readers do not see any more what is being detached */
 	SpanList *leaving = SpanListDifference(PartitionsCover(true), covered);
 	/* where a partition takes only part of a day, the rest has no rows */
-	SpanList *there = SpanListDifference(whole_days(covered), leaving);
+	SpanList *there = SpanListDifference(WholeBuckets(covered, LEVEL_DAY), leaving);
 
 	return SpanListDifference(there, DroppedSpans(snapshot));
 }
@@ -179,7 +176,7 @@ bool
 DirtyTouches(Snapshot snapshot, const SpanList *spans)
 {
 	TableRows rows;
-	SpanList *days = whole_days(spans);
+	SpanList *days = WholeBuckets(spans, LEVEL_DAY);
 	bool touches = false;
 
 	TableRowsBegin(&rows, "rollup_dirty", AccessShareLock, snapshot);
@@ -193,19 +190,22 @@ DirtyTouches(Snapshot snapshot, const SpanList *spans)
 	return touches;
 }
 
-SpanList *
-DirtySpans(Snapshot snapshot, int breakdown, RollupLevel level)
+/*
+ * Marks of a breakdown, in whole buckets of a level; those of all breakdowns among
+ * them if asked for
+ */
+static SpanList *
+marked_buckets(Snapshot snapshot, int breakdown, RollupLevel level, bool with_all)
 {
 	TableRows rows;
 	SpanList found = {0};
-	SpanList *list = palloc0(sizeof(SpanList));
 
 	TableRowsBegin(&rows, "rollup_dirty", AccessShareLock, snapshot);
 	while (TableRowsNext(&rows))
 	{
 		bool isnull;
 		int16 of = DatumGetInt16(slot_getattr(rows.slot, DIRTY_COLUMN_BREAKDOWN, &isnull));
-		bool concerns = isnull || of == breakdown;
+		bool concerns = isnull ? with_all : of == breakdown;
 		Span span;
 
 		if (!concerns)
@@ -214,10 +214,52 @@ DirtySpans(Snapshot snapshot, int breakdown, RollupLevel level)
 		SpanListAppend(&found, span.low, span.high);
 	}
 	TableRowsEnd(&rows);
-
 	SpanListSort(&found);
-	for (int i = 0; i < found.n; i++)
-		SpanListAdd(list, BucketStart(found.spans[i].low, level),
-					bucket_end(found.spans[i].high, level));
+	return WholeBuckets(&found, level);
+}
+
+SpanList *
+DirtySpans(Snapshot snapshot, int breakdown, RollupLevel level)
+{
+	SpanList *list = marked_buckets(snapshot, breakdown, level, true);
+
 	return list->n == 0 ? list : where_rows_are(list, level, snapshot);
+}
+
+SpanList *
+DirtyForGood(Snapshot snapshot, int breakdown, RollupLevel level)
+{
+	SpanList *list = marked_buckets(snapshot, breakdown, level, false);
+
+	return list->n == 0 ? list
+						: SpanListIntersection(list, WholeBuckets(DroppedSpans(snapshot), level));
+}
+
+void
+DirtyForget(Snapshot snapshot, const BreakdownList *breakdowns)
+{
+	SpanList **kept = palloc(Max(breakdowns->n, 1) * sizeof(SpanList *));
+	TableRows rows;
+
+	for (int i = 0; i < breakdowns->n; i++)
+		kept[i] = DirtyForGood(snapshot, breakdowns->items[i].id, breakdowns->items[i].finest);
+	TableRowsBegin(&rows, "rollup_dirty", RowExclusiveLock, snapshot);
+	while (TableRowsNext(&rows))
+	{
+		bool isnull;
+		int16 id = DatumGetInt16(slot_getattr(rows.slot, DIRTY_COLUMN_BREAKDOWN, &isnull));
+		const Breakdown *breakdown = isnull ? NULL : BreakdownById(breakdowns, id);
+		SpanList **list = breakdown == NULL ? NULL : &kept[breakdown - breakdowns->items];
+		Span span = SpanFromColumns(rows.slot, DIRTY_COLUMN_LOW);
+
+		/* a mark that stays as it is need not be written again */
+		if (list != NULL && SpanListDifference(&(SpanList){1, 1, &span}, *list)->n == 0)
+			*list = SpanListDifference(*list, &(SpanList){1, 1, &span});
+		else
+			TableRowsDelete(&rows);
+	}
+	TableRowsEnd(&rows);
+	for (int i = 0; i < breakdowns->n; i++)
+		for (int j = 0; j < kept[i]->n; j++)
+			DirtyMark(kept[i]->spans[j].low, kept[i]->spans[j].high, breakdowns->items[i].id);
 }

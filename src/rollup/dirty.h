@@ -19,6 +19,9 @@ extern void DirtyMark(TimestampTz low, TimestampTz high, int breakdown);
 /* Mark the minutes of rows that an UPDATE (both) or a DELETE (after is NULL) has touched. */
 extern void DirtyMarkRows(Relation relation, Tuplestorestate *before, Tuplestorestate *after);
 
+/* The buckets that spans in order have a part of, in the current memory context. */
+extern SpanList *WholeBuckets(const SpanList *spans, RollupLevel level);
+
 /* The times whose raw rows are all there, as a snapshot has them, in the current memory context. */
 extern SpanList *RawCoverage(Snapshot snapshot);
 
@@ -30,5 +33,14 @@ extern bool DirtyTouches(Snapshot snapshot, const SpanList *spans);
  * buckets of a level, in the current memory context.
  */
 extern SpanList *DirtySpans(Snapshot snapshot, int breakdown, RollupLevel level);
+
+/*
+ * What a breakdown does not know and cannot be counted: it was added when the rows
+ * had gone. In whole buckets of a level, in the current memory context.
+ */
+extern SpanList *DirtyForGood(Snapshot snapshot, int breakdown, RollupLevel level);
+
+/* Delete the marks of a snapshot, but for those of what cannot be counted. */
+extern void DirtyForget(Snapshot snapshot, const BreakdownList *breakdowns);
 
 #endif

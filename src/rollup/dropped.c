@@ -56,14 +56,19 @@ static SpanList *
 counted_days(Oid partition, const PartitionSpans *times)
 {
 	SpanList *days = palloc0(sizeof(SpanList));
+	SpanList *shared;
 	SpanList *held;
 
 	for (int i = 0; i < times->spans->n; i++)
 		RollupDays(times->spans->spans[i], days);
-	/* of events of another partition the rollup does not know whose they are */
-	if (days->n == 0 || times->alone || (held = RowDays(partition)) == NULL)
+	/* the rollup does not know whose events are which, also those of one that has gone */
+	shared = days;
+	if (times->alone)
+		shared =
+			SpanListIntersection(days, WholeBuckets(DroppedSpans(GetActiveSnapshot()), LEVEL_DAY));
+	if (shared->n == 0 || (held = RowDays(partition)) == NULL)
 		return days;
-	return SpanListIntersection(days, held);
+	return SpanListUnion(SpanListDifference(days, shared), SpanListIntersection(shared, held));
 }
 
 static void

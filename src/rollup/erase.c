@@ -290,6 +290,7 @@ fi_erase_user(PG_FUNCTION_ARGS)
 	desc = BlessTupleDesc(desc);
 
 	await_staged();
+	RefreshLock();
 	ExtensionLockEvents();
 	hasher = UserHasherCreate();
 	hash = UserHashOf(hasher, VARDATA_ANY(text), VARSIZE_ANY_EXHDR(text));

@@ -11,6 +11,7 @@
 
 #include "utils/timestamp.h"
 
+#include "rollup/dirty.h"
 #include "rollup/minutes.h"
 #include "rollup/plan.h"
 #include "rollup/raw.h"
@@ -173,17 +174,17 @@ sum_delta(const DeltaRow *row, void *arg)
 }
 
 /*
- * How many events the rollup has in rows that touch a span of whole buckets
+ * How many events the rollup has in rows of a breakdown that touch a span of whole
+ * buckets
  */
 static int64
-events_between(const Question *question, Span span)
+events_between(const Question *question, int breakdown, RollupLevel finest, Span span)
 {
 	static const SpanList nothing = {0};
 	AnswerPlan plan = {0};
 	int64 events = 0;
-	int breakdown = question->breakdown->id;
 
-	PlanAdd(&plan, span.low, span.high, question->breakdown->finest, &question->state, &nothing);
+	PlanAdd(&plan, span.low, span.high, finest, &question->state, &nothing);
 	for (int i = 0; i < plan.days.n; i++)
 		(void) RollupRows(breakdown, LEVEL_DAY, question->event_name, NULL, plan.days.spans[i],
 						  sum_events, &events);
@@ -220,7 +221,7 @@ check_raw_rows(Question *question, const SpanList *raw)
 		TimestampTz low = BucketStart(without->spans[i].low, finest);
 		TimestampTz high = BucketStart(without->spans[i].high - 1, finest) + BucketWidth(finest);
 
-		if (events_between(question, (Span){low, high}) > 0)
+		if (events_between(question, question->breakdown->id, finest, (Span){low, high}) > 0)
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("raw events before %s are needed and have been dropped",
@@ -228,6 +229,35 @@ check_raw_rows(Question *question, const SpanList *raw)
 					 errhint("Ask for a range of whole %s.", finest == LEVEL_DAY	? "days (UTC)"
 															 : finest == LEVEL_HOUR ? "hours"
 																					: "minutes")));
+	}
+}
+
+/*
+ * A breakdown that was added after rows had gone does not know them: channels do
+ */
+static void
+check_breakdown(const Question *question)
+{
+	SpanList range = {0};
+	const SpanList *missing;
+
+	SpanListAdd(&range, question->range.low, question->range.high);
+	missing = SpanListIntersection(DirtyForGood(question->users.snapshot, question->breakdown->id,
+												question->breakdown->finest),
+								   &range);
+	for (int i = 0; i < missing->n; i++)
+	{
+		TimestampTz high = missing->spans[i].high;
+		Span minutes = {BucketStart(missing->spans[i].low, LEVEL_MINUTE),
+						BucketStart(high - 1, LEVEL_MINUTE) + USECS_PER_MINUTE};
+
+		if (events_between(question, BREAKDOWN_CHANNEL, LEVEL_MINUTE, minutes) > 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("raw events before %s are needed and have been dropped",
+							timestamptz_to_str(high)),
+					 errdetail("Breakdown \"%s\" was added after that.", question->breakdown->name),
+					 errhint("Ask for other times.")));
 	}
 }
 
@@ -239,6 +269,7 @@ QuestionRead(Question *question)
 	AnswerPlan plan = {0};
 	SpanList counted = {0};
 
+	check_breakdown(question);
 	if (question->raw_only)
 		SpanListAdd(&plan.raw, question->times->bounds[0],
 					question->times->bounds[question->times->npieces]);

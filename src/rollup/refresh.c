@@ -250,20 +250,6 @@ rebuild_dirty(Refresh *refresh)
 }
 
 /*
- * Delete the marks of the snapshot
- */
-static void
-delete_marks(Refresh *refresh)
-{
-	TableRows rows;
-
-	TableRowsBegin(&rows, "rollup_dirty", RowExclusiveLock, refresh->snapshot);
-	while (TableRowsNext(&rows))
-		TableRowsDelete(&rows);
-	TableRowsEnd(&rows);
-}
-
-/*
  * What is dirty in a breakdown. Every span takes some statements: of many minutes the
  * whole hours are counted again, where all rows of an hour are there.
  */
@@ -309,7 +295,7 @@ refresh_with_snapshot(Refresh *refresh)
 	forget_names(refresh);
 	merge_deltas(refresh);
 	rebuild_dirty(refresh);
-	delete_marks(refresh);
+	DirtyForget(refresh->snapshot, refresh->breakdowns);
 	SealClose(&refresh->state, refresh->breakdowns, &refresh->result->hours_closed,
 			  &refresh->result->days_closed);
 	/* where events still come in, parts are put together once an hour */
@@ -436,6 +422,8 @@ fi_rebuild(PG_FUNCTION_ARGS)
 						errmsg("from must be before to: %s is not before %s", text,
 							   timestamptz_to_str(to))));
 	}
+	RefreshLock();
+	ExtensionLockEvents();
 	DirtyMark(BucketStart(from, LEVEL_MINUTE), BucketStart(to - 1, LEVEL_MINUTE) + USECS_PER_MINUTE,
 			  0);
 	CommandCounterIncrement();

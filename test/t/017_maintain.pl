@@ -423,6 +423,14 @@ $_->quit foreach $holder, $maintainer, $refresher;
 is($server->sql("SELECT to_regclass('fast_ingest.events_$changed') IS NULL"), 't', 'the partition is dropped all the same');
 is($server->sql("SELECT total_events FROM fi_metrics('changed')"), 2, 'its changed rows were counted before');
 
+# What a breakdown will never know of the day keeps no partition of late events
+
+$server->sql("SELECT fi_add_breakdown('late', 'user_id'); SELECT fi_refresh(); SELECT fi_create_partition('$changed')");
+$server->sql("INSERT INTO fast_ingest.events (event_name, channel, user_id, ts) VALUES ('changed', 'web', 'u9', '$changed 13:00Z')");
+is($server->sql('SELECT count(*) FROM fast_ingest.rollup_dirty WHERE breakdown IS NOT NULL') > 0, 1, 'a breakdown does not know of days');
+is(maintain(), "dropped|events_$changed|", 'a partition of one of them is dropped');
+$server->sql("SELECT fi_drop_breakdown('late')");
+
 # Who may not, and when
 
 sub refused

@@ -60,9 +60,9 @@ SELECT n, m.total_events, r.* FROM generate_series(0, 3) n, fi_metrics('name-' |
 WHERE m.total_events <> r.count;
 EOQ
 
-# What is not yet in the rollup
+# What is not yet in the rollup; a breakdown never knows the day that was dropped before
 my $PENDING = <<'EOQ';
-SELECT (SELECT count(*) > 0 FROM fast_ingest.rollup_delta), (SELECT count(*) > 0 FROM fast_ingest.rollup_dirty);
+SELECT (SELECT count(*) > 0 FROM fast_ingest.rollup_delta), (SELECT count(*) > 0 FROM fast_ingest.rollup_dirty WHERE breakdown IS NULL OR high = 'infinity');
 EOQ
 
 # Events of six days from the dropped one on
