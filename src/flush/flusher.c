@@ -167,26 +167,41 @@ note_trouble(LaneState *lane, BatchResult result, const ErrorData *error)
 }
 
 /*
- * Is the one event of the batch to blame? Not for a partition that cannot be made, and of
- * another day not for a lock on all of that day.
+ * Would the table take other events than the first one of the batch? Where the partition may
+ * be at fault, those of its day: for a lock, and in the lane of today, which waits for no other
+ * partition than today's.
+ */
+static Evidence
+evidence_for(LaneState *lane, BatchResult result, const ErrorData *error)
+{
+	bool same_day = result == BATCH_GAVE_WAY || lane->id == LANE_TODAY;
+	Evidence evidence = BatchEvidence(error, same_day);
+
+	/* a day that has just begun has none */
+	if (evidence == EVIDENCE_NONE && same_day && result != BATCH_GAVE_WAY)
+		evidence = BatchEvidence(error, false);
+	return evidence;
+}
+
+/*
+ * Is the one event of the batch to blame? Not for a partition that cannot be made, or that is
+ * locked.
  */
 static bool
 is_to_blame(LaneState *lane, BatchResult result, const ErrorData *error)
 {
 	Evidence evidence;
-	bool same_day = result == BATCH_GAVE_WAY && lane->id == LANE_OTHER_DAYS;
 
 	switch (result)
 	{
 		case BATCH_REFUSED:
-			/* these are about what is stored, and not about the table */
-			if (error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION ||
-				error->sqlerrcode == ERRCODE_EXCLUSION_VIOLATION)
+			if (EvidenceOfConflict(error))
 				return true;
 			break;
 		case BATCH_GAVE_WAY:
 			if (lane->tries + 1 < TRIES_THAT_HANG ||
-				(same_day && MonotonicNow() < MonotonicAfter(BatchStagedAt(), fi_request_timeout)))
+				(lane->id == LANE_OTHER_DAYS &&
+				 MonotonicNow() < MonotonicAfter(BatchStagedAt(), fi_request_timeout)))
 				return false;
 			break;
 		case BATCH_NOT_NOW:
@@ -197,7 +212,7 @@ is_to_blame(LaneState *lane, BatchResult result, const ErrorData *error)
 			return false;
 	}
 
-	evidence = BatchEvidence(error, same_day);
+	evidence = evidence_for(lane, result, error);
 	if (result == BATCH_REFUSED && evidence == EVIDENCE_NONE)
 		return !EvidenceOfColumn(error);
 	return evidence == EVIDENCE_OTHERS_PASS;
@@ -234,7 +249,7 @@ flush_batch(LaneState *lane, int n)
 		result = BATCH_NOT_NOW;
 
 	if (n > 1 && result == BATCH_REFUSED && is_blamed_already(lane, error) &&
-		BatchSift(lane->blamed))
+		evidence_for(lane, result, error) == EVIDENCE_OTHERS_PASS && BatchSift(lane->blamed))
 	{
 		note_success(lane);
 		return;

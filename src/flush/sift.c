@@ -41,6 +41,21 @@ is_refused_for(const ErrorData *error, const char *reason)
 }
 
 void
+RefusedWrite(const Refused *refused)
+{
+	RingRecord *record = refused->record;
+	const char *message = refused->message;
+	uint32 len = Min(strlen(message), record->payload_size);
+
+	/* pg_mbcliplen would do, but may not be called where nothing may fail */
+	while (len > 0 && len < strlen(message) && ((unsigned char) message[len] & 0xC0) == 0x80)
+		len--;
+	memcpy(RecordPayload(record), message, len);
+	record->payload_size = len;
+	record->kind = RECORD_REFUSED;
+}
+
+void
 SiftRecords(Sift *sift)
 {
 	MemoryContext caller = CurrentMemoryContext;

@@ -19,6 +19,9 @@ typedef struct
 	const char *message;
 } Refused;
 
+/* Tell the listener: the record's payload is the message from then on. */
+extern void RefusedWrite(const Refused *refused);
+
 /* What became of rows; the others were dropped by a BEFORE trigger. */
 typedef struct
 {
