@@ -11,9 +11,9 @@
  * Errors. One that says "not now" leaves the events staged. Any other means that the
  * database refuses some event of the batch: the batch is halved until it is the one
  * that is refused. So it is with a batch that is not stored for the moment for several
- * moments, or that takes so long that others have to wait. Of the event that is left,
- * evidence says whether it is the only one: then it becomes a dead letter, and batches
- * grow again. Else nothing is wrong with it, and it stays staged like all the others.
+ * moments, or because of code of the user's, or that takes so long that others have to wait. Of the
+ * event that is left, evidence says whether it is the only one: then it becomes a dead letter, and
+ * batches grow again. Else nothing is wrong with it, and it stays staged like all the others.
  */
 #include "postgres.h"
 
@@ -27,6 +27,7 @@
 #include "flush/batch.h"
 #include "flush/day_partition.h"
 #include "flush/extension.h"
+#include "flush/sift.h"
 #include "monotonic.h"
 #include "settings.h"
 #include "worker.h"
@@ -37,8 +38,9 @@
 #define LONGEST_RETRY 5000 /* ms */
 #define LISTENER_GRACE 300 /* ms in which a listener hears that it shall end */
 #define DRAIN_TICK 1000	   /* ms */
-#define BLAME_TIME 1000	   /* ms in which a reason for blame is one for others */
-#define ODDITY_WAIT 5000   /* ms between two looks at a partition that is odd */
+#define BLAME_TIME \
+	1000 /* ms in which a reason for blame is one for others, or batches stay small */
+#define ODDITY_WAIT 5000 /* ms between two looks at a partition that is odd */
 
 /* Errors that say "not now", or of no clear kind, before an event is blamed; and hangs. */
 #define TRIES 3
@@ -56,6 +58,7 @@ typedef struct
 {
 	Lane id;
 	int limit;		/* events in the next batch */
+	int64 grows_at; /* the earliest time at which limit grows */
 	int tries;		/* that failed, in a row */
 	int64 retry_at; /* see monotonic.h */
 	Trouble trouble;
@@ -131,7 +134,8 @@ note_success(LaneState *lane)
 {
 	lane->tries = 0;
 	lane->retry_at = 0;
-	lane->limit = Min(lane->limit * 2, fi_max_batch_events);
+	if (MonotonicNow() >= lane->grows_at)
+		lane->limit = Min(lane->limit * 2, fi_max_batch_events);
 	lane->trouble = TROUBLE_NONE;
 	lane->refuses_all = false;
 	publish_state();
@@ -184,6 +188,19 @@ evidence_for(LaneState *lane, BatchResult result, const ErrorData *error)
 }
 
 /*
+ * Is an error that says "not now" worth some tries before an event is blamed? Code of the
+ * user's may raise any code for an event that it does not like.
+ */
+static bool
+may_pass(LaneState *lane, BatchResult result, const ErrorData *error)
+{
+	char description[WORKER_ERROR_SIZE];
+
+	return result == BATCH_NOT_NOW && lane->tries < TRIES &&
+		   WorkerDescribeError(error, description);
+}
+
+/*
  * Is the one event of the batch to blame? Not for a partition that cannot be made, or that is
  * locked.
  */
@@ -205,7 +222,7 @@ is_to_blame(LaneState *lane, BatchResult result, const ErrorData *error)
 				return false;
 			break;
 		case BATCH_NOT_NOW:
-			if (lane->tries < TRIES)
+			if (may_pass(lane, result, error))
 				return false;
 			break;
 		default:
@@ -224,10 +241,7 @@ is_to_blame(LaneState *lane, BatchResult result, const ErrorData *error)
 static bool
 is_blamed_already(LaneState *lane, const ErrorData *error)
 {
-	char description[WORKER_ERROR_SIZE];
-
-	(void) WorkerDescribeError(error, description);
-	return MonotonicNow() < lane->blamed_until && strcmp(description, lane->blamed) == 0;
+	return MonotonicNow() < lane->blamed_until && SiftIsReason(error, lane->blamed);
 }
 
 /*
@@ -248,14 +262,22 @@ flush_batch(LaneState *lane, int n)
 		lane->tries < TRIES)
 		result = BATCH_NOT_NOW;
 
-	if (n > 1 && result == BATCH_REFUSED && is_blamed_already(lane, error) &&
+	if (n > 1 && (result == BATCH_REFUSED || result == BATCH_NOT_NOW) &&
+		is_blamed_already(lane, error) &&
 		evidence_for(lane, result, error) == EVIDENCE_OTHERS_PASS && BatchSift(lane->blamed))
 	{
 		note_success(lane);
 		return;
 	}
-	if (n > 1 && (result == BATCH_REFUSED || result == BATCH_GAVE_WAY ||
-				  (result == BATCH_NOT_NOW && lane->tries >= TRIES)))
+	if (n > 1 && result == BATCH_GAVE_WAY)
+	{
+		/* each try costs others a moment: few of them, to find one event among many */
+		lane->limit = Max(n / 8, 1);
+		lane->grows_at = MonotonicAfter(MonotonicNow(), BLAME_TIME);
+		return;
+	}
+	if (n > 1 &&
+		(result == BATCH_REFUSED || (result == BATCH_NOT_NOW && !may_pass(lane, result, error))))
 	{
 		lane->limit = n / 2;
 		return;

@@ -31,13 +31,13 @@ insert_body(void *arg)
 	insertion->inserted = insertion->insert();
 }
 
-static bool
-is_refused_for(const ErrorData *error, const char *reason)
+bool
+SiftIsReason(const ErrorData *error, const char *reason)
 {
 	char description[WORKER_ERROR_SIZE];
+	bool shown = WorkerDescribeError(error, description);
 
-	(void) WorkerDescribeError(error, description);
-	return !ErrorIsTransient(error->sqlerrcode) && strcmp(description, reason) == 0;
+	return (!shown || !ErrorIsTransient(error->sqlerrcode)) && strcmp(description, reason) == 0;
 }
 
 void
@@ -79,7 +79,7 @@ SiftRecords(Sift *sift)
 			if (insertion.inserted.stored > 0)
 				sift->last_stored = *record;
 		}
-		else if (is_refused_for(error, sift->reason))
+		else if (SiftIsReason(error, sift->reason))
 		{
 			DeadLetterInsert(error);
 			sift->refused[sift->nrefused++] =

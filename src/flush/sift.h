@@ -45,6 +45,12 @@ typedef struct
 } Sift;
 
 /*
+ * Is this error that reason, and one that may be an event's fault? One that says "not now"
+ * may if it was raised by code of the user's.
+ */
+extern bool SiftIsReason(const ErrorData *error, const char *reason);
+
+/*
  * Insert records one by one, and those that are refused for that reason into
  * fast_ingest.dead_letters, in the caller's transaction with SPI connected. Ends at one that
  * is not stored for another reason; an ERROR if this is the first.
