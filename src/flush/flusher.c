@@ -11,9 +11,9 @@
  * Errors. One that says "not now" leaves the events staged. Any other means that the
  * database refuses some event of the batch: the batch is halved until it is the one
  * that is refused. So it is with a batch that is not stored for the moment for several
- * moments, or because of code of the user's, or that takes so long that others have to wait. Of the
- * event that is left, evidence says whether it is the only one: then it becomes a dead letter, and
- * batches grow again. Else nothing is wrong with it, and it stays staged like all the others.
+ * moments, or that takes so long that others have to wait. Of the event that is left,
+ * evidence says whether it is the only one: then it becomes a dead letter, and batches
+ * grow again. Else nothing is wrong with it, and it stays staged like all the others.
  */
 #include "postgres.h"
 
@@ -45,6 +45,7 @@
 /* Errors that say "not now", or of no clear kind, before an event is blamed; and hangs. */
 #define TRIES 3
 #define TRIES_THAT_HANG 2
+#define BLAMES 8
 
 /* A lane's events in the eyes of those who ask whether we are ready. */
 typedef enum
@@ -53,6 +54,13 @@ typedef enum
 	TROUBLE_OF_DAYS, /* events of other days wait, today's would be stored */
 	TROUBLE_OF_ALL
 } Trouble;
+
+/* For what some event was to blame, and until when others are with it. */
+typedef struct
+{
+	char reason[WORKER_ERROR_SIZE];
+	int64 until; /* see monotonic.h */
+} Blame;
 
 typedef struct
 {
@@ -65,9 +73,8 @@ typedef struct
 	bool refuses_all; /* see evidence.h */
 	char reason[WORKER_ERROR_SIZE];
 
-	/* for which some event was to blame, and until when others are without evidence */
-	char blamed[WORKER_ERROR_SIZE];
-	int64 blamed_until;
+	Blame blames[BLAMES];
+	int next_blame;
 } LaneState;
 
 static Pair *pair;
@@ -188,16 +195,38 @@ evidence_for(LaneState *lane, BatchResult result, const ErrorData *error)
 }
 
 /*
- * Is an error that says "not now" worth some tries before an event is blamed? Code of the
- * user's may raise any code for an event that it does not like.
+ * The reason of that error, if it is known to be an event's fault; else NULL
+ */
+static const char *
+blamed_already(LaneState *lane, const ErrorData *error)
+{
+	for (int i = 0; i < BLAMES; i++)
+		if (MonotonicNow() < lane->blames[i].until && SiftIsReason(error, lane->blames[i].reason))
+			return lane->blames[i].reason;
+	return NULL;
+}
+
+/*
+ * For a while others with the same error are not looked at one by one
+ */
+static void
+note_blame(LaneState *lane, const ErrorData *error)
+{
+	Blame *blame = &lane->blames[lane->next_blame];
+
+	lane->next_blame = (lane->next_blame + 1) % BLAMES;
+	(void) WorkerDescribeError(error, blame->reason);
+	blame->until = MonotonicAfter(MonotonicNow(), BLAME_TIME);
+}
+
+/*
+ * Is an error that says "not now" worth some tries before an event is blamed? Not if code of
+ * the user's has refused one with it: it may raise any code.
  */
 static bool
 may_pass(LaneState *lane, BatchResult result, const ErrorData *error)
 {
-	char description[WORKER_ERROR_SIZE];
-
-	return result == BATCH_NOT_NOW && lane->tries < TRIES &&
-		   WorkerDescribeError(error, description);
+	return result == BATCH_NOT_NOW && lane->tries < TRIES && blamed_already(lane, error) == NULL;
 }
 
 /*
@@ -236,15 +265,6 @@ is_to_blame(LaneState *lane, BatchResult result, const ErrorData *error)
 }
 
 /*
- * Is it known of this reason that it is an event's fault?
- */
-static bool
-is_blamed_already(LaneState *lane, const ErrorData *error)
-{
-	return MonotonicNow() < lane->blamed_until && SiftIsReason(error, lane->blamed);
-}
-
-/*
  * Store one batch, or learn why it cannot be stored
  */
 static void
@@ -252,6 +272,7 @@ flush_batch(LaneState *lane, int n)
 {
 	ErrorData *error;
 	BatchResult result = BatchStore(&error);
+	const char *blamed;
 
 	if (result == BATCH_STORED)
 	{
@@ -263,8 +284,8 @@ flush_batch(LaneState *lane, int n)
 		result = BATCH_NOT_NOW;
 
 	if (n > 1 && (result == BATCH_REFUSED || result == BATCH_NOT_NOW) &&
-		is_blamed_already(lane, error) &&
-		evidence_for(lane, result, error) == EVIDENCE_OTHERS_PASS && BatchSift(lane->blamed))
+		(blamed = blamed_already(lane, error)) != NULL &&
+		evidence_for(lane, result, error) == EVIDENCE_OTHERS_PASS && BatchSift(blamed))
 	{
 		note_success(lane);
 		return;
@@ -288,8 +309,7 @@ flush_batch(LaneState *lane, int n)
 	if (n == 1 && is_to_blame(lane, result, error))
 	{
 		WorkerReportError(error, "The event is in fast_ingest.dead_letters.");
-		(void) WorkerDescribeError(error, lane->blamed);
-		lane->blamed_until = MonotonicAfter(MonotonicNow(), BLAME_TIME);
+		note_blame(lane, error);
 		error = BatchBury(error);
 		if (error == NULL)
 		{
