@@ -382,9 +382,9 @@ WorkerDescribeError(const ErrorData *error, char description[WORKER_ERROR_SIZE])
 	if (is_of_server(error) && error->constraint_name != NULL)
 		snprintf(description, WORKER_ERROR_SIZE, "error %s of constraint \"%s\"", state,
 				 error->constraint_name);
-	else if (is_of_server(error) && error->column_name != NULL && error->table_name != NULL)
-		snprintf(description, WORKER_ERROR_SIZE, "error %s of column \"%s\" of table \"%s\"", state,
-				 error->column_name, error->table_name);
+	else if (is_of_server(error) && error->column_name != NULL)
+		snprintf(description, WORKER_ERROR_SIZE, "error %s of column \"%s\"", state,
+				 error->column_name);
 	else
 		snprintf(description, WORKER_ERROR_SIZE, "error %s", state);
 	return false;

@@ -24,6 +24,8 @@
 #include "utils/memutils.h"
 #include "utils/uuid.h"
 
+#include "event/tuple.h"
+
 /*
  * SHA-256 of some bytes. The context is made once: it needs a resource owner,
  * which the process provides.
@@ -102,6 +104,7 @@ KeyFromIdempotencyKey(const Event *event, const EventSender *sender,
 	uint8 digest[PG_SHA256_DIGEST_LENGTH];
 	Slice text = event->idempotency_key;
 	int32 position = event->key_position;
+	int32 day = EVENT_DAY(event->time);
 	StringInfoData identity;
 
 	if (sender->may_give_event_key && position == 0 && read_event_key(text, key))
@@ -112,6 +115,8 @@ KeyFromIdempotencyKey(const Event *event, const EventSender *sender,
 	append_slice(&identity, sender->tenant);
 	append_slice(&identity, event->site_id);
 	append_slice(&identity, text);
+	/* a partition that users made may have many days */
+	appendBinaryStringInfo(&identity, (const char *) &day, sizeof(day));
 	if (position > 0)
 		appendBinaryStringInfo(&identity, (const char *) &position, sizeof(position));
 	sha256(identity.data, identity.len, digest);

@@ -22,7 +22,7 @@ typedef struct
 } EventSender;
 
 /*
- * The key of a client's idempotency key, of the event's website, and, where the key
+ * The key of a client's idempotency key, of the event's website and day, and, where the key
  * is that of a whole request, of the event's position in it. The spelling of a UUID
  * does not matter. Behind EVENT_KEY_PREFIX it is the key itself, from who may give one.
  */

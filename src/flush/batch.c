@@ -91,24 +91,8 @@ static int careful_batches = 0; /* left to be stored by careful_plan */
 static Batch batch;
 static PendingCommit pending;
 
-/* Does ON CONFLICT work? Not where the user has made a deferrable constraint. */
-static bool careful_works = true;
-
-/*
- * Tell the listener what became of a record: its payload is the message now
- */
-static void
-write_refusal(RingRecord *record, const char *message)
-{
-	uint32 len = Min(strlen(message), record->payload_size);
-
-	/* pg_mbcliplen would do, but may not be called where nothing may fail */
-	while (len > 0 && len < strlen(message) && ((unsigned char) message[len] & 0xC0) == 0x80)
-		len--;
-	memcpy(RecordPayload(record), message, len);
-	record->payload_size = len;
-	record->kind = RECORD_REFUSED;
-}
+/* Does ON CONFLICT work for this batch? Not where the user has made a deferrable constraint. */
+static bool careful_works;
 
 static void
 at_transaction_end(XactEvent event, void *arg)
@@ -121,7 +105,7 @@ at_transaction_end(XactEvent event, void *arg)
 	if (event == XACT_EVENT_COMMIT)
 	{
 		for (uint64 i = 0; i < pending.dead_lettered; i++)
-			write_refusal(pending.refused[i].record, pending.refused[i].message);
+			RefusedWrite(&pending.refused[i]);
 		if (pending.dead_lettered > 0)
 			DeadLetterCommitted(my_pair, pending.dead_lettered, &pending.room);
 		/* a wait for a standby may have been cut short: then this is no acknowledgement */
@@ -236,6 +220,8 @@ insert_shown(bool careful)
 	SPIPlanPtr *plan = careful ? &careful_plan : &insert_plan;
 	Inserted inserted = {0};
 
+	if (!careful_works && batch.n == 1 && StagedIsStored(batch.records[0]->day))
+		return (Inserted){.duplicate = 1};
 	if (*plan == NULL)
 		*plan = SpiPrepare(careful ? INSERT_CAREFULLY : INSERT_STAGED, 0, NULL, 0);
 	if (careful)
@@ -251,7 +237,11 @@ insert_shown(bool careful)
 static Inserted
 insert_for_sift(void)
 {
-	return insert_shown(careful_works);
+	Inserted inserted = insert_shown(careful_works);
+
+	/* a deferred constraint would refuse an event when others have been stored with it */
+	(void) SpiRun("SET CONSTRAINTS ALL IMMEDIATE", SPI_OK_UTILITY);
+	return inserted;
 }
 
 /*
@@ -421,8 +411,8 @@ try_another_way(const ErrorData *error, bool careful)
 	return true;
 }
 
-BatchResult
-BatchStore(ErrorData **error)
+static BatchResult
+store_batch(ErrorData **error)
 {
 	bool careful = careful_batches > 0;
 
@@ -430,7 +420,7 @@ BatchStore(ErrorData **error)
 	if (*error != NULL)
 	{
 		forget_cached();
-		return GiveWayFired() ? BATCH_GAVE_WAY : BATCH_NO_PARTITION;
+		return BATCH_NO_PARTITION;
 	}
 
 	*error = GiveWayRun("storing staged events", store_body, NULL, batch.patience, today_waits);
@@ -443,11 +433,18 @@ BatchStore(ErrorData **error)
 	if (GiveWayFired())
 		return BATCH_GAVE_WAY;
 	if (try_another_way(*error, careful))
-		return BatchStore(error);
+		return store_batch(error);
 	if (!ErrorIsTransient((*error)->sqlerrcode))
 		return BATCH_REFUSED;
 	forget_cached();
 	return BATCH_NOT_NOW;
+}
+
+BatchResult
+BatchStore(ErrorData **error)
+{
+	careful_works = true;
+	return store_batch(error);
 }
 
 Evidence

@@ -52,8 +52,6 @@ DayEnsure(int32 day, int patience, bool (*others_wait)(void))
 
 	if (error != NULL)
 	{
-		if (GiveWayFired())
-			return error;
 		error->message = psprintf("the partition of %s cannot be made: %s", PartitionDayText(day),
 								  error->message);
 		error->sqlerrcode = ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE;

@@ -7,8 +7,13 @@
 
 #include "flush/evidence.h"
 
+#include "catalog/namespace.h"
+#include "catalog/partition.h"
+#include "commands/trigger.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
+#include "catalog.h"
 #include "event/tuple.h"
 #include "flush/day_partition.h"
 #include "flush/extension.h"
@@ -117,13 +122,47 @@ trial_body(void *arg)
 {
 	Trial *trial = arg;
 
+	bool inserted = true;
+
 	ExtensionLock();
-	/* what is checked at commit must be checked here */
-	(void) SpiRun("SET CONSTRAINTS ALL IMMEDIATE", SPI_OK_UTILITY);
 	if (trial->record != NULL)
 		insert_record(trial->record);
-	passed = trial->record != NULL || insert_stored(trial->day) == 1;
+	else
+		inserted = insert_stored(trial->day) == 1;
+	AfterTriggerFireDeferred();
+	passed = inserted;
 	ereport(ERROR, (errcode(ERRCODE_TRANSACTION_ROLLBACK), errmsg("this was a trial")));
+}
+
+typedef struct
+{
+	const ErrorData *reason;
+	bool of_events; /* is the error about that table, or a part of it? */
+} Subject;
+
+static void
+look_at_subject(void *arg)
+{
+	Subject *subject = arg;
+	Oid schema = get_namespace_oid(subject->reason->schema_name, true);
+	Oid table = get_relname_relid(subject->reason->table_name, schema);
+
+	subject->of_events =
+		OidIsValid(table) && get_rel_relispartition(table) &&
+		list_member_oid(get_partition_ancestors(table), ExtensionTableIfThere("events"));
+}
+
+bool
+EvidenceOfConflict(const ErrorData *reason)
+{
+	Subject subject = {.reason = reason};
+
+	if ((reason->sqlerrcode != ERRCODE_UNIQUE_VIOLATION &&
+		 reason->sqlerrcode != ERRCODE_EXCLUSION_VIOLATION) ||
+		reason->schema_name == NULL || reason->table_name == NULL)
+		return false;
+	return RunTransaction("looking at a conflict", look_at_subject, &subject) == NULL &&
+		   subject.of_events;
 }
 
 static bool
@@ -159,8 +198,7 @@ try_event(RingRecord *record, int32 day, const ErrorData *reason, bool *failed)
 	passed = false;
 	error = GiveWayRun("trying another event", trial_body, &trial, TRIAL_TIME, always);
 	/* one that was stored is in the way of itself where the user's constraint has no key */
-	if (!passed && (error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION ||
-					error->sqlerrcode == ERRCODE_EXCLUSION_VIOLATION))
+	if (!passed && EvidenceOfConflict(error))
 		passed = true;
 	if (!passed)
 		EvidenceForgetPlan();

@@ -44,6 +44,12 @@ extern Evidence EvidenceOfToday(const ErrorData *reason);
 extern bool EvidenceOfColumn(const ErrorData *reason);
 
 /*
+ * Is it about a unique index or an exclusion constraint of the table? Then the event conflicts
+ * with what is stored, and nothing is wrong with the table.
+ */
+extern bool EvidenceOfConflict(const ErrorData *reason);
+
+/*
  * Keep an event (or NULL) that is about to be committed, and once it is, take it as one that the
  * table takes. Before the commit, as the record may be overwritten after it.
  */

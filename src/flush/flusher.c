@@ -27,6 +27,7 @@
 #include "flush/batch.h"
 #include "flush/day_partition.h"
 #include "flush/extension.h"
+#include "flush/sift.h"
 #include "monotonic.h"
 #include "settings.h"
 #include "worker.h"
@@ -37,12 +38,14 @@
 #define LONGEST_RETRY 5000 /* ms */
 #define LISTENER_GRACE 300 /* ms in which a listener hears that it shall end */
 #define DRAIN_TICK 1000	   /* ms */
-#define BLAME_TIME 1000	   /* ms in which a reason for blame is one for others */
-#define ODDITY_WAIT 5000   /* ms between two looks at a partition that is odd */
+#define BLAME_TIME \
+	1000 /* ms in which a reason for blame is one for others, or batches stay small */
+#define ODDITY_WAIT 5000 /* ms between two looks at a partition that is odd */
 
 /* Errors that say "not now", or of no clear kind, before an event is blamed; and hangs. */
 #define TRIES 3
 #define TRIES_THAT_HANG 2
+#define BLAMES 8
 
 /* A lane's events in the eyes of those who ask whether we are ready. */
 typedef enum
@@ -52,19 +55,26 @@ typedef enum
 	TROUBLE_OF_ALL
 } Trouble;
 
+/* For what some event was to blame, and until when others are with it. */
+typedef struct
+{
+	char reason[WORKER_ERROR_SIZE];
+	int64 until; /* see monotonic.h */
+} Blame;
+
 typedef struct
 {
 	Lane id;
 	int limit;		/* events in the next batch */
+	int64 grows_at; /* the earliest time at which limit grows */
 	int tries;		/* that failed, in a row */
 	int64 retry_at; /* see monotonic.h */
 	Trouble trouble;
 	bool refuses_all; /* see evidence.h */
 	char reason[WORKER_ERROR_SIZE];
 
-	/* for which some event was to blame, and until when others are without evidence */
-	char blamed[WORKER_ERROR_SIZE];
-	int64 blamed_until;
+	Blame blames[BLAMES];
+	int next_blame;
 } LaneState;
 
 static Pair *pair;
@@ -131,7 +141,8 @@ note_success(LaneState *lane)
 {
 	lane->tries = 0;
 	lane->retry_at = 0;
-	lane->limit = Min(lane->limit * 2, fi_max_batch_events);
+	if (MonotonicNow() >= lane->grows_at)
+		lane->limit = Min(lane->limit * 2, fi_max_batch_events);
 	lane->trouble = TROUBLE_NONE;
 	lane->refuses_all = false;
 	publish_state();
@@ -167,52 +178,90 @@ note_trouble(LaneState *lane, BatchResult result, const ErrorData *error)
 }
 
 /*
- * Is the one event of the batch to blame? Not for a partition that cannot be made, and of
- * another day not for a lock on all of that day.
+ * Would the table take other events than the first one of the batch? Where the partition may
+ * be at fault, those of its day: for a lock, and in the lane of today, which waits for no other
+ * partition than today's.
+ */
+static Evidence
+evidence_for(LaneState *lane, BatchResult result, const ErrorData *error)
+{
+	bool same_day = result == BATCH_GAVE_WAY || lane->id == LANE_TODAY;
+	Evidence evidence = BatchEvidence(error, same_day);
+
+	/* a day that has just begun has none */
+	if (evidence == EVIDENCE_NONE && same_day && result != BATCH_GAVE_WAY)
+		evidence = BatchEvidence(error, false);
+	return evidence;
+}
+
+/*
+ * The reason of that error, if it is known to be an event's fault; else NULL
+ */
+static const char *
+blamed_already(LaneState *lane, const ErrorData *error)
+{
+	for (int i = 0; i < BLAMES; i++)
+		if (MonotonicNow() < lane->blames[i].until && SiftIsReason(error, lane->blames[i].reason))
+			return lane->blames[i].reason;
+	return NULL;
+}
+
+/*
+ * For a while others with the same error are not looked at one by one
+ */
+static void
+note_blame(LaneState *lane, const ErrorData *error)
+{
+	Blame *blame = &lane->blames[lane->next_blame];
+
+	lane->next_blame = (lane->next_blame + 1) % BLAMES;
+	(void) WorkerDescribeError(error, blame->reason);
+	blame->until = MonotonicAfter(MonotonicNow(), BLAME_TIME);
+}
+
+/*
+ * Is an error that says "not now" worth some tries before an event is blamed? Not if code of
+ * the user's has refused one with it: it may raise any code.
+ */
+static bool
+may_pass(LaneState *lane, BatchResult result, const ErrorData *error)
+{
+	return result == BATCH_NOT_NOW && lane->tries < TRIES && blamed_already(lane, error) == NULL;
+}
+
+/*
+ * Is the one event of the batch to blame? Not for a partition that cannot be made, or that is
+ * locked.
  */
 static bool
 is_to_blame(LaneState *lane, BatchResult result, const ErrorData *error)
 {
 	Evidence evidence;
-	bool same_day = result == BATCH_GAVE_WAY && lane->id == LANE_OTHER_DAYS;
 
 	switch (result)
 	{
 		case BATCH_REFUSED:
-			/* these are about what is stored, and not about the table */
-			if (error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION ||
-				error->sqlerrcode == ERRCODE_EXCLUSION_VIOLATION)
+			if (EvidenceOfConflict(error))
 				return true;
 			break;
 		case BATCH_GAVE_WAY:
 			if (lane->tries + 1 < TRIES_THAT_HANG ||
-				(same_day && MonotonicNow() < MonotonicAfter(BatchStagedAt(), fi_request_timeout)))
+				(lane->id == LANE_OTHER_DAYS &&
+				 MonotonicNow() < MonotonicAfter(BatchStagedAt(), fi_request_timeout)))
 				return false;
 			break;
 		case BATCH_NOT_NOW:
-			if (lane->tries < TRIES)
+			if (may_pass(lane, result, error))
 				return false;
 			break;
 		default:
 			return false;
 	}
 
-	evidence = BatchEvidence(error, same_day);
+	evidence = evidence_for(lane, result, error);
 	if (result == BATCH_REFUSED && evidence == EVIDENCE_NONE)
 		return !EvidenceOfColumn(error);
 	return evidence == EVIDENCE_OTHERS_PASS;
-}
-
-/*
- * Is it known of this reason that it is an event's fault?
- */
-static bool
-is_blamed_already(LaneState *lane, const ErrorData *error)
-{
-	char description[WORKER_ERROR_SIZE];
-
-	(void) WorkerDescribeError(error, description);
-	return MonotonicNow() < lane->blamed_until && strcmp(description, lane->blamed) == 0;
 }
 
 /*
@@ -223,6 +272,7 @@ flush_batch(LaneState *lane, int n)
 {
 	ErrorData *error;
 	BatchResult result = BatchStore(&error);
+	const char *blamed;
 
 	if (result == BATCH_STORED)
 	{
@@ -233,14 +283,22 @@ flush_batch(LaneState *lane, int n)
 		lane->tries < TRIES)
 		result = BATCH_NOT_NOW;
 
-	if (n > 1 && result == BATCH_REFUSED && is_blamed_already(lane, error) &&
-		BatchSift(lane->blamed))
+	if (n > 1 && (result == BATCH_REFUSED || result == BATCH_NOT_NOW) &&
+		(blamed = blamed_already(lane, error)) != NULL &&
+		evidence_for(lane, result, error) == EVIDENCE_OTHERS_PASS && BatchSift(blamed))
 	{
 		note_success(lane);
 		return;
 	}
-	if (n > 1 && (result == BATCH_REFUSED || result == BATCH_GAVE_WAY ||
-				  (result == BATCH_NOT_NOW && lane->tries >= TRIES)))
+	if (n > 1 && result == BATCH_GAVE_WAY)
+	{
+		/* each try costs others a moment: few of them, to find one event among many */
+		lane->limit = Max(n / 8, 1);
+		lane->grows_at = MonotonicAfter(MonotonicNow(), BLAME_TIME);
+		return;
+	}
+	if (n > 1 &&
+		(result == BATCH_REFUSED || (result == BATCH_NOT_NOW && !may_pass(lane, result, error))))
 	{
 		lane->limit = n / 2;
 		return;
@@ -251,8 +309,7 @@ flush_batch(LaneState *lane, int n)
 	if (n == 1 && is_to_blame(lane, result, error))
 	{
 		WorkerReportError(error, "The event is in fast_ingest.dead_letters.");
-		(void) WorkerDescribeError(error, lane->blamed);
-		lane->blamed_until = MonotonicAfter(MonotonicNow(), BLAME_TIME);
+		note_blame(lane, error);
 		error = BatchBury(error);
 		if (error == NULL)
 		{

@@ -7,6 +7,7 @@
 
 #include "flush/give_way.h"
 
+#include "commands/trigger.h"
 #include "miscadmin.h"
 #include "utils/timeout.h"
 
@@ -54,6 +55,8 @@ run_limited(void *arg)
 	Limited *limited = arg;
 
 	limited->body(limited->arg);
+	/* what is deferred to the commit may hang as well */
+	AfterTriggerFireDeferred();
 	/* a wait for a synchronous standby that is cancelled would count as a commit */
 	stop_timer();
 }

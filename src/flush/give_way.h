@@ -14,7 +14,8 @@ extern void GiveWayInit(void);
 
 /*
  * RunTransaction, but after so many milliseconds the body is cancelled as soon as
- * others_wait() is true. It is asked in a signal handler. The commit is never cancelled.
+ * others_wait() is true. It is asked in a signal handler. Deferred constraints are checked as part
+ * of the body. The commit is never cancelled.
  */
 extern ErrorData *GiveWayRun(const char *activity, TransactionBody body, void *arg, int patience,
 							 bool (*others_wait)(void));

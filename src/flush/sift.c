@@ -31,13 +31,28 @@ insert_body(void *arg)
 	insertion->inserted = insertion->insert();
 }
 
-static bool
-is_refused_for(const ErrorData *error, const char *reason)
+bool
+SiftIsReason(const ErrorData *error, const char *reason)
 {
 	char description[WORKER_ERROR_SIZE];
+	bool shown = WorkerDescribeError(error, description);
 
-	(void) WorkerDescribeError(error, description);
-	return !ErrorIsTransient(error->sqlerrcode) && strcmp(description, reason) == 0;
+	return (!shown || !ErrorIsTransient(error->sqlerrcode)) && strcmp(description, reason) == 0;
+}
+
+void
+RefusedWrite(const Refused *refused)
+{
+	RingRecord *record = refused->record;
+	const char *message = refused->message;
+	uint32 len = Min(strlen(message), record->payload_size);
+
+	/* pg_mbcliplen would do, but may not be called where nothing may fail */
+	while (len > 0 && len < strlen(message) && ((unsigned char) message[len] & 0xC0) == 0x80)
+		len--;
+	memcpy(RecordPayload(record), message, len);
+	record->payload_size = len;
+	record->kind = RECORD_REFUSED;
 }
 
 void
@@ -64,7 +79,7 @@ SiftRecords(Sift *sift)
 			if (insertion.inserted.stored > 0)
 				sift->last_stored = *record;
 		}
-		else if (is_refused_for(error, sift->reason))
+		else if (SiftIsReason(error, sift->reason))
 		{
 			DeadLetterInsert(error);
 			sift->refused[sift->nrefused++] =

@@ -19,6 +19,9 @@ typedef struct
 	const char *message;
 } Refused;
 
+/* Tell the listener: the record's payload is the message from then on. */
+extern void RefusedWrite(const Refused *refused);
+
 /* What became of rows; the others were dropped by a BEFORE trigger. */
 typedef struct
 {
@@ -40,6 +43,12 @@ typedef struct
 	int nrefused;
 	Refused *refused; /* until the transaction ends */
 } Sift;
+
+/*
+ * Is this error that reason, and one that may be an event's fault? One that says "not now"
+ * may if it was raised by code of the user's.
+ */
+extern bool SiftIsReason(const ErrorData *error, const char *reason);
 
 /*
  * Insert records one by one, and those that are refused for that reason into

@@ -13,6 +13,7 @@
 #include "utils/memutils.h"
 
 #include "event/tuple.h"
+#include "flush/partition.h"
 #include "spi.h"
 
 static TupleDesc desc;
@@ -44,4 +45,13 @@ StagedShow(RingRecord **records, int n, Size payload)
 
 	SpiShow("staged", desc, store, n);
 	return store;
+}
+
+bool
+StagedIsStored(int32 day)
+{
+	return SpiRun(psprintf("SELECT FROM staged s JOIN fast_ingest.events e USING (event_key)"
+						   " WHERE e.ts >= '%s 00:00:00+00' AND e.ts < '%s 00:00:00+00' LIMIT 1",
+						   PartitionDayText(day), PartitionDayText(day + 1)),
+				  SPI_OK_SELECT) > 0;
 }

@@ -19,4 +19,10 @@ extern void StagedInit(void);
  */
 extern Tuplestorestate *StagedShow(RingRecord **records, int n, Size payload);
 
+/*
+ * Is there an event of that day with the key of one that "staged" shows? For where ON CONFLICT
+ * does not work.
+ */
+extern bool StagedIsStored(int32 day);
+
 #endif

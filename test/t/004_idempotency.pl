@@ -220,6 +220,29 @@ foreach (1 .. 3)
 is($server->count("site_id = 'visits'"), 3, 'POST /event without timestamp: each counts');
 is($server->count("site_id = 'timed'"), 1, 'POST /event with timestamp: once');
 
+# An event that a trigger refuses as if ON CONFLICT did not work changes nothing for those after it,
+# and where it does not work indeed, keys are looked for
+
+$server->sql(<<'EOQ');
+CREATE FUNCTION odd() RETURNS trigger LANGUAGE plpgsql AS
+  $$ BEGIN RAISE EXCEPTION 'odd' USING ERRCODE = '55000'; END $$;
+CREATE TRIGGER odd BEFORE INSERT ON fast_ingest.events FOR EACH ROW WHEN (NEW.user_id = 'odd') EXECUTE FUNCTION odd();
+EOQ
+foreach my $user ('before', 'odd', 'before')
+{
+	is($server->post_event(event(1, user_id => $user, idempotency_key => "seen $user"))->{status},
+		$user eq 'odd' ? 422 : 202, "an odd event among retries: $user");
+}
+$server->sql('DROP FUNCTION odd() CASCADE');
+my $partition = $server->sql("SELECT tableoid::regclass FROM fast_ingest.events WHERE user_id = 'before'");
+$server->sql("ALTER TABLE $partition ADD CONSTRAINT deferred UNIQUE (event_key, user_id) DEFERRABLE");
+my $answer = $server->post_bulk([ map { event(1, user_id => $_, idempotency_key => $_) } 'before', 'beside', 'beside' ]);
+is($answer->{json}{accepted}, 3, 'a deferrable constraint: a bulk with repeated keys is accepted');
+is($server->post_event(event(1, user_id => 'before', idempotency_key => 'seen before'))->{status}, 202, 'a deferrable constraint: so is a retry');
+$server->sql("ALTER TABLE $partition DROP CONSTRAINT deferred");
+is($server->count("user_id = 'before'"), 2, 'a deferrable constraint: of each key one is stored');
+once('beside', 'a deferrable constraint: once in a bulk');
+
 # After a restart
 
 $server->restart;

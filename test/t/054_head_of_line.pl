@@ -240,6 +240,27 @@ $holder->query_safe('ROLLBACK');
 is($hangs->read_answer->{status}, 202, 'it is stored when it can be');
 $holder->quit;
 
+# What is deferred to the commit hangs, or refuses a thousand events
+
+$server->sql(<<'EOQ');
+CREATE CONSTRAINT TRIGGER deferred AFTER INSERT ON fast_ingest.events DEFERRABLE INITIALLY DEFERRED
+  FOR EACH ROW WHEN (NEW.channel = 'deferred') EXECUTE FUNCTION strange();
+EOQ
+$server->sql(q{ALTER TABLE fast_ingest.events DISABLE TRIGGER strange});
+($hangs) = $server->send_events(now_event(event_name => 'slow', channel => 'deferred'));
+others_pass('a deferred constraint that hangs', 5);
+is($hangs->read_answer->{status}, 422, 'a deferred constraint that hangs: its event is refused');
+my $refused = send_bulk(map { now_event(event_name => 'raise', path => 'P0001', channel => $_ % 3 ? 'deferred' : 'web') } 0 .. 999);
+others_pass('a deferred constraint that refuses', 5);
+is($refused->read_answer->{json}{accepted}, 334, 'a deferred constraint that refuses: other events are stored');
+$server->sql(q{DROP TRIGGER deferred ON fast_ingest.events; ALTER TABLE fast_ingest.events ENABLE TRIGGER strange});
+
+# A thousand events for which a trigger raises what says "not now"
+
+my $denied = send_bulk(map { now_event($_ % 3 ? (event_name => 'raise', path => '42501') : ()) } 0 .. 999);
+others_pass('a bulk of events that are denied', 5);
+is($denied->read_answer->{json}{accepted}, 334, 'a bulk of events that are denied: the others are stored');
+
 # Slow, but in nobody's way
 
 $server->sql(<<'EOQ');

@@ -103,6 +103,20 @@ refuses_all('a trigger that looks for a file', trigger(q{PERFORM pg_read_file(NE
 refuses_all('a column that is gone', 'ALTER TABLE fast_ingest.events RENAME COLUMN campaign_id TO gone',
 	'ALTER TABLE fast_ingest.events RENAME COLUMN gone TO campaign_id', qr/campaign_id/, refused => 0);
 
+# Of the partition of today only, while other days' events are stored
+
+my $today = $server->sql("SELECT tableoid::regclass FROM fast_ingest.events WHERE user_id = '$PRIVATE-1'");
+
+is($server->post_event(event(++$n))->{status}, 202, 'an event of another day is stored');
+refuses_all('a constraint of the partition of today', "ALTER TABLE $today ADD CONSTRAINT none CHECK (false) NOT VALID",
+	"ALTER TABLE $today DROP CONSTRAINT none", qr/error 23514 of constraint \\?"none/, refused => 1);
+
+# A unique index of another table
+
+refuses_all('a trigger that meets a unique index', 'CREATE TABLE public.seen (channel text PRIMARY KEY); INSERT INTO public.seen VALUES (\'web\');'
+	. trigger('INSERT INTO public.seen VALUES (NEW.channel)'),
+	"$no_trigger; DROP TABLE public.seen", qr/error 23505 of constraint \\?"seen_pkey/, refused => 1);
+
 # It lasts until staging is full.
 
 $server->sql('ALTER TABLE fast_ingest.events ADD CONSTRAINT none CHECK (false) NOT VALID');
@@ -212,6 +226,25 @@ foreach my $of ('DATABASE postgres', 'ROLE ' . $server->sql('SELECT current_user
 	delete $ENV{PGOPTIONS};
 	$first_day += 50;
 }
+# ---------------------------------------------------------------------------
+# The partition of today is gone, and somebody is in the way of another one
+# ---------------------------------------------------------------------------
+
+{
+	my $letters = dead_letters();
+
+	$server->sql("DROP TABLE $today");
+	my $holder = $server->node->background_psql('postgres');
+	$holder->query_safe('BEGIN; LOCK TABLE fast_ingest.events IN SHARE UPDATE EXCLUSIVE MODE');
+	my @homeless = $server->send_events(map { now_event() } 1 .. 5);
+	ok($server->wait_not_ready(qr/the partition of \d+-\d+-\d+ cannot be made: given up after 1000 ms/),
+		'a partition that cannot be made in time: /ready says so');
+	$holder->quit;
+	is(join(' ', map { $_->read_answer->{status} } @homeless), '202 202 202 202 202', 'the events are stored when it can be');
+	is(dead_letters(), $letters, 'none of them was given up');
+	$server->wait_ready;
+}
+
 $server->books_balance;
 $server->node->stop;
 done_testing();

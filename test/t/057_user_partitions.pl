@@ -82,6 +82,15 @@ exact('rows by the partition\'s name');
 $server->sql("DELETE FROM fast_ingest.month WHERE user_id = 'by name'; UPDATE \"Else Where\".\"Old Events\" SET user_id = 'another' WHERE user_id = 'by name'");
 exact('changed by the partition\'s name');
 
+# A key is one of a day, also where a partition has more of them
+
+foreach my $time ('2024-03-08 10:00Z', '2024-03-09 10:00Z')
+{
+	is($server->post_event(event(++$n, timestamp => at($time), idempotency_key => 'one', user_id => 'one key'))->{status}, 202, "one key on two days: $time")
+	  foreach 1, 2;
+}
+is($server->count("user_id = 'one key'"), 2, 'one key on two days: two events');
+
 # Attached as it is: an index that will do is not made again, one that would not is
 
 $server->sql(<<'EOQ');
