@@ -121,6 +121,80 @@ HeadNoteField(HeadFraming *framing, const char *name, char *value)
 		*--end = '\0';
 }
 
+/*
+ * Move the blanks behind a value that is one word to its front, if the line from line to its
+ * CR is of a field that libmicrohttpd reads itself
+ */
+static void
+move_blanks(char *line, char *cr)
+{
+	static const char *const names[] = {"Content-Length:", "Transfer-Encoding:"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+	{
+		size_t len = strlen(names[i]);
+		char *begin = line + len;
+		char *end = cr;
+
+		if ((size_t) (cr - line) < len || strncasecmp(line, names[i], len) != 0)
+			continue;
+		while (begin < end && is_blank(*begin))
+			begin++;
+		while (end > begin && is_blank(end[-1]))
+			end--;
+		for (const char *p = begin; p < end; p++)
+			if (!is_token_char((unsigned char) *p))
+				return;
+		memmove(cr - (end - begin), begin, (size_t) (end - begin));
+		memset(line + len, ' ', (size_t) (cr - line) - len - (size_t) (end - begin));
+	}
+}
+
+/*
+ * Find the CR of a line that ends with CR LF; NULL if there is none before end, or nothing
+ * known of what follows it
+ */
+static char *
+line_end(char *line, char *end)
+{
+	char *p = line;
+
+	while (p < end && *p != '\0' && *p != '\r' && *p != '\n')
+		p++;
+	return end - p > 2 && p[0] == '\r' && p[1] == '\n' && p[2] != '\0' ? p : NULL;
+}
+
+/*
+ * Does the method before a target begin a page? What is before the page is not looked at.
+ */
+static bool
+begins_page(const char *target, size_t page_size)
+{
+	const char *p = target - 1;
+
+	while ((uintptr_t) p % page_size != 0 && is_token_char((unsigned char) p[-1]))
+		p--;
+	return (uintptr_t) p % page_size == 0;
+}
+
+void
+HeadMoveBlanks(char *target, const char *target_end, size_t page_size)
+{
+	char *line;
+	char *end;
+	char *cr;
+
+	if (target_end == NULL || !begins_page(target, page_size))
+		return;
+	line = target + (target_end - target) + 1 + VERSION_LENGTH;
+	end = line + (page_size - (uintptr_t) line % page_size);
+	if (end - line < 2 || line[0] != '\0' || line[1] != '\0')
+		return;
+	for (line += 2; (cr = line_end(line, end)) != NULL && cr > line; line = cr + 2)
+		if (!is_blank(cr[2])) /* it is folded */
+			move_blanks(line, cr);
+}
+
 const char *
 HeadCheckFraming(const HeadFraming *framing, const char *version)
 {

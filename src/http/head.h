@@ -41,6 +41,19 @@ typedef struct
  */
 extern void HeadNoteField(HeadFraming *framing, const char *name, char *value);
 
+/*
+ * libmicrohttpd 0.9 refuses Content-Length and Transfer-Encoding with blanks behind the value
+ * before anybody else sees them. When it has read the request line, move these blanks to the
+ * value's front, where it skips them, in what has been received of the other lines.
+ *
+ * libmicrohttpd does not say how much that is. Its memory must be whole pages, and zero where
+ * nothing was received: the page in which the request line ends is all its own, and all before
+ * the first NUL was received. Nothing behind either is touched. To be called before the target
+ * is changed; target_end is what TargetEnd returned. Nothing is done if the request does not
+ * begin a page, which it does in such a memory unless empty lines come before it.
+ */
+extern void HeadMoveBlanks(char *target, const char *target_end, size_t page_size);
+
 /* What is wrong with the fields together, or NULL. */
 extern const char *HeadCheckFraming(const HeadFraming *framing, const char *version);
 

@@ -34,9 +34,11 @@
 
 /*
  * Memory of a connection for head and read buffer. Larger than our limit of
- * the head, so that it is we who refuse one that is too large.
+ * the head, so that it is we who refuse one that is too large. Larger than 32 kB, too:
+ * libmicrohttpd maps such a memory, unless it is less than 4/3 pages, which makes it whole
+ * pages of zeros, as HeadMoveBlanks needs it. It is zero again after each request.
  */
-#define CONNECTION_MEMORY (2 * MAX_REQUEST_HEAD_SIZE)
+#define CONNECTION_MEMORY (2 * MAX_REQUEST_HEAD_SIZE + 4096)
 
 #if MHD_VERSION < 0x00097500
 #error "fast_ingest needs libmicrohttpd 0.9.75 or later"
@@ -60,6 +62,7 @@ int64 ServerNow = 0;
 static struct MHD_Daemon *daemons[NUM_LISTEN_KINDS]; /* NULL where there is no port */
 static int handshake_fd = -1;
 static HeadRemains remains = HEAD_UNKNOWN;
+static size_t page_size; /* of the connections' memory, 0 if that is not mapped */
 
 static int connection_count = 0;
 static int entering = 0; /* handed over, not called back: 1.0 does so when it runs */
@@ -174,6 +177,8 @@ on_request_line(void *cls, const char *uri, struct MHD_Connection *mhd)
 
 		request->target = uri;
 		request->target_end = TargetEnd(uri);
+		if (remains == HEAD_0_9 && page_size > 0)
+			HeadMoveBlanks(unconstify(char *, uri), request->target_end, page_size);
 		request->malformed = TargetPrepare(unconstify(char *, uri), &too_many);
 		if (too_many)
 			request->refusal = REFUSAL_PARAMETERS;
@@ -328,6 +333,9 @@ ServerStart(void)
 
 	draining = false;
 	remains = HeadRemainsOf(MHD_get_version());
+	page_size = (size_t) sysconf(_SC_PAGESIZE);
+	if (page_size > CONNECTION_MEMORY / 2)
+		page_size = 0;
 	if (fi_port != 0 && (daemons[LISTEN_HTTP] = start_daemon(0, none)) == NULL)
 		return false;
 	if (fi_ssl_port == 0)

@@ -5,8 +5,9 @@
  * left it behind; the rest are its bytes.
  *
  * What must hold for any bytes: nothing is read or written beyond them; a head that is found
- * right is made of a method, a target, a version and lines with a name each; a target that is
- * found right has no empty parameter, and its path is unescaped as far as that can go.
+ * right is made of a method, a target, a version and lines with a name each; blanks are moved
+ * within lines of two fields only, and never a second time; a target that is found right has no
+ * empty parameter, and its path is unescaped as far as that can go.
  */
 #include "postgres_fe.h"
 
@@ -45,6 +46,78 @@ check_target(char *target)
 	require(strcmp(target, "*") == 0 || TargetPath(target)[0] == '/');
 }
 
+#define PAGE_SIZE 128
+
+static bool
+is_blank(char c)
+{
+	return c == ' ' || c == '\t';
+}
+
+/*
+ * Without blanks it is the same; where a byte differs, its line is of one of the two fields
+ */
+static void
+compare(const char *before, const char *after, size_t size)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < size; i++)
+	{
+		if (before[i] != after[i])
+		{
+			size_t line = i;
+
+			while (line > 0 && before[line - 1] != '\n' && before[line - 1] != '\0')
+				line--;
+			require(pg_strncasecmp(before + line, "Content-Length:", 15) == 0 ||
+					pg_strncasecmp(before + line, "Transfer-Encoding:", 18) == 0);
+		}
+		if (is_blank(before[i]))
+			continue;
+		while (n < size && is_blank(after[n]))
+			n++;
+		require(n < size && before[i] == after[n]);
+		n++;
+	}
+	while (n < size)
+		require(is_blank(after[n++]));
+}
+
+/*
+ * Move blanks in whole pages that hold the bytes and then NULs
+ */
+static void
+check_moving(const uint8_t *data, size_t size)
+{
+	size_t room = (size + PAGE_SIZE) / PAGE_SIZE * PAGE_SIZE;
+	char *pages = aligned_alloc(PAGE_SIZE, room);
+	char *before = malloc(room);
+	char *target;
+	const char *target_end;
+
+	if (pages == NULL || before == NULL)
+		abort();
+	memset(pages, 0, room);
+	memcpy(pages, data, size);
+	memcpy(before, pages, room);
+	target = pages + strlen(pages) + 1;
+	target_end = target < pages + room && memchr(target, '\0', pages + room - target) != NULL
+					 ? TargetEnd(target)
+					 : NULL;
+	/* libmicrohttpd has read a version and a NUL behind it */
+	if (target_end != NULL && target_end + 1 + 8 < pages + room)
+	{
+		HeadMoveBlanks(target, target_end, PAGE_SIZE);
+		compare(before, pages, room);
+		memcpy(before, pages, room);
+		HeadMoveBlanks(target, target_end, PAGE_SIZE);
+		require(memcmp(before, pages, room) == 0);
+	}
+	free(before);
+	free(pages);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int
@@ -61,6 +134,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	remains = data[0] % 3;
 	size--;
+	check_moving(data + 1, size);
 	/* libmicrohttpd hands over a method, a target and a version, each with a NUL */
 	if ((head = malloc(size + 1)) == NULL)
 		return 0;

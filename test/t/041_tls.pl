@@ -117,6 +117,21 @@ foreach my $version ([ '1.2', 'TLSv1_2' ], [ '1.3', 'TLSv1_3' ])
 	is($connection->{socket}->get_sslversion, $version->[1], "TLS $version->[0]");
 	is(ask($connection, 'POST', '/events', body => event(++$n))->{status}, 202, "TLS $version->[0]: an event") foreach 1 .. 3;
 }
+{
+	# blanks behind what says where a body ends
+	my $connection = connect_tls();
+	my @bodies = map { encode_json(event(++$n, path => '/blanks')) } 1 .. 3;
+
+	foreach (@bodies[ 0, 1 ])
+	{
+		is(ask($connection, 'POST', '/events', body => $_, headers => [ 'Content-Length', length($_) . " \t" ])->{status},
+			202, 'a blank behind Content-Length');
+	}
+	is( ask($connection, 'POST', '/events', body => sprintf("%x\r\n%s\r\n0\r\n\r\n", length $bodies[2], $bodies[2]),
+			headers => [ 'Transfer-Encoding', 'chunked ' ])->{status},
+		202, 'a blank behind Transfer-Encoding');
+	is($server->count(q(path = '/blanks')), 3, 'all are stored');
+}
 my $old = IO::Socket::SSL->new(
 	PeerAddr => '127.0.0.1', PeerPort => $tls_port,
 	SSL_verify_mode => SSL_VERIFY_NONE,

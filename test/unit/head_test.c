@@ -5,6 +5,7 @@
  * leaves them behind.
  */
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "http/head.h"
@@ -135,11 +136,108 @@ test_framing(void)
 		   encodings[i]);
 }
 
+#define PAGE_SIZE 64
+
+/*
+ * Move the blanks of a request that begins offset bytes behind the beginning of a page, in pages
+ * that hold nothing else; in the texts _ stands for NUL. Is the result what is expected?
+ */
+static bool
+moves_to(size_t offset, const char *text, const char *expected)
+{
+	size_t size = strlen(text);
+	size_t room = (offset + size + PAGE_SIZE) / PAGE_SIZE * PAGE_SIZE;
+	char *pages = aligned_alloc(PAGE_SIZE, room);
+	char *target;
+	bool same;
+
+	memset(pages, 0, room);
+	memcpy(pages + offset, text, size);
+	for (size_t i = 0; i < room; i++)
+		if (pages[i] == '_')
+			pages[i] = '\0';
+	target = pages + offset + strlen(pages + offset) + 1;
+	HeadMoveBlanks(target, TargetEnd(target), PAGE_SIZE);
+	for (size_t i = offset; i < offset + size; i++)
+		if (pages[i] == '\0')
+			pages[i] = '_';
+	same = memcmp(pages + offset, expected, size) == 0;
+	for (size_t i = offset + size; i < room; i++)
+		same &= pages[i] == '\0';
+	free(pages);
+	return same;
+}
+
+#define LINE "PUT_/_HTTP/1.1__"
+
+static void
+test_moving(void)
+{
+	static const struct
+	{
+		const char *text;
+		const char *expected;
+	} moved[] = {
+		{LINE "Content-Length:12 \r\n\r\n", LINE "Content-Length: 12\r\n\r\n"},
+		{LINE "content-length: \t12\t \r\nA", LINE "content-length:    12\r\nA"},
+		{LINE "Transfer-Encoding: chunked\t\r\n\r\n", LINE "Transfer-Encoding:  chunked\r\n\r\n"},
+		{LINE "A: b \r\nContent-Length: 1 \r\n\r\n", LINE "A: b \r\nContent-Length:  1\r\n\r\n"},
+		{LINE "A: b\r\n c\r\nContent-Length:1 \r\n\r",
+		 LINE "A: b\r\n c\r\nContent-Length: 1\r\n\r"}};
+	static const char *const kept[] = {
+		/* other fields, and what is none */
+		LINE "X-Content-Length: 12 \r\n\r\n", LINE "Content-Length2: 12 \r\n\r\n",
+		LINE "Content-Length : 12 \r\n\r\n", LINE " Content-Length: 12 \r\n\r\n",
+		LINE "Content-Length 12 \r\n\r\n", LINE "Content-Length\r\n\r\n", LINE "A: b \r\n\r\n",
+		/* values that are no word */
+		LINE "Content-Length: \r\n\r\n", LINE "Content-Length:\r\n\r\n",
+		LINE "Content-Length: 12 13 \r\n\r\n", LINE "Content-Length: 12,13 \r\n\r\n",
+		LINE "Transfer-Encoding: chunked , \r\n\r\n", LINE "Content-Length: 12\x0b \r\n\r\n",
+		LINE "Content-Length: 12 _ \r\n\r\n",
+		/* lines that end otherwise, or might be folded */
+		LINE "Content-Length: 12 \n\r\n", LINE "Content-Length: 12 \r\r\n\r\n",
+		LINE "Content-Length: 12 \r\n 3\r\n\r\n", LINE "Content-Length: 12 \r\n\t\r\n\r\n",
+		LINE "Content-Length: 12 \r\n", LINE "Content-Length: 12 \r", LINE "Content-Length: 12 ",
+		/* behind a line that does, behind a NUL, behind the head */
+		LINE "A: b\nContent-Length: 12 \r\n\r\n", LINE "A: b\rContent-Length: 12 \r\n\r\n",
+		LINE "A: _\r\nContent-Length: 12 \r\n\r\n", LINE "\r\nContent-Length: 12 \r\n\r\n",
+		LINE "A: b\r\n\r\nContent-Length: 12 \r\n", LINE "\nContent-Length: 12 \r\n\r\n",
+		/* request lines that are wrong */
+		"PUT_/ _HTTP/1.1__Content-Length: 12 \r\n\r\n",
+		"PUT__HTTP/1.1__Content-Length: 12 \r\n\r\n", "PUT_/_HTTP/1.1 _Content-Length: 12 \r\n\r\n",
+		"P T_/_HTTP/1.1__Content-Length: 12 \r\n\r\n", "PUT_/_HTTP/1.1_Content-Length: 12 \r\n\r\n",
+		"PUT_/_HTTP/1.12__Content-Length: 1 \r\n\r\n"};
+	static const char behind[] = "Content-Length:1 \r\n\r";
+	static const char in_front[] = "Content-Length: 1\r\n\r";
+
+	for (size_t i = 0; i < sizeof(moved) / sizeof(moved[0]); i++)
+		ok(moves_to(0, moved[i].text, moved[i].expected), "moved blanks %d", (int) i);
+	for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
+		ok(moves_to(0, kept[i], kept[i]), "kept blanks %d", (int) i);
+	for (size_t i = 1; i + strlen("PUT") < PAGE_SIZE; i++)
+		ok(moves_to(i, moved[0].text, moved[0].text), "a request %d bytes into a page", (int) i);
+
+	/* the request line, and the line behind it, at any place around the end of a page */
+	for (size_t i = 1; i < 2 * PAGE_SIZE; i++)
+	{
+		char text[4 * PAGE_SIZE];
+		char expected[4 * PAGE_SIZE];
+		size_t end = strlen("PUT_/") + i + strlen("_HTTP/1.1__");
+		bool fits = (end - 2) / PAGE_SIZE == (end + strlen(behind) - 1) / PAGE_SIZE;
+
+		snprintf(text, sizeof(text), "PUT_/%0*d_HTTP/1.1__%s", (int) i, 0, behind);
+		snprintf(expected, sizeof(expected), "PUT_/%0*d_HTTP/1.1__%s", (int) i, 0,
+				 fits ? in_front : behind);
+		ok(moves_to(0, text, expected), "a target of %d bytes", (int) i + 1);
+	}
+}
+
 int
 main(void)
 {
 	test_versions();
 	test_heads();
 	test_framing();
+	test_moving();
 	return tap_done();
 }
