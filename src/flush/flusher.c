@@ -38,14 +38,13 @@
 #define LONGEST_RETRY 5000 /* ms */
 #define LISTENER_GRACE 300 /* ms in which a listener hears that it shall end */
 #define DRAIN_TICK 1000	   /* ms */
-#define BLAME_TIME \
-	1000 /* ms in which a reason for blame is one for others, or batches stay small */
-#define ODDITY_WAIT 5000 /* ms between two looks at a partition that is odd */
+#define BLAME_TIME 1000	   /* ms in which what was found out about events holds for others */
+#define ODDITY_WAIT 5000   /* ms between two looks at a partition that is odd */
 
 /* Errors that say "not now", or of no clear kind, before an event is blamed; and hangs. */
 #define TRIES 3
 #define TRIES_THAT_HANG 2
-#define BLAMES 8
+#define BLAMES 8 /* that are remembered */
 
 /* A lane's events in the eyes of those who ask whether we are ready. */
 typedef enum
