@@ -381,8 +381,7 @@ COMMENT ON TABLE fast_ingest.users IS
 'Dictionary of the rollup: a keyed hash of a user_id (the first 128 bits of SHA-256 of fast_ingest.secret and the user_id), and the user''s number';
 
 CREATE TABLE fast_ingest.secret (
-    secret bytea NOT NULL CHECK (pg_catalog.octet_length(secret) OPERATOR(pg_catalog.=) 32),
-    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row)
+    secret bytea NOT NULL CHECK (pg_catalog.octet_length(secret) OPERATOR(pg_catalog.=) 32)
 );
 
 COMMENT ON TABLE fast_ingest.secret IS
@@ -401,23 +400,45 @@ ALTER TABLE fast_ingest.rollup_delta ALTER COLUMN groups SET STATISTICS 0;
 ALTER TABLE fast_ingest.dead_letters ALTER COLUMN event SET STATISTICS 0;
 ALTER TABLE fast_ingest.dead_letters ALTER COLUMN message SET STATISTICS 0;
 
--- a dump's secret, which its dictionary is made with, takes the place of the one made here
-CREATE FUNCTION fi_secret_changed() RETURNS trigger
+-- Where the data of a dump begins and where it ends. pg_dump orders tables by name, and
+-- puts sequences behind all tables: these names do what they say.
+CREATE SEQUENCE fast_ingest.data_end;
+
+CREATE TABLE fast_ingest.data_begin (
+    number bigint NOT NULL
+);
+
+COMMENT ON SEQUENCE fast_ingest.data_end IS
+'The number of fast_ingest.data_begin; while a restore is under way, another one';
+COMMENT ON TABLE fast_ingest.data_begin IS
+'A number that a restore brings first, and last as that of fast_ingest.data_end: in between no refresh touches the rollup';
+
+INSERT INTO fast_ingest.data_begin (number) VALUES (pg_catalog.setval('fast_ingest.data_end',
+    pg_catalog.abs(pg_catalog.hashtextextended(pg_catalog.gen_random_uuid()::pg_catalog.text, 0))));
+
+-- What a dump has of these, its dictionary is made with, takes the place of what was made
+-- here. No key keeps it out where triggers are disabled: then the last row is what counts.
+CREATE FUNCTION fi_row_replaced() RETURNS trigger
     AS 'MODULE_PATHNAME' LANGUAGE C
     SET search_path = pg_catalog, pg_temp;
 
-COMMENT ON FUNCTION fi_secret_changed() IS
-'Trigger of fast_ingest.secret: deletes the secret that another is inserted for, as a restore does, and has all processes read it again.';
+COMMENT ON FUNCTION fi_row_replaced() IS
+'Trigger of tables of one row: deletes the row that another is inserted for, as a restore does, and has all processes read it again. Waits for a refresh under way.';
 
 CREATE TRIGGER fi_changed BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON fast_ingest.secret
-    FOR EACH STATEMENT EXECUTE FUNCTION fi_secret_changed();
+    FOR EACH STATEMENT EXECUTE FUNCTION fi_row_replaced();
 ALTER TABLE fast_ingest.secret ENABLE ALWAYS TRIGGER fi_changed;
+CREATE TRIGGER fi_replaced BEFORE INSERT ON fast_ingest.data_begin
+    FOR EACH STATEMENT EXECUTE FUNCTION fi_row_replaced();
+ALTER TABLE fast_ingest.data_begin ENABLE ALWAYS TRIGGER fi_replaced;
 
 -- Rows of these are deleted, which publications FOR ALL TABLES want to be told
 ALTER TABLE fast_ingest.rollup REPLICA IDENTITY FULL;
 ALTER TABLE fast_ingest.rollup_delta REPLICA IDENTITY FULL;
 ALTER TABLE fast_ingest.rollup_dirty REPLICA IDENTITY FULL;
 ALTER TABLE fast_ingest.dropped REPLICA IDENTITY FULL;
+ALTER TABLE fast_ingest.secret REPLICA IDENTITY FULL;
+ALTER TABLE fast_ingest.data_begin REPLICA IDENTITY FULL;
 
 SELECT pg_catalog.pg_extension_config_dump('fast_ingest.breakdowns', 'WHERE id >= 100');
 SELECT pg_catalog.pg_extension_config_dump('fast_ingest.breakdowns_id_seq', '');
@@ -429,6 +450,8 @@ SELECT pg_catalog.pg_extension_config_dump('fast_ingest.rollup_state', '');
 SELECT pg_catalog.pg_extension_config_dump('fast_ingest.dropped', '');
 SELECT pg_catalog.pg_extension_config_dump('fast_ingest.users', '');
 SELECT pg_catalog.pg_extension_config_dump('fast_ingest.secret', '');
+SELECT pg_catalog.pg_extension_config_dump('fast_ingest.data_begin', '');
+SELECT pg_catalog.pg_extension_config_dump('fast_ingest.data_end', '');
 
 -- functions that breakdowns call must not see the search path of who inserts
 CREATE FUNCTION fi_events_inserted() RETURNS trigger
@@ -470,7 +493,7 @@ CREATE FUNCTION fi_refresh(
     SET search_path = pg_catalog, pg_temp;
 
 COMMENT ON FUNCTION fi_refresh() IS
-'Merge what was inserted since the last refresh into the rollup, count again what was changed, and close hours and days that are over; all or nothing. Waits for another refresh, stops neither inserts nor readers. Returns the events merged, the groups they fell into, the users seen for the first time, the raw rows counted again, and the hours and days closed. Error 0A000 at isolation level REPEATABLE READ or above.';
+'Merge what was inserted since the last refresh into the rollup, count again what was changed, and close hours and days that are over; all or nothing. Waits for another refresh, stops neither inserts nor readers. Returns the events merged, the groups they fell into, the users seen for the first time, the raw rows counted again, and the hours and days closed. Errors: 0A000 at isolation level REPEATABLE READ or above, 55000 while the rollup is being restored.';
 
 CREATE FUNCTION fi_rebuild(
     "from" timestamptz DEFAULT NULL,
@@ -499,7 +522,7 @@ CREATE FUNCTION fi_erase_user(
     SET search_path = pg_catalog, pg_temp;
 
 COMMENT ON FUNCTION fi_erase_user(text) IS
-'Remove a user from all tables of fast_ingest, as of now: events of all partitions, dead letters, the user''s number out of every set of the rollup, and the dictionary. Waits at most 10 seconds until what was staged before is stored, and for a refresh under way; refreshes. Events that arrive later are those of a new user. Returns how many rows of events were deleted, how many dead letters were deleted or had the user_id taken out of their error, how many rows of the rollup the user was taken out of, and whether the dictionary knew the user (1 or 0). Of days whose rows were dropped the events stay counted. Acts with the rights of the tables'' owners, whoever may execute it. Constraints are immediate from here on in the transaction. Errors: 22023 for NULL or an empty user_id, 55000 if staged events are not stored in time or a trigger keeps events from being deleted, 0A000 at isolation level REPEATABLE READ or above.';
+'Remove a user from all tables of fast_ingest, as of now: events of all partitions, dead letters, the user''s number out of every set of the rollup, and the dictionary. Waits at most 10 seconds until what was staged before is stored, and for a refresh under way; refreshes. Events that arrive later are those of a new user. Returns how many rows of events were deleted, how many dead letters were deleted or had the user_id taken out of their error, how many rows of the rollup the user was taken out of, and whether the dictionary knew the user (1 or 0). Of days whose rows were dropped the events stay counted. Acts with the rights of the tables'' owners, whoever may execute it. Constraints are immediate from here on in the transaction. Errors: 22023 for NULL or an empty user_id, 55000 if staged events are not stored in time, a trigger keeps events from being deleted or the rollup is being restored, 0A000 at isolation level REPEATABLE READ or above.';
 
 CREATE FUNCTION fi_metrics(
     event_name text,
@@ -538,7 +561,7 @@ CREATE FUNCTION fi_metrics(
     SET search_path = pg_catalog, pg_temp;
 
 COMMENT ON FUNCTION fi_metrics(text, timestamptz, timestamptz, text, text, text, boolean) IS
-'Exact number of events and of different users of an event_name from one time to before another (NULL: no bound), as the statement''s snapshot has them. group_by: NULL (one row, group_key NULL), hour, day (ISO 8601 instants in the time zone, in order; with fill also empty ones) or the name of a breakdown (keys, most events first; group_key NULL: the keys beyond its max_keys together). channel: count only this one. Errors: 22023 for an argument that is not valid, 55000 if raw events are needed that were dropped.';
+'Exact number of events and of different users of an event_name from one time to before another (NULL: no bound), as the statement''s snapshot has them. group_by: NULL (one row, group_key NULL), hour, day (ISO 8601 instants in the time zone, in order; with fill also empty ones) or the name of a breakdown (keys, most events first; group_key NULL: the keys beyond its max_keys together). channel: count only this one. Errors: 22023 for an argument that is not valid, 55000 if raw events are needed that were dropped, or while the rollup is being restored.';
 COMMENT ON FUNCTION fi_metrics(text, bigint, bigint, text, text, text, boolean) IS
 'fi_metrics with from and to as Unix seconds (above 1e11: milliseconds, above 1e14: microseconds, above 1e17: nanoseconds).';
 COMMENT ON FUNCTION fi_metrics(text, text, text, text, text, text, boolean) IS
@@ -568,7 +591,7 @@ CREATE FUNCTION fi_stats(
     SET search_path = pg_catalog, pg_temp;
 
 COMMENT ON FUNCTION fi_stats(text, date, integer) IS
-'What a website saw on a UTC day (NULL: today), whatever the event_name: first a row with path NULL, all its events and different users, then its most viewed paths, at most max_paths, whose users are not counted (NULL). Errors: 22023 for an argument that is not valid, 55000 if raw events are needed that were dropped.';
+'What a website saw on a UTC day (NULL: today), whatever the event_name: first a row with path NULL, all its events and different users, then its most viewed paths, at most max_paths, whose users are not counted (NULL). Errors: 22023 for an argument that is not valid, 55000 if raw events are needed that were dropped, or while the rollup is being restored.';
 
 CREATE FUNCTION fi_add_breakdown(
     name text,

@@ -41,3 +41,14 @@ TableRowsEnd(TableRows *rows)
 	table_endscan(rows->scan);
 	table_close(rows->table, NoLock);
 }
+
+void
+TableRowsDeleteAll(const char *name, Snapshot snapshot)
+{
+	TableRows rows;
+
+	TableRowsBegin(&rows, name, RowExclusiveLock, snapshot);
+	while (TableRowsNext(&rows))
+		TableRowsDelete(&rows);
+	TableRowsEnd(&rows);
+}

@@ -28,4 +28,7 @@ extern void TableRowsDelete(TableRows *rows);
 
 extern void TableRowsEnd(TableRows *rows);
 
+/* Delete all rows that a snapshot shows. */
+extern void TableRowsDeleteAll(const char *name, Snapshot snapshot);
+
 #endif

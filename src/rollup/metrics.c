@@ -20,6 +20,7 @@
 #include "event/tuple.h"
 #include "rollup/cap.h"
 #include "rollup/question.h"
+#include "rollup/restored.h"
 
 static pg_noreturn void invalid_parameter(const char *name, const char *value, const char *allowed);
 
@@ -119,6 +120,7 @@ begin_question(Question *question, const MetricsQuery *query)
 		question->key = NULL;
 	question->range.low = query->has_from ? Max(query->from, TIME_BEGIN) : TIME_BEGIN;
 	question->range.high = query->has_to ? Min(query->to, TIME_END) : TIME_END;
+	RestoredCheck(RestoredUpTo(), GetActiveSnapshot());
 	question->state = RollupStateRead(GetActiveSnapshot());
 	question->unknown = SpanListUnion(
 		DirtySpans(GetActiveSnapshot(), question->breakdown->id, question->breakdown->finest),

@@ -30,6 +30,7 @@
 #include "rollup/merge.h"
 #include "rollup/raw.h"
 #include "rollup/refresh_account.h"
+#include "rollup/restored.h"
 #include "rollup/seal.h"
 #include "rollup/statement.h"
 #include "spi.h"
@@ -59,7 +60,10 @@ RefreshLock(void)
 					   ExclusiveLock);
 }
 
-static void
+/*
+ * Read how far the rollup is; false if nothing was ever merged
+ */
+static bool
 read_state(RollupState *state)
 {
 	bool isnull;
@@ -67,17 +71,13 @@ read_state(RollupState *state)
 	if (SpiRun("SELECT hours_closed, days_closed, users FROM fast_ingest.rollup_state",
 			   SPI_OK_SELECT) == 0)
 	{
-		/* nothing was ever merged: nothing is missing in what is over */
+		/* nothing is missing in what is over */
 		TimestampTz now = GetCurrentTimestamp();
 
 		state->hours_closed = BucketStart(now - CLOSE_DELAY, LEVEL_HOUR);
 		state->days_closed = BucketStart(state->hours_closed, LEVEL_DAY);
 		state->users = 0;
-		(void) RollupStatement(
-			"INSERT INTO fast_ingest.rollup_state (hours_closed, days_closed, users)"
-			" VALUES ($1, $2, 0)",
-			state->hours_closed, state->days_closed);
-		return;
+		return false;
 	}
 	state->hours_closed = DatumGetTimestampTz(
 		SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
@@ -85,18 +85,19 @@ read_state(RollupState *state)
 		SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull));
 	state->users =
 		DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 3, &isnull));
+	return true;
 }
 
 static void
-write_state(const RollupState *state, const RollupState *before)
+write_state(const RollupState *state, bool is_new)
 {
 	char statement[128];
 
-	if (memcmp(state, before, sizeof(*state)) == 0)
-		return;
 	snprintf(statement, sizeof(statement),
-			 "UPDATE fast_ingest.rollup_state SET hours_closed = $1, days_closed = $2,"
-			 " users = " INT64_FORMAT,
+			 is_new ? "INSERT INTO fast_ingest.rollup_state (hours_closed, days_closed, users)"
+					  " VALUES ($1, $2, " INT64_FORMAT ")"
+					: "UPDATE fast_ingest.rollup_state SET hours_closed = $1, days_closed = $2,"
+					  " users = " INT64_FORMAT,
 			 state->users);
 	(void) RollupStatement(statement, state->hours_closed, state->days_closed);
 }
@@ -282,10 +283,9 @@ set_planner(void)
 static void
 refresh_with_snapshot(Refresh *refresh)
 {
-	RollupState before;
+	bool has_state = read_state(&refresh->state);
+	RollupState before = refresh->state;
 
-	read_state(&refresh->state);
-	before = refresh->state;
 	refresh->breakdowns = BreakdownsRead(refresh->snapshot);
 	refresh->dirty = palloc(Max(refresh->breakdowns->n, 1) * sizeof(SpanList *));
 	for (int i = 0; i < refresh->breakdowns->n; i++)
@@ -301,8 +301,11 @@ refresh_with_snapshot(Refresh *refresh)
 	/* where events still come in, parts are put together once an hour */
 	SealParts(refresh->result->hours_closed > 0 ? (Span){TIME_END, TIME_BEGIN}
 												: MergerTouched(refresh->merger));
-	write_state(&refresh->state, &before);
 	refresh->result->groups = MergerGroupsMerged(refresh->merger);
+	/* a restore wants to bring the row where nothing was merged yet */
+	if (has_state ? memcmp(&refresh->state, &before, sizeof(before)) != 0
+				  : refresh->result->groups > 0)
+		write_state(&refresh->state, !has_state);
 	refresh->result->users = refresh->state.users - before.users;
 }
 
@@ -316,6 +319,7 @@ run(RefreshResult *result, RefreshChange change, void *arg)
 	SavedUser user;
 	int level;
 	int64 began;
+	int64 restored;
 
 	RefreshBegan();
 	memset(result, 0, sizeof(*result));
@@ -338,8 +342,10 @@ run(RefreshResult *result, RefreshChange change, void *arg)
 	level = NewGUCNestLevel();
 	set_planner();
 	BacklogClaim();
+	restored = RestoredUpTo();
 	PushActiveSnapshot(GetLatestSnapshot());
 	refresh.snapshot = GetActiveSnapshot();
+	RestoredCheck(restored, refresh.snapshot);
 	refresh_with_snapshot(&refresh);
 	if (change != NULL)
 	{

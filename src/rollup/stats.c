@@ -18,6 +18,7 @@
 #include "event/event.h"
 #include "rollup/cap.h"
 #include "rollup/raw.h"
+#include "rollup/restored.h"
 #include "rollup/source.h"
 #include "rollup/tally.h"
 #include "rollup/text_map.h"
@@ -194,6 +195,7 @@ StatsCompute(const char *site_id, DateADT date, int max_paths)
 	stats.day.low = (TimestampTz) date * USECS_PER_DAY;
 	stats.day.high = stats.day.low + USECS_PER_DAY;
 	stats.paths = TextMapCreate(context, 64);
+	RestoredCheck(RestoredUpTo(), GetActiveSnapshot());
 	HashedUsersInit(&stats.users, GetActiveSnapshot());
 	breakdowns = BreakdownsRead(GetActiveSnapshot());
 	read_breakdown(&stats, BreakdownBuiltIn(breakdowns, BREAKDOWN_SITE), add_site_row,

@@ -2,14 +2,12 @@
  * user_secret.c
  *
  * Keeps the secret in the process until it changes: a restore replaces the one that
- * CREATE EXTENSION made.
+ * CREATE EXTENSION made (see restored.c).
  */
 #include "postgres.h"
 
 #include "rollup/user_secret.h"
 
-#include "commands/trigger.h"
-#include "fmgr.h"
 #include "utils/inval.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -18,15 +16,13 @@
 #include "compat.h"
 #include "table_rows.h"
 
-PG_FUNCTION_INFO_V1(fi_secret_changed);
-
 static uint8 kept[USER_SECRET_SIZE];
 static Oid kept_of = InvalidOid; /* fast_ingest.secret; InvalidOid: nothing is kept */
 static Oid secret_oid = InvalidOid;
 static uint64 invalidations = 0;
 
 /*
- * Callback: a relation's definition has changed, or what fi_secret_changed says
+ * Callback: a relation's definition has changed, or what fi_row_replaced() says
  */
 static void
 on_relcache_invalidation(Datum arg, Oid relation)
@@ -44,12 +40,12 @@ static void
 read_secret(uint8 secret[USER_SECRET_SIZE])
 {
 	TableRows rows;
-	bool found;
+	bool found = false;
 
 	PushActiveSnapshot(GetLatestSnapshot());
 	TableRowsBegin(&rows, "secret", AccessShareLock, GetActiveSnapshot());
-	found = TableRowsNext(&rows);
-	if (found)
+	/* the last one: a restore with its triggers disabled has inserted it behind ours */
+	while (TableRowsNext(&rows))
 	{
 		bool isnull;
 		struct varlena *value = PG_DETOAST_DATUM_PACKED(slot_getattr(rows.slot, 1, &isnull));
@@ -87,31 +83,4 @@ UserSecret(void)
 	} while (generation != invalidations);
 	kept_of = secret_oid;
 	return kept;
-}
-
-/*
- * BEFORE any statement that changes fast_ingest.secret: processes forget what they
- * keep when the transaction commits. What is inserted takes the place of what is there.
- */
-Datum
-fi_secret_changed(PG_FUNCTION_ARGS)
-{
-	TriggerData *data = (TriggerData *) fcinfo->context;
-
-	if (!CALLED_AS_TRIGGER(fcinfo))
-		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-						errmsg("function can only be called as a trigger")));
-	if (TRIGGER_FIRED_BY_INSERT(data->tg_event))
-	{
-		TableRows rows;
-
-		PushActiveSnapshot(GetLatestSnapshot());
-		TableRowsBegin(&rows, "secret", RowExclusiveLock, GetActiveSnapshot());
-		while (TableRowsNext(&rows))
-			TableRowsDelete(&rows);
-		TableRowsEnd(&rows);
-		PopActiveSnapshot();
-	}
-	CacheInvalidateRelcache(data->tg_relation);
-	PG_RETURN_POINTER(NULL);
 }
