@@ -8,6 +8,7 @@
 
 #include "rollup/user_secret.h"
 
+#include "fmgr.h"
 #include "utils/inval.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
