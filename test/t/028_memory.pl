@@ -219,6 +219,10 @@ sub wait_in_vain
 	my @waiting;
 
 	$server->set('fast_ingest.request_timeout' => '2s', 'fast_ingest.query_timeout' => '1s');
+	# what the listener takes before it has read that waits for as long as before, and so do those
+	# behind it
+	wait_until(sub { $server->sql('SHOW fast_ingest.request_timeout') eq '2s' });
+	$server->get('/health') foreach 1, 2;
 	push @waiting, $server->send_events(map { single() } 1 .. 10);
 	foreach my $i (1 .. 10)
 	{
