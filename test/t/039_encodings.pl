@@ -125,7 +125,9 @@ is( post('/events/bulk', 'zstd', join('', map { zstd($_) } '[', encode_json(even
 	  {accepted},
 	1, 'zstd: frames');
 
-foreach my $encoding ('br', 'gzip, zstd', 'gzip,gzip', 'gzipped', '')
+is(post('/events', '', encode_json(event(++$n)))->{status}, 202, 'an empty one is none');
+
+foreach my $encoding ('br', 'gzip, zstd', 'gzip,gzip', 'gzipped')
 {
 	is_error(post('/events', $encoding, '{}'), 415, qr/expected gzip, deflate, zstd or identity/,
 		"not supported: '$encoding'");
