@@ -121,7 +121,6 @@ static void
 trial_body(void *arg)
 {
 	Trial *trial = arg;
-
 	bool inserted = true;
 
 	ExtensionLock();
