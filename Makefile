@@ -165,7 +165,7 @@ help:
 	@echo 'make test-regress | test-isolation | test-tap | test-unit | test-fuzz'
 	@echo '                      one kind of tests (TESTS="test/t/001_http.pl": single TAP or unit tests)'
 	@echo 'make test-docker      build the image and run it without Docker: as root, ten minutes'
-	@echo 'make torture          faults, hostile clients and overload, longer: a quarter of an hour'
+	@echo 'make torture          faults, hostile clients and overload, longer: 20 minutes'
 	@echo 'make test-valgrind    the tests with the server under valgrind (TESTS: single TAP tests)'
 	@echo 'make fuzz SECONDS=n   fuzz for n seconds each'
 	@echo 'make bench            measure (test/bench/run.sh says what can be set)'

@@ -170,8 +170,8 @@ suite_tap()
 	tap_suite "$suite" "${programs[@]}"
 }
 
-# The long form of the tests of faults, hostile clients and overload, about a
-# quarter of an hour, and its table of results
+# The long form of the tests of faults, hostile clients and overload, about 20
+# minutes, and its table of results
 suite_torture()
 {
 	export FI_TORTURE=1 FI_RESULTS=$check/torture/results
