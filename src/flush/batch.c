@@ -450,6 +450,8 @@ BatchStore(ErrorData **error)
 Evidence
 BatchEvidence(const ErrorData *reason, bool same_day)
 {
+	/* whoever tries the batch once more shall not take longer than the others do */
+	batch.patience = FIRST_PATIENCE;
 	return EvidenceFor(reason, batch.records[0],
 					   (RingConsumer){my_rings[batch.lane], batch.ends[0]}, same_day);
 }

@@ -307,15 +307,25 @@ flush_batch(LaneState *lane, int n)
 		lane->limit = Max(n / 2, 1);
 	if (n == 1 && is_to_blame(lane, result, error))
 	{
-		WorkerReportError(error, "The event is in fast_ingest.dead_letters.");
-		note_blame(lane, error);
-		error = BatchBury(error);
-		if (error == NULL)
+		/* what stood in its way may have gone while the others were tried */
+		result = BatchStore(&error);
+		if (result == BATCH_STORED)
 		{
 			note_success(lane);
 			return;
 		}
-		result = BATCH_NOT_NOW;
+		if (is_to_blame(lane, result, error))
+		{
+			WorkerReportError(error, "The event is in fast_ingest.dead_letters.");
+			note_blame(lane, error);
+			error = BatchBury(error);
+			if (error == NULL)
+			{
+				note_success(lane);
+				return;
+			}
+			result = BATCH_NOT_NOW;
+		}
 	}
 	note_trouble(lane, result, error);
 }
