@@ -121,7 +121,7 @@ is_target(0, 'load-test', qr/SECONDS is 1h: expected 1 to 999/, 'for how long?',
 
 # Refused, and not for a reason that holds for every event
 
-sql(q{DO $$ BEGIN EXECUTE format('ALTER TABLE fast_ingest.events ADD CONSTRAINT nothing_new CHECK (ts < %L AND event_name <> ''product_view'') NOT VALID', now()); END $$});
+sql(q{DO $$ BEGIN EXECUTE format('ALTER TABLE fast_ingest.events ADD CONSTRAINT nothing_new CHECK (ts < %L AND event_name <> ''product_view'') NOT VALID', date_trunc('second', now())); END $$});
 is_target(0, 'test-event', qr/\n422 .*nothing_new.*\n.*the answer is not 202/, 'a refusal is a failure');
 is_target(0, 'load-test', qr/answer was HTTP\S+ 422 .*not every answer was a 202/s, 'a refusal is a failure',
 	variables => [ 'SECONDS=1', 'CONNECTIONS=1' ]);
