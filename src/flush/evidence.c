@@ -8,18 +8,17 @@
 #include "flush/evidence.h"
 
 #include "catalog/namespace.h"
-#include "catalog/partition.h"
 #include "commands/trigger.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
-#include "catalog.h"
 #include "event/tuple.h"
 #include "flush/day_partition.h"
 #include "flush/extension.h"
 #include "flush/give_way.h"
 #include "flush/partition.h"
 #include "flush/staged.h"
+#include "rollup/partition_spans.h"
 #include "spi.h"
 #include "worker.h"
 
@@ -146,9 +145,7 @@ look_at_subject(void *arg)
 	Oid schema = get_namespace_oid(subject->reason->schema_name, true);
 	Oid table = get_relname_relid(subject->reason->table_name, schema);
 
-	subject->of_events =
-		OidIsValid(table) && get_rel_relispartition(table) &&
-		list_member_oid(get_partition_ancestors(table), ExtensionTableIfThere("events"));
+	subject->of_events = OidIsValid(table) && IsEventsPartition(table);
 }
 
 bool

@@ -112,8 +112,11 @@ find_gap(int32 day, TimestampTz *low, TimestampTz *high)
 	return *low < *high;
 }
 
-bool
-PartitionExists(int32 day)
+/*
+ * Is the whole day covered by partitions, a default one aside?
+ */
+static bool
+partition_exists(int32 day)
 {
 	TimestampTz low;
 	TimestampTz high;
@@ -269,7 +272,7 @@ PartitionEnsure(int32 day)
 {
 	ErrorData *error;
 
-	if (PartitionExists(day))
+	if (partition_exists(day))
 		return;
 	if (!OidIsValid(default_partition()))
 	{

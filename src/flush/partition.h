@@ -6,11 +6,6 @@
 #ifndef FAST_INGEST_PARTITION_H
 #define FAST_INGEST_PARTITION_H
 
-/*
- * Is the whole day covered by partitions, a default one aside? Needs a transaction.
- */
-extern bool PartitionExists(int32 day);
-
 /* A day as YYYY-MM-DD, allocated in the current context. */
 extern char *PartitionDayText(int32 day);
 

@@ -7,10 +7,7 @@
 
 #include "flush/sift.h"
 
-#include "access/xact.h"
-#include "miscadmin.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 
 #include "flush/dead_letter.h"
 #include "flush/staged.h"

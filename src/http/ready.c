@@ -12,7 +12,6 @@
 #include <microhttpd.h>
 
 #include "access/xlog.h"
-#include "utils/json.h"
 
 #include "http/access.h"
 #include "http/ingest.h"
@@ -41,20 +40,12 @@ static Reply
 ready(const char *warning)
 {
 	const char *reason = AccessNotReady();
-	StringInfoData body;
-	Reply reply;
 
 	if (reason != NULL)
 		return ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE, "%s", reason);
 	if (warning == NULL)
 		return ReplyConstant(MHD_HTTP_OK, "{\"status\":\"ready\"}");
-	initStringInfo(&body);
-	appendStringInfoString(&body, "{\"status\":\"ready\",\"warning\":");
-	escape_json(&body, warning);
-	appendStringInfoChar(&body, '}');
-	reply = ReplyText(MHD_HTTP_OK, body.data, body.len);
-	pfree(body.data);
-	return reply;
+	return ReplyMessage(MHD_HTTP_OK, "{\"status\":\"ready\",\"warning\":", warning);
 }
 
 static bool

@@ -35,24 +35,30 @@ ReplyText(unsigned int status, const char *body, size_t len)
 }
 
 Reply
-ReplyError(unsigned int status, const char *format, ...)
+ReplyMessage(unsigned int status, const char *begin, const char *text)
 {
 	StringInfoData body;
-	char message[1024];
-	va_list args;
 	Reply reply;
 
-	va_start(args, format);
-	vsnprintf(message, sizeof(message), format, args);
-	va_end(args);
-
 	initStringInfo(&body);
-	appendStringInfoString(&body, "{\"error\":");
-	escape_json(&body, message);
+	appendStringInfoString(&body, begin);
+	escape_json(&body, text);
 	appendStringInfoChar(&body, '}');
 	reply = ReplyText(status, body.data, body.len);
 	pfree(body.data);
 	return reply;
+}
+
+Reply
+ReplyError(unsigned int status, const char *format, ...)
+{
+	char message[1024];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(message, sizeof(message), format, args);
+	va_end(args);
+	return ReplyMessage(status, "{\"error\":", message);
 }
 
 void

@@ -32,6 +32,12 @@ extern Reply ReplyConstant(unsigned int status, const char *body);
 extern Reply ReplyText(unsigned int status, const char *body, size_t len);
 
 /*
+ * A JSON object whose last member is a text: begin is what comes before it, from the brace to
+ * the colon. The text may hold anything; it is escaped. Not to be called inside libmicrohttpd.
+ */
+extern Reply ReplyMessage(unsigned int status, const char *begin, const char *text);
+
+/*
  * {"error": "..."}. The message may hold anything; it is escaped. Not to be
  * called inside libmicrohttpd.
  */
