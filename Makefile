@@ -5,7 +5,7 @@ EXTENSION = fast_ingest
 MODULE_big = fast_ingest
 EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" fast_ingest.control)
 
-OBJS = $(patsubst %.c,%.o,$(wildcard src/*.c src/*/*.c)) src/http/docs_files.o
+OBJS = $(patsubst %.c,%.o,$(wildcard src/*.c src/*/*.c src/*/*/*.c)) src/http/answer/pages_files.o
 DATA_built = sql/fast_ingest--$(EXTVERSION).sql
 DATA = $(filter-out $(DATA_built),$(wildcard sql/fast_ingest--*.sql))
 
@@ -14,11 +14,11 @@ PG_CPPFLAGS = -I$(srcdir)/src
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter $(if $(WERROR),-Werror) -MMD -MP
 SHLIB_LINK = -lmicrohttpd -lgnutls -lroaring -lz -lzstd
 # It knows the library's version, which the SQL objects need not have
-src/catalog.o src/flush/extension.o src/http/prometheus.o: CPPFLAGS += -DFI_VERSION='"$(EXTVERSION)"'
+src/db/own_tables.o src/worker/wait_for_extension.o src/http/answer/prometheus.o: CPPFLAGS += -DFI_VERSION='"$(EXTVERSION)"'
 # Its loops are written to be vectorized, as those over PostgreSQL's checksums are
-src/rollup/portable.o: CFLAGS += $(CFLAGS_VECTORIZE)
+src/rollup/sets/roaring_check.o: CFLAGS += $(CFLAGS_VECTORIZE)
 # It holds these files
-src/http/docs_files.o: ASFLAGS += -Wa,-I$(srcdir)/src/http/docs
+src/http/answer/pages_files.o: ASFLAGS += -Wa,-I$(srcdir)/src/http/answer/pages
 
 # The install test creates the extension, the others use it
 REGRESS = install $(filter-out install fast_ingest%,$(basename $(notdir $(wildcard sql/*.sql))))
@@ -45,8 +45,8 @@ all install clean:
 endif
 
 -include $(OBJS:.o=.d)
-src/catalog.o src/flush/extension.o src/http/prometheus.o: fast_ingest.control
-src/http/docs_files.o: $(wildcard src/http/docs/*)
+src/db/own_tables.o src/worker/wait_for_extension.o src/http/answer/prometheus.o: fast_ingest.control
+src/http/answer/pages_files.o: $(wildcard src/http/answer/pages/*)
 
 $(DATA_built): sql/fast_ingest.sql fast_ingest.control
 	cp $< $@
@@ -59,20 +59,20 @@ tmp-install: all
 
 # Test programs. What each needs of src/ stands in UNIT_SRCS_<name> and
 # FUZZ_SRCS_<name>; none needs a server.
-UNIT_SRCS_ring_test = src/stage/ring.c
-UNIT_SRCS_client_address_test = src/auth/client_address.c
-UNIT_SRCS_rate_limit_test = src/auth/rate_limit.c
+UNIT_SRCS_ring_test = src/shared/ring.c
+UNIT_SRCS_client_address_test = src/base/address.c
+UNIT_SRCS_rate_limit_test = src/shared/token_bucket.c
 UNIT_SRCS_timestamp_test = src/event/timestamp.c
-UNIT_SRCS_head_test = src/http/head.c src/http/target.c
-UNIT_SRCS_target_test = src/http/target.c
-FUZZ_SRCS_event_fuzz = src/event/parse.c src/event/field.c src/event/escape.c \
+UNIT_SRCS_head_test = src/http/server/head_check.c src/http/server/request_target.c
+UNIT_SRCS_target_test = src/http/server/request_target.c
+FUZZ_SRCS_event_fuzz = src/event/parse.c src/event/event_fields.c src/event/json_escape.c \
 	src/event/timestamp.c src/event/validate.c
-FUZZ_SRCS_user_set_fuzz = src/rollup/portable.c
-FUZZ_SRCS_decode_fuzz = src/http/decode.c
-FUZZ_SRCS_head_fuzz = src/http/head.c src/http/target.c
-FUZZ_SRCS_ring_fuzz = src/stage/ring.c
-FUZZ_SRCS_query_fuzz = src/http/parameters.c src/rollup/answer_request.c src/rollup/answer_page.c \
-	src/rollup/metrics_time.c src/event/timestamp.c
+FUZZ_SRCS_user_set_fuzz = src/rollup/sets/roaring_check.c
+FUZZ_SRCS_decode_fuzz = src/http/server/decompress.c
+FUZZ_SRCS_head_fuzz = src/http/server/head_check.c src/http/server/request_target.c
+FUZZ_SRCS_ring_fuzz = src/shared/ring.c
+FUZZ_SRCS_query_fuzz = src/http/answer/query_parameters.c src/query/request_parameters.c src/query/page.c \
+	src/rollup/metrics/metrics_time.c src/event/timestamp.c
 # Compiled as for a server, though without one
 FUZZ_SERVER_CODE = ring_fuzz query_fuzz
 
@@ -90,11 +90,11 @@ unit-programs: $(UNIT_PROGRAMS)
 fuzz-programs: $(FUZZ_PROGRAMS)
 
 .SECONDEXPANSION:
-tmp_build/unit/%: test/unit/%.c test/assert.c $$(UNIT_SRCS_$$*) $(wildcard src/*.[ch] src/*/*.[ch])
+tmp_build/unit/%: test/unit/%.c test/assert.c $$(UNIT_SRCS_$$*) $(wildcard src/*.[ch] src/*/*.[ch] src/*/*/*.[ch])
 	@mkdir -p $(@D)
 	$(CC) $(filter-out -MMD -MP,$(CFLAGS)) $(PROGRAM_CPPFLAGS) -o $@ $< test/assert.c $(UNIT_SRCS_$*) $(PROGRAM_LIBS)
 
-tmp_build/fuzz/%: test/fuzz/%.c test/assert.c $$(FUZZ_SRCS_$$*) $(wildcard src/*.h src/*/*.h)
+tmp_build/fuzz/%: test/fuzz/%.c test/assert.c $$(FUZZ_SRCS_$$*) $(wildcard src/*.h src/*/*.h src/*/*/*.h)
 	@mkdir -p $(@D)
 	$(FUZZ_CC) $(FUZZ_CFLAGS) $(if $(filter $*,$(FUZZ_SERVER_CODE)),,-DFRONTEND) $(PROGRAM_CPPFLAGS) -o $@ $< test/assert.c $(FUZZ_SRCS_$*) $(PROGRAM_LIBS)
 
@@ -138,7 +138,7 @@ test-docker:
 api-files:
 	perl test/api/generate.pl
 
-C_FILES = $(wildcard src/*.[ch] src/*/*.[ch] test/*.c test/*/*.[ch])
+C_FILES = $(wildcard src/*.[ch] src/*/*.[ch] src/*/*/*.[ch] test/*.c test/*/*.[ch])
 .PHONY: format format-check
 format:
 	clang-format -i $(C_FILES)
@@ -163,14 +163,14 @@ help:
 	@echo '                      only build it | stop what docker-up started | its log'
 	@echo 'make test             run every test'
 	@echo 'make test-regress | test-isolation | test-tap | test-unit | test-fuzz'
-	@echo '                      one kind of tests (TESTS="test/t/001_http.pl": single TAP or unit tests)'
+	@echo '                      one kind of tests (TESTS="test/http/protocol.pl": single TAP or unit tests)'
 	@echo 'make test-docker      build the image and run it without Docker: as root, ten minutes'
 	@echo 'make torture          faults, hostile clients and overload, longer: 20 minutes'
 	@echo 'make test-valgrind    the tests with the server under valgrind (TESTS: single TAP tests)'
 	@echo 'make fuzz SECONDS=n   fuzz for n seconds each'
 	@echo 'make bench            measure (test/bench/run.sh says what can be set)'
 	@echo 'make tmp-install      a private copy of PostgreSQL with the extension in tmp_install/'
-	@echo 'make api-files        test/api/*, from the description of the API in src/http/docs'
+	@echo 'make api-files        test/api/*, from the description of the API in src/http/answer/pages'
 	@echo 'make format           clang-format the sources; format-check: only complain'
 	@echo 'make clean            delete what make built'
 	@echo

@@ -18,14 +18,14 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 
-#include "flush/drop_database.h"
-#include "flush/restore.h"
-#include "flush/table_commands.h"
-#include "maintain/unschedule.h"
-#include "rollup/dropped.h"
-#include "settings.h"
-#include "stage/control.h"
-#include "worker.h"
+#include "worker/database_hold.h"
+#include "partition/attach_from_dump.h"
+#include "partition/table_commands.h"
+#include "maintain/cron_jobs.h"
+#include "rollup/state/lost_rows.h"
+#include "base/settings.h"
+#include "shared/shared_state.h"
+#include "worker/worker.h"
 
 PG_MODULE_MAGIC;
 
@@ -47,10 +47,10 @@ _PG_init(void)
 	DefineSettings();
 	if (IsBinaryUpgrade)
 		return;
-	ControlInit();
+	SharedStateInit();
 	RegisterWorkers();
 	DropDatabaseHookInit();
 	TableCommandsHookInit();
-	DroppedHooksInit();
+	LostRowsHooksInit();
 	UnscheduleHookInit();
 }

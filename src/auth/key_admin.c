@@ -11,8 +11,8 @@
 #include "utils/builtins.h"
 
 #include "auth/api_key.h"
-#include "compat.h"
-#include "spi.h"
+#include "base/compat.h"
+#include "db/spi.h"
 
 PG_FUNCTION_INFO_V1(fi_create_api_key);
 

@@ -18,15 +18,15 @@
 #include "postgres.h"
 #endif
 
-#include "event/parser.h"
+#include "event/parse_private.h"
 
 #include "mb/pg_wchar.h"
 #ifndef FRONTEND
 #include "miscadmin.h"
 #endif
 
-#include "compat.h"
-#include "event/escape.h"
+#include "base/compat.h"
+#include "event/json_escape.h"
 #include "event/validate.h"
 
 #ifdef FRONTEND

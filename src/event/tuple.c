@@ -17,8 +17,8 @@
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
-#include "compat.h"
-#include "event/metadata.h"
+#include "base/compat.h"
+#include "event/json_metadata.h"
 
 typedef struct
 {

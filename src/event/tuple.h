@@ -13,7 +13,7 @@
 #include "datatype/timestamp.h"
 
 #include "event/event.h"
-#include "event/key.h"
+#include "event/content_key.h"
 
 /* The columns of a staged event, in order, as they are called in fast_ingest.events. */
 #define EVENT_DATA_COLUMNS \
@@ -25,9 +25,9 @@ extern TupleDesc EventTupleDesc(void);
 
 /*
  * Form the tuple of a valid event in the current context, with the metadata
- * that metadata.c has collected. sender is for its key (see key.h); by_content asks for a key
- * of the content where the client gave none but said when the event happened. Raises an ERROR for
- * metadata that jsonb cannot hold.
+ * that json_metadata.c has collected. sender is for its key (see content_key.h); by_content asks
+ * for a key of the content where the client gave none but said when the event happened. Raises an
+ * ERROR for metadata that jsonb cannot hold.
  */
 extern MinimalTuple EventFormTuple(TupleDesc desc, const Event *event, const EventSender *sender,
 								   bool by_content);

@@ -20,16 +20,16 @@
 #include "flush/conflicts.h"
 #include "flush/day_partition.h"
 #include "flush/dead_letter.h"
-#include "flush/extension.h"
+#include "worker/wait_for_extension.h"
 #include "flush/give_way.h"
-#include "flush/key_order.h"
+#include "flush/batch_order.h"
 #include "flush/sift.h"
 #include "flush/staged.h"
-#include "flush/transaction.h"
-#include "monotonic.h"
-#include "settings.h"
-#include "spi.h"
-#include "worker.h"
+#include "db/transaction.h"
+#include "base/clock.h"
+#include "base/settings.h"
+#include "db/spi.h"
+#include "worker/worker.h"
 
 /* What one transaction may hold of memory and touch of partitions. */
 #define MAX_BATCH_BYTES (16 * 1024 * 1024)
@@ -72,7 +72,7 @@ typedef struct
 typedef struct
 {
 	bool active;
-	int64 began; /* see monotonic.h */
+	int64 began; /* see clock.h */
 	Lane lane;
 	uint64 position;
 	uint64 committed;
@@ -258,8 +258,8 @@ store_body(void *arg)
 	Inserted inserted;
 
 	ExtensionLock();
-	store = StagedShow(fi_listeners > 1 ? KeyOrder(batch.records, batch.n) : batch.records, batch.n,
-					   batch.payload);
+	store = StagedShow(fi_listeners > 1 ? BatchOrder(batch.records, batch.n) : batch.records,
+					   batch.n, batch.payload);
 	inserted = insert_shown(careful_batches > 0);
 	tuplestore_end(store);
 	EvidenceKeep(batch.lane,

@@ -9,7 +9,7 @@
 #include "utils/elog.h"
 
 #include "flush/evidence.h"
-#include "stage/control.h"
+#include "shared/shared_state.h"
 
 /* Prepare this process for batches of a pair with a ring for each lane; called once. */
 extern void BatchInit(Pair *pair, Ring **rings);

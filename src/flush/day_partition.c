@@ -10,9 +10,9 @@
 #include "nodes/bitmapset.h"
 #include "utils/memutils.h"
 
-#include "flush/extension.h"
-#include "flush/partition.h"
-#include "worker.h"
+#include "worker/wait_for_extension.h"
+#include "partition/create_partition.h"
+#include "worker/worker.h"
 
 typedef struct
 {

@@ -6,7 +6,7 @@
  * At the bound the oldest make room. To refuse the event as "not now" instead
  * would stop all ingestion: it cannot be stored, and those behind it wait.
  *
- * Nobody counts the table for every letter. Control->dead_letters is what the last
+ * Nobody counts the table for every letter. Shared->dead_letters is what the last
  * count found and what flushers have inserted since. Others only take letters away,
  * so it is not too small, but for what a restore brings, until the next count. The
  * table is counted when the number reaches the bound, and a hundredth more is
@@ -22,10 +22,10 @@
 #include "executor/spi.h"
 #include "utils/builtins.h"
 
-#include "catalog.h"
-#include "monotonic.h"
-#include "settings.h"
-#include "spi.h"
+#include "db/own_tables.h"
+#include "base/clock.h"
+#include "base/settings.h"
+#include "db/spi.h"
 
 #define REPORT_INTERVAL 60000 /* ms */
 
@@ -54,24 +54,24 @@ DeadLetterMakeRoom(DeadLetterRoom *room)
 	SavedUser user;
 
 	*room = (DeadLetterRoom){0};
-	if (bound == 0 || pg_atomic_read_u64(&Control->dead_letters) < bound)
+	if (bound == 0 || pg_atomic_read_u64(&Shared->dead_letters) < bound)
 		return;
 
 	/* who may insert letters need not have the right to read or to delete them */
-	user = ExtensionBecomeOwner();
+	user = ActAsRollupOwner();
 	(void) SpiRun("SELECT pg_catalog.count(*) FROM fast_ingest.dead_letters", SPI_OK_SELECT);
 	room->letters = SpiFirstInt64();
 	room->counted = true;
 	if (room->letters >= bound)
 		room->dropped = drop_oldest(room->letters - bound + 1 + bound / 100);
 	room->letters = room->letters - room->dropped + 1;
-	ExtensionBecomeUser(user);
+	ActAsCallerAgain(user);
 }
 
 bool
 DeadLetterHasRoom(uint64 letters)
 {
-	uint64 there = pg_atomic_read_u64(&Control->dead_letters);
+	uint64 there = pg_atomic_read_u64(&Shared->dead_letters);
 
 	return fi_max_dead_letters == 0 ||
 		   (there < (uint64) fi_max_dead_letters && letters < fi_max_dead_letters - there);
@@ -97,9 +97,9 @@ void
 DeadLetterCommitted(Pair *pair, uint64 letters, const DeadLetterRoom *room)
 {
 	if (room->counted)
-		pg_atomic_write_u64(&Control->dead_letters, room->letters);
+		pg_atomic_write_u64(&Shared->dead_letters, room->letters);
 	else
-		pg_atomic_fetch_add_u64(&Control->dead_letters, letters);
+		pg_atomic_fetch_add_u64(&Shared->dead_letters, letters);
 	CounterAdd(&pair->dead_letters_dropped, room->dropped);
 	unreported += room->dropped;
 }

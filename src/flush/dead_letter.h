@@ -8,7 +8,7 @@
 
 #include "utils/elog.h"
 
-#include "stage/control.h"
+#include "shared/shared_state.h"
 
 /* What making room found and did. */
 typedef struct

@@ -14,13 +14,13 @@
 
 #include "event/tuple.h"
 #include "flush/day_partition.h"
-#include "flush/extension.h"
+#include "worker/wait_for_extension.h"
 #include "flush/give_way.h"
-#include "flush/partition.h"
+#include "partition/create_partition.h"
 #include "flush/staged.h"
-#include "rollup/partition_spans.h"
-#include "spi.h"
-#include "worker.h"
+#include "partition/partition_times.h"
+#include "db/spi.h"
+#include "worker/worker.h"
 
 #define KEPT 8					 /* events of each lane that were stored */
 #define OTHERS 8				 /* events of the lane that wait behind */

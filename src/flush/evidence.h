@@ -15,7 +15,7 @@
 
 #include "utils/elog.h"
 
-#include "stage/control.h"
+#include "shared/shared_state.h"
 
 typedef enum
 {

@@ -23,14 +23,14 @@
 #include "utils/memutils.h"
 #include "utils/timeout.h"
 
-#include "compat.h"
+#include "base/compat.h"
 #include "flush/batch.h"
 #include "flush/day_partition.h"
-#include "flush/extension.h"
+#include "worker/wait_for_extension.h"
 #include "flush/sift.h"
-#include "monotonic.h"
-#include "settings.h"
-#include "worker.h"
+#include "base/clock.h"
+#include "base/settings.h"
+#include "worker/worker.h"
 
 #define IDLE_WAIT 1000	   /* ms between two looks at the extension */
 #define EXTENSION_WAIT 200 /* ms between two looks while it is missing */
@@ -58,7 +58,7 @@ typedef enum
 typedef struct
 {
 	char reason[WORKER_ERROR_SIZE];
-	int64 until; /* see monotonic.h */
+	int64 until; /* see clock.h */
 } Blame;
 
 typedef struct
@@ -67,7 +67,7 @@ typedef struct
 	int limit;		/* events in the next batch */
 	int64 grows_at; /* the earliest time at which limit grows */
 	int tries;		/* that failed, in a row */
-	int64 retry_at; /* see monotonic.h */
+	int64 retry_at; /* see clock.h */
 	Trouble trouble;
 	bool refuses_all; /* see evidence.h */
 	char reason[WORKER_ERROR_SIZE];
@@ -123,9 +123,9 @@ publish_state(void)
 	if (strcmp(shown, other_days) != 0)
 	{
 		strlcpy(shown, other_days, sizeof(shown));
-		LWLockAcquire(Control->lock, LW_EXCLUSIVE);
+		LWLockAcquire(Shared->lock, LW_EXCLUSIVE);
 		strlcpy(pair->other_days, other_days, WORKER_ERROR_SIZE);
-		LWLockRelease(Control->lock);
+		LWLockRelease(Shared->lock);
 	}
 	if (WorkerShutdownRequested)
 		WorkerSetState(&pair->flusher, WORKER_DRAINING, "the server is shutting down");
@@ -411,7 +411,7 @@ FlusherMain(Datum arg)
 	bool attached = false;
 	int64 looked_at = 0;
 
-	pair = &Control->pairs[DatumGetInt32(arg)];
+	pair = &Shared->pairs[DatumGetInt32(arg)];
 	WorkerStart(&pair->flusher, fi_database);
 	BatchInit(pair, rings);
 	pg_atomic_write_u64(&pair->alive_at, MonotonicNow());

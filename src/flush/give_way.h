@@ -7,7 +7,7 @@
 #ifndef FAST_INGEST_GIVE_WAY_H
 #define FAST_INGEST_GIVE_WAY_H
 
-#include "flush/transaction.h"
+#include "db/transaction.h"
 
 /* Prepare this process; called once. */
 extern void GiveWayInit(void);

@@ -11,8 +11,8 @@
 
 #include "flush/dead_letter.h"
 #include "flush/staged.h"
-#include "flush/transaction.h"
-#include "worker.h"
+#include "db/transaction.h"
+#include "worker/worker.h"
 
 typedef struct
 {

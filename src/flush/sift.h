@@ -10,7 +10,7 @@
 
 #include "executor/spi.h"
 
-#include "stage/ring.h"
+#include "shared/ring.h"
 
 /* A record to turn into its message when the transaction commits. */
 typedef struct

@@ -13,8 +13,8 @@
 #include "utils/memutils.h"
 
 #include "event/tuple.h"
-#include "flush/partition.h"
-#include "spi.h"
+#include "partition/create_partition.h"
+#include "db/spi.h"
 
 static TupleDesc desc;
 static TupleTableSlot *slot;

@@ -8,7 +8,7 @@
 
 #include "utils/tuplestore.h"
 
-#include "stage/ring.h"
+#include "shared/ring.h"
 
 /* Prepare this process; called once. */
 extern void StagedInit(void);

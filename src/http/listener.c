@@ -21,24 +21,24 @@
 #include "storage/ipc.h"
 #include "utils/memutils.h"
 
-#include "compat.h"
-#include "http/access.h"
-#include "http/account.h"
-#include "http/await.h"
-#include "http/connections.h"
-#include "http/cors.h"
-#include "http/docs.h"
-#include "http/ingest.h"
-#include "http/ports.h"
-#include "http/prometheus.h"
-#include "http/query.h"
-#include "http/ready.h"
+#include "base/compat.h"
+#include "http/admit/api_key_check.h"
+#include "http/request_count.h"
+#include "http/answer/await_commit.h"
+#include "http/server/connections.h"
+#include "http/admit/cors.h"
+#include "http/answer/pages.h"
+#include "http/answer/post_events.h"
+#include "http/listen/ports.h"
+#include "http/answer/prometheus.h"
+#include "http/answer/get_metrics.h"
+#include "http/answer/ready.h"
 #include "http/request_log.h"
-#include "http/server.h"
-#include "http/siblings.h"
-#include "monotonic.h"
-#include "settings.h"
-#include "worker.h"
+#include "http/server/server.h"
+#include "http/listen/share_sockets.h"
+#include "base/clock.h"
+#include "base/settings.h"
+#include "worker/worker.h"
 
 #define ACTIVITY_INTERVAL 1000 /* ms between two updates of pg_stat_activity */
 #define OTHER_DESCRIPTORS 64   /* that this process needs besides connections */
@@ -186,9 +186,9 @@ take_request(Request *request)
 		else if (request->route == ROUTE_PROMETHEUS)
 			PrometheusRequest(request);
 		else if (request->route == ROUTE_METRICS || request->route == ROUTE_STATS)
-			QueryRequest(request);
+			GetMetricsRequest(request);
 		else
-			staged = IngestRequest(request);
+			staged = PostEventsRequest(request);
 	}
 	PG_CATCH();
 	{
@@ -246,7 +246,7 @@ static long
 next_timeout(long sweep)
 {
 	long timeout = sweep;
-	long deadlines[] = {ServerPatience(), AwaitNextDeadline(), QueryNextDeadline(),
+	long deadlines[] = {ServerPatience(), AwaitNextDeadline(), GetMetricsNextDeadline(),
 						WorkerShutdownRequested ? 50 : PortsNextTry()};
 
 	for (int i = 0; i < (int) lengthof(deadlines); i++)
@@ -280,7 +280,7 @@ serve(void)
 	if (AwaitAnswer() > 0)
 		ServerRun();
 	take_requests();
-	QueryComplete();
+	GetMetricsComplete();
 	RequestLogWrite();
 }
 
@@ -293,8 +293,8 @@ drain(void)
 {
 	ereport(LOG, (errmsg("fast_ingest listener is draining %d requests", RequestCount())));
 	WorkerSetState(&pair->listener, WORKER_DRAINING, "the server is shutting down");
-	IngestClose("the server is shutting down");
-	QueryClose("the server is shutting down");
+	PostEventsClose("the server is shutting down");
+	GetMetricsClose("the server is shutting down");
 	PortsClose();
 	ServerDrain();
 
@@ -338,17 +338,17 @@ raise_descriptor_limit(void)
 void
 ListenerMain(Datum arg)
 {
-	pair = &Control->pairs[DatumGetInt32(arg)];
+	pair = &Shared->pairs[DatumGetInt32(arg)];
 	rings = StagingRings[DatumGetInt32(arg)];
 	WorkerStart(&pair->listener, NULL);
 	SiblingsInit(DatumGetInt32(arg));
-	AccountInit(pair);
+	RequestCountInit(pair);
 	/* Without a database the encoding would be SQL_ASCII; the flusher insists on UTF8. */
 	SetDatabaseEncoding(PG_UTF8);
-	IngestInit(pair, rings);
+	PostEventsInit(pair, rings);
 	CorsReadSettings();
 	RequestLogInit();
-	QueryInit(pair);
+	GetMetricsInit(pair);
 	AccessInit();
 	raise_descriptor_limit();
 	ServerNow = MonotonicNow();
@@ -360,7 +360,7 @@ ListenerMain(Datum arg)
 	{
 		if (WorkerHandleInterrupts())
 		{
-			IngestReadSettings();
+			PostEventsReadSettings();
 			LimitReadSettings();
 			CorsReadSettings();
 			PortsReadSettings();

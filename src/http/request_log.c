@@ -12,10 +12,10 @@
 
 #include "lib/ilist.h"
 
-#include "auth/client_address.h"
-#include "http/request.h"
-#include "monotonic.h"
-#include "settings.h"
+#include "base/address.h"
+#include "http/server/request.h"
+#include "base/clock.h"
+#include "base/settings.h"
 
 /*
  * What ids may consist of besides letters and digits: what log readers take for part of

@@ -133,16 +133,22 @@ suite_isolation()
 	pg_regress_suite isolation "$pgxs/src/test/isolation/pg_isolation_regress" test/isolation "${ISOLATION:-}"
 }
 
+# The TAP programs, which stand in folders named by subject
+tap_programs()
+{
+	find test -mindepth 2 -maxdepth 2 -name '*.pl' ! -path 'test/api/*' ! -path 'test/dev/*' | sort
+}
+
 # What makes no sense under valgrind, and why
 not_under_valgrind()
 {
 	case "$1" in
-		*/013_*) echo "it looks at defaults, of which one is another" ;;
-		*/014_*) echo "it takes descriptors away that valgrind needs" ;;
-		*/020_*) echo "it does in a minute what takes an hour under valgrind" ;;
-		*/026_* | */027_*) echo "it has installations of its own" ;;
-		*/03[012]_*) echo "it kills processes, or gives them more than they can do" ;;
-		*/028_*) echo "it measures memory, of which valgrind needs some itself" ;;
+		*/readme_settings.pl) echo "it looks at defaults, of which one is another" ;;
+		*/many_connections.pl) echo "it takes descriptors away that valgrind needs" ;;
+		*/exactness.pl) echo "it does in a minute what takes an hour under valgrind" ;;
+		*/extension_update.pl | */pg_upgrade.pl) echo "it has installations of its own" ;;
+		*/faults.pl | */disk_full.pl | */overload.pl) echo "it kills processes, or gives them more than they can do" ;;
+		*/memory.pl) echo "it measures memory, of which valgrind needs some itself" ;;
 		*) return 1 ;;
 	esac
 }
@@ -152,7 +158,7 @@ suite_tap()
 {
 	local suite=${1:-tap} programs=() program reason
 
-	for program in ${TESTS:-test/t/*.pl}; do
+	for program in ${TESTS:-$(tap_programs)}; do
 		if [ -n "${VALGRIND:-}" ] && [ -z "${TESTS:-}" ] && reason=$(not_under_valgrind "$program"); then
 			echo "$program is left out: $reason"
 		elif [ -f "$program" ]; then
@@ -175,7 +181,7 @@ suite_tap()
 suite_torture()
 {
 	export FI_TORTURE=1 FI_RESULTS=$check/torture/results
-	TESTS=${TESTS:-$(grep -l FI_TORTURE test/t/*.pl)}
+	TESTS=${TESTS:-$(tap_programs | xargs grep -l FI_TORTURE)}
 	suite_tap torture
 	cat "$FI_RESULTS"
 }

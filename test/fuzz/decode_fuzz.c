@@ -10,7 +10,7 @@
  */
 #include "postgres_fe.h"
 
-#include "http/decode.h"
+#include "http/server/decompress.h"
 
 #define MOST_BYTES (64 * 1024)
 #define MOST_MEMORY (10 * 1024 * 1024)
@@ -48,8 +48,8 @@ take(void *arg, const char *data, size_t len)
 static bool
 decode(Encoding encoding, const uint8_t *data, size_t size, size_t piece, Taken *taken)
 {
-	Decoder *decoder = DecoderCreate(encoding);
-	DecodeResult result = DECODE_DONE;
+	Decompressor *decoder = DecompressorCreate(encoding);
+	DecompressResult result = DECODE_DONE;
 	bool complete;
 
 	memset(taken, 0, sizeof(*taken));
@@ -58,14 +58,14 @@ decode(Encoding encoding, const uint8_t *data, size_t size, size_t piece, Taken 
 	{
 		size_t len = Min(piece, size);
 
-		result = DecoderFeed(decoder, (const char *) data, len, take, taken);
-		require(DecoderSize(decoder) < MOST_MEMORY);
+		result = DecompressorFeed(decoder, (const char *) data, len, take, taken);
+		require(DecompressorSize(decoder) < MOST_MEMORY);
 		data += len;
 		size -= len;
 	}
 	require(result != DECODE_STOPPED || taken->full);
-	complete = result == DECODE_DONE && DecoderIsComplete(decoder);
-	DecoderFree(decoder);
+	complete = result == DECODE_DONE && DecompressorIsComplete(decoder);
+	DecompressorFree(decoder);
 	return complete;
 }
 

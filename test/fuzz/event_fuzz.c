@@ -17,7 +17,7 @@
 #include "mb/pg_wchar.h"
 
 #include "arena.h"
-#include "event/escape.h"
+#include "event/json_escape.h"
 #include "event/timestamp.h"
 
 #define NOW INT64_C(1800000000000000)

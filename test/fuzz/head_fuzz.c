@@ -11,8 +11,8 @@
  */
 #include "postgres_fe.h"
 
-#include "http/head.h"
-#include "http/target.h"
+#include "http/server/head_check.h"
+#include "http/server/request_target.h"
 
 static void
 require(bool condition)

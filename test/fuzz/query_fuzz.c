@@ -22,10 +22,10 @@
 #include "utils/timestamp.h"
 
 #include "arena.h"
-#include "http/parameters.h"
-#include "query/slot.h"
-#include "rollup/answer_page.h"
-#include "rollup/source.h"
+#include "http/answer/query_parameters.h"
+#include "shared/query_slot.h"
+#include "query/page.h"
+#include "rollup/metrics/read_rollup.h"
 
 static sigjmp_buf on_error;
 static char message[4096];

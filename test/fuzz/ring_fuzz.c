@@ -12,7 +12,7 @@
  */
 #include "postgres.h"
 
-#include "stage/ring.h"
+#include "shared/ring.h"
 
 #define MAX_RECORDS 4096
 

@@ -13,7 +13,7 @@
 
 #include <roaring/roaring.h>
 
-#include "rollup/portable.h"
+#include "rollup/sets/roaring_check.h"
 
 static void
 require(bool condition)
@@ -33,7 +33,7 @@ check_written(const roaring_bitmap_t *bitmap)
 	uint64_t cardinality;
 
 	require(roaring_bitmap_portable_serialize(bitmap, bytes) == size);
-	require(PortableCheck(bytes, size, &cardinality) == NULL);
+	require(RoaringCheck(bytes, size, &cardinality) == NULL);
 	require(cardinality == roaring_bitmap_get_cardinality(bitmap));
 	free(bytes);
 }
@@ -46,17 +46,17 @@ check_numbers(const void *bytes, size_t size, const roaring_bitmap_t *bitmap, ui
 {
 	uint32_t *numbers = malloc(Max(cardinality, 1) * sizeof(uint32_t));
 	uint32_t *expected = malloc(Max(cardinality, 1) * sizeof(uint32_t));
-	PortableReader reader;
-	PortableContainer container;
+	RoaringReader reader;
+	RoaringContainer container;
 	uint64_t n = 0;
 
 	require(roaring_bitmap_get_cardinality(bitmap) == cardinality);
 	roaring_bitmap_to_uint32_array(bitmap, expected);
-	require(PortableOpen(&reader, bytes, size));
-	while (PortableNext(&reader, &container))
+	require(RoaringOpen(&reader, bytes, size));
+	while (RoaringNext(&reader, &container))
 	{
 		require(n + container.cardinality <= cardinality);
-		PortableDecode(&container, numbers + n);
+		RoaringDecode(&container, numbers + n);
 		n += container.cardinality;
 	}
 	require(n == cardinality);
@@ -74,11 +74,11 @@ static roaring_bitmap_t *
 read_value(const void *bytes, size_t size)
 {
 	uint64_t cardinality = 0;
-	const char *wrong = PortableCheck(bytes, size, &cardinality);
+	const char *wrong = RoaringCheck(bytes, size, &cardinality);
 	roaring_bitmap_t *bitmap;
 
 	require(wrong == NULL || strlen(wrong) > 0);
-	if (PortableCheck(bytes, size, NULL) != NULL)
+	if (RoaringCheck(bytes, size, NULL) != NULL)
 	{
 		require(wrong != NULL);
 		return NULL;

@@ -1,7 +1,7 @@
 /*
  * calendar.c
  *
- * What a test asks of src/rollup/calendar.c, as SQL functions:
+ * What a test asks of src/rollup/metrics/calendar.c, as SQL functions:
  *
  *	calendar_changes(zone text, low timestamptz, high timestamptz)
  *		RETURNS TABLE (change timestamptz, before integer, after integer): when the clock of
@@ -19,10 +19,10 @@
 #include "utils/datetime.h"
 #include "utils/timestamp.h"
 
-#include "compat.h"
+#include "base/compat.h"
 
-#include "rollup/calendar.c"
-#include "rollup/zone.c"
+#include "rollup/metrics/calendar.c"
+#include "rollup/metrics/time_zone.c"
 
 PG_MODULE_MAGIC;
 

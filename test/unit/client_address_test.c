@@ -7,7 +7,7 @@
 #include <netinet/in.h>
 #include <string.h>
 
-#include "auth/client_address.h"
+#include "base/address.h"
 #include "tap.h"
 
 static const char *

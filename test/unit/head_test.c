@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "http/head.h"
-#include "http/target.h"
+#include "http/server/head_check.h"
+#include "http/server/request_target.h"
 #include "tap.h"
 
 static void

@@ -10,7 +10,7 @@
 #include <pthread.h>
 #include <sched.h>
 
-#include "stage/ring.h"
+#include "shared/ring.h"
 #include "tap.h"
 
 static Ring *

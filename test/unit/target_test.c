@@ -5,7 +5,7 @@
  */
 #include <string.h>
 
-#include "http/target.h"
+#include "http/server/request_target.h"
 #include "tap.h"
 
 /*

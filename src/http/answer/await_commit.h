@@ -1,0 +1,30 @@
+/*
+ * await_commit.h
+ *
+ * Requests that wait until their events are committed.
+ */
+#ifndef FAST_INGEST_AWAIT_COMMIT_H
+#define FAST_INGEST_AWAIT_COMMIT_H
+
+#include "http/server/request.h"
+#include "shared/shared_state.h"
+
+/* Prepare this process; called once. producers: of each lane's ring. */
+extern void AwaitInit(Pair *pair, RingProducer *producers);
+
+/* Let a request wait whose records were published. */
+extern void AwaitCommit(Request *request);
+
+/*
+ * Answer what was committed, refused or has waited too long, and give its room in the rings
+ * back. Returns how many.
+ */
+extern int AwaitAnswer(void);
+
+/* Milliseconds until the first waiting request has waited too long, or -1. */
+extern long AwaitNextDeadline(void);
+
+/* Answer everything that waits with 503. */
+extern void AwaitAbandon(const char *reason);
+
+#endif

@@ -1,0 +1,97 @@
+/*
+ * reply.c
+ *
+ * Making and freeing replies.
+ */
+#include "postgres.h"
+
+#include "http/server/reply.h"
+
+#include <gnutls/gnutls.h>
+#include <microhttpd.h>
+#include <sys/socket.h>
+
+#include "lib/stringinfo.h"
+#include "utils/json.h"
+
+#include "http/request_log.h"
+#include "http/server/tls.h"
+
+Reply
+ReplyConstant(unsigned int status, const char *body)
+{
+	return (Reply){.status = status, .body = body, .len = strlen(body)};
+}
+
+Reply
+ReplyText(unsigned int status, const char *body, size_t len)
+{
+	char *copy = malloc(len);
+
+	if (copy == NULL)
+		return ReplyConstant(MHD_HTTP_SERVICE_UNAVAILABLE, "{\"error\":\"out of memory\"}");
+	memcpy(copy, body, len);
+	return (Reply){.status = status, .body = copy, .len = len, .owned = true};
+}
+
+Reply
+ReplyMessage(unsigned int status, const char *begin, const char *text)
+{
+	StringInfoData body;
+	Reply reply;
+
+	initStringInfo(&body);
+	appendStringInfoString(&body, begin);
+	escape_json(&body, text);
+	appendStringInfoChar(&body, '}');
+	reply = ReplyText(status, body.data, body.len);
+	pfree(body.data);
+	return reply;
+}
+
+Reply
+ReplyError(unsigned int status, const char *format, ...)
+{
+	char message[1024];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(message, sizeof(message), format, args);
+	va_end(args);
+	return ReplyMessage(status, "{\"error\":", message);
+}
+
+void
+ReplyFree(Reply *reply)
+{
+	if (reply->owned)
+		free((char *) reply->body);
+	*reply = (Reply){0};
+}
+
+void
+ReplyAndCut(int fd, struct gnutls_session_int *session, unsigned int status, const char *message,
+			const char *id)
+{
+	char text[768]; /* more than the longest one has */
+	int len;
+
+	len = snprintf(
+		text, sizeof(text),
+		"HTTP/1.1 %u %s\r\n"
+		"Content-Type: application/json\r\n"
+		"%s%s%s%s"
+		"Connection: close\r\n"
+		"Content-Length: %zu\r\n\r\n"
+		"{\"error\":\"%s\"}",
+		status, MHD_get_reason_phrase_for(status),
+		status == MHD_HTTP_SERVICE_UNAVAILABLE ? "Retry-After: " RETRY_AFTER_SECONDS "\r\n" : "",
+		id ? REQUEST_ID_HEADER ": " : "", id ? id : "", id ? "\r\n" : "",
+		strlen(message) + strlen("{\"error\":\"\"}"), message);
+	/* a peer that does not take it in one go goes without */
+	if (session == NULL)
+		(void) send(fd, text, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	else if (gnutls_record_send(session, text, len) == len)
+		TlsGoodbye(session);
+	(void) shutdown(fd, SHUT_RDWR);
+}

@@ -1,0 +1,181 @@
+/*
+ * request_target.c
+ *
+ * Targets are a path and parameters, an absolute URL, which any server must accept and
+ * whose host is nobody's concern here, or * for all of the server. The authority that
+ * CONNECT has is for proxies.
+ */
+#include "http/server/request_target.h"
+
+#include <string.h>
+#include <strings.h>
+
+const char *
+TargetEnd(const char *target)
+{
+	const char *p = target;
+
+	while ((unsigned char) *p > ' ' && *p != 0x7f)
+		p++;
+	return p > target && *p == '\0' ? p : NULL;
+}
+
+/*
+ * The value of a hexadecimal digit, -1 if it is none
+ */
+static int
+digit_value(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return -1;
+}
+
+/*
+ * The character that an escape stands for, -1 if it is none; p is behind its %
+ */
+static int
+escaped(const char *p)
+{
+	int high = digit_value(p[0]);
+	int low = high < 0 ? -1 : digit_value(p[1]);
+
+	return low < 0 ? -1 : high * 16 + low;
+}
+
+static const char *
+check_escapes(const char *target)
+{
+	for (const char *p = target; (p = strchr(p, '%')) != NULL; p++)
+	{
+		int c = escaped(p + 1);
+
+		if (c < 0)
+			return "a % of the request's target is not followed by two hexadecimal digits";
+		if (c == '\0')
+			return "the request's target holds %00";
+	}
+	return NULL;
+}
+
+/*
+ * Where the authority of an absolute URL begins; NULL if that is none
+ */
+static const char *
+find_authority(const char *target)
+{
+	static const char *const schemes[] = {"http://", "https://"};
+
+	for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++)
+		if (strncasecmp(target, schemes[i], strlen(schemes[i])) == 0)
+			return target + strlen(schemes[i]);
+	return NULL;
+}
+
+static const char *
+check_form(const char *target)
+{
+	const char *authority;
+
+	if (target[0] == '/' || strcmp(target, "*") == 0)
+		return NULL;
+	authority = find_authority(target);
+	if (authority == NULL)
+		return "the request's target is neither a path nor a URL of http or https";
+	if (strcspn(authority, ":/?") == 0)
+		return "the request's target names no host";
+	if (memchr(authority, '@', strcspn(authority, "/?")) != NULL)
+		return "the request's target names a user";
+	return NULL;
+}
+
+/*
+ * Take empty parameters out; returns how many others there are
+ */
+static int
+squeeze(char *parameters)
+{
+	char *out = parameters;
+	int n = 0;
+
+	for (const char *p = parameters; *p != '\0';)
+	{
+		size_t len = strcspn(p, "&");
+
+		if (len > 0)
+		{
+			if (n++ > 0)
+				*out++ = '&';
+			memmove(out, p, len);
+			out += len;
+		}
+		p += len;
+		p += *p == '&';
+	}
+	*out = '\0';
+	return n;
+}
+
+const char *
+TargetPrepare(char *target, bool *too_many)
+{
+	char *parameters = strchr(target, '?');
+	const char *wrong = check_form(target);
+
+	if (wrong == NULL)
+		wrong = check_escapes(target);
+	*too_many = false;
+	if (parameters == NULL)
+		return wrong;
+	*too_many = squeeze(parameters + 1) > TARGET_MAX_PARAMETERS;
+	/* libmicrohttpd would run out of memory for them, and then go astray */
+	if (*too_many || wrong != NULL)
+		parameters[1] = '\0';
+	return wrong;
+}
+
+/*
+ * Is it a character that never needs an escape? (RFC 3986, section 2.3)
+ */
+static bool
+is_unreserved(int c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+		   c == '.' || c == '_' || c == '~';
+}
+
+size_t
+TargetUnescapePath(char *path)
+{
+	char *out = path;
+
+	for (const char *p = path; *p != '\0'; p++)
+	{
+		int c = *p == '%' ? escaped(p + 1) : -1;
+
+		if (is_unreserved(c))
+		{
+			*out++ = (char) c;
+			p += 2;
+		}
+		else
+			*out++ = *p;
+	}
+	*out = '\0';
+	return (size_t) (out - path);
+}
+
+const char *
+TargetPath(const char *target)
+{
+	const char *authority = find_authority(target);
+
+	if (target[0] == '/' || authority == NULL)
+		return target;
+	authority += strcspn(authority, "/");
+	return *authority == '/' ? authority : "/";
+}

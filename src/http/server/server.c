@@ -1,0 +1,480 @@
+/*
+ * server.c
+ *
+ * The callbacks of libmicrohttpd.
+ *
+ * Nothing in a callback may raise a PostgreSQL error: the longjmp would leave
+ * libmicrohttpd's frames half done. They allocate by malloc and only sort what
+ * arrives (see request.h).
+ *
+ * libmicrohttpd's own time-outs are off. They count from the last byte, so that
+ * one byte now and then would keep a connection for ever, and a suspended
+ * connection has none; ours count from the beginning of a request (see connections.c).
+ */
+#include "postgres.h"
+
+#include "http/server/server.h"
+
+#include <microhttpd.h>
+#include <unistd.h>
+
+#include "storage/fd.h"
+
+#include "http/request_count.h"
+#include "http/server/library_errors.h"
+#include "http/server/connections.h"
+#include "http/admit/cors.h"
+#include "http/server/tls_handshake.h"
+#include "http/request_log.h"
+#include "http/admit/route.h"
+#include "http/listen/share_sockets.h"
+#include "http/server/request_target.h"
+#include "base/clock.h"
+#include "base/settings.h"
+
+/*
+ * Memory of a connection for head and read buffer. Larger than our limit of
+ * the head, so that it is we who refuse one that is too large. Larger than 32 kB, too:
+ * libmicrohttpd maps such a memory, unless it is less than 4/3 pages, which makes it whole
+ * pages of zeros, as HeadMoveBlanks needs it. It is zero again after each request.
+ */
+#define CONNECTION_MEMORY (2 * MAX_REQUEST_HEAD_SIZE + 4096)
+
+#if MHD_VERSION < 0x00097500
+#error "fast_ingest needs libmicrohttpd 0.9.75 or later"
+#endif
+
+/*
+ * libmicrohttpd does not wait while a connection's read buffer is full and
+ * holds nothing to hand on, as with the line of a chunk that does not end. After
+ * so many runs without a callback we wait, for a time that is short enough not
+ * to matter where there was something to do.
+ */
+#define MAX_FRUITLESS_RUNS 50
+#define FRUITLESS_PAUSE 5 /* ms */
+
+/* Connections beyond our limit that libmicrohttpd still takes: none in practice. */
+#define SPARE_CONNECTIONS 16
+
+dlist_head ServerReadyQueue = DLIST_STATIC_INIT(ServerReadyQueue);
+int64 ServerNow = 0;
+
+static struct MHD_Daemon *daemons[NUM_LISTEN_KINDS]; /* NULL where there is no port */
+static int handshake_fd = -1;
+static HeadRemains remains = HEAD_UNKNOWN;
+static size_t page_size; /* of the connections' memory, 0 if that is not mapped */
+
+static int connection_count = 0;
+static int entering = 0; /* handed over, not called back: 1.0 does so when it runs */
+static bool draining = false;
+static bool resumed = false;   /* since the last run */
+static int fruitless_runs = 0; /* in a row, in which nothing was called back */
+
+static Connection *
+connection_of(struct MHD_Connection *mhd)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+	return info ? info->socket_context : NULL;
+}
+
+/*
+ * Count and log a request that has ended; completed: libmicrohttpd sent all of its answer
+ */
+static void
+report_end(Request *request, bool completed)
+{
+	/* an answer in the midst of a request is written at once, by hand or by libmicrohttpd */
+	bool sent = completed || (request->state == REQUEST_RECEIVING && RequestStatus(request) != 0);
+
+	RequestCountEnded(request, sent);
+	RequestLogEnd(request, sent);
+}
+
+static void
+end_request(Connection *connection, bool completed)
+{
+	report_end(connection->request, completed);
+	RequestFree(connection->request);
+	connection->request = NULL;
+	connection->served = true;
+	ConnectionTouch(connection);
+}
+
+/*
+ * Callback: a connection was opened or closed
+ */
+static void
+on_connection(void *cls, struct MHD_Connection *mhd, void **context,
+			  enum MHD_ConnectionNotificationCode code)
+{
+	Connection *connection;
+	const union MHD_ConnectionInfo *info;
+
+	fruitless_runs = 0;
+	if (code == MHD_CONNECTION_NOTIFY_STARTED)
+	{
+		connection_count++;
+		entering = Max(entering - 1, 0);
+		ReserveExternalFD();
+		connection = calloc(1, sizeof(Connection));
+		*context = connection;
+		if (connection == NULL)
+		{
+			/* libmicrohttpd notices */
+			(void) shutdown(
+				MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd,
+				SHUT_RDWR);
+			return;
+		}
+		connection->mhd = mhd;
+		connection->fd =
+			MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+		ConnectionEnter(connection);
+		info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+		if (info != NULL)
+		{
+			connection->session = info->tls_session;
+			connection->identity = TlsEnter(connection->session);
+			TlsHandshakeBegin(connection);
+		}
+		return;
+	}
+
+	connection = *context;
+	*context = NULL;
+	connection_count--;
+	SiblingsReport(connection_count);
+	ReleaseExternalFD();
+	if (connection == NULL)
+		return;
+	if (connection->request != NULL)
+		end_request(connection, false);
+	TlsHandshakeForget(connection);
+	TlsLeave(connection->identity);
+	ConnectionLeave(connection);
+	free(connection);
+}
+
+/*
+ * Callback: the request line was read; the result is handed to all later
+ * callbacks of the request
+ */
+static void *
+on_request_line(void *cls, const char *uri, struct MHD_Connection *mhd)
+{
+	Connection *connection = connection_of(mhd);
+
+	fruitless_runs = 0;
+	if (connection == NULL || connection->request != NULL)
+		return NULL;
+	connection->request = RequestCreate(connection);
+	if (connection->request != NULL)
+	{
+		Request *request = connection->request;
+		bool too_many;
+
+		request->target = uri;
+		request->target_end = TargetEnd(uri);
+		if (remains == HEAD_0_9 && page_size > 0)
+			HeadMoveBlanks(unconstify(char *, uri), request->target_end, page_size);
+		request->malformed = TargetPrepare(unconstify(char *, uri), &too_many);
+		if (too_many)
+			request->refusal = REFUSAL_PARAMETERS;
+	}
+	ConnectionTouch(connection);
+	return connection->request;
+}
+
+/*
+ * Callback: unescape a path, or a name or value of a parameter
+ */
+static size_t
+on_escaped(void *cls, struct MHD_Connection *mhd, char *text)
+{
+	Connection *connection = connection_of(mhd);
+
+	if (connection != NULL && connection->request != NULL && connection->request->target == text)
+		return TargetUnescapePath(text);
+	return MHD_http_unescape(text);
+}
+
+/*
+ * Callback: the answer was sent, or the connection broke
+ */
+static void
+on_completed(void *cls, struct MHD_Connection *mhd, void **context,
+			 enum MHD_RequestTerminationCode code)
+{
+	Request *request = *context;
+
+	fruitless_runs = 0;
+	*context = NULL;
+	if (request == NULL)
+		return;
+	if (request->state == REQUEST_READY || request->state == REQUEST_WAITING)
+		dlist_delete(&request->node);
+	end_request(request->connection, code == MHD_REQUEST_TERMINATED_COMPLETED_OK);
+}
+
+/*
+ * Take a request out of libmicrohttpd's hands until it is answered
+ */
+static void
+suspend(Request *request)
+{
+	request->state = REQUEST_READY;
+	dlist_push_tail(&ServerReadyQueue, &request->node);
+	MHD_suspend_connection(request->connection->mhd);
+}
+
+/*
+ * Send the reply of an answered request
+ */
+static enum MHD_Result
+send_reply(Request *request)
+{
+	struct MHD_Connection *mhd = request->connection->mhd;
+	Reply *reply = &request->reply;
+	struct MHD_Response *response;
+	enum MHD_Result result;
+
+	response = MHD_create_response_from_buffer(reply->len, (void *) reply->body,
+											   reply->owned ? MHD_RESPMEM_MUST_FREE
+															: MHD_RESPMEM_PERSISTENT);
+	if (response == NULL)
+		return MHD_NO;
+	reply->owned = false;
+
+	if (reply->len > 0)
+		MHD_add_response_header(response, "Content-Type",
+								reply->type ? reply->type : "application/json");
+	if (reply->allow != NULL)
+		MHD_add_response_header(response, "Allow", reply->allow);
+	if (reply->next_cursor != NULL && reply->next_cursor[0] != '\0')
+		MHD_add_response_header(response, "Next-Cursor", reply->next_cursor);
+	RequestLogAddHeader(request, response);
+	CorsAddHeaders(request, response);
+	if (reply->status == MHD_HTTP_SERVICE_UNAVAILABLE)
+		MHD_add_response_header(response, "Retry-After", RETRY_AFTER_SECONDS);
+	AccessAddHeaders(request, response);
+	/* chunks can be taken in more than one way, too: nothing may follow them */
+	if (reply->close || request->framing.chunked || draining)
+		MHD_add_response_header(response, "Connection", "close");
+	result = MHD_queue_response(mhd, reply->status, response);
+	MHD_destroy_response(response);
+	return result;
+}
+
+/*
+ * Callback: called with the head, with each piece of the body, at the end, and
+ * again after a suspended request was answered
+ */
+static enum MHD_Result
+on_request(void *cls, struct MHD_Connection *mhd, const char *url, const char *method,
+		   const char *version, const char *upload_data, size_t *upload_data_size, void **context)
+{
+	Request *request = *context;
+
+	fruitless_runs = 0;
+	if (request == NULL)
+		return MHD_NO;
+	if (request->state == REQUEST_ANSWERED)
+		return send_reply(request);
+
+	if (!request->head_seen)
+	{
+		request->head_seen = true;
+		RouteRequest(request, url, method, version);
+		if (RouteSkipsBody(request))
+		{
+			request->reply.close = true;
+			suspend(request);
+		}
+		return MHD_YES;
+	}
+	if (*upload_data_size > 0)
+	{
+		request->received += *upload_data_size;
+		RequestAppend(request, upload_data, *upload_data_size, MAX_BODY_BYTES,
+					  (size_t) fi_max_request_memory * 1024);
+		*upload_data_size = 0;
+		if (request->discarded > 2 * MAX_BODY_BYTES)
+			ConnectionCut(request->connection, MHD_HTTP_CONTENT_TOO_LARGE,
+						  "body is larger than fast_ingest.max_body_size");
+		return MHD_YES;
+	}
+	RequestEndBody(request);
+	suspend(request);
+	return MHD_YES;
+}
+
+static struct MHD_Daemon *
+start_daemon(unsigned int flags, struct MHD_OptionItem *options)
+{
+	return MHD_start_daemon(
+		MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ERROR_LOG |
+			flags,
+		0, NULL, NULL, on_request, NULL, MHD_OPTION_EXTERNAL_LOGGER, LibraryErrorHear, NULL,
+		MHD_OPTION_STRICT_FOR_CLIENT, remains == HEAD_1_0 ? 1 : 0, MHD_OPTION_NOTIFY_CONNECTION,
+		on_connection, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
+		MHD_OPTION_URI_LOG_CALLBACK, on_request_line, NULL, MHD_OPTION_UNESCAPE_CALLBACK,
+		on_escaped, NULL, MHD_OPTION_CONNECTION_LIMIT,
+		(unsigned int) fi_max_connections + SPARE_CONNECTIONS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+		(size_t) CONNECTION_MEMORY, MHD_OPTION_CONNECTION_TIMEOUT, 0U, MHD_OPTION_ARRAY, options,
+		MHD_OPTION_END);
+}
+
+bool
+ServerStart(void)
+{
+	struct MHD_OptionItem none[] = {{MHD_OPTION_END, 0, NULL}};
+
+	draining = false;
+	remains = HeadRemainsOf(MHD_get_version());
+	page_size = (size_t) sysconf(_SC_PAGESIZE);
+	if (page_size > CONNECTION_MEMORY / 2)
+		page_size = 0;
+	if (fi_port != 0 && (daemons[LISTEN_HTTP] = start_daemon(0, none)) == NULL)
+		return false;
+	if (fi_ssl_port == 0)
+		return true;
+	daemons[LISTEN_HTTPS] = start_daemon(MHD_USE_TLS, TlsOptions());
+	handshake_fd = TlsHandshakeInit();
+	return daemons[LISTEN_HTTPS] != NULL && handshake_fd >= 0;
+}
+
+HeadRemains
+ServerRemains(void)
+{
+	return remains;
+}
+
+bool
+ServerKnowsLibrary(char *error, size_t error_size)
+{
+	if (remains != HEAD_UNKNOWN)
+		return true;
+	snprintf(error, error_size,
+			 "does not know libmicrohttpd %s and may take requests for others: expected "
+			 "version " HEAD_KNOWN_VERSIONS " (it was built with %x.%x.%x)",
+			 MHD_get_version(), MHD_VERSION >> 24, MHD_VERSION >> 16 & 0xff,
+			 MHD_VERSION >> 8 & 0xff);
+	return false;
+}
+
+int
+ServerFds(int fds[MAX_SERVER_FDS])
+{
+	int n = 0;
+
+	for (int i = 0; i < NUM_LISTEN_KINDS; i++)
+		if (daemons[i] != NULL)
+			fds[n++] = MHD_get_daemon_info(daemons[i], MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
+	if (handshake_fd >= 0)
+		fds[n++] = handshake_fd;
+	return n;
+}
+
+void
+ServerAddConnection(int fd, ListenKind kind, const struct sockaddr_storage *address,
+					socklen_t address_len)
+{
+	if (!SiblingsMayOpen(connection_count + entering))
+	{
+		RequestCountRefusedConnection();
+		if (kind == LISTEN_HTTP)
+			ReplyAndCut(fd, NULL, MHD_HTTP_SERVICE_UNAVAILABLE,
+						"too many connections: fast_ingest.max_connections are open", NULL);
+		close(fd);
+		return;
+	}
+	entering++;
+	/* on failure it has closed the socket */
+	(void) MHD_add_connection(daemons[kind], fd, (const struct sockaddr *) address, address_len);
+	SiblingsReport(connection_count + entering);
+}
+
+void
+ServerRun(void)
+{
+	resumed = false;
+	fruitless_runs++;
+	if (daemons[LISTEN_HTTP] != NULL)
+		(void) MHD_run(daemons[LISTEN_HTTP]);
+	if (daemons[LISTEN_HTTPS] != NULL)
+	{
+		TlsHandshakeWake();
+		(void) MHD_run(daemons[LISTEN_HTTPS]);
+		TlsHandshakeWait();
+	}
+	entering = 0; /* what is not there has failed */
+}
+
+long
+ServerPatience(void)
+{
+	MHD_UNSIGNED_LONG_LONG timeout;
+	bool pending = false;
+
+	/* MHD_get_timeout knows nothing of connections that have just been resumed */
+	if (resumed || !dlist_is_empty(&ServerReadyQueue))
+		return 0;
+	for (int i = 0; i < NUM_LISTEN_KINDS; i++)
+		pending |=
+			daemons[i] != NULL && MHD_get_timeout(daemons[i], &timeout) == MHD_YES && timeout == 0;
+	if (!pending)
+		return -1;
+	return fruitless_runs < MAX_FRUITLESS_RUNS ? 0 : FRUITLESS_PAUSE;
+}
+
+void
+ServerAnswer(Request *request, Reply reply)
+{
+	reply.close |= request->reply.close;
+	request->reply = reply;
+	request->state = REQUEST_ANSWERED;
+	RequestDropInput(request);
+	ConnectionTouch(request->connection);
+	MHD_resume_connection(request->connection->mhd);
+	resumed = true;
+}
+
+void
+ServerDrain(void)
+{
+	draining = true;
+	ConnectionsDrain();
+}
+
+void
+ServerStop(void)
+{
+	TlsHandshakeWakeAll();
+	for (int i = 0; i < NUM_LISTEN_KINDS; i++)
+	{
+		MHD_stop_daemon(daemons[i]);
+		daemons[i] = NULL;
+	}
+}
+
+void
+ServerAbandon(void)
+{
+	dlist_iter iter;
+
+	dlist_foreach (iter, &BusyConnections)
+	{
+		Request *request = dlist_container(Connection, node, iter.cur)->request;
+
+		if (request != NULL)
+			report_end(request, false);
+	}
+}
+
+int
+ServerConnectionCount(void)
+{
+	return connection_count;
+}

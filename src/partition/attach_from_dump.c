@@ -1,0 +1,184 @@
+/*
+ * attach_from_dump.c
+ *
+ * pg_dump writes down the partitions of fast_ingest.events, which are the user's,
+ * with all their columns and indexes, but not the table itself, which is the
+ * extension's: CREATE EXTENSION makes it anew, without the columns and indexes that
+ * the user has added, and no partition that has them could be attached. All
+ * partitions have those of their table. So the first that a dump attaches brings
+ * them along.
+ *
+ * pg_dump attaches with ALTER TABLE ONLY, where ONLY means nothing. Without it the
+ * command is a user's, and a column too many a mistake for PostgreSQL to report.
+ */
+#include "postgres.h"
+
+#include "partition/attach_from_dump.h"
+
+#include "catalog/index.h"
+#include "catalog/namespace.h"
+#include "catalog/partition.h"
+#include "catalog/pg_type.h"
+#include "commands/extension.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "storage/lmgr.h"
+#include "tcop/utility.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
+
+#include "db/own_tables.h"
+#include "base/compat.h"
+#include "db/spi.h"
+
+/* A command that adds the columns that table $1 has and events has not, or NULL. */
+#define WRITE_COLUMNS \
+	"SELECT 'ALTER TABLE fast_ingest.events '" \
+	" || string_agg(format('ADD COLUMN %I %s%s%s%s', a.attname," \
+	"   format_type(a.atttypid, a.atttypmod)," \
+	"   (SELECT format(' COLLATE %I.%I', n.nspname, c.collname)" \
+	"    FROM pg_collation c JOIN pg_namespace n ON n.oid = c.collnamespace" \
+	"    WHERE c.oid = a.attcollation AND a.attcollation <> t.typcollation)," \
+	"   CASE a.attgenerated WHEN '' THEN ' DEFAULT ' || e.expression" \
+	"    WHEN 's' THEN format(' GENERATED ALWAYS AS (%s) STORED', e.expression)" \
+	"    ELSE format(' GENERATED ALWAYS AS (%s) VIRTUAL', e.expression) END," \
+	"   CASE WHEN a.attnotnull THEN ' NOT NULL' END), ', ' ORDER BY a.attnum)" \
+	" FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid" \
+	"  LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum," \
+	"  LATERAL (SELECT pg_get_expr(d.adbin, d.adrelid)) AS e (expression)" \
+	" WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped AND NOT EXISTS" \
+	"  (SELECT FROM pg_attribute o WHERE o.attrelid = 'fast_ingest.events'::regclass" \
+	"   AND o.attname = a.attname AND NOT o.attisdropped)"
+
+/* A command that makes an index of events like index $1, named $2. */
+#define WRITE_INDEX \
+	"SELECT CASE WHEN c.oid IS NULL THEN format('CREATE %sINDEX %I ON ONLY fast_ingest.events%s'," \
+	"  CASE WHEN i.indisunique THEN 'UNIQUE ' END, $2," \
+	"  substring(pg_get_indexdef(i.indexrelid) FROM ' USING .*'))" \
+	" ELSE format('ALTER TABLE ONLY fast_ingest.events ADD CONSTRAINT %I %s', $2," \
+	"  pg_get_constraintdef(c.oid)) END" \
+	" FROM pg_index i LEFT JOIN pg_constraint c" \
+	"  ON c.conindid = i.indexrelid AND c.contype IN ('p', 'u', 'x')" \
+	" WHERE i.indexrelid = $1"
+
+static ProcessUtility_hook_type prev_process_utility = NULL;
+
+/*
+ * Run the command that a query writes, if it writes one, as the owner of events
+ */
+static void
+run_written(const char *query, int n, Oid *types, Datum *values)
+{
+	SavedUser user = ActAsEventsOwner();
+	char *command;
+
+	SPI_connect();
+	PushActiveSnapshot(GetLatestSnapshot());
+	(void) SpiSelect(query, 0, n, types, values);
+	PopActiveSnapshot();
+	command = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+	if (command != NULL)
+	{
+		ereport(NOTICE, (errmsg("fast_ingest.events gets what a partition has: %s", command)));
+		(void) SpiRun(command, SPI_OK_UTILITY);
+	}
+	SPI_finish();
+	ActAsCallerAgain(user);
+}
+
+static bool
+is_own_events(Oid table)
+{
+	return OidIsValid(table) && table == OwnTableIfThere("events") &&
+		   OidIsValid(get_extension_oid("fast_ingest", true)) && OwnsRelation(table);
+}
+
+/*
+ * Before a table is attached to another
+ */
+static void
+add_columns(const RangeVar *parent, const RangeVar *partition)
+{
+	Oid types[] = {OIDOID};
+	Datum values[1];
+	Oid table;
+
+	if (parent->inh || !is_own_events(RangeVarGetRelid(parent, NoLock, true)))
+		return;
+	table = RangeVarGetRelid(partition, AccessShareLock, true);
+	if (!OidIsValid(table) || !OwnsRelation(table))
+		return;
+	values[0] = ObjectIdGetDatum(table);
+	run_written(WRITE_COLUMNS, 1, types, values);
+}
+
+/*
+ * Before an index of a partition is attached to one of its table, which nobody but a
+ * dump does where there is none. Of several that a parallel restore attaches, one
+ * makes it.
+ */
+static void
+add_index(const RangeVar *parent, const RangeVar *index)
+{
+	Oid types[] = {OIDOID, NAMEOID};
+	NameData name;
+	Datum values[2];
+	Oid events = OwnTableIfThere("events");
+	Oid partition_index;
+	Oid partition;
+
+	if (OidIsValid(RangeVarGetRelid(parent, NoLock, true)) || !is_own_events(events) ||
+		parent->schemaname == NULL ||
+		get_namespace_oid(parent->schemaname, true) != get_rel_namespace(events))
+		return;
+	partition_index = RangeVarGetRelid(index, NoLock, true);
+	partition = OidIsValid(partition_index) ? IndexGetRelation(partition_index, true) : InvalidOid;
+	if (!get_rel_relispartition(partition) || get_partition_parent(partition, true) != events)
+		return;
+	LockRelationOid(events, ShareRowExclusiveLock);
+	/* while we waited */
+	if (OidIsValid(RangeVarGetRelid(parent, NoLock, true)))
+		return;
+	values[0] = ObjectIdGetDatum(partition_index);
+	namestrcpy(&name, parent->relname);
+	values[1] = NameGetDatum(&name);
+	run_written(WRITE_INDEX, 2, types, values);
+}
+
+static void
+before_alter(const AlterTableStmt *alter)
+{
+	const AlterTableCmd *action = linitial_node(AlterTableCmd, alter->cmds);
+	const RangeVar *partition;
+
+	if (action->subtype != AT_AttachPartition)
+		return;
+	partition = castNode(PartitionCmd, action->def)->name;
+	if (alter->objtype == OBJECT_INDEX)
+		add_index(alter->relation, partition);
+	else
+		add_columns(alter->relation, partition);
+}
+
+static void
+process_utility(PlannedStmt *statement, const char *query_string, bool read_only_tree,
+				ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *environment,
+				DestReceiver *receiver, QueryCompletion *completion)
+{
+	ProcessUtility_hook_type next =
+		prev_process_utility ? prev_process_utility : standard_ProcessUtility;
+
+	if (IsA(statement->utilityStmt, AlterTableStmt))
+		before_alter(castNode(AlterTableStmt, statement->utilityStmt));
+	next(statement, query_string, read_only_tree, context, params, environment, receiver,
+		 completion);
+}
+
+void
+RestoreHookInit(void)
+{
+	prev_process_utility = ProcessUtility_hook;
+	ProcessUtility_hook = process_utility;
+}

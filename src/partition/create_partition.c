@@ -1,0 +1,345 @@
+/*
+ * create_partition.c
+ *
+ * A partition is created as a table of its own and then attached: ATTACH takes
+ * no lock that stops inserts, as CREATE TABLE ... PARTITION OF would. But for the
+ * lock the partition is the one that CREATE TABLE ... PARTITION OF would make.
+ *
+ * Days are whole, unless somebody made a partition that takes part of a day: then
+ * those that the server makes take the rest of it, so that every event has its place.
+ * A default partition takes what it already has; beside it the day's partition is
+ * made all the same.
+ *
+ * Indexes exist on partitions only. The unique one on event_key because an
+ * index of the parent would have to contain ts: the day is the scope in which a
+ * key is unique. Those of both kinds because pg_dump writes down partitions,
+ * which are the user's, but not the parent, which is the extension's: attaching
+ * a partition would make the parent's indexes before the dump makes its own.
+ *
+ * It is made as the owner of events (see own_tables.h), whoever of those that may act
+ * for the owner asks for it.
+ */
+#include "postgres.h"
+
+#include "partition/create_partition.h"
+
+#include "access/table.h"
+#include "access/xact.h"
+#include "commands/defrem.h"
+#include "datatype/timestamp.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "partitioning/partbounds.h"
+#include "partitioning/partdesc.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/date.h"
+#include "utils/datetime.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/partcache.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+
+#include "db/own_tables.h"
+#include "base/compat.h"
+#include "partition/equip_partition.h"
+#include "db/transaction.h"
+#include "partition/partition_ranges.h"
+#include "db/spi.h"
+
+#define EVENTS "fast_ingest.events"
+
+PG_FUNCTION_INFO_V1(fi_create_partition);
+
+/* ms to wait for a default partition, behind which everybody who reads it waits */
+#define DEFAULT_PARTITION_WAIT "1000"
+
+/*
+ * Which partition takes a time? InvalidOid where none does.
+ */
+static Oid
+partition_of(TimestampTz ts)
+{
+	Relation events = table_open(OwnTable("events"), AccessShareLock);
+	PartitionKey key = RelationGetPartitionKey(events);
+	PartitionDesc desc = RelationGetPartitionDesc(events, true);
+	Datum value = TimestampTzGetDatum(ts);
+	Oid partition = InvalidOid;
+
+	if (desc->nparts > 0)
+	{
+		bool is_equal;
+		int bound = partition_range_datum_bsearch(key->partsupfunc, key->partcollation,
+												  desc->boundinfo, 1, &value, &is_equal);
+		int index = desc->boundinfo->indexes[bound + 1];
+
+		if (index < 0)
+			index = desc->boundinfo->default_index;
+		if (index >= 0)
+			partition = desc->oids[index];
+	}
+	table_close(events, AccessShareLock);
+	return partition;
+}
+
+static TimestampTz
+day_start(int32 day)
+{
+	return ((int64) day - (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE)) * USECS_PER_DAY;
+}
+
+/*
+ * The first part of a day that no partition takes but a default one; false where
+ * there is none
+ */
+static bool
+find_gap(int32 day, TimestampTz *low, TimestampTz *high)
+{
+	TimestampTz *lowers;
+	TimestampTz *uppers;
+	int n = PartitionRanges(false, &lowers, &uppers);
+
+	*low = day_start(day);
+	*high = day_start(day + 1);
+	for (int i = 0; i < n && lowers[i] < *high; i++)
+	{
+		if (lowers[i] > *low)
+			*high = lowers[i];
+		else
+			*low = Max(*low, uppers[i]);
+	}
+	return *low < *high;
+}
+
+/*
+ * Is the whole day covered by partitions, a default one aside?
+ */
+static bool
+partition_exists(int32 day)
+{
+	TimestampTz low;
+	TimestampTz high;
+
+	return !find_gap(day, &low, &high);
+}
+
+/*
+ * InvalidOid where there is none
+ */
+static Oid
+default_partition(void)
+{
+	Relation events = table_open(OwnTable("events"), AccessShareLock);
+	Oid partition = get_default_oid_from_partdesc(RelationGetPartitionDesc(events, true));
+
+	table_close(events, AccessShareLock);
+	return partition;
+}
+
+/*
+ * A time as SQL reads it in any time zone
+ */
+static char *
+time_text(TimestampTz ts)
+{
+	struct pg_tm tm;
+	fsec_t fraction;
+
+	if (timestamp2tm(ts, NULL, &tm, &fraction, NULL, NULL) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE), errmsg("timestamp out of range")));
+	return psprintf(fraction == 0 ? "%04d-%02d-%02d %02d:%02d:%02d+00"
+								  : "%04d-%02d-%02d %02d:%02d:%02d.%06d+00",
+					tm.tm_year, tm.tm_mon, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, fraction);
+}
+
+/*
+ * A day as YYYY-MM-DD
+ */
+char *
+PartitionDayText(int32 day)
+{
+	return pnstrdup(time_text(day_start(day)), strlen("YYYY-MM-DD"));
+}
+
+/*
+ * events_20240812, or events_20240812_2100 for what begins within the day
+ */
+static char *
+choose_name(Oid schema, int32 day, TimestampTz low)
+{
+	int minutes = (int) ((low - day_start(day)) / USECS_PER_MINUTE);
+	int year;
+	int month;
+	int date;
+	char *label;
+
+	j2date(day + UNIX_EPOCH_JDATE, &year, &month, &date);
+	label = psprintf("%04d%02d%02d", year, month, date);
+	if (minutes > 0)
+		label = psprintf("%s_%02d%02d", label, minutes / 60, minutes % 60);
+	return ChooseRelationName("events", NULL, label, schema, false);
+}
+
+/*
+ * USING ... where the table names an access method for its partitions
+ */
+static const char *
+access_method_clause(Oid events)
+{
+	Relation table = table_open(events, AccessShareLock);
+	Oid method = table->rd_rel->relam;
+
+	table_close(table, AccessShareLock);
+	return OidIsValid(method) ? psprintf(" USING %s", quote_identifier(get_am_name(method))) : "";
+}
+
+/*
+ * Make a partition that takes the times from low to before high, within a day
+ */
+static void
+create_partition(Oid events, int32 day, TimestampTz low, TimestampTz high)
+{
+	Oid schema = get_rel_namespace(events);
+	char *name = choose_name(schema, day, low);
+	const char *method = access_method_clause(events);
+	Oid partition;
+
+	/* a partition's identity column is its parent's */
+	SpiRunFormat(SPI_OK_UTILITY,
+				 "CREATE TABLE fast_ingest.%s (LIKE " EVENTS
+				 " INCLUDING ALL EXCLUDING IDENTITY)%s%s",
+				 quote_identifier(name), method, TablespaceClause(events));
+	partition = get_relname_relid(name, schema);
+	SpiRunFormat(SPI_OK_UTILITY,
+				 "CREATE INDEX ON fast_ingest.%s USING brin (ts)"
+				 " WITH (autosummarize = on, pages_per_range = 32)%s",
+				 quote_identifier(name), TablespaceClause(partition));
+	/* ONLY, as pg_dump has it: the rest is for us to do (see table_commands.c) */
+	SpiRunFormat(SPI_OK_UTILITY,
+				 "ALTER TABLE ONLY " EVENTS " ATTACH PARTITION fast_ingest.%s"
+				 " FOR VALUES FROM ('%s') TO ('%s')",
+				 quote_identifier(name), time_text(low), time_text(high));
+	/* only now: minor versions before August 2025 attach no table with such triggers */
+	PartitionEquip(partition);
+	if (low != day_start(day) || high != day_start(day + 1))
+		ereport(LOG,
+				(errmsg("partition \"%s\" takes a part of the UTC day %s: \"%s\" was made for "
+						"%s to %s",
+						get_rel_name(partition_of(low > day_start(day) ? low - 1 : high)),
+						PartitionDayText(day), name, time_text(low), time_text(high)),
+				 errhint("Let partitions take whole UTC days: write their bounds with the time "
+						 "zone, as in '2024-08-12 00:00Z'.")));
+}
+
+void
+PartitionCreate(int32 day)
+{
+	Oid events = OwnTable("events");
+	SavedUser user;
+	TimestampTz low;
+	TimestampTz high;
+
+	if (!OwnsRelation(events))
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, "fast_ingest.events");
+	user = ActAsEventsOwner();
+
+	/* two makers meet here, others pass */
+	(void) SpiRun("LOCK TABLE " EVENTS " IN SHARE UPDATE EXCLUSIVE MODE", SPI_OK_UTILITY);
+	CommandCounterIncrement();
+	while (find_gap(day, &low, &high))
+	{
+		create_partition(events, day, low, high);
+		CommandCounterIncrement();
+	}
+	ActAsCallerAgain(user);
+}
+
+static void
+create_beside_default(void *arg)
+{
+	int settings = NewGUCNestLevel();
+
+	(void) set_config_option("lock_timeout", DEFAULT_PARTITION_WAIT, PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	PartitionCreate(*(int32 *) arg);
+	AtEOXact_GUC(true, settings);
+}
+
+void
+PartitionEnsure(int32 day)
+{
+	ErrorData *error;
+
+	if (partition_exists(day))
+		return;
+	if (!OidIsValid(default_partition()))
+	{
+		PartitionCreate(day);
+		return;
+	}
+	error = RunSubtransaction(create_beside_default, &day);
+	if (error == NULL)
+		return;
+	if (error->sqlerrcode != ERRCODE_CHECK_VIOLATION &&
+		error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE &&
+		error->sqlerrcode != ERRCODE_T_R_DEADLOCK_DETECTED)
+		ReThrowError(error);
+	ereport(LOG, (errmsg("events of %s go into the default partition: no partition of that day "
+						 "could be made beside it: %s",
+						 PartitionDayText(day), error->message),
+				  errhint("Move the day's rows out of the default partition, and run "
+						  "fi_create_partition().")));
+}
+
+char *
+PartitionOddity(int32 day)
+{
+	TimestampTz low = day_start(day);
+	TimestampTz high = day_start(day + 1);
+	Oid first = partition_of(low);
+	Oid last = partition_of(high - 1);
+	Oid by_default = default_partition();
+	Oid cuts = InvalidOid;
+
+	if (OidIsValid(by_default) && (first == by_default || last == by_default))
+		return psprintf("events of %s go into the default partition \"%s\"", PartitionDayText(day),
+						get_rel_name(by_default));
+	/* of the two the one that goes on outside of the day */
+	if (first == last)
+		return NULL;
+	if (OidIsValid(first) && partition_of(low - 1) == first)
+		cuts = first;
+	else if (OidIsValid(last) && partition_of(high) == last)
+		cuts = last;
+	if (OidIsValid(cuts))
+		return psprintf("partition \"%s\" takes a part of the UTC day %s", get_rel_name(cuts),
+						PartitionDayText(day));
+	return NULL;
+}
+
+/*
+ * fi_create_partition(day date) RETURNS regclass
+ */
+Datum
+fi_create_partition(PG_FUNCTION_ARGS)
+{
+	DateADT date = PG_GETARG_DATEADT(0);
+	int32 day;
+
+	if (DATE_NOT_FINITE(date) || date < date2j(1, 1, 1) - POSTGRES_EPOCH_JDATE ||
+		date > date2j(9999, 12, 30) - POSTGRES_EPOCH_JDATE)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+				 errmsg("day is out of range for a partition: %s",
+						DatumGetCString(DirectFunctionCall1(date_out, DateADTGetDatum(date))))));
+	day = date + (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE);
+
+	SPI_connect();
+	PartitionCreate(day);
+	SPI_finish();
+
+	CommandCounterIncrement();
+	PG_RETURN_OID(partition_of(day_start(day)));
+}

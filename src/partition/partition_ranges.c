@@ -1,0 +1,60 @@
+/*
+ * partition_ranges.c
+ *
+ * Reads the bounds of partitions from the relation cache, whoever made them.
+ */
+#include "postgres.h"
+
+#include "partition/partition_ranges.h"
+
+#include "access/table.h"
+#include "partitioning/partbounds.h"
+#include "partitioning/partdesc.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+
+#include "db/own_tables.h"
+
+TimestampTz
+PartitionBoundTime(const PartitionBoundInfoData *bounds, int bound)
+{
+	TimestampTz time;
+
+	if (bound < 0 || bounds->kind[bound][0] == PARTITION_RANGE_DATUM_MINVALUE)
+		return MIN_TIMESTAMP;
+	if (bound >= bounds->ndatums || bounds->kind[bound][0] == PARTITION_RANGE_DATUM_MAXVALUE)
+		return END_TIMESTAMP;
+	/* infinite ones are beyond */
+	time = DatumGetTimestampTz(bounds->datums[bound][0]);
+	return Min(Max(time, MIN_TIMESTAMP), END_TIMESTAMP);
+}
+
+int
+PartitionRanges(bool with_default, TimestampTz **lowers, TimestampTz **uppers)
+{
+	Relation events = table_open(OwnTable("events"), AccessShareLock);
+	PartitionDesc desc = RelationGetPartitionDesc(events, true);
+	PartitionBoundInfo bounds = desc->boundinfo;
+	int room = bounds == NULL ? 1 : bounds->ndatums + 2;
+	int n = 0;
+
+	*lowers = palloc(room * sizeof(TimestampTz));
+	*uppers = palloc(room * sizeof(TimestampTz));
+	if (with_default && bounds != NULL && bounds->default_index >= 0)
+	{
+		(*lowers)[n] = MIN_TIMESTAMP;
+		(*uppers)[n++] = END_TIMESTAMP;
+	}
+	else
+	{
+		for (int bound = 0; bounds != NULL && bound <= bounds->ndatums; bound++)
+		{
+			if (bounds->indexes[bound] < 0)
+				continue;
+			(*lowers)[n] = PartitionBoundTime(bounds, bound - 1);
+			(*uppers)[n++] = PartitionBoundTime(bounds, bound);
+		}
+	}
+	table_close(events, AccessShareLock);
+	return n;
+}

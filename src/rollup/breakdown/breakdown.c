@@ -1,0 +1,387 @@
+/*
+ * breakdown.c
+ *
+ * Reads the breakdowns, and compiles their expressions for the trigger.
+ *
+ * Every backend that inserts keeps a compiled list. Whoever inserts events, into
+ * the table or a partition, holds ROW EXCLUSIVE on fast_ingest.breakdowns from
+ * before it takes the list to the end of its transaction. Whoever changes the
+ * breakdowns holds a lock that lets no insert pass, and invalidates the table's
+ * relation cache entry: taking its lock, the next insert hears of the change.
+ */
+#include "postgres.h"
+
+#include "rollup/breakdown/breakdown.h"
+
+#include "access/sysattr.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "catalog/pg_type.h"
+#include "mb/pg_wchar.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+#include "parser/analyze.h"
+#include "parser/parser.h"
+#include "tcop/tcopprot.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+
+#include "db/own_tables.h"
+#include "base/compat.h"
+#include "rollup/delta/user_hash.h"
+#include "base/grow_array.h"
+#include "db/scan_own_table.h"
+
+static MemoryContext cache_context = NULL;
+static BreakdownList *cached = NULL;
+static Oid breakdowns_oid = InvalidOid;
+static uint64 invalidations = 0;
+
+int64
+BucketWidth(RollupLevel level)
+{
+	switch (level)
+	{
+		case LEVEL_MINUTE:
+			return USECS_PER_MINUTE;
+		case LEVEL_HOUR:
+			return USECS_PER_HOUR;
+		default:
+			return USECS_PER_DAY;
+	}
+}
+
+int64
+BucketStart(int64 ts, RollupLevel level)
+{
+	int64 width = BucketWidth(level);
+	int64 offset = ts % width;
+
+	return ts - (offset < 0 ? offset + width : offset);
+}
+
+int
+RollupText(const char *text, size_t len, char result[ROLLUP_TEXT_SIZE])
+{
+	UserHasher *hasher;
+	UserHash hash;
+	int kept;
+
+	if (len <= ROLLUP_TEXT_SIZE)
+	{
+		memcpy(result, text, len);
+		return (int) len;
+	}
+	hasher = UserHasherCreate();
+	hash = UserHashOf(hasher, text, len);
+	UserHasherFree(hasher);
+	kept = pg_mbcliplen(text, len, ROLLUP_TEXT_SIZE - 2 * USER_HASH_SIZE - 4);
+	memcpy(result, text, kept);
+	memcpy(result + kept, "... ", 4);
+	kept += 4;
+	for (int i = 0; i < USER_HASH_SIZE; i++)
+	{
+		result[kept++] = "0123456789abcdef"[hash.bytes[i] >> 4];
+		result[kept++] = "0123456789abcdef"[hash.bytes[i] & 15];
+	}
+	return kept;
+}
+
+static char *
+text_value(TupleTableSlot *slot, int attribute)
+{
+	bool isnull;
+	Datum value = slot_getattr(slot, attribute, &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(value);
+}
+
+static int
+compare_ids(const void *a, const void *b)
+{
+	return ((const Breakdown *) a)->id - ((const Breakdown *) b)->id;
+}
+
+BreakdownList *
+BreakdownsRead(Snapshot snapshot)
+{
+	OwnTableScan rows;
+	BreakdownList *list = palloc0(sizeof(BreakdownList));
+	uint32 room = 0;
+
+	OwnTableScanBegin(&rows, "breakdowns", AccessShareLock, snapshot);
+	while (OwnTableScanNext(&rows))
+	{
+		Breakdown *item;
+		bool isnull;
+
+		list->items =
+			GrowArray(CurrentMemoryContext, list->items, list->n, &room, sizeof(Breakdown));
+		item = &list->items[list->n++];
+		memset(item, 0, sizeof(*item));
+		item->id = DatumGetInt16(slot_getattr(rows.slot, 1, &isnull));
+		item->name = text_value(rows.slot, 2);
+		item->key_sql = text_value(rows.slot, 3);
+		item->scope_sql = text_value(rows.slot, 4);
+		item->finest = DatumGetInt16(slot_getattr(rows.slot, 5, &isnull));
+		item->max_keys = DatumGetInt32(slot_getattr(rows.slot, 6, &isnull));
+	}
+	OwnTableScanEnd(&rows);
+	if (list->n > 0)
+		qsort(list->items, list->n, sizeof(Breakdown), compare_ids);
+	return list;
+}
+
+/*
+ * Does an expression use what is no column: the row as a whole, or how it is stored?
+ */
+static bool
+uses_more_than_columns(Expr *expression)
+{
+	Bitmapset *attributes = NULL;
+
+	pull_varattnos((Node *) expression, 1, &attributes);
+	return bms_next_member(attributes, -1) >= 0 &&
+		   bms_next_member(attributes, -1) <= -FirstLowInvalidHeapAttributeNumber;
+}
+
+/*
+ * The one expression of "SELECT expression FROM table", checked to be nothing
+ * else and to depend on a single row of the table alone
+ */
+static Expr *
+checked_expression(RawStmt *raw, const char *statement, const char *expression)
+{
+	Query *query = AnalyzeStatement(raw, statement);
+	TargetEntry *target;
+
+	if (query->commandType != CMD_SELECT || list_length(query->rtable) != 1 ||
+		list_length(query->targetList) != 1 || query->hasSubLinks || query->hasAggs ||
+		query->hasWindowFuncs || query->hasTargetSRFs || query->jointree->quals != NULL ||
+		query->sortClause != NIL || query->groupClause != NIL || query->limitCount != NULL ||
+		query->distinctClause != NIL || query->cteList != NIL || query->setOperations != NULL ||
+		uses_more_than_columns(((TargetEntry *) linitial(query->targetList))->expr))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("invalid expression for a breakdown: %s", expression),
+						errdetail("It must be a scalar expression over the columns of a row of "
+								  "fast_ingest.events, without subqueries, aggregates or window "
+								  "functions.")));
+	target = linitial(query->targetList);
+	if (contain_mutable_functions((Node *) target->expr))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("expression for a breakdown is not immutable: %s", expression),
+						errdetail("The same row must have the same key for ever.")));
+	return expression_planner(target->expr);
+}
+
+/*
+ * Error context: a position is one in our statement, not in the user's
+ */
+static void
+show_statement(void *statement)
+{
+	int position = geterrposition();
+
+	if (position > 0)
+	{
+		errposition(0);
+		internalerrposition(position);
+		internalerrquery(statement);
+	}
+}
+
+Expr *
+BreakdownCompile(const char *expression, Relation relation)
+{
+	char *statement = psprintf("SELECT (%s\n)::pg_catalog.text FROM %s.%s", expression,
+							   quote_identifier(get_namespace_name(RelationGetNamespace(relation))),
+							   quote_identifier(RelationGetRelationName(relation)));
+	ErrorContextCallback context = {error_context_stack, show_statement, statement};
+	int level = NewGUCNestLevel();
+	List *raw;
+	Expr *result;
+
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	error_context_stack = &context;
+	raw = raw_parser(statement, RAW_PARSE_DEFAULT);
+	if (list_length(raw) != 1)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("invalid expression for a breakdown: %s", expression)));
+	result = checked_expression(linitial(raw), statement, expression);
+	error_context_stack = context.previous;
+	AtEOXact_GUC(true, level);
+	return result;
+}
+
+/*
+ * Callback: a relation's definition, or the breakdowns, may have changed
+ */
+static void
+on_relcache_invalidation(Datum arg, Oid relation)
+{
+	if (OidIsValid(relation) && relation != breakdowns_oid &&
+		(cached == NULL || relation != cached->relation))
+		return;
+	invalidations++;
+	cached = NULL;
+}
+
+/*
+ * Callback: a function that an expression calls may have gone
+ */
+static void
+on_function_invalidation(Datum arg, int cache_id, uint32 hash)
+{
+	invalidations++;
+	cached = NULL;
+}
+
+AttrNumber
+EventColumn(Relation relation, const char *name, Oid type)
+{
+	AttrNumber number = get_attnum(RelationGetRelid(relation), name);
+	Oid found = number == InvalidAttrNumber
+					? InvalidOid
+					: TupleDescAttr(RelationGetDescr(relation), number - 1)->atttypid;
+
+	if (found != type && !(type == TEXTOID && found == VARCHAROID))
+		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+						errmsg("column \"%s\" of \"%s\" is not of type %s", name,
+							   RelationGetRelationName(relation), format_type_be(type)),
+						errdetail("The rollup counts events by event_name, user_id and ts.")));
+	return number;
+}
+
+void
+EventCheckTime(TimestampTz ts)
+{
+	if (TIMESTAMP_NOT_FINITE(ts))
+		ereport(ERROR, (errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+						errmsg("ts of an event must be finite: %s", timestamptz_to_str(ts))));
+}
+
+/*
+ * Compile for the trigger. What a breakdown needs may be gone: no fault of the
+ * events, which shall be sent again.
+ */
+static Expr *
+compile_for_insert(const Breakdown *breakdown, const char *expression, Relation relation)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	Expr *volatile result = NULL;
+
+	PG_TRY();
+	{
+		result = BreakdownCompile(expression, relation);
+	}
+	PG_CATCH();
+	{
+		ErrorData *error;
+
+		MemoryContextSwitchTo(caller);
+		error = CopyErrorData();
+		FlushErrorState();
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("breakdown \"%s\" cannot be evaluated: %s", breakdown->name, error->message),
+			 errhint("Mend what its expression uses, or drop it with fi_drop_breakdown().")));
+	}
+	PG_END_TRY();
+	return result;
+}
+
+/*
+ * Read and compile the breakdowns into the cache's context
+ */
+static BreakdownList *
+build_list(Relation relation)
+{
+	BreakdownList *list;
+
+	breakdowns_oid = OwnTable("breakdowns");
+	PushActiveSnapshot(GetLatestSnapshot());
+	list = BreakdownsRead(GetActiveSnapshot());
+	PopActiveSnapshot();
+	list->relation = RelationGetRelid(relation);
+	list->event_name = EventColumn(relation, "event_name", TEXTOID);
+	list->user_id = EventColumn(relation, "user_id", TEXTOID);
+	list->ts = EventColumn(relation, "ts", TIMESTAMPTZOID);
+	for (int i = 0; i < list->n; i++)
+	{
+		Breakdown *item = &list->items[i];
+
+		item->key = compile_for_insert(item, item->key_sql, relation);
+		if (item->scope_sql != NULL)
+			item->scope = compile_for_insert(item, item->scope_sql, relation);
+	}
+	return list;
+}
+
+const BreakdownList *
+BreakdownsFor(Relation relation)
+{
+	MemoryContext caller;
+	BreakdownList *list;
+	uint64 generation;
+
+	if (cached != NULL && cached->relation == RelationGetRelid(relation))
+		return cached;
+
+	if (cache_context == NULL)
+	{
+		cache_context = AllocSetContextCreate(CacheMemoryContext, "fast_ingest breakdowns",
+											  ALLOCSET_SMALL_SIZES);
+		CacheRegisterRelcacheCallback(on_relcache_invalidation, (Datum) 0);
+		CacheRegisterSyscacheCallback(PROCOID, on_function_invalidation, (Datum) 0);
+	}
+	do
+	{
+		cached = NULL;
+		MemoryContextReset(cache_context);
+		generation = invalidations;
+		caller = MemoryContextSwitchTo(cache_context);
+		list = build_list(relation);
+		MemoryContextSwitchTo(caller);
+		/* what was read may have changed while it was read */
+	} while (generation != invalidations);
+	cached = list;
+	return cached;
+}
+
+const Breakdown *
+BreakdownByName(const BreakdownList *list, const char *name)
+{
+	for (int i = 0; i < list->n; i++)
+		if (strcmp(list->items[i].name, name) == 0)
+			return &list->items[i];
+	return NULL;
+}
+
+const Breakdown *
+BreakdownBuiltIn(const BreakdownList *list, int id)
+{
+	const Breakdown *breakdown = BreakdownById(list, id);
+
+	if (breakdown == NULL)
+		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+						errmsg("fast_ingest.breakdowns has lost its row with id %d", id)));
+	return breakdown;
+}
+
+const Breakdown *
+BreakdownById(const BreakdownList *list, int id)
+{
+	for (int i = 0; i < list->n; i++)
+		if (list->items[i].id == id)
+			return &list->items[i];
+	return NULL;
+}

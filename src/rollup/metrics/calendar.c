@@ -1,0 +1,261 @@
+/*
+ * calendar.c
+ *
+ * An event belongs to the day that its local date is, as (ts AT TIME ZONE zone)::date
+ * has it, and to the hour of its local time. The hour that comes twice when clocks are
+ * set back is two hours, told apart by their offsets from UTC.
+ *
+ * Between two changes of the clock local time is UTC and a constant, so that a day
+ * or hour there is an interval. A change may bring back the day before: where clocks
+ * go from 00:01 to 23:01, both days are two pieces.
+ *
+ * The label of a group is the instant that date_trunc(unit, ts, zone) has for each of
+ * its events. A day begins there, unless midnight comes twice or not at all.
+ */
+#include "postgres.h"
+
+#include "rollup/metrics/calendar.h"
+
+#include "utils/builtins.h"
+#include "utils/datetime.h"
+#include "utils/timestamp.h"
+
+#include "base/compat.h"
+#include "base/grow_array.h"
+
+/* What CalendarGroups knows while it goes through the range. */
+typedef struct
+{
+	TimeGroups *groups;
+	uint32 group_room;
+	uint32 bound_room;
+	uint32 owner_room;
+	bool days;
+} Builder;
+
+pg_noreturn static void out_of_range(void);
+
+static void
+out_of_range(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE), errmsg("timestamp out of range")));
+}
+
+/*
+ * The last multiple of a width that is not behind a time
+ */
+static TimestampTz
+floor_to(TimestampTz time, TimestampTz width)
+{
+	return time - (time % width + width) % width;
+}
+
+/*
+ * How many seconds the clock is behind UTC at an instant
+ */
+static int
+offset_at(TimestampTz ts, pg_tz *zone)
+{
+	struct pg_tm tm;
+	fsec_t fsec;
+	int offset;
+
+	if (timestamp2tm(ts, &offset, &tm, &fsec, NULL, zone) != 0)
+		out_of_range();
+	return offset;
+}
+
+/*
+ * The first instant after another at which the offset changes; DT_NOEND if it never does
+ */
+static TimestampTz
+next_change(TimestampTz ts, pg_tz *zone)
+{
+	pg_time_t second = timestamptz_to_time_t(floor_to(ts, USECS_PER_SEC));
+
+	for (;;)
+	{
+		pg_time_t boundary;
+		TimestampTz change;
+		long int offset;
+		int is_dst;
+
+		/* at the second of the last change in its table, it forgets those that follow by rule */
+		if (pg_next_dst_boundary(&second, &offset, &is_dst, &boundary, &offset, &is_dst, zone) <= 0)
+		{
+			second++;
+			if (pg_next_dst_boundary(&second, &offset, &is_dst, &boundary, &offset, &is_dst,
+									 zone) <= 0)
+				return DT_NOEND;
+		}
+		if (boundary >= timestamptz_to_time_t(END_TIMESTAMP))
+			return DT_NOEND;
+		change = time_t_to_timestamptz(boundary);
+		/* what changes may be the name alone */
+		if (change > ts && offset_at(change - 1, zone) != offset_at(change, zone))
+			return change;
+		second = Max(boundary, second + 1);
+	}
+}
+
+/*
+ * The instant that is taken for the local midnight of a day, as date_trunc takes it
+ */
+static TimestampTz
+midnight(TimestampTz local_day, pg_tz *zone, int *offset)
+{
+	struct pg_tm tm = {0};
+	TimestampTz ts;
+
+	j2date((int) (local_day / USECS_PER_DAY) + POSTGRES_EPOCH_JDATE, &tm.tm_year, &tm.tm_mon,
+		   &tm.tm_mday);
+	*offset = DetermineTimeZoneOffset(&tm, zone);
+	if (tm2timestamp(&tm, 0, offset, &ts) != 0)
+		out_of_range();
+	return ts;
+}
+
+/*
+ * An instant in ISO 8601, by a clock that is so many seconds behind UTC
+ */
+static char *
+label(TimestampTz ts, int offset, bool is_utc)
+{
+	struct pg_tm tm;
+	fsec_t fsec;
+	char zone[16] = "Z";
+
+	if (!is_utc)
+	{
+		int seconds = abs(offset);
+		int len = snprintf(zone, sizeof(zone), "%c%02d:%02d", offset > 0 ? '-' : '+',
+						   seconds / SECS_PER_HOUR, seconds / SECS_PER_MINUTE % 60);
+
+		if (seconds % SECS_PER_MINUTE != 0)
+			snprintf(zone + len, sizeof(zone) - len, ":%02d", seconds % SECS_PER_MINUTE);
+	}
+	if (timestamp2tm(ts - offset * USECS_PER_SEC, NULL, &tm, &fsec, NULL, NULL) != 0)
+		out_of_range();
+	return psprintf("%s%04d-%02d-%02dT%02d:%02d:%02d%s", tm.tm_year < 0 ? "-" : "", abs(tm.tm_year),
+					tm.tm_mon, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, zone);
+}
+
+/*
+ * The group of that order, where it belongs among the others. A piece that begins a
+ * group comes behind all others but where clocks were set back.
+ */
+static TimeGroup *
+group_of(Builder *builder, int64 order, bool *found)
+{
+	TimeGroups *groups = builder->groups;
+	int i = groups->n;
+
+	while (i > 0 && groups->groups[i - 1].order > order)
+		i--;
+	*found = i > 0 && groups->groups[i - 1].order == order;
+	if (*found)
+		return &groups->groups[i - 1];
+	if (groups->n == MAX_TIME_GROUPS)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("group_by=%s has too many groups from \"from\" to \"to\": at most "
+							   "%d are allowed",
+							   builder->days ? "day" : "hour", MAX_TIME_GROUPS)));
+	groups->groups = GrowArray(CurrentMemoryContext, groups->groups, groups->n,
+							   &builder->group_room, sizeof(TimeGroup));
+	if (i < groups->n)
+	{
+		memmove(&groups->groups[i + 1], &groups->groups[i], (groups->n - i) * sizeof(TimeGroup));
+		for (int piece = 0; piece < groups->npieces; piece++)
+			groups->owners[piece] += groups->owners[piece] >= i;
+	}
+	groups->n++;
+	groups->groups[i] = (TimeGroup){.order = order};
+	return &groups->groups[i];
+}
+
+/*
+ * Add the times up to a bound to a group: a new piece, or more of the last one
+ */
+static void
+add_piece(Builder *builder, TimestampTz end, TimeGroup *group)
+{
+	TimeGroups *groups = builder->groups;
+	int owner = (int) (group - groups->groups);
+
+	if (groups->npieces > 0 && groups->owners[groups->npieces - 1] == owner)
+	{
+		groups->bounds[groups->npieces] = end;
+		return;
+	}
+	groups->owners = GrowArray(CurrentMemoryContext, groups->owners, groups->npieces,
+							   &builder->owner_room, sizeof(int));
+	groups->owners[groups->npieces++] = owner;
+	groups->bounds = GrowArray(CurrentMemoryContext, groups->bounds, groups->npieces,
+							   &builder->bound_room, sizeof(TimestampTz));
+	groups->bounds[groups->npieces] = end;
+	group->npieces++;
+}
+
+static TimeGroups *
+begin_groups(Builder *builder, TimestampTz low)
+{
+	builder->groups = palloc0(sizeof(TimeGroups));
+	builder->groups->bounds =
+		GrowArray(CurrentMemoryContext, NULL, 0, &builder->bound_room, sizeof(TimestampTz));
+	builder->groups->bounds[0] = low;
+	return builder->groups;
+}
+
+TimeGroups *
+CalendarWhole(TimestampTz low, TimestampTz high)
+{
+	Builder builder = {0};
+	TimeGroups *groups = begin_groups(&builder, low);
+	bool found;
+
+	add_piece(&builder, high, group_of(&builder, 0, &found));
+	return groups;
+}
+
+TimeGroups *
+CalendarGroups(TimestampTz low, TimestampTz high, bool days, pg_tz *zone)
+{
+	const char *name = pg_get_timezone_name(zone);
+	bool is_utc =
+		strcmp(name, "UTC") == 0 || strcmp(name, "Etc/UTC") == 0 || strcmp(name, "GMT") == 0;
+	Builder builder = {.days = days};
+	TimeGroups *groups = begin_groups(&builder, low);
+	TimestampTz width = days ? USECS_PER_DAY : USECS_PER_HOUR;
+	TimestampTz change = DT_NOBEGIN;
+	int offset = 0;
+
+	while (low < high)
+	{
+		TimestampTz begin;
+		TimestampTz end;
+		TimeGroup *group;
+		bool found;
+
+		if (low >= change)
+		{
+			offset = offset_at(low, zone);
+			change = next_change(low, zone);
+		}
+		begin = floor_to(low - offset * USECS_PER_SEC, width);
+		end = Min(begin + width + offset * USECS_PER_SEC, change);
+		/* a day comes back, an hour never does */
+		group = group_of(&builder, days ? begin : end, &found);
+		if (!found)
+		{
+			int label_offset = offset;
+			TimestampTz instant =
+				days ? midnight(begin, zone, &label_offset) : begin + offset * USECS_PER_SEC;
+
+			group->label = label(instant, label_offset, is_utc);
+		}
+		low = Min(end, high);
+		add_piece(&builder, low, group);
+	}
+	return groups;
+}

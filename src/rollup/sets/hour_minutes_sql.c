@@ -1,0 +1,128 @@
+/*
+ * hour_minutes_sql.c
+ *
+ * Packed minutes by SQL: fi_pack_minutes, fi_merge_minutes, fi_unpack_minutes,
+ * fi_sum_minutes.
+ */
+#include "postgres.h"
+
+#include "rollup/sets/hour_minutes.h"
+
+#include "access/htup_details.h"
+#include "datatype/timestamp.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "utils/tuplestore.h"
+
+#include "base/compat.h"
+
+PG_FUNCTION_INFO_V1(fi_pack_minutes_add);
+PG_FUNCTION_INFO_V1(fi_pack_minutes_result);
+PG_FUNCTION_INFO_V1(fi_merge_minutes);
+PG_FUNCTION_INFO_V1(fi_unpack_minutes);
+PG_FUNCTION_INFO_V1(fi_sum_minutes);
+
+enum
+{
+	UNPACKED_MINUTE,
+	UNPACKED_EVENTS,
+	UNPACKED_USERS,
+	NUM_UNPACKED_COLUMNS
+};
+
+enum
+{
+	SUM_EVENTS,
+	SUM_USERS,
+	NUM_SUM_COLUMNS
+};
+
+/*
+ * The state of fi_pack_minutes is an HourMinutes in the aggregate's context. A
+ * minute without users may have NULL for them; other NULLs are errors (22004).
+ */
+Datum
+fi_pack_minutes_add(PG_FUNCTION_ARGS)
+{
+	HourMinutes *hour = PG_ARGISNULL(0) ? NULL : (HourMinutes *) PG_GETARG_POINTER(0);
+	MemoryContext context;
+
+	if (!AggCheckCallContext(fcinfo, &context))
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("fi_pack_minutes_add called in non-aggregate context")));
+	if (PG_ARGISNULL(1) || PG_ARGISNULL(2))
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+						errmsg("minute and events must not be null")));
+	if (hour == NULL)
+	{
+		MemoryContext caller = MemoryContextSwitchTo(context);
+
+		hour = HourMinutesCreate();
+		MemoryContextSwitchTo(caller);
+	}
+	if (PG_ARGISNULL(3))
+		HourMinutesAdd(hour, PG_GETARG_INT32(1), PG_GETARG_INT64(2), NULL);
+	else
+		HourMinutesAddDatum(hour, PG_GETARG_INT32(1), PG_GETARG_INT64(2), PG_GETARG_DATUM(3));
+	PG_RETURN_POINTER(hour);
+}
+
+Datum
+fi_pack_minutes_result(PG_FUNCTION_ARGS)
+{
+	if (PG_ARGISNULL(0))
+		PG_RETURN_NULL();
+	PG_RETURN_DATUM(HourMinutesDatum((HourMinutes *) PG_GETARG_POINTER(0)));
+}
+
+Datum
+fi_merge_minutes(PG_FUNCTION_ARGS)
+{
+	HourMinutes *hour = HourMinutesRead(PG_GETARG_DATUM(0), PG_GETARG_DATUM(1));
+
+	HourMinutesMerge(hour, HourMinutesRead(PG_GETARG_DATUM(2), PG_GETARG_DATUM(3)));
+	PG_RETURN_DATUM(HourMinutesDatum(hour));
+}
+
+Datum
+fi_unpack_minutes(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	HourMinutes *hour = HourMinutesRead(PG_GETARG_DATUM(0), PG_GETARG_DATUM(1));
+
+	InitMaterializedSRF(fcinfo, 0);
+	for (int minute = 0; minute < MINS_PER_HOUR; minute++)
+	{
+		Datum values[NUM_UNPACKED_COLUMNS];
+		bool isnull[NUM_UNPACKED_COLUMNS] = {false, false, false};
+		int64 events;
+		UserSet *users;
+
+		HourMinutesGet(hour, minute, &events, &users);
+		if (events == 0 && UserSetCardinality(users) == 0)
+			continue;
+		values[UNPACKED_MINUTE] = Int32GetDatum(minute);
+		values[UNPACKED_EVENTS] = Int64GetDatum(events);
+		values[UNPACKED_USERS] = UserSetDatum(users);
+		tuplestore_putvalues(result->setResult, result->setDesc, values, isnull);
+	}
+	return (Datum) 0;
+}
+
+Datum
+fi_sum_minutes(PG_FUNCTION_ARGS)
+{
+	TupleDesc desc;
+	Datum values[NUM_SUM_COLUMNS];
+	bool isnull[NUM_SUM_COLUMNS] = {false, false};
+	int64 events = 0;
+	UserSet *users = UserSetCreate();
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	HourMinutesSum(PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), PG_GETARG_INT32(2), PG_GETARG_INT32(3),
+				   &events, users);
+	values[SUM_EVENTS] = Int64GetDatum(events);
+	values[SUM_USERS] = UserSetDatum(users);
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, isnull)));
+}

@@ -1,0 +1,303 @@
+/*
+ * key_image.c
+ *
+ * Making, publishing, copying and searching images of the API keys.
+ */
+#include "postgres.h"
+
+#include "shared/key_image.h"
+
+#include "miscadmin.h"
+#include "port/atomics.h"
+#include "storage/ipc.h"
+#include "storage/lwlock.h"
+#include "storage/shmem.h"
+#include "utils/memutils.h"
+
+#include "base/clock.h"
+#include "base/settings.h"
+
+#define TRANCHE "fast_ingest_keys"
+
+/* Room for lists, for each of fast_ingest.max_api_keys. */
+#define LISTS_PER_KEY 512
+
+/* Where a text of a list is. */
+typedef struct
+{
+	uint32 start;
+	uint32 len;
+} KeyItem;
+
+typedef struct
+{
+	pg_atomic_uint64 generation; /* 0 before the first image */
+	pg_atomic_uint64 looked_at;	 /* see clock.h; by whoever claims the next look */
+
+	/* under the lock */
+	bool loaded;
+	int nkeys;
+	size_t used;
+	char data[FLEXIBLE_ARRAY_MEMBER];
+} KeyTable;
+
+static KeyTable *table = NULL;
+static LWLock *lock = NULL;
+
+/* of this process */
+static struct
+{
+	uint64 generation;
+	bool loaded;
+	int nkeys;
+	char *data;
+} copy;
+
+static Size
+image_room(void)
+{
+	return mul_size(fi_max_api_keys, sizeof(ApiKey) + LISTS_PER_KEY);
+}
+
+static Size
+table_size(void)
+{
+	return add_size(offsetof(KeyTable, data), image_room());
+}
+
+void
+KeyImageRequest(void)
+{
+	RequestAddinShmemSpace(MAXALIGN(table_size()));
+	RequestNamedLWLockTranche(TRANCHE, 1);
+}
+
+void
+KeyImageStartup(void)
+{
+	bool found;
+
+	table = ShmemInitStruct("fast_ingest keys", table_size(), &found);
+	lock = &GetNamedLWLockTranche(TRANCHE)->lock;
+	if (found)
+		return;
+	memset(table, 0, offsetof(KeyTable, data));
+	pg_atomic_init_u64(&table->generation, 0);
+	pg_atomic_init_u64(&table->looked_at, 0);
+}
+
+/*
+ * An image for so many keys: all keys come first, so that lists can follow
+ */
+KeyImage *
+KeyImageCreate(int nkeys)
+{
+	KeyImage *image = palloc0(sizeof(KeyImage));
+
+	image->used = Min(nkeys, fi_max_api_keys) * sizeof(ApiKey);
+	/* zero, so that images of the same keys are equal */
+	image->data = palloc0(image_room());
+	return image;
+}
+
+static int
+compare_texts(const char *a, size_t a_len, const char *b, size_t b_len)
+{
+	int result = memcmp(a, b, Min(a_len, b_len));
+
+	return result != 0 ? result : (a_len > b_len) - (a_len < b_len);
+}
+
+static int
+compare_items(const void *a, const void *b, void *data)
+{
+	const KeyItem *left = a;
+	const KeyItem *right = b;
+
+	return compare_texts((char *) data + left->start, left->len, (char *) data + right->start,
+						 right->len);
+}
+
+/*
+ * Add a list behind what is there; false without room
+ */
+static bool
+add_list(KeyImage *image, KeyList *list, const KeyTexts *texts)
+{
+	size_t end = MAXALIGN(image->used);
+	KeyItem *items = (KeyItem *) (image->data + end);
+
+	list->n = texts->n;
+	list->items = (uint32) end;
+	if (texts->n <= 0)
+		return true;
+	if ((size_t) texts->n > image_room() / sizeof(KeyItem))
+		return false;
+	end += texts->n * sizeof(KeyItem);
+	for (int i = 0; i < texts->n; i++)
+	{
+		if (end > image_room() || texts->lens[i] > image_room() - end)
+			return false;
+		items[i] = (KeyItem){(uint32) end, (uint32) texts->lens[i]};
+		memcpy(image->data + end, texts->texts[i], texts->lens[i]);
+		end += texts->lens[i];
+	}
+	qsort_arg(items, texts->n, sizeof(KeyItem), compare_items, image->data);
+	image->used = end;
+	return true;
+}
+
+bool
+KeyImageAdd(KeyImage *image, const ApiKey *key, const KeyTexts *site_ids, const KeyTexts *channels,
+			const KeyTexts *origins)
+{
+	size_t used = image->used;
+	ApiKey added = *key;
+
+	if (image->nkeys == fi_max_api_keys || !add_list(image, &added.site_ids, site_ids) ||
+		!add_list(image, &added.channels, channels) || !add_list(image, &added.origins, origins))
+	{
+		image->used = used;
+		return false;
+	}
+	((ApiKey *) image->data)[image->nkeys++] = added;
+	return true;
+}
+
+static int
+compare_keys(const void *a, const void *b)
+{
+	const ApiKey *left = a;
+	const ApiKey *right = b;
+
+	return (left->id > right->id) - (left->id < right->id);
+}
+
+void
+KeyImageFinish(KeyImage *image)
+{
+	qsort(image->data, image->nkeys, sizeof(ApiKey), compare_keys);
+}
+
+uint64
+KeyImageGeneration(void)
+{
+	return pg_atomic_read_u64(&table->generation);
+}
+
+bool
+KeyImageIsLoaded(void)
+{
+	bool loaded;
+
+	LWLockAcquire(lock, LW_SHARED);
+	loaded = table->loaded;
+	LWLockRelease(lock);
+	return loaded;
+}
+
+/*
+ * Is this what is published? Needs the lock
+ */
+static bool
+is_published(const KeyImage *image)
+{
+	if (image == NULL || !table->loaded)
+		return image == NULL && !table->loaded;
+	return table->nkeys == image->nkeys && table->used == image->used &&
+		   memcmp(table->data, image->data, image->used) == 0;
+}
+
+bool
+KeyImagePublish(const KeyImage *image, uint64 expected)
+{
+	bool current;
+
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	current = expected == ANY_GENERATION || expected == pg_atomic_read_u64(&table->generation);
+	if (current && !is_published(image))
+	{
+		table->loaded = image != NULL;
+		table->nkeys = image != NULL ? image->nkeys : 0;
+		table->used = image != NULL ? image->used : 0;
+		if (image != NULL)
+			memcpy(table->data, image->data, image->used);
+		pg_atomic_fetch_add_u64(&table->generation, 1);
+	}
+	LWLockRelease(lock);
+	return current;
+}
+
+bool
+KeyImageClaimLook(int64 now, int interval)
+{
+	uint64 before = pg_atomic_read_u64(&table->looked_at);
+
+	return now >= MonotonicAfter((int64) before, interval) &&
+		   pg_atomic_compare_exchange_u64(&table->looked_at, &before, (uint64) now);
+}
+
+void
+KeyImageAttach(void)
+{
+	ApiKeyDigest digest;
+
+	copy.data = MemoryContextAlloc(TopMemoryContext, image_room());
+	/* the digests' context, which is not to be made inside libmicrohttpd */
+	if (!ApiKeyDigestKept("", &digest))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not compute a SHA-256 digest")));
+}
+
+uint64
+KeyImageRefresh(bool *loaded)
+{
+	if (copy.generation != pg_atomic_read_u64(&table->generation))
+	{
+		LWLockAcquire(lock, LW_SHARED);
+		copy.generation = pg_atomic_read_u64(&table->generation);
+		copy.loaded = table->loaded;
+		copy.nkeys = table->nkeys;
+		memcpy(copy.data, table->data, table->used);
+		LWLockRelease(lock);
+	}
+	*loaded = copy.loaded;
+	return copy.generation;
+}
+
+const ApiKey *
+KeyImageFind(const char *text)
+{
+	ApiKey wanted;
+	ApiKeyDigest digest;
+	const ApiKey *key;
+
+	if (!ApiKeyReadId(text, &wanted.id) || !ApiKeyDigestKept(text, &digest))
+		return NULL;
+	key = bsearch(&wanted, copy.data, copy.nkeys, sizeof(ApiKey), compare_keys);
+	return key != NULL && ApiKeyDigestEquals(&key->digest, &digest) ? key : NULL;
+}
+
+bool
+KeyAllows(const KeyList *list, const char *text, size_t len)
+{
+	const KeyItem *items = (const KeyItem *) (copy.data + list->items);
+	int low = 0;
+	int high = list->n;
+
+	if (list->n < 0)
+		return true;
+	while (low < high)
+	{
+		int middle = (low + high) / 2;
+		int result = compare_texts(text, len, copy.data + items[middle].start, items[middle].len);
+
+		if (result == 0)
+			return true;
+		if (result < 0)
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	return false;
+}

@@ -1,0 +1,166 @@
+/*
+ * query_slot.c
+ *
+ * The changes of state of a query slot: see query_slot.h.
+ */
+#include "postgres.h"
+
+#include "shared/query_slot.h"
+
+#include "miscadmin.h"
+#include "storage/shmem.h"
+
+#include "base/settings.h"
+#include "worker/worker.h"
+
+QuerySlot *QuerySlots = NULL;
+
+Size
+QuerySlotsShmemSize(void)
+{
+	return mul_size(fi_query_workers, sizeof(QuerySlot));
+}
+
+void
+QuerySlotsInit(void)
+{
+	for (int i = 0; i < fi_query_workers; i++)
+	{
+		QuerySlot *slot = &QuerySlots[i];
+
+		memset(slot, 0, offsetof(QuerySlot, buffer));
+		WorkerSlotInit(&slot->worker);
+		pg_atomic_init_u32(&slot->state, SLOT_FREE);
+	}
+}
+
+/*
+ * Change the state, if it still is what the caller thinks
+ */
+static bool
+change(QuerySlot *slot, QuerySlotState from, QuerySlotState to)
+{
+	uint32 expected = from;
+
+	return pg_atomic_compare_exchange_u32(&slot->state, &expected, to);
+}
+
+bool
+QuerySlotAsk(QuerySlot *slot, QueryKind kind, int64 deadline, const char *parameters, size_t len)
+{
+	Assert(len <= QUERY_BUFFER_SIZE);
+	if (!change(slot, SLOT_FREE, SLOT_CLAIMED))
+		return false;
+	slot->asker = MyLatch;
+	slot->kind = kind;
+	slot->deadline = deadline;
+	slot->len = len;
+	if (len > 0)
+		memcpy(slot->buffer, parameters, len);
+	(void) change(slot, SLOT_CLAIMED, SLOT_ASKED);
+	WorkerWake(&slot->worker);
+	return true;
+}
+
+bool
+QuerySlotTake(QuerySlot *slot)
+{
+	if (change(slot, SLOT_LAST, SLOT_FREE))
+		return true;
+	if (!change(slot, SLOT_PIECE, SLOT_TAKEN))
+		return false;
+	WorkerWake(&slot->worker);
+	return true;
+}
+
+void
+QuerySlotAbandon(QuerySlot *slot)
+{
+	for (;;)
+	{
+		QuerySlotState state = QuerySlotLook(slot);
+
+		switch (state)
+		{
+			case SLOT_FREE:
+			case SLOT_ABANDONED:
+				return;
+			case SLOT_CLAIMED:
+			case SLOT_ASKED:
+			case SLOT_LAST:
+			case SLOT_FAILED:
+				if (change(slot, state, SLOT_FREE))
+					return;
+				break;
+			case SLOT_RUNNING:
+			case SLOT_PIECE:
+			case SLOT_TAKEN:
+				if (change(slot, state, SLOT_ABANDONED))
+				{
+					WorkerWake(&slot->worker);
+					return;
+				}
+				break;
+		}
+	}
+}
+
+bool
+QuerySlotBegin(QuerySlot *slot)
+{
+	return change(slot, SLOT_ASKED, SLOT_RUNNING);
+}
+
+bool
+QuerySlotPut(QuerySlot *slot, bool last)
+{
+	Latch *asker = slot->asker;
+	QuerySlotState next = last ? SLOT_LAST : SLOT_PIECE;
+
+	if (!change(slot, SLOT_RUNNING, next) && !change(slot, SLOT_TAKEN, next))
+	{
+		(void) QuerySlotClear(slot);
+		return false;
+	}
+	SetLatch(asker);
+	return true;
+}
+
+bool
+QuerySlotClear(QuerySlot *slot)
+{
+	return change(slot, SLOT_ABANDONED, SLOT_FREE);
+}
+
+void
+QuerySlotLeave(QuerySlot *slot)
+{
+	for (;;)
+	{
+		QuerySlotState state = QuerySlotLook(slot);
+		Latch *asker = slot->asker;
+
+		switch (state)
+		{
+			case SLOT_FREE:
+			case SLOT_CLAIMED:
+			case SLOT_LAST:
+			case SLOT_FAILED:
+				return;
+			case SLOT_ABANDONED:
+				if (QuerySlotClear(slot))
+					return;
+				break;
+			case SLOT_ASKED:
+			case SLOT_RUNNING:
+			case SLOT_PIECE:
+			case SLOT_TAKEN:
+				if (change(slot, state, SLOT_FAILED))
+				{
+					SetLatch(asker);
+					return;
+				}
+				break;
+		}
+	}
+}

@@ -1,0 +1,206 @@
+/*
+ * token_bucket.c
+ *
+ * Taking tokens: see token_bucket.h.
+ */
+#include "postgres.h"
+
+#include "shared/token_bucket.h"
+
+#include "common/hashfn.h"
+#include "storage/spin.h"
+
+#define BUCKETS_PER_SET 8
+/* On average; more than this in one set are rare, more than there are buckets rarer. */
+#define IDS_PER_SET 4
+
+#define MICRO INT64CONST(1000000)
+
+typedef struct
+{
+	RateId id;
+	int64 debt;	 /* millionths of a token */
+	int64 since; /* when it was that much */
+	int32 rate;	 /* 0: the bucket is nobody's */
+} Bucket;
+
+typedef struct
+{
+	slock_t lock;
+	Bucket buckets[BUCKETS_PER_SET];
+} BucketSet;
+
+struct RateTable
+{
+	uint64 seed;
+	uint32 nsets;
+	BucketSet others; /* its first bucket is of those who have none of their own */
+	BucketSet sets[FLEXIBLE_ARRAY_MEMBER];
+};
+
+static uint32
+number_of_sets(int ids)
+{
+	return Max(ids / IDS_PER_SET, 1);
+}
+
+Size
+RateTableSize(int ids)
+{
+	return offsetof(RateTable, sets) + number_of_sets(ids) * sizeof(BucketSet);
+}
+
+void
+RateTableInit(RateTable *table, int ids, uint64 seed)
+{
+	memset(table, 0, RateTableSize(ids));
+	table->seed = seed;
+	table->nsets = number_of_sets(ids);
+	SpinLockInit(&table->others.lock);
+	for (uint32 i = 0; i < table->nsets; i++)
+		SpinLockInit(&table->sets[i].lock);
+}
+
+RateId
+RateIdOfText(const RateTable *table, const char *text, size_t len)
+{
+	uint64 halves[2];
+	RateId id;
+
+	halves[0] = hash_bytes_extended((const unsigned char *) text, (int) len, table->seed);
+	halves[1] = hash_bytes_extended((const unsigned char *) text, (int) len, ~table->seed);
+	memcpy(id.bytes, halves, sizeof(id.bytes));
+	return id;
+}
+
+static BucketSet *
+set_of(RateTable *table, const RateId *id)
+{
+	uint64 hash = hash_bytes_extended(id->bytes, sizeof(id->bytes), table->seed);
+
+	return &table->sets[hash % table->nsets];
+}
+
+/*
+ * Bring a bucket's debt up to date. A clock that is behind changes nothing.
+ */
+static void
+settle(Bucket *bucket, int64 now)
+{
+	int64 elapsed = now - bucket->since;
+
+	if (bucket->rate == 0 || elapsed <= 0)
+		return;
+	if (elapsed > bucket->debt / bucket->rate)
+		bucket->debt = 0;
+	else
+		bucket->debt -= elapsed * bucket->rate;
+	bucket->since = now;
+}
+
+static Bucket *
+find_bucket(BucketSet *set, const RateId *id)
+{
+	for (int i = 0; i < BUCKETS_PER_SET; i++)
+		if (set->buckets[i].rate != 0 && memcmp(&set->buckets[i].id, id, sizeof(RateId)) == 0)
+			return &set->buckets[i];
+	return NULL;
+}
+
+/*
+ * Find a bucket that nobody needs; NULL where all are in debt
+ */
+static Bucket *
+find_free_bucket(BucketSet *set, int64 now)
+{
+	for (int i = 0; i < BUCKETS_PER_SET; i++)
+	{
+		settle(&set->buckets[i], now);
+		if (set->buckets[i].rate == 0 || set->buckets[i].debt == 0)
+			return &set->buckets[i];
+	}
+	return NULL;
+}
+
+/* Divide, rounding up. */
+static int64
+quotient(int64 dividend, int64 divisor)
+{
+	return dividend <= 0 ? 0 : (dividend - 1) / divisor + 1;
+}
+
+/*
+ * Take from a bucket whose lock is held
+ */
+static bool
+take(Bucket *bucket, const RateLimit *limit, int64 n, bool only_look, int64 now, RateAnswer *answer)
+{
+	int64 burst = limit->burst * MICRO;
+	int64 gain = limit->rate * MICRO; /* of a second */
+	bool enough;
+
+	settle(bucket, now);
+	bucket->rate = limit->rate;
+	bucket->since = Max(bucket->since, now);
+	enough = n * MICRO <= burst - bucket->debt;
+	answer->retry_after = n > limit->burst ? -1 : quotient(bucket->debt + n * MICRO - burst, gain);
+	if (enough && !only_look)
+		bucket->debt += n * MICRO;
+	answer->limit = limit->burst;
+	answer->remaining = Max(burst - bucket->debt, 0) / MICRO;
+	answer->reset = quotient(bucket->debt, gain);
+	return enough;
+}
+
+static bool
+take_or_look(RateTable *table, const RateId *id, const RateLimit *limit, int64 n, bool only_look,
+			 int64 now, RateAnswer *answer)
+{
+	BucketSet *set = set_of(table, id);
+	Bucket *bucket;
+	bool enough = false;
+
+	SpinLockAcquire(&set->lock);
+	bucket = find_bucket(set, id);
+	if (bucket == NULL && (bucket = find_free_bucket(set, now)) != NULL)
+		*bucket = (Bucket){.id = *id, .since = now};
+	if (bucket != NULL)
+		enough = take(bucket, limit, n, only_look, now, answer);
+	SpinLockRelease(&set->lock);
+
+	answer->shared = bucket == NULL;
+	if (bucket == NULL)
+	{
+		SpinLockAcquire(&table->others.lock);
+		enough = take(&table->others.buckets[0], limit, n, only_look, now, answer);
+		SpinLockRelease(&table->others.lock);
+	}
+	return enough;
+}
+
+bool
+RateTake(RateTable *table, const RateId *id, const RateLimit *limit, int64 n, int64 now,
+		 RateAnswer *answer)
+{
+	return take_or_look(table, id, limit, n, false, now, answer);
+}
+
+bool
+RatePeek(RateTable *table, const RateId *id, const RateLimit *limit, int64 n, int64 now,
+		 RateAnswer *answer)
+{
+	return take_or_look(table, id, limit, n, true, now, answer);
+}
+
+void
+RateReturn(RateTable *table, const RateId *id, int64 n, bool shared)
+{
+	BucketSet *set = shared ? &table->others : set_of(table, id);
+	Bucket *bucket;
+
+	SpinLockAcquire(&set->lock);
+	bucket = shared ? &set->buckets[0] : find_bucket(set, id);
+	if (bucket != NULL)
+		bucket->debt -= Min(bucket->debt, n * MICRO);
+	SpinLockRelease(&set->lock);
+}
