@@ -145,6 +145,11 @@ format:
 format-check:
 	clang-format --dry-run --Werror $(C_FILES)
 
+# The order in which the folders of src/ may include each other
+.PHONY: check-includes
+check-includes:
+	@perl test/dev/check_includes.pl
+
 .PHONY: help
 help:
 	@echo 'make                  build the extension'
@@ -172,6 +177,7 @@ help:
 	@echo 'make tmp-install      a private copy of PostgreSQL with the extension in tmp_install/'
 	@echo 'make api-files        test/api/*, from the description of the API in src/http/answer/pages'
 	@echo 'make format           clang-format the sources; format-check: only complain'
+	@echo 'make check-includes   does every file include only what stands above its folder?'
 	@echo 'make clean            delete what make built'
 	@echo
 	@echo 'PG_CONFIG=/path/to/pg_config chooses a PostgreSQL, WERROR=1 makes warnings errors.'
