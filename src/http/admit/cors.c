@@ -64,7 +64,7 @@ bool
 CorsIsPreflight(Request *request, const char *method)
 {
 	if (strcmp(method, "OPTIONS") != 0 || RequestHeader(request, "Origin") == NULL ||
-		RequestHeader(request, "Access-Shared-Request-Method") == NULL)
+		RequestHeader(request, "Access-Control-Request-Method") == NULL)
 		return false;
 	request->preflight = true;
 	request->refusal = allowed_origin(request) != NULL ? REFUSAL_PREFLIGHT : REFUSAL_ORIGIN;
@@ -80,17 +80,17 @@ CorsAddHeaders(Request *request, struct MHD_Response *response)
 		MHD_add_response_header(response, "Vary", "Origin");
 	if (origin == NULL)
 		return;
-	MHD_add_response_header(response, "Access-Shared-Allow-Origin", origin);
+	MHD_add_response_header(response, "Access-Control-Allow-Origin", origin);
 	if (!request->preflight)
 	{
-		MHD_add_response_header(response, "Access-Shared-Expose-Headers",
+		MHD_add_response_header(response, "Access-Control-Expose-Headers",
 								"Retry-After, Next-Cursor, RateLimit-Limit, RateLimit-Remaining, "
 								"RateLimit-Reset, WWW-Authenticate, X-Request-Id");
 		return;
 	}
-	MHD_add_response_header(response, "Access-Shared-Allow-Methods", Routes[request->route].allow);
-	MHD_add_response_header(response, "Access-Shared-Allow-Headers",
+	MHD_add_response_header(response, "Access-Control-Allow-Methods", Routes[request->route].allow);
+	MHD_add_response_header(response, "Access-Control-Allow-Headers",
 							"Content-Type, Content-Encoding, Idempotency-Key, Authorization, "
 							"X-API-Key, X-Request-Id");
-	MHD_add_response_header(response, "Access-Shared-Max-Age", MAX_AGE);
+	MHD_add_response_header(response, "Access-Control-Max-Age", MAX_AGE);
 }
