@@ -21,7 +21,7 @@
 
 #include "db/own_tables.h"
 #include "base/compat.h"
-#include "event/event.h"
+#include "base/text_slice.h"
 #include "rollup/delta/backlog.h"
 #include "base/text_map.h"
 #include "base/grow_array.h"

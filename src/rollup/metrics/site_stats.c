@@ -15,7 +15,7 @@
 #include "utils/timestamp.h"
 
 #include "db/own_tables.h"
-#include "event/event.h"
+#include "base/text_slice.h"
 #include "rollup/state/key_limit.h"
 #include "rollup/metrics/scan_events.h"
 #include "rollup/state/restored.h"
