@@ -26,10 +26,4 @@ extern ErrorData *RunTransaction(const char *activity, TransactionBody body, voi
  */
 extern ErrorData *RunSubtransaction(TransactionBody body, void *arg);
 
-/*
- * Does an error say "not now" rather than "never"? Its work is then worth
- * another try as it is.
- */
-extern bool ErrorIsTransient(int sqlerrcode);
-
 #endif

@@ -27,6 +27,7 @@
 #include "event/tuple.h"
 #include "flush/conflicts.h"
 #include "partition/create_partition.h"
+#include "db/error_class.h"
 #include "db/transaction.h"
 #include "db/spi.h"
 

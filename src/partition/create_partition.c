@@ -41,6 +41,7 @@
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
+#include "db/act_as_owner.h"
 #include "db/own_tables.h"
 #include "base/unix_time.h"
 #include "base/compat.h"

@@ -9,15 +9,12 @@
 
 #include "miscadmin.h"
 #include "port/atomics.h"
-#include "storage/ipc.h"
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
 #include "utils/memutils.h"
 
 #include "base/clock.h"
 #include "base/settings.h"
-
-#define TRANCHE "fast_ingest_keys"
 
 /* Room for lists, for each of fast_ingest.max_api_keys. */
 #define LISTS_PER_KEY 512
@@ -65,26 +62,19 @@ table_size(void)
 	return add_size(offsetof(KeyTable, data), image_room());
 }
 
-void
-KeyImageRequest(void)
+static void
+attach_table(void *memory, LWLock *table_lock, bool is_new)
 {
-	RequestAddinShmemSpace(MAXALIGN(table_size()));
-	RequestNamedLWLockTranche(TRANCHE, 1);
-}
-
-void
-KeyImageStartup(void)
-{
-	bool found;
-
-	table = ShmemInitStruct("fast_ingest keys", table_size(), &found);
-	lock = &GetNamedLWLockTranche(TRANCHE)->lock;
-	if (found)
+	table = memory;
+	lock = table_lock;
+	if (!is_new)
 		return;
 	memset(table, 0, offsetof(KeyTable, data));
 	pg_atomic_init_u64(&table->generation, 0);
 	pg_atomic_init_u64(&table->looked_at, 0);
 }
+
+const SharedPart KeyImagePart = {"fast_ingest keys", "fast_ingest_keys", table_size, attach_table};
 
 /*
  * An image for so many keys: all keys come first, so that lists can follow

@@ -20,6 +20,7 @@
 #define FAST_INGEST_KEY_IMAGE_H
 
 #include "base/sha256.h"
+#include "shared/shared_part.h"
 
 /* Texts in order; n is -1 where the key is not restricted. */
 typedef struct
@@ -57,9 +58,7 @@ typedef struct
 	char *data; /* the keys, in order of their ids once it is finished; then the lists */
 } KeyImage;
 
-/* For shared_state.c: ask for shared memory; make it, or find it. */
-extern void KeyImageRequest(void);
-extern void KeyImageStartup(void);
+extern const SharedPart KeyImagePart;
 
 /*
  * Make an image in the current memory context. Add: false if there is no more room,

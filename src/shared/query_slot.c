@@ -11,28 +11,32 @@
 #include "storage/shmem.h"
 
 #include "base/settings.h"
-#include "worker/worker.h"
 
 QuerySlot *QuerySlots = NULL;
 
-Size
-QuerySlotsShmemSize(void)
+static Size
+slots_size(void)
 {
 	return mul_size(fi_query_workers, sizeof(QuerySlot));
 }
 
-void
-QuerySlotsInit(void)
+static void
+attach_slots(void *memory, LWLock *lock, bool is_new)
 {
+	QuerySlots = memory;
+	if (!is_new)
+		return;
 	for (int i = 0; i < fi_query_workers; i++)
 	{
 		QuerySlot *slot = &QuerySlots[i];
 
 		memset(slot, 0, offsetof(QuerySlot, buffer));
-		WorkerSlotInit(&slot->worker);
+		WorkerSlotInit(&slot->worker, lock);
 		pg_atomic_init_u32(&slot->state, SLOT_FREE);
 	}
 }
+
+const SharedPart QuerySlotsPart = {"fast_ingest queries", NULL, slots_size, attach_slots};
 
 /*
  * Change the state, if it still is what the caller thinks

@@ -42,7 +42,8 @@
 #ifndef FAST_INGEST_QUERY_SLOT_H
 #define FAST_INGEST_QUERY_SLOT_H
 
-#include "shared/shared_state.h"
+#include "shared/shared_part.h"
+#include "shared/worker_slot.h"
 
 #define QUERY_BUFFER_SIZE (64 * 1024)
 
@@ -94,9 +95,7 @@ typedef struct
 /* fast_ingest.query_workers of them; NULL where fast_ingest was not preloaded. */
 extern QuerySlot *QuerySlots;
 
-/* For shared_state.c: the size of all slots, and how they begin. */
-extern Size QuerySlotsShmemSize(void);
-extern void QuerySlotsInit(void);
+extern const SharedPart QuerySlotsPart;
 
 static inline QuerySlotState
 QuerySlotLook(QuerySlot *slot)

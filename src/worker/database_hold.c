@@ -19,15 +19,13 @@
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "storage/ipc.h"
-#include "tcop/utility.h"
 #include "utils/acl.h"
 
 #include "base/compat.h"
 #include "shared/query_slot.h"
 #include "base/settings.h"
-#include "worker/worker.h"
-
-static ProcessUtility_hook_type prev_process_utility = NULL;
+#include "db/utility_hook.h"
+#include "shared/shared_state.h"
 
 /*
  * May the user drop the database? Nobody else shall disturb the workers.
@@ -96,49 +94,40 @@ take_hold(void)
 	pg_atomic_write_u32(&Shared->hold, MyProcPid);
 }
 
-static void
-process_utility(PlannedStmt *statement, const char *query_string, bool read_only_tree,
-				ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *environment,
-				DestReceiver *receiver, QueryCompletion *completion)
+/*
+ * The state is the command, if it makes the workers' database go or come
+ */
+static void *
+before_database_command(Node *command)
 {
-	Node *command = statement->utilityStmt;
-	volatile bool creates =
-		IsA(command, CreatedbStmt) && strcmp(((CreatedbStmt *) command)->dbname, fi_database) == 0;
-	volatile bool drops =
-		IsA(command, DropdbStmt) && is_our_database(((DropdbStmt *) command)->dbname);
+	if (IsA(command, CreatedbStmt))
+		return strcmp(castNode(CreatedbStmt, command)->dbname, fi_database) == 0 ? command : NULL;
+	if (!IsA(command, DropdbStmt) || !is_our_database(castNode(DropdbStmt, command)->dbname))
+		return NULL;
+	take_hold();
+	wake_workers();
+	/* these may be at work for longer than DROP DATABASE waits */
+	WorkerTerminate(&Shared->maintenance);
+	for (int i = 0; i < fi_query_workers; i++)
+		WorkerTerminate(&QuerySlots[i].worker);
+	return command;
+}
 
-	if (drops)
-	{
-		take_hold();
-		wake_workers();
-		/* they may be at work for longer than DROP DATABASE waits */
-		WorkerTerminate(&Shared->maintenance);
-		for (int i = 0; i < fi_query_workers; i++)
-			WorkerTerminate(&QuerySlots[i].worker);
-	}
-	PG_TRY();
-	{
-		ProcessUtility_hook_type next =
-			prev_process_utility ? prev_process_utility : standard_ProcessUtility;
-
-		next(statement, query_string, read_only_tree, context, params, environment, receiver,
-			 completion);
-	}
-	PG_FINALLY();
-	{
-		if (drops)
-			release_hold(0, (Datum) 0);
-		if (creates)
-			forget_failed_starts();
-		if (drops || creates)
-			wake_workers();
-	}
-	PG_END_TRY();
+static void
+end_database_command(void *state)
+{
+	if (IsA(state, DropdbStmt))
+		release_hold(0, (Datum) 0);
+	else
+		forget_failed_starts();
+	wake_workers();
 }
 
 void
 DropDatabaseHookInit(void)
 {
-	prev_process_utility = ProcessUtility_hook;
-	ProcessUtility_hook = process_utility;
+	static const UtilityHook hook = {.before = before_database_command,
+									 .at_end = end_database_command};
+
+	UtilityHookRegister(&hook);
 }

@@ -27,7 +27,6 @@
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
-#include "db/transaction.h"
 #include "base/clock.h"
 #include "base/settings.h"
 
@@ -44,7 +43,6 @@
 volatile sig_atomic_t WorkerShutdownRequested = false;
 int64 WorkerShutdownTime = 0;
 
-static WorkerSlot *my_slot = NULL;
 static bool connected = false;	  /* to fast_ingest.database */
 static bool ends_at_once = false; /* see WorkerEndAtOnce */
 
@@ -112,8 +110,8 @@ handle_sigterm(SIGNAL_ARGS)
 	{
 		WorkerShutdownTime = MonotonicNow();
 		WorkerShutdownRequested = true;
-		if (my_slot != NULL)
-			pg_atomic_write_u32(&my_slot->told_to_end, 1);
+		if (MyWorkerSlot != NULL)
+			pg_atomic_write_u32(&MyWorkerSlot->told_to_end, 1);
 		if (ends_at_once)
 		{
 			ProcDiePending = true;
@@ -134,42 +132,6 @@ handle_sigint(SIGNAL_ARGS)
 {
 	if (get_timeout_indicator(LOCK_TIMEOUT, false))
 		StatementCancelHandler(postgres_signal_arg);
-}
-
-/*
- * Leave the slot, whichever way the process ends
- */
-static void
-leave_slot(int code, Datum arg)
-{
-	if (my_slot == NULL)
-		return;
-	LWLockAcquire(Shared->lock, LW_EXCLUSIVE);
-	if (my_slot->pid == MyProcPid)
-	{
-		my_slot->latch = NULL;
-		my_slot->pid = 0;
-		my_slot->since = GetCurrentTimestamp();
-		strlcpy(my_slot->reason, "it is being restarted", WORKER_ERROR_SIZE);
-		pg_atomic_write_u32(&my_slot->state, WORKER_STOPPED);
-	}
-	LWLockRelease(Shared->lock);
-	my_slot = NULL;
-}
-
-static void
-enter_slot(WorkerSlot *slot)
-{
-	LWLockAcquire(Shared->lock, LW_EXCLUSIVE);
-	slot->pid = MyProcPid;
-	slot->latch = MyLatch;
-	CounterAdd(&slot->starts, 1);
-	pg_atomic_write_u32(&slot->told_to_end, 0);
-	LWLockRelease(Shared->lock);
-	my_slot = slot;
-	if (WorkerShutdownRequested)
-		pg_atomic_write_u32(&slot->told_to_end, 1);
-	WorkerSetState(slot, WORKER_STARTING, "it is starting");
 }
 
 /*
@@ -275,9 +237,11 @@ WorkerStart(WorkerSlot *slot, const char *dbname)
 	pqsignal(SIGINT, handle_sigint);
 	BackgroundWorkerUnblockSignals();
 
-	/* before the connection, so that a FATAL there cleans up as well */
-	before_shmem_exit(leave_slot, (Datum) 0);
-	enter_slot(slot);
+	/* before the connection, so that a FATAL there leaves the slot as well */
+	WorkerSlotEnter(slot);
+	/* SIGTERM may have come before there was a slot to say so in */
+	if (WorkerShutdownRequested)
+		pg_atomic_write_u32(&slot->told_to_end, 1);
 
 	if (dbname != NULL)
 		wait_to_connect(slot, dbname);
@@ -309,96 +273,14 @@ WorkerHandleInterrupts(void)
 }
 
 void
-WorkerSetState(WorkerSlot *slot, WorkerState state, const char *reason)
-{
-	reason = reason ? reason : "";
-	if (pg_atomic_read_u32(&slot->state) == (uint32) state && strcmp(slot->reason, reason) == 0)
-		return;
-	LWLockAcquire(Shared->lock, LW_EXCLUSIVE);
-	if (pg_atomic_read_u32(&slot->state) != (uint32) state)
-		slot->since = GetCurrentTimestamp();
-	strlcpy(slot->reason, reason, WORKER_ERROR_SIZE);
-	pg_atomic_write_u32(&slot->state, state);
-	LWLockRelease(Shared->lock);
-}
-
-void
-WorkerSetError(WorkerSlot *slot, const char *message)
-{
-	LWLockAcquire(Shared->lock, LW_EXCLUSIVE);
-	strlcpy(slot->last_error, message, WORKER_ERROR_SIZE);
-	LWLockRelease(Shared->lock);
-}
-
-static bool
-is_flusher(void)
-{
-	for (int i = 0; i < fi_listeners; i++)
-		if (my_slot == &Shared->pairs[i].flusher)
-			return true;
-	return false;
-}
-
-/*
- * Was the error raised by the server itself? Procedural languages have text domains of
- * their own: what is raised in them may say anything, under any code.
- */
-static bool
-is_of_server(const ErrorData *error)
-{
-	return error->domain == NULL || strcmp(error->domain, PG_TEXTDOMAIN("postgres")) == 0;
-}
-
-/*
- * May the message of an error quote an event? One about data does, and what a trigger
- * of the user's raises. Such a trigger may also make SQL of an event, that is wrong, or the
- * name of a file or an object. Its errors have more context than the one line of our own
- * statements, which are found wrong before they run: that leaves none.
- */
-static bool
-may_quote_event(const ErrorData *error)
-{
-	int category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
-
-	if (!is_of_server(error))
-		return true;
-	if (is_flusher() && error->context != NULL &&
-		(category == ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION ||
-		 strchr(error->context, '\n') != NULL))
-		return true;
-	return !ErrorIsTransient(error->sqlerrcode) && category != ERRCODE_INTERNAL_ERROR;
-}
-
-bool
-WorkerDescribeError(const ErrorData *error, char description[WORKER_ERROR_SIZE])
-{
-	const char *state = unpack_sql_state(error->sqlerrcode);
-
-	if (!may_quote_event(error))
-	{
-		strlcpy(description, error->message ? error->message : "unknown error", WORKER_ERROR_SIZE);
-		return true;
-	}
-	if (is_of_server(error) && error->constraint_name != NULL)
-		snprintf(description, WORKER_ERROR_SIZE, "error %s of constraint \"%s\"", state,
-				 error->constraint_name);
-	else if (is_of_server(error) && error->column_name != NULL)
-		snprintf(description, WORKER_ERROR_SIZE, "error %s of column \"%s\"", state,
-				 error->column_name);
-	else
-		snprintf(description, WORKER_ERROR_SIZE, "error %s", state);
-	return false;
-}
-
-void
 WorkerReportError(const ErrorData *error, const char *consequence)
 {
 	static int64 logged_at = 0;
 	static char logged[WORKER_ERROR_SIZE];
 	char message[WORKER_ERROR_SIZE];
-	bool hidden = !WorkerDescribeError(error, message);
+	bool hidden = !ErrorDescribe(error, message);
 
-	WorkerSetError(my_slot, error->message ? error->message : "unknown error");
+	WorkerSetError(MyWorkerSlot, error->message ? error->message : "unknown error");
 	if (strcmp(message, logged) == 0 && MonotonicNow() < MonotonicAfter(logged_at, LOG_INTERVAL))
 		return;
 	strlcpy(logged, message, sizeof(logged));
@@ -409,46 +291,11 @@ WorkerReportError(const ErrorData *error, const char *consequence)
 }
 
 void
-WorkerSetRetrying(WorkerSlot *slot, const ErrorData *error)
-{
-	char reason[WORKER_ERROR_SIZE];
-
-	(void) WorkerDescribeError(error, reason);
-	WorkerSetState(slot, WORKER_RETRYING, reason);
-}
-
-void
-WorkerReason(WorkerSlot *slot, char reason[WORKER_ERROR_SIZE])
-{
-	LWLockAcquire(Shared->lock, LW_SHARED);
-	strlcpy(reason, slot->reason, WORKER_ERROR_SIZE);
-	LWLockRelease(Shared->lock);
-}
-
-void
 WorkerWait(long timeout)
 {
 	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, timeout,
 					 PG_WAIT_EXTENSION);
 	ResetLatch(MyLatch);
-}
-
-void
-WorkerTerminate(WorkerSlot *slot)
-{
-	LWLockAcquire(Shared->lock, LW_SHARED);
-	if (slot->pid != 0)
-		kill(slot->pid, SIGTERM);
-	LWLockRelease(Shared->lock);
-}
-
-void
-WorkerWake(WorkerSlot *slot)
-{
-	Latch *latch = *(Latch *volatile *) &slot->latch;
-
-	if (latch != NULL)
-		SetLatch(latch);
 }
 
 long

@@ -37,12 +37,6 @@ extern void WorkerStart(WorkerSlot *slot, const char *dbname);
  */
 extern bool WorkerHandleInterrupts(void);
 
-/* Publish a state; reason says why for any but WORKER_RUNNING, NULL else. */
-extern void WorkerSetState(WorkerSlot *slot, WorkerState state, const char *reason);
-
-/* Publish an error for fi_status(). */
-extern void WorkerSetError(WorkerSlot *slot, const char *message);
-
 /*
  * Publish an error of this worker and log it, but the same one only once in a
  * while. consequence is a sentence that says what becomes of it. The log has no message
@@ -50,26 +44,8 @@ extern void WorkerSetError(WorkerSlot *slot, const char *message);
  */
 extern void WorkerReportError(const ErrorData *error, const char *consequence);
 
-/*
- * Say what an error is about, for the log and for clients without a key: by its message if that
- * cannot quote an event, else by its code and what it is an error of; false then.
- */
-extern bool WorkerDescribeError(const ErrorData *error, char description[WORKER_ERROR_SIZE]);
-
-/* Publish that the worker will try again what failed with that error. */
-extern void WorkerSetRetrying(WorkerSlot *slot, const ErrorData *error);
-
-/* Copy why a worker is not running; "" when it is. */
-extern void WorkerReason(WorkerSlot *slot, char reason[WORKER_ERROR_SIZE]);
-
 /* Sleep until woken, or for that many milliseconds. */
 extern void WorkerWait(long timeout);
-
-/* Wake a worker, if there is one. */
-extern void WorkerWake(WorkerSlot *slot);
-
-/* Send SIGTERM to a worker, if there is one; the postmaster starts another. */
-extern void WorkerTerminate(WorkerSlot *slot);
 
 /* Milliseconds left of fast_ingest.drain_timeout since SIGTERM, at least 0. */
 extern long WorkerDrainTimeLeft(void);
