@@ -1,7 +1,7 @@
 /*
  * transaction.c
  *
- * Transactions of a worker, and subtransactions of anybody.
+ * Running code in a transaction or a subtransaction, and catching its error.
  */
 #include "postgres.h"
 
@@ -16,10 +16,10 @@
 #include "db/extension_version.h"
 
 /*
- * Go back to a state in which the next transaction can begin
+ * Copy the error and return to a state in which the next transaction can begin
  */
 static ErrorData *
-recover(MemoryContext caller)
+catch_error(MemoryContext caller)
 {
 	ErrorData *error;
 
@@ -52,12 +52,12 @@ RunTransaction(const char *activity, TransactionBody body, void *arg)
 		PopActiveSnapshot();
 		SPI_finish();
 		CommitTransactionCommand();
-		/* a cancellation that came during the commit has nothing left to cancel */
+		/* a cancel request that came during the commit is too late */
 		QueryCancelPending = false;
 	}
 	PG_CATCH();
 	{
-		error = recover(caller);
+		error = catch_error(caller);
 	}
 	PG_END_TRY();
 

@@ -1,7 +1,7 @@
 /*
  * rate_limits.c
  *
- * Sizes and makes the tables of token buckets.
+ * The sizes of the tables, and where they are.
  */
 #include "postgres.h"
 
@@ -12,10 +12,10 @@
 #include "base/seed.h"
 #include "base/settings.h"
 
-/* Channels in debt at a time; channels are few, or it is no use to limit them. */
+/* Channels in debt at a time. Limits per channel are of use only if channels are few. */
 #define CHANNELS 4096
 
-/* So thinly filled that no key is left without a bucket of its own. */
+/* Four times as many as there can be, so that practically every key has its own bucket. */
 #define KEYS (4 * fi_max_api_keys)
 
 RateTable *RateTables[NUM_RATE_TABLES];

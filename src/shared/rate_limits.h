@@ -1,8 +1,8 @@
 /*
  * rate_limits.h
  *
- * The token buckets of keys, clients and channels, in shared memory, so that all
- * listeners take from the same ones (see token_bucket.h for who may do so when).
+ * The token buckets of client addresses, API keys and channels, in shared memory, so that
+ * all listeners take from the same ones.
  */
 #ifndef FAST_INGEST_RATE_LIMITS_H
 #define FAST_INGEST_RATE_LIMITS_H

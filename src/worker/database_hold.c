@@ -1,14 +1,10 @@
 /*
  * database_hold.c
  *
- * A utility hook for the two commands that make the database of our workers go
- * and come.
- *
- * The connections of our workers would make DROP DATABASE of their database
- * wait and fail. So a backend that runs this command puts it on hold: the workers
- * end, and their next processes do not connect before the command is over. If
- * the database is gone then, those processes say so and come back now and again,
- * and at once after CREATE DATABASE.
+ * The connections of our workers would make DROP DATABASE of their database fail. So a
+ * backend that runs this command puts the database on hold: the workers end, and their next
+ * processes do not connect before the command has ended. If the database is gone then, these
+ * processes say so and try again now and then, and at once after CREATE DATABASE.
  */
 #include "postgres.h"
 
@@ -28,10 +24,10 @@
 #include "shared/shared_state.h"
 
 /*
- * May the user drop the database? Nobody else shall disturb the workers.
+ * Is it the workers' database, and may the user drop it? Others must not disturb the workers.
  */
 static bool
-is_our_database(const char *name)
+may_drop_our_database(const char *name)
 {
 	Oid database;
 
@@ -42,8 +38,7 @@ is_our_database(const char *name)
 }
 
 /*
- * The slots of all workers that are connected to the database, by number; NULL
- * behind the last one
+ * The slots of all workers that connect to the database, by number; NULL behind the last
  */
 static WorkerSlot *
 database_worker(int i)
@@ -72,8 +67,8 @@ forget_failed_starts(void)
 }
 
 /*
- * Give the hold up, if it is still this backend's. It does so also when it dies of a FATAL
- * error, which PG_FINALLY does not see: another backend may get its pid.
+ * Give up the hold if it is this backend's. Also an exit callback, for the end by a FATAL
+ * error, which PG_CATCH does not see: another backend may get this one's pid.
  */
 static void
 release_hold(int code, Datum arg)
@@ -102,7 +97,7 @@ before_database_command(Node *command)
 {
 	if (IsA(command, CreatedbStmt))
 		return strcmp(castNode(CreatedbStmt, command)->dbname, fi_database) == 0 ? command : NULL;
-	if (!IsA(command, DropdbStmt) || !is_our_database(castNode(DropdbStmt, command)->dbname))
+	if (!IsA(command, DropdbStmt) || !may_drop_our_database(castNode(DropdbStmt, command)->dbname))
 		return NULL;
 	take_hold();
 	wake_workers();

@@ -1,11 +1,11 @@
 /*
  * worker.c
  *
- * Registration and the common ground of the background workers.
+ * Registering and starting the background workers, and what they share.
  *
- * Workers always exit with code 1: 0 would take them off the postmaster's list
- * for ever, anything else would restart the whole server. During a shutdown
- * the postmaster does not restart them whatever the code.
+ * Workers always exit with code 1. With code 0 the postmaster would never start them again,
+ * with any other it would restart the whole server. During a shutdown it starts no worker
+ * again, whatever the code.
  */
 #include "postgres.h"
 
@@ -31,13 +31,13 @@
 #include "base/settings.h"
 
 /*
- * Seconds between two starts of a worker whose database is not there, at most. On
- * a standby nobody tells that it was created: there the worker looks more often.
+ * The most seconds between two starts of a worker that cannot connect to its database.
+ * CREATE DATABASE wakes it, but not on a standby, so there it tries more often.
  */
 #define MAX_CONNECT_WAIT 60
 #define MAX_STANDBY_WAIT 5
 
-/* ms between two log lines about the same trouble */
+/* milliseconds between two log lines about the same error */
 #define LOG_INTERVAL 60000
 
 volatile sig_atomic_t WorkerShutdownRequested = false;
@@ -47,9 +47,7 @@ static bool connected = false;	  /* to fast_ingest.database */
 static bool ends_at_once = false; /* see WorkerEndAtOnce */
 
 /*
- * Listeners and query workers start before the others on a hot standby: as soon as
- * it can be asked. What writes starts where writing is possible. name is that of the
- * kind; one of several is told apart in the log by its number.
+ * Register the worker with that number, of count ones with the same name and entry point
  */
 static void
 register_worker(const char *name, const char *entry, int number, int count, BgWorkerStartTime start)
@@ -72,8 +70,8 @@ register_worker(const char *name, const char *entry, int number, int count, BgWo
 }
 
 /*
- * A flusher before its listener: where worker slots run out, no listener shall be
- * without a flusher, and what there is one of comes before the second pair.
+ * The flusher comes first: if max_worker_processes is too small, no listener must be without
+ * its flusher
  */
 static void
 register_pair(int i)
@@ -84,6 +82,11 @@ register_pair(int i)
 					BgWorkerStart_ConsistentState);
 }
 
+/*
+ * Listeners and query workers start on a hot standby as soon as it accepts connections, the
+ * workers that write after recovery. If max_worker_processes is too small, a worker of each
+ * kind is better than a second listener, so that comes last.
+ */
 void
 RegisterWorkers(void)
 {
@@ -98,8 +101,8 @@ RegisterWorkers(void)
 }
 
 /*
- * SIGTERM asks to end in order. The postmaster sends it twice, to the process
- * and to its group: a second one means nothing.
+ * SIGTERM asks the worker to end in order. The postmaster sends it twice, to the process and
+ * to its process group, so a second one means nothing.
  */
 static void
 handle_sigterm(SIGNAL_ARGS)
@@ -123,9 +126,9 @@ handle_sigterm(SIGNAL_ARGS)
 }
 
 /*
- * SIGINT is how lock_timeout ends a wait. Otherwise it means nothing: a flush must not be
- * cancelled, for it would only be tried again, and a wait for a synchronous standby that
- * is cancelled counts as a commit.
+ * lock_timeout ends a wait by SIGINT. Any other SIGINT is ignored: a flush that is cancelled
+ * would only be tried again, and a wait for a synchronous standby that is cancelled counts
+ * as a commit.
  */
 static void
 handle_sigint(SIGNAL_ARGS)
@@ -135,9 +138,9 @@ handle_sigint(SIGNAL_ARGS)
 }
 
 /*
- * Wait until nobody wants the database to itself, and a second longer after
- * each start in a row that could not connect: every one of them is logged.
- * CREATE DATABASE ends the wait (see database_hold.c).
+ * Wait until nobody wants the database to itself. After each start in a row that could not
+ * connect, wait a second longer, because the server logs each of them. CREATE DATABASE ends
+ * the wait (see database_hold.c).
  */
 static void
 wait_to_connect(WorkerSlot *slot, const char *dbname)
@@ -167,9 +170,9 @@ wait_to_connect(WorkerSlot *slot, const char *dbname)
 }
 
 /*
- * Settings of the database or role must not change what our statements mean, nor stop
- * them, nor give them worse plans. On which disk new partitions are (default_tablespace) and
- * what a commit waits for (synchronous_commit) is the user's choice also here.
+ * Settings of the database or role must not change the meaning of our statements, stop them,
+ * or worsen their plans. The user's choice remains where new partitions are stored
+ * (default_tablespace) and what a commit waits for (synchronous_commit).
  */
 static void
 pin_settings(void)
