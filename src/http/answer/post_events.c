@@ -15,7 +15,7 @@
 #include "utils/timestamp.h"
 #include "utils/varlena.h"
 
-#include "event/json_metadata.h"
+#include "event/parse.h"
 #include "event/tuple.h"
 #include "http/answer/await_commit.h"
 #include "http/answer/post_events_head.h"
@@ -42,7 +42,6 @@ typedef struct
 	bool forbidden; /* the last event that was rejected, by the key */
 	StringInfoData errors;
 	char first_error[EVENT_ERROR_SIZE];
-	char metadata_error[EVENT_ERROR_SIZE]; /* of the current event, or "" */
 } Ingest;
 
 static Pair *my_pair;
@@ -97,55 +96,7 @@ PostEventsReadSettings(void)
 static void
 begin_event(void *arg)
 {
-	Ingest *ingest = arg;
-
 	MemoryContextSwitchTo(event_context);
-	MetadataReset();
-	ingest->metadata_error[0] = '\0';
-}
-
-/*
- * Turn an error about an event's metadata into a message; any other goes on
- */
-static void
-catch_metadata_error(Ingest *ingest)
-{
-	ErrorData *error;
-
-	MemoryContextSwitchTo(event_context);
-	error = CopyErrorData();
-	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_DATA_EXCEPTION &&
-		ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_PROGRAM_LIMIT_EXCEEDED)
-		PG_RE_THROW();
-	FlushErrorState();
-	snprintf(ingest->metadata_error, EVENT_ERROR_SIZE, "metadata cannot be stored: %s",
-			 error->message);
-}
-
-/*
- * Take a piece of metadata; only numbers can be impossible
- */
-static void
-add_metadata(void *arg, MetadataToken token, const char *text)
-{
-	Ingest *ingest = arg;
-
-	if (ingest->metadata_error[0] != '\0')
-		return;
-	if (token != METADATA_NUMBER)
-	{
-		MetadataAdd(token, text);
-		return;
-	}
-	PG_TRY();
-	{
-		MetadataAdd(token, text);
-	}
-	PG_CATCH();
-	{
-		catch_metadata_error(ingest);
-	}
-	PG_END_TRY();
 }
 
 static void
@@ -181,35 +132,26 @@ leave_today(Ingest *ingest)
 }
 
 /*
- * Form an event's tuple and put it into the ring; the message of an error
+ * Form an event's tuple and put it into the ring. Returns why the event cannot be stored, or
+ * NULL.
  */
 static const char *
 stage_event(Ingest *ingest, int index, Event *event)
 {
-	MinimalTuple volatile tuple = NULL;
+	MinimalTuple tuple;
 	RingRecord *record;
 	uint32 room;
 
-	if (ingest->metadata_error[0] != '\0')
-		return ingest->metadata_error;
 	if (event->idempotency_key.data == NULL)
 	{
 		event->idempotency_key = ingest->head.idempotency_key;
 		event->key_position = ingest->bulk ? index + 1 : 0;
 	}
 
-	PG_TRY();
-	{
-		tuple = EventFormTuple(staged_desc, event, &ingest->head.sender,
-							   fi_deduplicate == DEDUPLICATE_CONTENT);
-	}
-	PG_CATCH();
-	{
-		catch_metadata_error(ingest);
-	}
-	PG_END_TRY();
+	tuple = EventFormTuple(staged_desc, event, &ingest->head.sender,
+						   fi_deduplicate == DEDUPLICATE_CONTENT);
 	if (tuple == NULL)
-		return ingest->metadata_error;
+		return event->metadata.error;
 
 	if (ingest->lane == LANE_TODAY && EVENT_DAY(event->time) != EVENT_DAY(rules.now))
 		leave_today(ingest);
@@ -359,7 +301,7 @@ PostEventsRequest(Request *request)
 	MemoryContext caller = MemoryContextSwitchTo(request_context);
 	bool bulk = request->route == ROUTE_BULK;
 	Ingest ingest = {0};
-	EventReceiver receiver = {begin_event, add_metadata, end_event, &ingest};
+	EventReceiver receiver = {begin_event, end_event, &ingest};
 	char error[EVENT_ERROR_SIZE];
 	char reason[WORKER_ERROR_SIZE];
 	Reply refusal;
