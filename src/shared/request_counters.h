@@ -2,7 +2,7 @@
  * request_counters.h
  *
  * What a listener has served, in shared memory. Written by the listener alone (see
- * src/http/request_count.c), read by anybody.
+ * src/http/server/request_count.c), read by anybody.
  *
  * The numbers of routes and codes are bounded, whatever clients make up: what is none
  * of ours shares the last place.

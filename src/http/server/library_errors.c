@@ -1,14 +1,15 @@
 /*
  * library_errors.c
  *
- * libmicrohttpd answers some requests by itself: with a line of HTML, without an id, and 0.9
- * sends the head of its answer twice where a Content-Length is no number. It says so before,
- * to its log. If it is about a head that it has just read, that head is checked as if it had
- * been handed to us, and what is wrong with it is answered by hand. Nothing depends on what
- * the message says.
+ * libmicrohttpd refuses some requests by itself. Its reply is a line of HTML without an id,
+ * and 0.9 sends the head of its reply twice if a Content-Length is not a number. Before it
+ * does so, it writes a message to its log. If the message is about a head that it has just
+ * read, we check that head as if it had been handed to us, and reply before libmicrohttpd
+ * does. What the message says does not matter.
  *
- * It does not say which connection a message is about. One with a complete head that we have
- * not seen is the one; whose chunks it complains of cannot be known.
+ * libmicrohttpd does not say which connection a message is about. The connection is the one
+ * that has a complete head which we have not seen. If the message is about chunks of a body, we
+ * cannot know the connection.
  */
 #include "postgres.h"
 
@@ -16,16 +17,20 @@
 
 #include <microhttpd.h>
 
-#include "http/server/connections.h"
-#include "http/server/server.h"
 #include "base/settings.h"
+#include "http/server/connection.h"
+#include "http/server/request_identity.h"
 
+/*
+ * Reply to a request whose head libmicrohttpd refuses, and end its connection
+ */
 static void
-refuse_head(Request *request)
+refuse_head(Request *request, HeadRemains remains)
 {
 	const char *version = request->target_end != NULL ? request->target_end + 1 : "";
 	const char *wrong;
 
+	RequestReadFraming(request);
 	RequestIdentify(request, "");
 	wrong = HeadCheckFraming(&request->framing, version);
 	if (wrong != NULL)
@@ -33,7 +38,7 @@ refuse_head(Request *request)
 	else if (request->framing.length > MAX_BODY_BYTES)
 		ConnectionCut(request->connection, MHD_HTTP_CONTENT_TOO_LARGE,
 					  "body is larger than fast_ingest.max_body_size");
-	else if (ServerRemains() == HEAD_0_9) /* there is no room for its cookies */
+	else if (remains == HEAD_0_9) /* libmicrohttpd has no room for its cookies */
 		ConnectionCut(request->connection, MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE,
 					  "headers are too large");
 }
@@ -45,13 +50,13 @@ static bool
 is_held_back(const Request *request)
 {
 	return !request->head_seen && RequestStatus(request) == 0 &&
-		   MHD_get_connection_info(request->connection->mhd,
-								   MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE) != NULL;
+		   MHD_get_connection_info(request->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE) != NULL;
 }
 
 void
-LibraryErrorHear(void *cls, const char *format, va_list args)
+LibraryErrorNote(void *cls, const char *format, va_list args)
 {
+	const HeadRemains *remains = cls;
 	dlist_iter iter;
 
 	dlist_foreach (iter, &BusyConnections)
@@ -60,7 +65,7 @@ LibraryErrorHear(void *cls, const char *format, va_list args)
 
 		if (request != NULL && is_held_back(request))
 		{
-			refuse_head(request);
+			refuse_head(request, *remains);
 			return;
 		}
 	}
