@@ -188,10 +188,10 @@ append_compressed(LimitedBody *body, const char *data, size_t len)
 	/* not the request's while it is fed: a refusal would free it */
 	request->decoder = NULL;
 	result = DecompressorFeed(decoder, data, len, append_piece, body);
-	if (request->refusal == REFUSAL_NONE && result == DECODE_DAMAGED)
+	if (request->refusal == REFUSAL_NONE && result == DECOMPRESS_DAMAGED)
 		discard_body(request, REFUSAL_DAMAGED, len);
 	if (request->refusal == REFUSAL_NONE &&
-		(result == DECODE_STOPPED ||
+		(result == DECOMPRESS_STOPPED ||
 		 body_memory - request->decoder_size + DecompressorSize(decoder) > body->max_memory))
 		discard_body(request, REFUSAL_NO_MEMORY, len);
 	if (request->refusal != REFUSAL_NONE)
