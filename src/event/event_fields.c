@@ -61,7 +61,7 @@ FieldFind(FieldList fields, const char *name)
 }
 
 static const char *
-type_name(JsonTokenType type)
+name_type(JsonTokenType type)
 {
 	switch (type)
 	{
@@ -99,7 +99,7 @@ FieldDescribeValue(Parser *p)
 		return "true";
 	if (p->lex->token_type == JSON_TOKEN_FALSE)
 		return "false";
-	return type_name(p->lex->token_type);
+	return name_type(p->lex->token_type);
 }
 
 void

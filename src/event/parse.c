@@ -251,7 +251,7 @@ end_field(void *state, char *fname, bool isnull)
 }
 
 static MetadataToken
-metadata_token_of(JsonTokenType type)
+find_metadata_token(JsonTokenType type)
 {
 	switch (type)
 	{
@@ -284,7 +284,7 @@ take_scalar(void *state, char *token, JsonTokenType type)
 	if (p->in_event && p->field != NULL)
 	{
 		if (p->field->kind == FIELD_METADATA || p->field->kind == FIELD_UNKNOWN)
-			kept = FieldAddMetadata(p, metadata_token_of(type), token);
+			kept = FieldAddMetadata(p, find_metadata_token(type), token);
 		else if (p->depth == p->event_depth + 1)
 			kept = FieldSetValue(p, token, type);
 		else if (p->depth == p->event_depth + 2 && p->field->kind == FIELD_TAGS)

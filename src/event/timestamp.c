@@ -93,7 +93,7 @@ read_decimal(const char *p, const char *end, Decimal *decimal)
  * The whole part of decimal * 10^shift. It must have at most MAX_WHOLE_DIGITS digits
  */
 static uint64_t
-whole_part(const Decimal *decimal, int shift)
+compute_whole_part(const Decimal *decimal, int shift)
 {
 	uint64_t whole = 0;
 
@@ -119,7 +119,7 @@ read_unix_time(const Decimal *decimal, int64_t *microseconds, const char **wrong
 		*wrong = "is too large a number";
 		return false;
 	}
-	whole = whole_part(decimal, 0);
+	whole = compute_whole_part(decimal, 0);
 	if (whole > UINT64_C(100000000000000000))
 		shift = -3;
 	else if (whole > UINT64_C(100000000000000))
@@ -128,7 +128,7 @@ read_unix_time(const Decimal *decimal, int64_t *microseconds, const char **wrong
 		shift = 3;
 	else
 		shift = 6;
-	*microseconds = (int64_t) whole_part(decimal, shift);
+	*microseconds = (int64_t) compute_whole_part(decimal, shift);
 	if (decimal->negative)
 		*microseconds = -*microseconds;
 	return true;
@@ -167,7 +167,7 @@ read_char(const char **p, const char *end, const char *allowed)
  * from March, so that the leap day is the last day of its year.
  */
 static int64_t
-days_from_date(int year, int month, int day)
+count_days(int year, int month, int day)
 {
 	int y = month <= 2 ? year - 1 : year;
 	int day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
@@ -176,7 +176,7 @@ days_from_date(int year, int month, int day)
 }
 
 static int
-days_in_month(int year, int month)
+count_days_in_month(int year, int month)
 {
 	static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
 	bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
@@ -220,9 +220,9 @@ read_date(const char **p, const char *end, int64_t *days)
 		return "has no day";
 	if (!read_digits(p, end, 2, 1, 31, &day))
 		return "has a day that is not 01 to 31";
-	if (day > days_in_month(year, month))
+	if (day > count_days_in_month(year, month))
 		return "is on a day that does not exist";
-	*days = days_from_date(year, month, day);
+	*days = count_days(year, month, day);
 	return NULL;
 }
 

@@ -84,14 +84,14 @@ EventTupleDesc(void)
 }
 
 static Datum
-text_datum(Slice value, bool *isnull)
+make_text_datum(Slice value, bool *isnull)
 {
 	*isnull = value.data == NULL;
 	return *isnull ? (Datum) 0 : PointerGetDatum(cstring_to_text_with_len(value.data, value.len));
 }
 
 static Datum
-tags_datum(const Event *event, bool *isnull)
+make_tags_datum(const Event *event, bool *isnull)
 {
 	Datum *elements;
 
@@ -110,8 +110,8 @@ tags_datum(const Event *event, bool *isnull)
  * The key that makes the event idempotent, if it has one; metadata is NULL if it has none
  */
 static Datum
-key_datum(const Event *event, const EventSender *sender, const struct varlena *metadata,
-		  bool by_content, bool *isnull)
+make_key_datum(const Event *event, const EventSender *sender, const struct varlena *metadata,
+			   bool by_content, bool *isnull)
 {
 	pg_uuid_t *key = palloc(sizeof(pg_uuid_t));
 	Slice canonical = {NULL, 0};
@@ -139,18 +139,18 @@ EventFormTuple(TupleDesc desc, Event *event, const EventSender *sender, bool by_
 
 	if (event->has_metadata && (metadata = MetadataFinish(&event->metadata)) == NULL)
 		return NULL;
-	values[COLUMN_EVENT_NAME] = text_datum(event->event_name, &isnull[COLUMN_EVENT_NAME]);
-	values[COLUMN_CHANNEL] = text_datum(event->channel, &isnull[COLUMN_CHANNEL]);
-	values[COLUMN_USER_ID] = text_datum(event->user_id, &isnull[COLUMN_USER_ID]);
+	values[COLUMN_EVENT_NAME] = make_text_datum(event->event_name, &isnull[COLUMN_EVENT_NAME]);
+	values[COLUMN_CHANNEL] = make_text_datum(event->channel, &isnull[COLUMN_CHANNEL]);
+	values[COLUMN_USER_ID] = make_text_datum(event->user_id, &isnull[COLUMN_USER_ID]);
 	values[COLUMN_TS] = TimestampTzGetDatum(event->time - UNIX_EPOCH_OFFSET);
-	values[COLUMN_CAMPAIGN_ID] = text_datum(event->campaign_id, &isnull[COLUMN_CAMPAIGN_ID]);
-	values[COLUMN_SITE_ID] = text_datum(event->site_id, &isnull[COLUMN_SITE_ID]);
-	values[COLUMN_PATH] = text_datum(event->path, &isnull[COLUMN_PATH]);
-	values[COLUMN_TAGS] = tags_datum(event, &isnull[COLUMN_TAGS]);
+	values[COLUMN_CAMPAIGN_ID] = make_text_datum(event->campaign_id, &isnull[COLUMN_CAMPAIGN_ID]);
+	values[COLUMN_SITE_ID] = make_text_datum(event->site_id, &isnull[COLUMN_SITE_ID]);
+	values[COLUMN_PATH] = make_text_datum(event->path, &isnull[COLUMN_PATH]);
+	values[COLUMN_TAGS] = make_tags_datum(event, &isnull[COLUMN_TAGS]);
 	isnull[COLUMN_METADATA] = metadata == NULL;
 	values[COLUMN_METADATA] = PointerGetDatum(metadata);
 	values[COLUMN_EVENT_KEY] =
-		key_datum(event, sender, metadata, by_content, &isnull[COLUMN_EVENT_KEY]);
+		make_key_datum(event, sender, metadata, by_content, &isnull[COLUMN_EVENT_KEY]);
 	return FormMinimalTuple(desc, values, isnull);
 }
 

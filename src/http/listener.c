@@ -188,7 +188,7 @@ report_activity(void)
  * How many milliseconds may this turn wait? -1: until something happens.
  */
 static long
-next_timeout(long sweep)
+compute_timeout(long sweep)
 {
 	long timeout = sweep;
 	long deadlines[] = {ServerPatience(), AwaitNextDeadline(), QueryRequestsNextDeadline(),
@@ -208,7 +208,7 @@ run_turn(void)
 {
 	WaitEvent events[MAX_EVENTS];
 	int nevents;
-	long timeout = next_timeout(ConnectionsSweep(ServerNow));
+	long timeout = compute_timeout(ConnectionsSweep(ServerNow));
 
 	nevents = WaitEventSetWait(wait_set, timeout, events, lengthof(events), PG_WAIT_EXTENSION);
 	ServerNow = MonotonicNow();

@@ -51,24 +51,24 @@ static bool
 decompress(Encoding encoding, const uint8_t *data, size_t size, size_t piece,
 		   ReceivedBody *received)
 {
-	Decompressor *decoder = DecompressorCreate(encoding);
+	Decompressor *decompressor = DecompressorCreate(encoding);
 	DecompressResult result = DECOMPRESS_DONE;
 	bool complete;
 
 	memset(received, 0, sizeof(*received));
-	require(decoder != NULL);
+	require(decompressor != NULL);
 	while (size > 0 && result == DECOMPRESS_DONE)
 	{
 		size_t len = Min(piece, size);
 
-		result = DecompressorFeed(decoder, (const char *) data, len, receive_piece, received);
-		require(DecompressorSize(decoder) < MOST_MEMORY);
+		result = DecompressorFeed(decompressor, (const char *) data, len, receive_piece, received);
+		require(DecompressorSize(decompressor) < MOST_MEMORY);
 		data += len;
 		size -= len;
 	}
 	require(result != DECOMPRESS_STOPPED || received->full);
-	complete = result == DECOMPRESS_DONE && DecompressorIsComplete(decoder);
-	DecompressorFree(decoder);
+	complete = result == DECOMPRESS_DONE && DecompressorIsComplete(decompressor);
+	DecompressorFree(decompressor);
 	return complete;
 }
 

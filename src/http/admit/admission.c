@@ -14,9 +14,9 @@
 #include "http/admit/cors.h"
 #include "http/admit/rate_limit_check.h"
 #include "http/admit/route.h"
+#include "http/server/library.h"
 #include "http/server/request_identity.h"
 #include "http/server/request_target.h"
-#include "http/server/server.h"
 
 /*
  * Check the form of a head. Returns what is wrong with it, or NULL. The request is identified
@@ -29,7 +29,7 @@ check_form(Request *request, const char *target, const char *method, const char 
 		   size_t size)
 {
 	const char *wrong =
-		HeadCheck(ServerRemains(), method, target, request->target_end, version, size);
+		HeadCheck(LibraryRemains(), method, target, request->target_end, version, size);
 
 	RequestReadFraming(request);
 	RequestIdentify(request, method);

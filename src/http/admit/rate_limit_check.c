@@ -19,7 +19,7 @@ static const char *const bucket_names[NUM_RATE_TABLES] = {"client address", "API
  * How many tokens a bucket can hold unless a key says otherwise
  */
 static int64
-default_burst(int rate)
+compute_default_burst(int rate)
 {
 	return Max((int64) rate * fi_rate_limit_burst / 1000, 1);
 }
@@ -28,7 +28,7 @@ default_burst(int rate)
  * The id of the client's bucket
  */
 static RateId
-client_id(const Request *request)
+make_client_id(const Request *request)
 {
 	ClientAddress address = request->client;
 	RateId id;
@@ -49,7 +49,7 @@ set_client_charge(const Request *request, int64 n, RateCharge *charge)
 	*charge = (RateCharge){
 		.kind = RATE_CLIENTS,
 		.id = request->limit.client,
-		.limit = {fi_rate_limit_per_client, default_burst(fi_rate_limit_per_client)},
+		.limit = {fi_rate_limit_per_client, compute_default_burst(fi_rate_limit_per_client)},
 		.n = n,
 	};
 	return true;
@@ -69,7 +69,7 @@ set_key_charge(const Request *request, int64 n, RateCharge *charge)
 		return false;
 	*charge = (RateCharge){
 		.kind = RATE_KEYS,
-		.limit = {rate, key->burst > 0 ? key->burst : default_burst(rate)},
+		.limit = {rate, key->burst > 0 ? key->burst : compute_default_burst(rate)},
 		.n = n,
 	};
 	memcpy(charge->id.bytes, &key->id, sizeof(key->id));
@@ -113,7 +113,7 @@ RateLimitCheckClient(Request *request)
 	RateCharge charge;
 
 	if (fi_rate_limit_per_client > 0)
-		request->limit.client = client_id(request);
+		request->limit.client = make_client_id(request);
 	return !set_client_charge(request, 1, &charge) || check_bucket(request, &charge);
 }
 
@@ -154,7 +154,7 @@ RateLimitCountEvent(RateCharges *charges, MemoryContext context, const Event *ev
 	charges->channels[charges->nchannels++] = (RateCharge){
 		.kind = RATE_CHANNELS,
 		.id = id,
-		.limit = {fi_rate_limit_per_channel, default_burst(fi_rate_limit_per_channel)},
+		.limit = {fi_rate_limit_per_channel, compute_default_burst(fi_rate_limit_per_channel)},
 		.n = 1,
 	};
 }
@@ -194,7 +194,7 @@ count_charges(const RateCharges *charges)
 }
 
 static RateCharge *
-charge_at(RateCharges *charges, int i)
+get_charge(RateCharges *charges, int i)
 {
 	return i < charges->nown ? &charges->own[i] : &charges->channels[i - charges->nown];
 }
@@ -207,7 +207,7 @@ return_charges(RateCharges *charges, int n)
 {
 	for (int i = 0; i < n; i++)
 	{
-		RateCharge *charge = charge_at(charges, i);
+		RateCharge *charge = get_charge(charges, i);
 
 		RateReturn(RateTables[charge->kind], &charge->id, charge->n, charge->shared);
 	}
@@ -224,7 +224,7 @@ RateLimitTake(Request *request, RateCharges *charges, int64 n)
 	unite_channels(charges);
 	for (int i = 0; i < count_charges(charges); i++)
 	{
-		RateCharge *charge = charge_at(charges, i);
+		RateCharge *charge = get_charge(charges, i);
 		RateAnswer answer;
 		bool enough = RateTake(RateTables[charge->kind], &charge->id, &charge->limit, charge->n,
 							   ServerNow, &answer);

@@ -26,7 +26,7 @@ typedef struct
 	RateId id;
 	RateLimit limit;
 	int64 n;
-	bool shared; /* see RateAnswer */
+	bool shared; /* set by RateLimitTake: see RateAnswer */
 } RateCharge;
 
 /* What a request pays. Set it to zeros before its first use. */

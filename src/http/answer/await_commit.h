@@ -24,7 +24,7 @@ extern int AwaitAnswer(void);
 /* Milliseconds until the first waiting request has waited too long, or -1. */
 extern long AwaitNextDeadline(void);
 
-/* Answer everything that waits with 503. */
+/* Answer all requests that wait with 503 and that reason. */
 extern void AwaitAbandon(const char *reason);
 
 #endif

@@ -20,8 +20,8 @@ extern void PostEventsReadSettings(void);
 
 /*
  * Take a complete request: answer it, or stage its events and let it wait for their commit.
- * Returns true if events were staged. An ERROR leaves nothing staged and the request
- * unanswered.
+ * Returns true if events were staged. After an ERROR none are staged, and the caller must
+ * answer the request.
  */
 extern bool PostEventsHandle(Request *request);
 

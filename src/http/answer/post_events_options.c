@@ -92,7 +92,7 @@ read_parameters(Request *request, bool *atomic, Reply *refusal)
  * may do what a key with the scope "admin" may.
  */
 static EventSender
-sender_of(const ApiKey *key)
+make_sender(const ApiKey *key)
 {
 	if (key == NULL)
 		return (EventSender){.may_give_event_key = true};
@@ -105,7 +105,7 @@ PostEventsOptionsRead(Request *request, PostEventsOptions *options, Reply *refus
 {
 	const char *key = RequestHeader(request, "Idempotency-Key");
 
-	*options = (PostEventsOptions){.sender = sender_of(request->access.key)};
+	*options = (PostEventsOptions){.sender = make_sender(request->access.key)};
 	if (key != NULL && key[0] == '\0')
 	{
 		*refusal =

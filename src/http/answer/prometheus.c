@@ -92,7 +92,7 @@ sum_histograms(size_t offset)
 }
 
 static const char *
-route_name(int route)
+name_route(int route)
 {
 	return route < NUM_ROUTES ? Routes[route].path : "other";
 }
@@ -106,7 +106,7 @@ append_requests(StringInfo out)
 	for (int route = 0; route <= NUM_ROUTES; route++)
 		for (int code = 0; code < TRAFFIC_CODES; code++)
 		{
-			appendStringInfo(out, "%s{route=\"%s\",code=\"", name, route_name(route));
+			appendStringInfo(out, "%s{route=\"%s\",code=\"", name, name_route(route));
 			if (code < TRAFFIC_CODES - 1)
 				appendStringInfo(out, "%u", CountedStatusCodes[code]);
 			else
@@ -122,7 +122,7 @@ append_requests(StringInfo out)
 	{
 		HistogramTotal total = sum_histograms(offsetof(Pair, traffic.durations[route]));
 
-		PrometheusTextHistogram(out, name, route_name(route), &total, DurationBounds, MICROSECONDS);
+		PrometheusTextHistogram(out, name, name_route(route), &total, DurationBounds, MICROSECONDS);
 	}
 }
 
@@ -157,19 +157,19 @@ static void
 append_connections(StringInfo out)
 {
 	uint64 connections = 0;
-	uint64 questions = 0;
+	uint64 waiting = 0;
 
 	for (int i = 0; i < fi_listeners; i++)
 	{
 		connections += pg_atomic_read_u32(&Shared->pairs[i].connections);
-		questions += pg_atomic_read_u32(&Shared->pairs[i].questions);
+		waiting += pg_atomic_read_u32(&Shared->pairs[i].questions);
 	}
 	PrometheusTextValue(out, "fast_ingest_http_connections", "gauge", "Connections open now.",
 						connections);
 	PrometheusTextValue(out, "fast_ingest_http_connections_limit", "gauge",
 						"fast_ingest.max_connections.", fi_max_connections);
 	PrometheusTextValue(out, "fast_ingest_questions_waiting", "gauge",
-						"Questions that wait for a query worker.", questions);
+						"Questions that wait for a query worker.", waiting);
 }
 
 /*

@@ -317,7 +317,7 @@ QueryRequestsProcess(void)
 }
 
 static long
-time_left(Request *request)
+compute_time_left(Request *request)
 {
 	return MonotonicLeft(ServerNow, request->deadline);
 }
@@ -328,11 +328,12 @@ QueryRequestsNextDeadline(void)
 	long next = -1;
 
 	if (!dlist_is_empty(&queue))
-		next = ServerNow < yield_until ? MonotonicLeft(ServerNow, yield_until)
-									   : time_left(dlist_head_element(Request, node, &queue));
+		next = ServerNow < yield_until
+				   ? MonotonicLeft(ServerNow, yield_until)
+				   : compute_time_left(dlist_head_element(Request, node, &queue));
 	for (int i = 0; i < fi_query_workers; i++)
-		if (asked[i] != NULL && (next < 0 || time_left(asked[i]) < next))
-			next = time_left(asked[i]);
+		if (asked[i] != NULL && (next < 0 || compute_time_left(asked[i]) < next))
+			next = compute_time_left(asked[i]);
 	return next;
 }
 

@@ -17,6 +17,7 @@
 #include "base/settings.h"
 #include "http/listen/listen_socket.h"
 #include "http/listen/share_sockets.h"
+#include "http/server/library.h"
 #include "http/server/request_count.h"
 #include "http/server/server.h"
 #include "http/server/tls.h"
@@ -209,7 +210,7 @@ open_port(ConnectionKind kind)
 	ListenPort *port = &ports[kind];
 	char error[WORKER_ERROR_SIZE];
 
-	if (!ServerKnowsLibrary(error, sizeof(error)))
+	if (!LibraryIsKnown(error, sizeof(error)))
 		report_failure(
 			port, error,
 			"The port of %s stays closed until one of these versions is installed and the "

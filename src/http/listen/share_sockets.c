@@ -41,7 +41,7 @@ static int ask_fd = -1; /* at which siblings ask */
  * the current directory of every process of the server.
  */
 static struct sockaddr_un
-address_of(int number)
+make_address(int number)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 
@@ -53,7 +53,7 @@ address_of(int number)
 static void
 leave_siblings(int code, Datum arg)
 {
-	struct sockaddr_un address = address_of(my_number);
+	struct sockaddr_un address = make_address(my_number);
 
 	pg_atomic_write_u32(&Shared->pairs[my_number].connections, 0);
 	pg_atomic_write_u32(&Shared->pairs[my_number].ports, 0);
@@ -64,7 +64,7 @@ leave_siblings(int code, Datum arg)
 void
 SiblingsInit(int number)
 {
-	struct sockaddr_un address = address_of(number);
+	struct sockaddr_un address = make_address(number);
 
 	my_number = number;
 	pg_atomic_write_u32(&Shared->pairs[number].connections, 0);
@@ -201,7 +201,7 @@ has_open(Pair *pair, ConnectionKind kind)
 static bool
 ask_sibling(int number, ConnectionKind kind, ListenSockets *sockets)
 {
-	struct sockaddr_un address = address_of(number);
+	struct sockaddr_un address = make_address(number);
 	struct pollfd answer = {.events = POLLIN};
 	bool given;
 

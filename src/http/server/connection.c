@@ -4,7 +4,8 @@
  * Connections are in one of two lists, because idle ones have a timeout of their own:
  * proxies keep connections open for longer than a request may take. A connection
  * that has not had a request is not idle: its first request must arrive in time. libmicrohttpd
- * shows a request when its first line has arrived; until then the connection counts as idle.
+ * shows a request when its first line has arrived; until then a connection that has had a request
+ * counts as idle.
  */
 #include "postgres.h"
 

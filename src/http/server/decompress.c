@@ -65,34 +65,35 @@ ContentEncodingOf(const char *name, Encoding *encoding)
 Decompressor *
 DecompressorCreate(Encoding encoding)
 {
-	Decompressor *decoder = malloc(sizeof(Decompressor));
+	Decompressor *decompressor = malloc(sizeof(Decompressor));
 
-	if (decoder == NULL)
+	if (decompressor == NULL)
 		return NULL;
-	memset(decoder, 0, offsetof(Decompressor, piece));
-	decoder->encoding = encoding;
+	memset(decompressor, 0, offsetof(Decompressor, piece));
+	decompressor->encoding = encoding;
 	if (encoding == ENCODING_ZSTD)
 	{
-		decoder->zstd = ZSTD_createDCtx();
-		if (decoder->zstd == NULL || ZSTD_isError(ZSTD_DCtx_setParameter(
-										 decoder->zstd, ZSTD_d_windowLogMax, ZSTD_WINDOW_LOG)))
+		decompressor->zstd = ZSTD_createDCtx();
+		if (decompressor->zstd == NULL ||
+			ZSTD_isError(
+				ZSTD_DCtx_setParameter(decompressor->zstd, ZSTD_d_windowLogMax, ZSTD_WINDOW_LOG)))
 		{
-			DecompressorFree(decoder);
+			DecompressorFree(decompressor);
 			return NULL;
 		}
 	}
-	return decoder;
+	return decompressor;
 }
 
 void
-DecompressorFree(Decompressor *decoder)
+DecompressorFree(Decompressor *decompressor)
 {
-	if (decoder == NULL)
+	if (decompressor == NULL)
 		return;
-	if (decoder->is_open)
-		(void) inflateEnd(&decoder->zlib);
-	ZSTD_freeDCtx(decoder->zstd);
-	free(decoder);
+	if (decompressor->is_open)
+		(void) inflateEnd(&decompressor->zlib);
+	ZSTD_freeDCtx(decompressor->zstd);
+	free(decompressor);
 }
 
 /*
@@ -100,23 +101,24 @@ DecompressorFree(Decompressor *decoder)
  * header. The first byte tells: no body without a header begins like one.
  */
 static bool
-open_zlib(Decompressor *decoder, unsigned char first)
+open_zlib(Decompressor *decompressor, unsigned char first)
 {
 	bool has_header = (first & 0x0f) == Z_DEFLATED && (first >> 4) <= 7;
-	int window = decoder->encoding == ENCODING_GZIP ? 16 + MAX_WBITS
-				 : has_header						? MAX_WBITS
-													: -MAX_WBITS;
+	int window = decompressor->encoding == ENCODING_GZIP ? 16 + MAX_WBITS
+				 : has_header							 ? MAX_WBITS
+														 : -MAX_WBITS;
 
-	decoder->is_open = inflateInit2(&decoder->zlib, window) == Z_OK;
-	return decoder->is_open;
+	decompressor->is_open = inflateInit2(&decompressor->zlib, window) == Z_OK;
+	return decompressor->is_open;
 }
 
 static DecompressResult
-feed_zlib(Decompressor *decoder, const char *data, size_t len, PieceReceiver receive, void *arg)
+feed_zlib(Decompressor *decompressor, const char *data, size_t len, PieceReceiver receive,
+		  void *arg)
 {
-	z_stream *zlib = &decoder->zlib;
+	z_stream *zlib = &decompressor->zlib;
 
-	if (!decoder->is_open && !open_zlib(decoder, (unsigned char) data[0]))
+	if (!decompressor->is_open && !open_zlib(decompressor, (unsigned char) data[0]))
 		return DECOMPRESS_STOPPED;
 	zlib->next_in = (Bytef *) unconstify(char *, data);
 	zlib->avail_in = (uInt) len;
@@ -124,24 +126,24 @@ feed_zlib(Decompressor *decoder, const char *data, size_t len, PieceReceiver rec
 	{
 		int result;
 
-		if (decoder->complete)
+		if (decompressor->complete)
 		{
-			if (decoder->encoding != ENCODING_GZIP || inflateReset(zlib) != Z_OK)
+			if (decompressor->encoding != ENCODING_GZIP || inflateReset(zlib) != Z_OK)
 				return DECOMPRESS_DAMAGED; /* more bytes follow the end */
-			decoder->complete = false;
+			decompressor->complete = false;
 		}
-		zlib->next_out = (Bytef *) decoder->piece;
+		zlib->next_out = (Bytef *) decompressor->piece;
 		zlib->avail_out = PIECE_SIZE;
 		result = inflate(zlib, Z_NO_FLUSH);
 		if (result == Z_MEM_ERROR)
 			return DECOMPRESS_STOPPED;
 		if (result != Z_OK && result != Z_STREAM_END && result != Z_BUF_ERROR)
 			return DECOMPRESS_DAMAGED;
-		decoder->complete = result == Z_STREAM_END;
+		decompressor->complete = result == Z_STREAM_END;
 		if (zlib->avail_out < PIECE_SIZE &&
-			!receive(arg, decoder->piece, PIECE_SIZE - zlib->avail_out))
+			!receive(arg, decompressor->piece, PIECE_SIZE - zlib->avail_out))
 			return DECOMPRESS_STOPPED;
-	} while (zlib->avail_in > 0 || (zlib->avail_out == 0 && !decoder->complete));
+	} while (zlib->avail_in > 0 || (zlib->avail_out == 0 && !decompressor->complete));
 	return DECOMPRESS_DONE;
 }
 
@@ -163,7 +165,7 @@ is_magic(const char *bytes)
  * Decompress zstd up to the end of a frame
  */
 static DecompressResult
-feed_frame(Decompressor *decoder, ZSTD_inBuffer *in, PieceReceiver receive, void *arg)
+feed_frame(Decompressor *decompressor, ZSTD_inBuffer *in, PieceReceiver receive, void *arg)
 {
 	ZSTD_outBuffer out;
 
@@ -171,69 +173,72 @@ feed_frame(Decompressor *decoder, ZSTD_inBuffer *in, PieceReceiver receive, void
 	{
 		size_t result;
 
-		out = (ZSTD_outBuffer){decoder->piece, PIECE_SIZE, 0};
-		result = ZSTD_decompressStream(decoder->zstd, &out, in);
+		out = (ZSTD_outBuffer){decompressor->piece, PIECE_SIZE, 0};
+		result = ZSTD_decompressStream(decompressor->zstd, &out, in);
 		if (ZSTD_isError(result))
 			return ZSTD_getErrorCode(result) == ZSTD_error_memory_allocation ? DECOMPRESS_STOPPED
 																			 : DECOMPRESS_DAMAGED;
-		decoder->complete = result == 0;
-		if (out.pos > 0 && !receive(arg, decoder->piece, out.pos))
+		decompressor->complete = result == 0;
+		if (out.pos > 0 && !receive(arg, decompressor->piece, out.pos))
 			return DECOMPRESS_STOPPED;
-	} while (!decoder->complete && (in->pos < in->size || out.pos == out.size));
+	} while (!decompressor->complete && (in->pos < in->size || out.pos == out.size));
 	return DECOMPRESS_DONE;
 }
 
 static DecompressResult
-feed_zstd(Decompressor *decoder, const char *data, size_t len, PieceReceiver receive, void *arg)
+feed_zstd(Decompressor *decompressor, const char *data, size_t len, PieceReceiver receive,
+		  void *arg)
 {
 	ZSTD_inBuffer in = {data, len, 0};
 	DecompressResult result = DECOMPRESS_DONE;
 
 	while (in.pos < in.size && result == DECOMPRESS_DONE)
 	{
-		if (decoder->complete)
+		if (decompressor->complete)
 		{
-			decoder->complete = false;
-			decoder->magic_len = 0;
+			decompressor->complete = false;
+			decompressor->magic_len = 0;
 		}
-		while (decoder->magic_len < MAGIC_SIZE && in.pos < in.size)
+		while (decompressor->magic_len < MAGIC_SIZE && in.pos < in.size)
 		{
-			decoder->magic[decoder->magic_len++] = data[in.pos++];
-			if (decoder->magic_len == MAGIC_SIZE)
+			decompressor->magic[decompressor->magic_len++] = data[in.pos++];
+			if (decompressor->magic_len == MAGIC_SIZE)
 			{
-				ZSTD_inBuffer magic = {decoder->magic, MAGIC_SIZE, 0};
+				ZSTD_inBuffer magic = {decompressor->magic, MAGIC_SIZE, 0};
 
-				if (!is_magic(decoder->magic))
+				if (!is_magic(decompressor->magic))
 					return DECOMPRESS_DAMAGED;
-				result = feed_frame(decoder, &magic, receive, arg);
+				result = feed_frame(decompressor, &magic, receive, arg);
 			}
 		}
 		if (result == DECOMPRESS_DONE && in.pos < in.size)
-			result = feed_frame(decoder, &in, receive, arg);
+			result = feed_frame(decompressor, &in, receive, arg);
 	}
 	return result;
 }
 
 DecompressResult
-DecompressorFeed(Decompressor *decoder, const char *data, size_t len, PieceReceiver receive,
+DecompressorFeed(Decompressor *decompressor, const char *data, size_t len, PieceReceiver receive,
 				 void *arg)
 {
 	if (len == 0)
 		return DECOMPRESS_DONE;
-	decoder->begun = true;
-	return decoder->encoding == ENCODING_ZSTD ? feed_zstd(decoder, data, len, receive, arg)
-											  : feed_zlib(decoder, data, len, receive, arg);
+	decompressor->begun = true;
+	return decompressor->encoding == ENCODING_ZSTD
+			   ? feed_zstd(decompressor, data, len, receive, arg)
+			   : feed_zlib(decompressor, data, len, receive, arg);
 }
 
 bool
-DecompressorIsComplete(const Decompressor *decoder)
+DecompressorIsComplete(const Decompressor *decompressor)
 {
-	return decoder->begun && decoder->complete;
+	return decompressor->begun && decompressor->complete;
 }
 
 size_t
-DecompressorSize(const Decompressor *decoder)
+DecompressorSize(const Decompressor *decompressor)
 {
-	return sizeof(Decompressor) +
-		   (decoder->encoding == ENCODING_ZSTD ? ZSTD_sizeof_DCtx(decoder->zstd) : INFLATE_SIZE);
+	return sizeof(Decompressor) + (decompressor->encoding == ENCODING_ZSTD
+									   ? ZSTD_sizeof_DCtx(decompressor->zstd)
+									   : INFLATE_SIZE);
 }

@@ -39,16 +39,16 @@ extern bool ContentEncodingOf(const char *name, Encoding *encoding);
 
 /* Make a decompressor for any encoding but identity; NULL if there is no memory. */
 extern Decompressor *DecompressorCreate(Encoding encoding);
-extern void DecompressorFree(Decompressor *decoder);
+extern void DecompressorFree(Decompressor *decompressor);
 
 /* Feed a decompressor. After any result but DECOMPRESS_DONE it may only be freed. */
-extern DecompressResult DecompressorFeed(Decompressor *decoder, const char *data, size_t len,
+extern DecompressResult DecompressorFeed(Decompressor *decompressor, const char *data, size_t len,
 										 PieceReceiver receive, void *arg);
 
 /* Is the body complete, as its encoding defines it? An empty body is not. */
-extern bool DecompressorIsComplete(const Decompressor *decoder);
+extern bool DecompressorIsComplete(const Decompressor *decompressor);
 
 /* The bytes of memory that it uses. */
-extern size_t DecompressorSize(const Decompressor *decoder);
+extern size_t DecompressorSize(const Decompressor *decompressor);
 
 #endif

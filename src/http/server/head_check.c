@@ -165,7 +165,7 @@ find_line_end(char *line, char *end)
 }
 
 /*
- * Does the method before the target begin at the begin of a page? Reads nothing before that
+ * Does the method before the target begin at the start of a page? Reads nothing before that
  * page.
  */
 static bool

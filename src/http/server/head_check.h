@@ -51,7 +51,7 @@ extern void HeadNoteField(HeadFraming *framing, const char *name, char *value);
  * libmicrohttpd does not tell how many bytes have been received. Its memory must consist of
  * whole pages that are zero where nothing was received. Then the whole page in which the
  * request line ends belongs to it, and all bytes before the first NUL have been received.
- * Nothing beyond either is touched. Nothing is done if the request does not begin at the begin of
+ * Nothing beyond either is touched. Nothing is done if the request does not begin at the start of
  * a page, which happens only if empty lines come before it.
  *
  * Must be called before the target is changed. target_end is what TargetEnd returned.

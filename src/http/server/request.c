@@ -75,27 +75,27 @@ RequestCreate(struct Connection *connection, struct MHD_Connection *mhd)
 }
 
 /*
- * Count the decoder's memory among that of the bodies
+ * Count the decompressor's memory among that of the bodies
  */
 static void
-set_decoder_size(Request *request, size_t size)
+set_decompressor_size(Request *request, size_t size)
 {
-	body_memory += size - request->decoder_size;
-	request->decoder_size = size;
+	body_memory += size - request->decompressor_size;
+	request->decompressor_size = size;
 }
 
 static void
-free_decoder(Request *request)
+free_decompressor(Request *request)
 {
-	DecompressorFree(request->decoder);
-	request->decoder = NULL;
-	set_decoder_size(request, 0);
+	DecompressorFree(request->decompressor);
+	request->decompressor = NULL;
+	set_decompressor_size(request, 0);
 }
 
 void
 RequestDropBody(Request *request)
 {
-	free_decoder(request);
+	free_decompressor(request);
 	body_memory -= request->room;
 	free(request->body);
 	request->body = NULL;
@@ -177,30 +177,31 @@ static void
 append_compressed(LimitedBody *body, const char *data, size_t len)
 {
 	Request *request = body->request;
-	Decompressor *decoder = request->decoder;
+	Decompressor *decompressor = request->decompressor;
 	DecompressResult result;
 
-	if (decoder == NULL && (decoder = DecompressorCreate(request->encoding)) == NULL)
+	if (decompressor == NULL && (decompressor = DecompressorCreate(request->encoding)) == NULL)
 	{
 		discard_body(request, REFUSAL_NO_MEMORY, len);
 		return;
 	}
 	/* not the request's while it is fed: a refusal would free it */
-	request->decoder = NULL;
-	result = DecompressorFeed(decoder, data, len, append_piece, body);
+	request->decompressor = NULL;
+	result = DecompressorFeed(decompressor, data, len, append_piece, body);
 	if (request->refusal == REFUSAL_NONE && result == DECOMPRESS_DAMAGED)
 		discard_body(request, REFUSAL_DAMAGED, len);
 	if (request->refusal == REFUSAL_NONE &&
 		(result == DECOMPRESS_STOPPED ||
-		 body_memory - request->decoder_size + DecompressorSize(decoder) > body->max_memory))
+		 body_memory - request->decompressor_size + DecompressorSize(decompressor) >
+			 body->max_memory))
 		discard_body(request, REFUSAL_NO_MEMORY, len);
 	if (request->refusal != REFUSAL_NONE)
 	{
-		DecompressorFree(decoder);
+		DecompressorFree(decompressor);
 		return;
 	}
-	request->decoder = decoder;
-	set_decoder_size(request, DecompressorSize(decoder));
+	request->decompressor = decompressor;
+	set_decompressor_size(request, DecompressorSize(decompressor));
 }
 
 void
@@ -219,9 +220,9 @@ RequestAppend(Request *request, const char *data, size_t len, size_t max_len, si
 void
 RequestEndBody(Request *request)
 {
-	if (request->decoder != NULL && !DecompressorIsComplete(request->decoder))
+	if (request->decompressor != NULL && !DecompressorIsComplete(request->decompressor))
 		discard_body(request, REFUSAL_DAMAGED, 0);
-	free_decoder(request);
+	free_decompressor(request);
 }
 
 bool

@@ -9,8 +9,8 @@
  * happens outside of libmicrohttpd.
  *
  * A request is RECEIVING, READY (on the ready queue), WAITING (until its events are committed,
- * or until a query worker has answered) and ANSWERED, in this order. It is suspended while it
- * is READY or WAITING.
+ * or until a query worker has answered) and ANSWERED, in this order; most routes skip WAITING. It
+ * is suspended while it is READY or WAITING.
  */
 #ifndef FAST_INGEST_REQUEST_H
 #define FAST_INGEST_REQUEST_H
@@ -120,9 +120,9 @@ typedef struct Request
 	char *body; /* malloc'ed, with room for a NUL behind it */
 	size_t len;
 	size_t room;
-	size_t discarded;	   /* bytes of the body that were thrown away */
-	Decompressor *decoder; /* NULL before the first piece of a compressed body */
-	size_t decoder_size;
+	size_t discarded;			/* bytes of the body that were thrown away */
+	Decompressor *decompressor; /* NULL before the first piece of a compressed body */
+	size_t decompressor_size;
 
 	/* of a request with events; its records are in the lane's ring from start to ticket */
 	Lane lane;

@@ -47,7 +47,7 @@ RequestCountInit(Pair *pair)
  * The index of a status code's counter
  */
 static int
-counter_of(unsigned int code)
+find_counter(unsigned int code)
 {
 	int i = 0;
 
@@ -67,7 +67,7 @@ RequestCountEnded(const Request *request, bool sent)
 		CounterAdd(&counters->aborted, 1);
 		return;
 	}
-	CounterAdd(&counters->requests[request->route][counter_of(RequestStatus(request))], 1);
+	CounterAdd(&counters->requests[request->route][find_counter(RequestStatus(request))], 1);
 	HistogramAdd(&counters->durations[request->route], DurationBounds,
 				 MonotonicNow() - request->began);
 	CounterAdd(&counters->response_bytes, RequestReplyBytes(request));

@@ -24,7 +24,7 @@ TargetEnd(const char *target)
  * The value of a hexadecimal digit, -1 if it is none
  */
 static int
-digit_value(char c)
+read_digit(char c)
 {
 	if (c >= '0' && c <= '9')
 		return c - '0';
@@ -41,8 +41,8 @@ digit_value(char c)
 static int
 read_escape(const char *p)
 {
-	int high = digit_value(p[0]);
-	int low = high < 0 ? -1 : digit_value(p[1]);
+	int high = read_digit(p[0]);
+	int low = high < 0 ? -1 : read_digit(p[1]);
 
 	return low < 0 ? -1 : high * 16 + low;
 }

@@ -22,7 +22,7 @@
 
 #include "base/settings.h"
 #include "http/server/connection.h"
-#include "http/server/library_errors.h"
+#include "http/server/library.h"
 #include "http/server/request_count.h"
 #include "http/server/request_target.h"
 #include "http/server/tls_handshake.h"
@@ -34,10 +34,6 @@
  * pages of zeros, as HeadMoveBlanks needs them. libmicrohttpd zeroes it after each request.
  */
 #define CONNECTION_MEMORY (2 * MAX_REQUEST_HEAD_SIZE + 4096)
-
-#if MHD_VERSION < 0x00097500
-#error "fast_ingest needs libmicrohttpd 0.9.75 or later"
-#endif
 
 /*
  * libmicrohttpd does not wait while a connection's read buffer is full but holds nothing to
@@ -56,7 +52,6 @@ int64 ServerNow = 0;
 static const ServerCallbacks *callbacks;
 static struct MHD_Daemon *daemons[NUM_CONNECTION_KINDS]; /* NULL if the kind has no port */
 static int handshake_fd = -1;
-static HeadRemains remains = HEAD_UNKNOWN;
 static size_t page_size; /* of the connections' memory; 0 if it does not come from mmap */
 
 static int connection_count = 0;
@@ -69,7 +64,7 @@ static bool resumed = false;   /* a connection, since the last run */
 static int fruitless_runs = 0; /* in a row, without a callback */
 
 static Connection *
-connection_of(struct MHD_Connection *mhd)
+find_connection(struct MHD_Connection *mhd)
 {
 	const union MHD_ConnectionInfo *info =
 		MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
@@ -101,47 +96,43 @@ end_request(Connection *connection, bool completed)
 }
 
 /*
- * Callback: a connection was opened or closed
+ * A connection was opened. Returns NULL if there is no memory; then it is shut down, and
+ * libmicrohttpd notices and closes it.
+ */
+static Connection *
+open_connection(struct MHD_Connection *mhd)
+{
+	int fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+	const union MHD_ConnectionInfo *tls;
+	Connection *connection = calloc(1, sizeof(Connection));
+
+	connection_count++;
+	entering_count = Max(entering_count - 1, 0);
+	ReserveExternalFD();
+	if (connection == NULL)
+	{
+		(void) shutdown(fd, SHUT_RDWR);
+		return NULL;
+	}
+	connection->mhd = mhd;
+	connection->fd = fd;
+	ConnectionEnter(connection, ServerNow);
+	tls = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+	if (tls != NULL)
+	{
+		connection->session = tls->tls_session;
+		connection->identity = TlsEnter(connection->session);
+		TlsHandshakeBegin(connection);
+	}
+	return connection;
+}
+
+/*
+ * A connection was closed; NULL if open_connection had no memory
  */
 static void
-on_connection(void *cls, struct MHD_Connection *mhd, void **context,
-			  enum MHD_ConnectionNotificationCode code)
+close_connection(Connection *connection)
 {
-	Connection *connection;
-	const union MHD_ConnectionInfo *info;
-
-	fruitless_runs = 0;
-	if (code == MHD_CONNECTION_NOTIFY_STARTED)
-	{
-		connection_count++;
-		entering_count = Max(entering_count - 1, 0);
-		ReserveExternalFD();
-		connection = calloc(1, sizeof(Connection));
-		*context = connection;
-		if (connection == NULL)
-		{
-			/* libmicrohttpd notices and closes it */
-			(void) shutdown(
-				MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd,
-				SHUT_RDWR);
-			return;
-		}
-		connection->mhd = mhd;
-		connection->fd =
-			MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
-		ConnectionEnter(connection, ServerNow);
-		info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION);
-		if (info != NULL)
-		{
-			connection->session = info->tls_session;
-			connection->identity = TlsEnter(connection->session);
-			TlsHandshakeBegin(connection);
-		}
-		return;
-	}
-
-	connection = *context;
-	*context = NULL;
 	connection_count--;
 	ReleaseExternalFD();
 	if (connection == NULL)
@@ -155,13 +146,30 @@ on_connection(void *cls, struct MHD_Connection *mhd, void **context,
 }
 
 /*
+ * Callback: a connection was opened or closed
+ */
+static void
+on_connection(void *cls, struct MHD_Connection *mhd, void **context,
+			  enum MHD_ConnectionNotificationCode code)
+{
+	fruitless_runs = 0;
+	if (code == MHD_CONNECTION_NOTIFY_STARTED)
+		*context = open_connection(mhd);
+	else
+	{
+		close_connection(*context);
+		*context = NULL;
+	}
+}
+
+/*
  * Callback: the request line was read. The result is handed to all later callbacks of the
  * request
  */
 static void *
 on_request_line(void *cls, const char *uri, struct MHD_Connection *mhd)
 {
-	Connection *connection = connection_of(mhd);
+	Connection *connection = find_connection(mhd);
 
 	fruitless_runs = 0;
 	if (connection == NULL || connection->request != NULL)
@@ -174,7 +182,7 @@ on_request_line(void *cls, const char *uri, struct MHD_Connection *mhd)
 
 		request->target = uri;
 		request->target_end = TargetEnd(uri);
-		if (remains == HEAD_0_9 && page_size > 0)
+		if (LibraryRemains() == HEAD_0_9 && page_size > 0)
 			HeadMoveBlanks(unconstify(char *, uri), request->target_end, page_size);
 		request->malformed = TargetPrepare(unconstify(char *, uri), &too_many);
 		if (too_many)
@@ -190,7 +198,7 @@ on_request_line(void *cls, const char *uri, struct MHD_Connection *mhd)
 static size_t
 on_escaped(void *cls, struct MHD_Connection *mhd, char *text)
 {
-	Connection *connection = connection_of(mhd);
+	Connection *connection = find_connection(mhd);
 
 	if (connection != NULL && connection->request != NULL && connection->request->target == text)
 		return TargetUnescapePath(text);
@@ -310,11 +318,11 @@ start_daemon(unsigned int flags, struct MHD_OptionItem *options)
 	return MHD_start_daemon(
 		MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ERROR_LOG |
 			flags,
-		0, NULL, NULL, on_request, NULL, MHD_OPTION_EXTERNAL_LOGGER, LibraryErrorNote, &remains,
-		MHD_OPTION_STRICT_FOR_CLIENT, remains == HEAD_1_0 ? 1 : 0, MHD_OPTION_NOTIFY_CONNECTION,
-		on_connection, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
-		MHD_OPTION_URI_LOG_CALLBACK, on_request_line, NULL, MHD_OPTION_UNESCAPE_CALLBACK,
-		on_escaped, NULL, MHD_OPTION_CONNECTION_LIMIT,
+		0, NULL, NULL, on_request, NULL, MHD_OPTION_EXTERNAL_LOGGER, LibraryNoteMessage, NULL,
+		MHD_OPTION_STRICT_FOR_CLIENT, LibraryRemains() == HEAD_1_0 ? 1 : 0,
+		MHD_OPTION_NOTIFY_CONNECTION, on_connection, NULL, MHD_OPTION_NOTIFY_COMPLETED,
+		on_completed, NULL, MHD_OPTION_URI_LOG_CALLBACK, on_request_line, NULL,
+		MHD_OPTION_UNESCAPE_CALLBACK, on_escaped, NULL, MHD_OPTION_CONNECTION_LIMIT,
 		(unsigned int) fi_max_connections + SPARE_CONNECTIONS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
 		(size_t) CONNECTION_MEMORY, MHD_OPTION_CONNECTION_TIMEOUT, 0U, MHD_OPTION_ARRAY, options,
 		MHD_OPTION_END);
@@ -327,7 +335,7 @@ ServerStart(const ServerCallbacks *the_callbacks)
 
 	callbacks = the_callbacks;
 	draining = false;
-	remains = HeadRemainsOf(MHD_get_version());
+	LibraryInit();
 	page_size = (size_t) sysconf(_SC_PAGESIZE);
 	if (page_size > CONNECTION_MEMORY / 2)
 		page_size = 0;
@@ -338,25 +346,6 @@ ServerStart(const ServerCallbacks *the_callbacks)
 	daemons[CONNECTION_HTTPS] = start_daemon(MHD_USE_TLS, TlsOptions());
 	handshake_fd = TlsHandshakeInit();
 	return daemons[CONNECTION_HTTPS] != NULL && handshake_fd >= 0;
-}
-
-HeadRemains
-ServerRemains(void)
-{
-	return remains;
-}
-
-bool
-ServerKnowsLibrary(char *error, size_t error_size)
-{
-	if (remains != HEAD_UNKNOWN)
-		return true;
-	snprintf(error, error_size,
-			 "does not know libmicrohttpd %s and may take requests for others: expected "
-			 "version " HEAD_KNOWN_VERSIONS " (it was built with %x.%x.%x)",
-			 MHD_get_version(), MHD_VERSION >> 24, MHD_VERSION >> 16 & 0xff,
-			 MHD_VERSION >> 8 & 0xff);
-	return false;
 }
 
 int

@@ -43,18 +43,6 @@ extern int64 ServerNow;
 /* Start; false if libmicrohttpd does not. */
 extern bool ServerStart(const ServerCallbacks *callbacks);
 
-/*
- * How the libmicrohttpd that runs leaves the bytes of heads behind. It may have another version
- * than the one that fast_ingest was built with.
- */
-extern HeadRemains ServerRemains(void);
-
-/*
- * Is the version of libmicrohttpd a known one? Otherwise no request may be taken: false, with a
- * message in error.
- */
-extern bool ServerKnowsLibrary(char *error, size_t error_size);
-
 /* The descriptors that become readable when ServerRun has something to do. Returns how many. */
 #define MAX_SERVER_FDS 3
 extern int ServerFds(int fds[MAX_SERVER_FDS]);

@@ -1,5 +1,5 @@
 /*
- * library_errors.c
+ * library.c
  *
  * libmicrohttpd refuses some requests by itself. Its reply is a line of HTML without an id,
  * and 0.9 sends the head of its reply twice if a Content-Length is not a number. Before it
@@ -13,7 +13,7 @@
  */
 #include "postgres.h"
 
-#include "http/server/library_errors.h"
+#include "http/server/library.h"
 
 #include <microhttpd.h>
 
@@ -21,11 +21,42 @@
 #include "http/server/connection.h"
 #include "http/server/request_identity.h"
 
+#if MHD_VERSION < 0x00097500
+#error "fast_ingest needs libmicrohttpd 0.9.75 or later"
+#endif
+
+static HeadRemains remains = HEAD_UNKNOWN;
+
+void
+LibraryInit(void)
+{
+	remains = HeadRemainsOf(MHD_get_version());
+}
+
+HeadRemains
+LibraryRemains(void)
+{
+	return remains;
+}
+
+bool
+LibraryIsKnown(char *error, size_t error_size)
+{
+	if (remains != HEAD_UNKNOWN)
+		return true;
+	snprintf(error, error_size,
+			 "does not know libmicrohttpd %s and may take requests for others: expected "
+			 "version " HEAD_KNOWN_VERSIONS " (it was built with %x.%x.%x)",
+			 MHD_get_version(), MHD_VERSION >> 24, MHD_VERSION >> 16 & 0xff,
+			 MHD_VERSION >> 8 & 0xff);
+	return false;
+}
+
 /*
  * Reply to a request whose head libmicrohttpd refuses, and end its connection
  */
 static void
-refuse_head(Request *request, HeadRemains remains)
+refuse_head(Request *request)
 {
 	const char *version = request->target_end != NULL ? request->target_end + 1 : "";
 	const char *wrong;
@@ -54,9 +85,8 @@ is_held_back(const Request *request)
 }
 
 void
-LibraryErrorNote(void *cls, const char *format, va_list args)
+LibraryNoteMessage(void *cls, const char *format, va_list args)
 {
-	const HeadRemains *remains = cls;
 	dlist_iter iter;
 
 	dlist_foreach (iter, &BusyConnections)
@@ -65,7 +95,7 @@ LibraryErrorNote(void *cls, const char *format, va_list args)
 
 		if (request != NULL && is_held_back(request))
 		{
-			refuse_head(request, *remains);
+			refuse_head(request);
 			return;
 		}
 	}
