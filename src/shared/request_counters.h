@@ -2,7 +2,7 @@
  * request_counters.h
  *
  * Counters of what a listener has served, in shared memory. Only the listener writes them
- * (see src/http/request_count.c); anybody may read them.
+ * (see src/http/server/request_count.c); anybody may read them.
  *
  * The numbers of routes and of status codes are fixed, whatever clients send: the last place
  * is for all that have no place of their own.

@@ -44,7 +44,7 @@ typedef struct
 
 	/* by the listener */
 	pg_atomic_uint32 connections; /* open, or about to be */
-	pg_atomic_uint32 ports;		  /* that it has open, a bit for each ListenKind */
+	pg_atomic_uint32 ports;		  /* that it has open, a bit for each ConnectionKind */
 	pg_atomic_uint32 questions;	  /* that wait for a free query slot */
 	RequestCounters traffic;
 
