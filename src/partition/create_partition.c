@@ -83,12 +83,6 @@ partition_of(TimestampTz ts)
 	return partition;
 }
 
-static TimestampTz
-day_start(int32 day)
-{
-	return ((int64) day - (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE)) * USECS_PER_DAY;
-}
-
 /*
  * The first part of a day that no partition takes but a default one; false where
  * there is none
@@ -100,8 +94,8 @@ find_gap(int32 day, TimestampTz *low, TimestampTz *high)
 	TimestampTz *uppers;
 	int n = PartitionRanges(false, &lowers, &uppers);
 
-	*low = day_start(day);
-	*high = day_start(day + 1);
+	*low = DayStart(day);
+	*high = DayStart(day + 1);
 	for (int i = 0; i < n && lowers[i] < *high; i++)
 	{
 		if (lowers[i] > *low)
@@ -160,7 +154,7 @@ time_text(TimestampTz ts)
 char *
 PartitionDayText(int32 day)
 {
-	return pnstrdup(time_text(day_start(day)), strlen("YYYY-MM-DD"));
+	return pnstrdup(time_text(DayStart(day)), strlen("YYYY-MM-DD"));
 }
 
 /*
@@ -169,7 +163,7 @@ PartitionDayText(int32 day)
 static char *
 choose_name(Oid schema, int32 day, TimestampTz low)
 {
-	int minutes = (int) ((low - day_start(day)) / USECS_PER_MINUTE);
+	int minutes = (int) ((low - DayStart(day)) / USECS_PER_MINUTE);
 	int year;
 	int month;
 	int date;
@@ -223,11 +217,11 @@ create_partition(Oid events, int32 day, TimestampTz low, TimestampTz high)
 				 quote_identifier(name), time_text(low), time_text(high));
 	/* only now: minor versions before August 2025 attach no table with such triggers */
 	PartitionEquip(partition);
-	if (low != day_start(day) || high != day_start(day + 1))
+	if (low != DayStart(day) || high != DayStart(day + 1))
 		ereport(LOG,
 				(errmsg("partition \"%s\" takes a part of the UTC day %s: \"%s\" was made for "
 						"%s to %s",
-						get_rel_name(partition_of(low > day_start(day) ? low - 1 : high)),
+						get_rel_name(partition_of(low > DayStart(day) ? low - 1 : high)),
 						PartitionDayText(day), name, time_text(low), time_text(high)),
 				 errhint("Let partitions take whole UTC days: write their bounds with the time "
 						 "zone, as in '2024-08-12 00:00Z'.")));
@@ -296,8 +290,8 @@ PartitionEnsure(int32 day)
 char *
 PartitionOddity(int32 day)
 {
-	TimestampTz low = day_start(day);
-	TimestampTz high = day_start(day + 1);
+	TimestampTz low = DayStart(day);
+	TimestampTz high = DayStart(day + 1);
 	Oid first = partition_of(low);
 	Oid last = partition_of(high - 1);
 	Oid by_default = default_partition();
@@ -341,5 +335,5 @@ fi_create_partition(PG_FUNCTION_ARGS)
 	SPI_finish();
 
 	CommandCounterIncrement();
-	PG_RETURN_OID(partition_of(day_start(day)));
+	PG_RETURN_OID(partition_of(DayStart(day)));
 }

@@ -31,8 +31,8 @@
 #include "base/compat.h"
 #include "db/spi.h"
 
-static const char *
-qualified_name(Oid relation)
+const char *
+QualifiedName(Oid relation)
 {
 	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relation)),
 									  get_rel_name(relation));
@@ -111,7 +111,7 @@ create_triggers(Oid partition)
 			SpiRunFormat(SPI_OK_UTILITY,
 						 "CREATE TRIGGER %s AFTER %s ON %s %s"
 						 " FOR EACH STATEMENT EXECUTE FUNCTION %s.fi_events_%s()",
-						 triggers[i][0], triggers[i][1], qualified_name(partition), triggers[i][2],
+						 triggers[i][0], triggers[i][1], QualifiedName(partition), triggers[i][2],
 						 ExtensionSchema(), triggers[i][3]);
 }
 
@@ -134,11 +134,11 @@ copy_replica_identity(Oid partition)
 	table_close(events, AccessShareLock);
 
 	if (kind == REPLICA_IDENTITY_FULL || kind == REPLICA_IDENTITY_NOTHING)
-		SpiRunFormat(SPI_OK_UTILITY, "ALTER TABLE %s REPLICA IDENTITY %s",
-					 qualified_name(partition), kind == REPLICA_IDENTITY_FULL ? "FULL" : "NOTHING");
+		SpiRunFormat(SPI_OK_UTILITY, "ALTER TABLE %s REPLICA IDENTITY %s", QualifiedName(partition),
+					 kind == REPLICA_IDENTITY_FULL ? "FULL" : "NOTHING");
 	else if (OidIsValid(index))
 		SpiRunFormat(SPI_OK_UTILITY, "ALTER TABLE %s REPLICA IDENTITY USING INDEX %s",
-					 qualified_name(partition), quote_identifier(get_rel_name(index)));
+					 QualifiedName(partition), quote_identifier(get_rel_name(index)));
 }
 
 static void
@@ -170,7 +170,7 @@ PartitionEquip(Oid partition)
 		if (kind == RELKIND_RELATION && !has_key_index(member))
 			SpiRunFormat(SPI_OK_UTILITY,
 						 "CREATE UNIQUE INDEX ON %s (event_key)%s WHERE event_key IS NOT NULL",
-						 qualified_name(member), TablespaceClause(member));
+						 QualifiedName(member), TablespaceClause(member));
 		create_triggers(member);
 		copy_replica_identity(member);
 	}

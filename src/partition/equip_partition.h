@@ -6,6 +6,9 @@
 #ifndef FAST_INGEST_EQUIP_PARTITION_H
 #define FAST_INGEST_EQUIP_PARTITION_H
 
+/* A relation's name with its schema, quoted as SQL needs it, in the current memory context. */
+extern const char *QualifiedName(Oid relation);
+
 /*
  * " TABLESPACE ..." to put something where that relation is; "" where it is where
  * PostgreSQL puts things unasked.

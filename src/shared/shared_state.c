@@ -16,6 +16,7 @@
 #include "shared/rate_limits.h"
 #include "base/compat.h"
 #include "base/clock.h"
+#include "shared/maintenance_request.h"
 #include "shared/query_slot.h"
 #include "base/settings.h"
 
@@ -49,6 +50,7 @@ request_shmem(void)
 	RequestNamedLWLockTranche(TRANCHE, 1);
 	KeyImageRequest();
 	RateTablesRequest();
+	MaintenanceRequestShmemRequest();
 }
 
 void
@@ -135,6 +137,7 @@ startup_shmem(void)
 		QuerySlotsInit();
 	KeyImageStartup();
 	RateTablesStartup();
+	MaintenanceRequestShmemStartup();
 	LWLockRelease(AddinShmemInitLock);
 }
 
