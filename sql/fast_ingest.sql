@@ -923,7 +923,8 @@ COMMENT ON FUNCTION fi_partitions() IS
 
 CREATE FUNCTION fi_maintain()
 RETURNS TABLE (action text, partition text, detail text)
-    AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+    AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp;
 
 COMMENT ON FUNCTION fi_maintain() IS
 'What has to be done now and then, for pg_cron to call. The maintenance worker does it in short transactions of its own, one after the other, and the function waits for it: makes the partitions of today and of fast_ingest.partitions_ahead days more, drops those whose events are all older than fast_ingest.retention (the rollup keeps them), summarizes BRIN indexes of today and yesterday, deletes what pg_cron noted about the caller''s jobs more than a day ago. Returns what was done: action (created, dropped, skipped, summarized, cleaned), partition, detail; of more rows than fit into 64 kB of shared memory, more than a thousand, only the number, in a last row whose action is omitted. What is done stays done, also if the caller''s transaction is rolled back. No insert waits for more than about 0.3 seconds: what would make it wait longer is skipped and left to the next call. Several callers are served one after the other. Error 42501 unless the caller owns fast_ingest.events, 25006 in a read-only transaction, 55000 if fast_ingest is not in shared_preload_libraries, if the maintenance worker does not run, or works in another database, 57000 if it ended meanwhile, and whatever error stops it.';

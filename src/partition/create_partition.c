@@ -1,23 +1,22 @@
 /*
  * create_partition.c
  *
- * A partition is created as a table of its own and then attached: ATTACH takes
- * no lock that stops inserts, as CREATE TABLE ... PARTITION OF would. But for the
- * lock the partition is the one that CREATE TABLE ... PARTITION OF would make.
+ * A partition is created as a table of its own and then attached, because ATTACH
+ * PARTITION takes no lock that stops inserts. CREATE TABLE ... PARTITION OF would, and
+ * makes the same partition otherwise.
  *
- * Days are whole, unless somebody made a partition that takes part of a day: then
- * those that the server makes take the rest of it, so that every event has its place.
- * A default partition takes what it already has; beside it the day's partition is
- * made all the same.
+ * A partition takes a whole UTC day. If a user has made one that takes a part of the day,
+ * the server's partitions take the rest, so that every event has a place. A default
+ * partition does not count: the day's partition is made beside it.
  *
- * Indexes exist on partitions only. The unique one on event_key because an
- * index of the parent would have to contain ts: the day is the scope in which a
- * key is unique. Those of both kinds because pg_dump writes down partitions,
- * which are the user's, but not the parent, which is the extension's: attaching
- * a partition would make the parent's indexes before the dump makes its own.
+ * Only partitions have indexes. A unique index of the parent would have to contain ts,
+ * while a key shall be unique in its day. And pg_dump writes the partitions, which belong
+ * to the user, but not the parent, which belongs to the extension: if the parent had
+ * indexes, attaching a restored partition would make them there before the dump makes its
+ * own.
  *
- * It is made as the owner of events (see own_tables.h), whoever of those that may act
- * for the owner asks for it.
+ * The partition is made as the owner of events (see own_tables.h), and any role that has
+ * the owner's rights may ask for it.
  */
 #include "postgres.h"
 
@@ -52,11 +51,11 @@
 
 PG_FUNCTION_INFO_V1(fi_create_partition);
 
-/* ms to wait for a default partition, behind which everybody who reads it waits */
+/* ms to wait for the lock on a default partition, while others wait behind us to read it */
 #define DEFAULT_PARTITION_WAIT "1000"
 
 /*
- * Which partition takes a time? InvalidOid where none does.
+ * The partition that takes a time, or InvalidOid
  */
 static Oid
 partition_of(TimestampTz ts)
@@ -84,8 +83,8 @@ partition_of(TimestampTz ts)
 }
 
 /*
- * The first part of a day that no partition takes but a default one; false where
- * there is none
+ * Find the first part of a day that no partition takes, a default partition aside; false
+ * if there is none
  */
 static bool
 find_gap(int32 day, TimestampTz *low, TimestampTz *high)
@@ -119,7 +118,7 @@ partition_exists(int32 day)
 }
 
 /*
- * InvalidOid where there is none
+ * The default partition, or InvalidOid
  */
 static Oid
 default_partition(void)
@@ -132,7 +131,7 @@ default_partition(void)
 }
 
 /*
- * A time as SQL reads it in any time zone
+ * A time as SQL reads it whatever the session's time zone
  */
 static char *
 time_text(TimestampTz ts)
@@ -158,7 +157,7 @@ PartitionDayText(int32 day)
 }
 
 /*
- * events_20240812, or events_20240812_2100 for what begins within the day
+ * Choose a free name: events_20240812, or events_20240812_2100 for a part of the day
  */
 static char *
 choose_name(Oid schema, int32 day, TimestampTz low)
@@ -177,7 +176,7 @@ choose_name(Oid schema, int32 day, TimestampTz low)
 }
 
 /*
- * USING ... where the table names an access method for its partitions
+ * The clause " USING ..." if the table names an access method for its partitions, else ""
  */
 static const char *
 access_method_clause(Oid events)
@@ -190,7 +189,7 @@ access_method_clause(Oid events)
 }
 
 /*
- * Make a partition that takes the times from low to before high, within a day
+ * Make a partition that takes the times of a day from low to before high
  */
 static void
 create_partition(Oid events, int32 day, TimestampTz low, TimestampTz high)
@@ -200,7 +199,7 @@ create_partition(Oid events, int32 day, TimestampTz low, TimestampTz high)
 	const char *method = access_method_clause(events);
 	Oid partition;
 
-	/* a partition's identity column is its parent's */
+	/* a partition gets its identity columns from its parent */
 	SpiRunFormat(SPI_OK_UTILITY,
 				 "CREATE TABLE fast_ingest.%s (LIKE " EVENTS
 				 " INCLUDING ALL EXCLUDING IDENTITY)%s%s",
@@ -210,12 +209,12 @@ create_partition(Oid events, int32 day, TimestampTz low, TimestampTz high)
 				 "CREATE INDEX ON fast_ingest.%s USING brin (ts)"
 				 " WITH (autosummarize = on, pages_per_range = 32)%s",
 				 quote_identifier(name), TablespaceClause(partition));
-	/* ONLY, as pg_dump has it: the rest is for us to do (see table_commands.c) */
+	/* ONLY: table_commands.c shall leave the partition to us */
 	SpiRunFormat(SPI_OK_UTILITY,
 				 "ALTER TABLE ONLY " EVENTS " ATTACH PARTITION fast_ingest.%s"
 				 " FOR VALUES FROM ('%s') TO ('%s')",
 				 quote_identifier(name), time_text(low), time_text(high));
-	/* only now: minor versions before August 2025 attach no table with such triggers */
+	/* after ATTACH: minor versions before August 2025 attach no table with such triggers */
 	PartitionEquip(partition);
 	if (low != DayStart(day) || high != DayStart(day + 1))
 		ereport(LOG,
@@ -239,7 +238,7 @@ PartitionCreate(int32 day)
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, "fast_ingest.events");
 	user = ActAsEventsOwner();
 
-	/* two makers meet here, others pass */
+	/* another session that makes a partition waits here, inserts do not */
 	(void) SpiRun("LOCK TABLE " EVENTS " IN SHARE UPDATE EXCLUSIVE MODE", SPI_OK_UTILITY);
 	CommandCounterIncrement();
 	while (find_gap(day, &low, &high))
@@ -300,7 +299,7 @@ PartitionOddity(int32 day)
 	if (OidIsValid(by_default) && (first == by_default || last == by_default))
 		return psprintf("events of %s go into the default partition \"%s\"", PartitionDayText(day),
 						get_rel_name(by_default));
-	/* of the two the one that goes on outside of the day */
+	/* of the two, the partition that goes on outside the day */
 	if (first == last)
 		return NULL;
 	if (OidIsValid(first) && partition_of(low - 1) == first)

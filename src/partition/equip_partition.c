@@ -1,11 +1,10 @@
 /*
  * equip_partition.c
  *
- * What makes a table that takes events one of ours, whoever made it: the unique
- * index on event_key, by which a repeated event is stored once, the triggers that
- * count what statements do that name it, and the table's replica identity. A
- * parent's index and triggers would do that by themselves; why there are none, see
- * create_partition.c.
+ * Gives a partition what it needs, whoever made it: the unique index on event_key, by
+ * which a repeated event is stored once; the triggers that count what statements change
+ * that name the partition; and the replica identity of fast_ingest.events.
+ * create_partition.c says why the parent has no index that would do the first.
  */
 #include "postgres.h"
 
@@ -49,7 +48,7 @@ TablespaceClause(Oid relation)
 }
 
 /*
- * Is an index the one that keeps an event from being stored twice?
+ * Does an index keep an event from being stored twice?
  */
 static bool
 is_key_index(Relation index, AttrNumber key)
@@ -92,8 +91,8 @@ has_key_index(Oid partition)
 }
 
 /*
- * The triggers of fast_ingest.events once more: they do not fire for a statement
- * that names the partition
+ * Create the triggers of fast_ingest.events that the partition lacks: those of the parent
+ * do not fire for a statement that names the partition
  */
 static void
 create_triggers(Oid partition)
@@ -116,7 +115,7 @@ create_triggers(Oid partition)
 }
 
 /*
- * Give a partition that has no replica identity of its own that of the table
+ * Give a partition the replica identity of the table, unless it has one of its own
  */
 static void
 copy_replica_identity(Oid partition)
@@ -142,7 +141,7 @@ copy_replica_identity(Oid partition)
 }
 
 static void
-explain_equipment(void *arg)
+add_error_context(void *arg)
 {
 	errcontext("making \"%s\" a partition of fast_ingest.events: its unique index on event_key "
 			   "stores a repeated event once, its triggers count what names it",
@@ -153,7 +152,7 @@ void
 PartitionEquip(Oid partition)
 {
 	List *members = find_all_inheritors(partition, AccessShareLock, NULL);
-	ErrorContextCallback context = {.callback = explain_equipment, .previous = error_context_stack};
+	ErrorContextCallback context = {.callback = add_error_context, .previous = error_context_stack};
 	ListCell *cell;
 
 	error_context_stack = &context;
@@ -162,7 +161,7 @@ PartitionEquip(Oid partition)
 		Oid member = lfirst_oid(cell);
 		char kind = get_rel_relkind(member);
 
-		/* a foreign table has no indexes, and takes no triggers that see rows */
+		/* a foreign table can have neither indexes nor triggers with transition tables */
 		if ((kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE) ||
 			!OwnsRelation(member))
 			continue;

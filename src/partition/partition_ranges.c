@@ -1,7 +1,7 @@
 /*
  * partition_ranges.c
  *
- * Reads the bounds of partitions from the relation cache, whoever made them.
+ * Reads the bounds of all partitions, the user's as well, from the relation cache.
  */
 #include "postgres.h"
 
@@ -26,7 +26,7 @@ PartitionBoundTime(const PartitionBoundInfoData *bounds, int bound)
 		return MIN_TIMESTAMP;
 	if (bound >= bounds->ndatums || bounds->kind[bound][0] == PARTITION_RANGE_DATUM_MAXVALUE)
 		return END_TIMESTAMP;
-	/* infinite ones are beyond */
+	/* a bound may be infinite */
 	time = DatumGetTimestampTz(bounds->datums[bound][0]);
 	return Min(Max(time, MIN_TIMESTAMP), END_TIMESTAMP);
 }

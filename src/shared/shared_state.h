@@ -109,7 +109,7 @@ typedef struct
 
 	pg_atomic_uint64 alive_at; /* when the flusher last ran, see clock.h; each second */
 
-	/* by the flusher: 1 while the table refuses every event (see evidence.h) */
+	/* by the flusher: 1 while the table refuses every event (see trial_insert.h) */
 	pg_atomic_uint32 refuses_all;
 	/* why events of other days wait while today's do not, or what partition is in the way; "" else
 	 */

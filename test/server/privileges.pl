@@ -451,7 +451,8 @@ pg_sleep(9)
 ../../etc
 EOT
 my %statements = ('GET /metrics' => 1, 'GET /stats' => 1, 'looking for the extension' => 1, 'storing staged events' => 1,
-	'storing a dead letter' => 1, 'creating a partition' => 1, 'refreshing the rollup' => 1, 'looking at the API keys' => 1, '' => 1);
+	'storing a dead letter' => 1, 'creating a partition' => 1, 'refreshing the rollup' => 1, 'looking for partitions' => 1, 'dropping a partition' => 1,
+	'looking for BRIN indexes' => 1, 'summarizing a BRIN index' => 1, 'cleaning cron.job_run_details' => 1, 'looking at the API keys' => 1, '' => 1);
 
 sub objects
 {
