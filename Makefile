@@ -14,7 +14,7 @@ PG_CPPFLAGS = -I$(srcdir)/src
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter $(if $(WERROR),-Werror) -MMD -MP
 SHLIB_LINK = -lmicrohttpd -lgnutls -lroaring -lz -lzstd
 # It knows the library's version, which the SQL objects need not have
-src/db/own_tables.o src/worker/wait_for_extension.o src/http/answer/prometheus.o: CPPFLAGS += -DFI_VERSION='"$(EXTVERSION)"'
+src/db/extension_version.o: CPPFLAGS += -DFI_VERSION='"$(EXTVERSION)"'
 # Its loops are written to be vectorized, as those over PostgreSQL's checksums are
 src/rollup/sets/roaring_check.o: CFLAGS += $(CFLAGS_VECTORIZE)
 # It holds these files
@@ -45,7 +45,7 @@ all install clean:
 endif
 
 -include $(OBJS:.o=.d)
-src/db/own_tables.o src/worker/wait_for_extension.o src/http/answer/prometheus.o: fast_ingest.control
+src/db/extension_version.o: fast_ingest.control
 src/http/answer/pages_files.o: $(wildcard src/http/answer/pages/*)
 
 $(DATA_built): sql/fast_ingest.sql fast_ingest.control
@@ -60,16 +60,16 @@ tmp-install: all
 # Test programs. What each needs of src/ stands in UNIT_SRCS_<name> and
 # FUZZ_SRCS_<name>; none needs a server.
 UNIT_SRCS_ring_test = src/shared/ring.c
-UNIT_SRCS_client_address_test = src/base/address.c
-UNIT_SRCS_rate_limit_test = src/shared/token_bucket.c
+UNIT_SRCS_address_test = src/base/address.c
+UNIT_SRCS_token_bucket_test = src/shared/token_bucket.c
 UNIT_SRCS_timestamp_test = src/event/timestamp.c
-UNIT_SRCS_head_test = src/http/server/head_check.c src/http/server/request_target.c
-UNIT_SRCS_target_test = src/http/server/request_target.c
+UNIT_SRCS_head_check_test = src/http/server/head_check.c src/http/server/request_target.c
+UNIT_SRCS_request_target_test = src/http/server/request_target.c
 FUZZ_SRCS_event_fuzz = src/event/parse.c src/event/event_fields.c src/event/json_escape.c \
 	src/event/timestamp.c src/event/validate.c
-FUZZ_SRCS_user_set_fuzz = src/rollup/sets/roaring_check.c
-FUZZ_SRCS_decode_fuzz = src/http/server/decompress.c
-FUZZ_SRCS_head_fuzz = src/http/server/head_check.c src/http/server/request_target.c
+FUZZ_SRCS_roaring_check_fuzz = src/rollup/sets/roaring_check.c
+FUZZ_SRCS_decompress_fuzz = src/http/server/decompress.c
+FUZZ_SRCS_head_check_fuzz = src/http/server/head_check.c src/http/server/request_target.c
 FUZZ_SRCS_ring_fuzz = src/shared/ring.c
 FUZZ_SRCS_query_fuzz = src/http/answer/query_parameters.c src/query/request_parameters.c src/query/page.c \
 	src/rollup/metrics/metrics_time.c src/event/timestamp.c

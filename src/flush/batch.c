@@ -14,7 +14,7 @@
 #include "db/count_conflicts.h"
 #include "flush/day_partition.h"
 #include "flush/dead_letter.h"
-#include "worker/wait_for_extension.h"
+#include "db/own_tables.h"
 #include "flush/cancel_when_blocking.h"
 #include "flush/batch_commit.h"
 #include "flush/batch_order.h"

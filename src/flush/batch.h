@@ -41,7 +41,7 @@ extern BatchResult BatchStore(ErrorData **error);
 
 /*
  * Insert the first events of a refused batch one by one, and make dead letters of those
- * that are refused for that reason, as WorkerDescribeError words it. False if nothing
+ * that are refused for that reason, as ErrorDescribe words it. False if nothing
  * happened.
  */
 extern bool BatchInsertOneByOne(const char *reason);

@@ -20,7 +20,7 @@ BlameAdd(BlameList *list, const ErrorData *error)
 	Blame *blame = &list->items[list->next];
 
 	list->next = (list->next + 1) % BLAMES;
-	(void) WorkerDescribeError(error, blame->reason);
+	(void) ErrorDescribe(error, blame->reason);
 	blame->until = MonotonicAfter(MonotonicNow(), BLAME_TIME);
 }
 

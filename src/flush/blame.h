@@ -18,7 +18,7 @@
 
 typedef struct
 {
-	char reason[WORKER_ERROR_SIZE]; /* as WorkerDescribeError words it */
+	char reason[WORKER_ERROR_SIZE]; /* as ErrorDescribe words it */
 	int64 until;					/* see clock.h */
 } Blame;
 

@@ -32,7 +32,7 @@ bool
 ErrorHasReason(const ErrorData *error, const char *reason)
 {
 	char description[WORKER_ERROR_SIZE];
-	bool shown = WorkerDescribeError(error, description);
+	bool shown = ErrorDescribe(error, description);
 
 	return (!shown || !ErrorIsTransient(error->sqlerrcode)) && strcmp(description, reason) == 0;
 }

@@ -38,7 +38,7 @@ typedef struct
 {
 	RingRecord **records;
 	int n;
-	const char *reason;			  /* as WorkerDescribeError words it */
+	const char *reason;			  /* as ErrorDescribe words it */
 	InsertCounts (*insert)(void); /* inserts what the relation "staged" shows */
 
 	/* the result */

@@ -11,10 +11,10 @@
 #include "miscadmin.h"
 #include "utils/guc.h"
 
+#include "db/own_tables.h"
 #include "db/spi.h"
 #include "maintain/cron_jobs.h"
 #include "shared/maintenance_request.h"
-#include "worker/wait_for_extension.h"
 
 #define MAY_DELETE "SELECT WHERE has_table_privilege('cron.job_run_details', 'DELETE')"
 

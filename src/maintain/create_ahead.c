@@ -13,12 +13,12 @@
 #include "utils/timestamp.h"
 
 #include "base/settings.h"
+#include "db/act_as_owner.h"
 #include "db/own_tables.h"
 #include "partition/create_partition.h"
 #include "partition/equip_partition.h"
 #include "partition/partition_ranges.h"
 #include "shared/maintenance_request.h"
-#include "worker/wait_for_extension.h"
 
 typedef struct
 {

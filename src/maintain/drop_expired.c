@@ -24,6 +24,7 @@
 
 #include "base/clock.h"
 #include "base/settings.h"
+#include "db/act_as_owner.h"
 #include "db/own_tables.h"
 #include "db/spi.h"
 #include "partition/create_partition.h"
@@ -32,7 +33,6 @@
 #include "rollup/refresh/refresh.h"
 #include "rollup/state/recount.h"
 #include "shared/maintenance_request.h"
-#include "worker/wait_for_extension.h"
 #include "worker/worker.h"
 
 #define TRIES 3			 /* to lock the table, for each partition */

@@ -22,6 +22,7 @@
 #include "base/clock.h"
 #include "base/compat.h"
 #include "base/settings.h"
+#include "db/act_as_owner.h"
 #include "db/own_tables.h"
 #include "shared/maintenance_request.h"
 #include "worker/worker.h"

@@ -10,7 +10,7 @@
 #include "utils/guc.h"
 #include "utils/timestamp.h"
 
-#include "event/tuple.h"
+#include "base/unix_time.h"
 
 /* Inserts wait behind us while we wait for a lock on their table. */
 #define BRIEF_WAIT "100ms"

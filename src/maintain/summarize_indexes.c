@@ -14,12 +14,12 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "db/act_as_owner.h"
 #include "db/own_tables.h"
 #include "db/spi.h"
 #include "partition/equip_partition.h"
 #include "partition/partition_ranges.h"
 #include "shared/maintenance_request.h"
-#include "worker/wait_for_extension.h"
 
 #define SELECT_INDEXES \
 	"SELECT i.indexrelid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid" \

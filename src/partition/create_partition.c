@@ -40,7 +40,9 @@
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
+#include "db/act_as_owner.h"
 #include "db/own_tables.h"
+#include "base/unix_time.h"
 #include "base/compat.h"
 #include "partition/equip_partition.h"
 #include "db/transaction.h"
@@ -327,7 +329,7 @@ fi_create_partition(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
 				 errmsg("day is out of range for a partition: %s",
 						DatumGetCString(DirectFunctionCall1(date_out, DateADTGetDatum(date))))));
-	day = date + (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE);
+	day = date + UNIX_EPOCH_OFFSET_DAYS;
 
 	SPI_connect();
 	PartitionCreate(day);

@@ -73,7 +73,7 @@ DayPartitions(int32 first, int32 last, DayPartition **partitions)
 	for (int bound = 0; bounds != NULL && bound <= bounds->ndatums; bound++)
 	{
 		TimestampTz low = PartitionBoundTime(bounds, bound - 1);
-		int64 day = low / USECS_PER_DAY + (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE);
+		int64 day = low / USECS_PER_DAY + UNIX_EPOCH_OFFSET_DAYS;
 		Oid partition;
 		char kind;
 

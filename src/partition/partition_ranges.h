@@ -10,6 +10,8 @@
 #include "datatype/timestamp.h"
 #include "partitioning/partbounds.h"
 
+#include "base/unix_time.h"
+
 /*
  * A bound of a table that is partitioned by time: the upper bound of partition
  * bounds->indexes[bound], and the lower one of the next. An end of time if bound is -1 or
@@ -28,7 +30,7 @@ extern int PartitionRanges(bool with_default, TimestampTz **lowers, TimestampTz 
 static inline TimestampTz
 DayStart(int32 day)
 {
-	return ((int64) day - (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE)) * USECS_PER_DAY;
+	return day * USECS_PER_DAY - UNIX_EPOCH_OFFSET;
 }
 
 /* A partition that takes one whole UTC day. */

@@ -7,11 +7,8 @@
 
 #include "shared/maintenance_request.h"
 
-#include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/condition_variable.h"
-#include "storage/ipc.h"
-#include "storage/shmem.h"
 #include "storage/spin.h"
 
 #include "base/clock.h"
@@ -38,24 +35,25 @@ typedef struct
 static MaintenanceRequest *request = NULL;
 static bool is_mine = false; /* the request was made by this process */
 
-void
-MaintenanceRequestShmemRequest(void)
+static Size
+request_size(void)
 {
-	RequestAddinShmemSpace(MAXALIGN(sizeof(MaintenanceRequest)));
+	return sizeof(MaintenanceRequest);
 }
 
-void
-MaintenanceRequestShmemStartup(void)
+static void
+attach_request(void *memory, LWLock *lock, bool is_new)
 {
-	bool found;
-
-	request = ShmemInitStruct("fast_ingest maintenance", sizeof(MaintenanceRequest), &found);
-	if (found)
+	request = memory;
+	if (!is_new)
 		return;
 	SpinLockInit(&request->mutex);
 	ConditionVariableInit(&request->changed);
 	request->state = MAINTENANCE_FREE;
 }
+
+const SharedPart MaintenanceRequestPart = {"fast_ingest maintenance", NULL, request_size,
+										   attach_request};
 
 static MaintenanceState
 read_state(void)

@@ -29,6 +29,8 @@
 
 #include "utils/elog.h"
 
+#include "shared/shared_part.h"
+
 typedef enum
 {
 	MAINTENANCE_FREE,
@@ -47,9 +49,7 @@ typedef struct
 	const char *detail;
 } MaintenanceRow;
 
-/* Request the shared memory, and make or find it. */
-extern void MaintenanceRequestShmemRequest(void);
-extern void MaintenanceRequestShmemStartup(void);
+extern const SharedPart MaintenanceRequestPart;
 
 /*
  * The caller's side
