@@ -927,7 +927,7 @@ RETURNS TABLE (action text, partition text, detail text)
     SET search_path = pg_catalog, pg_temp;
 
 COMMENT ON FUNCTION fi_maintain() IS
-'What has to be done now and then, for pg_cron to call. The maintenance worker does it in short transactions of its own, one after the other, and the function waits for it: makes the partitions of today and of fast_ingest.partitions_ahead days more, drops those whose events are all older than fast_ingest.retention (the rollup keeps them), summarizes BRIN indexes of today and yesterday, deletes what pg_cron noted about the caller''s jobs more than a day ago. Returns what was done: action (created, dropped, skipped, summarized, cleaned), partition, detail; of more rows than fit into 64 kB of shared memory, more than a thousand, only the number, in a last row whose action is omitted. What is done stays done, also if the caller''s transaction is rolled back. No insert waits for more than about 0.3 seconds: what would make it wait longer is skipped and left to the next call. Several callers are served one after the other. Error 42501 unless the caller owns fast_ingest.events, 25006 in a read-only transaction, 55000 if fast_ingest is not in shared_preload_libraries, if the maintenance worker does not run, or works in another database, 57000 if it ended meanwhile, and whatever error stops it.';
+'What has to be done now and then, for pg_cron to call. Makes the partitions of today and of fast_ingest.partitions_ahead days more, drops those whose events are all older than fast_ingest.retention (the rollup keeps them), summarizes BRIN indexes of today and yesterday, deletes what pg_cron noted about our jobs more than a day ago, as far as the caller may. The maintenance worker does this in short transactions of its own, and the function waits for it: what is done stays done if the caller''s transaction is rolled back. No insert waits for more than about 0.3 seconds; what would make it wait longer is skipped and left to the next call. Callers are served one after the other. Returns what was done: action (created, dropped, skipped, summarized, cleaned), partition, detail. Rows that do not fit into 64 kB, more than a thousand, are only counted, in a last row of action omitted. Errors: 42501 unless the caller owns fast_ingest.events; 25006 in a read-only transaction; 55000 if fast_ingest is not in shared_preload_libraries, or the maintenance worker does not run or works in another database; 57000 if the worker ended meanwhile; any other that the worker met.';
 
 CREATE FUNCTION fi_unschedule() RETURNS integer
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -966,8 +966,8 @@ DECLARE
     -- command, so these come before the function.
     settings CONSTANT text := 'SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;'
         ' SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0; ';
-    -- A job outlives the extension where unschedule.c could not remove it. Then it removes itself
-    -- and calls nobody's function that happens to have the name.
+    -- A job outlives the extension where cron_jobs.c cannot remove it. Then it removes itself,
+    -- and calls no function of others that happens to have the name.
     command CONSTANT text := settings || 'DO $fast_ingest$ BEGIN PERFORM pg_catalog.set_config(''search_path'', ''pg_catalog, pg_temp'', true);'
         ' IF EXISTS (SELECT FROM pg_extension WHERE extname = ''fast_ingest'' AND extnamespace = to_regnamespace(%L))'
         ' THEN PERFORM %s.%s(); ELSE PERFORM cron.unschedule(%L); END IF; END $fast_ingest$';

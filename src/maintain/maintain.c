@@ -93,6 +93,17 @@ check_worker(int64 *seen_at)
 					errmsg("the maintenance worker does not run: %s", reason)));
 }
 
+static void
+raise_error_of_worker(void)
+{
+	int sqlstate;
+	const char *message = MaintenanceRequestError(&sqlstate);
+
+	ereport(ERROR, (errcode(sqlstate), errmsg("%s", message),
+					errdetail("The maintenance worker could not finish. What it did before stays "
+							  "done.")));
+}
+
 /*
  * Ask the worker, after the callers that came before, and wait for its answer
  */
@@ -100,7 +111,6 @@ static void
 ask_worker(void)
 {
 	int64 seen_at = MonotonicNow();
-	MaintenanceState state;
 
 	check_worker(&seen_at);
 	while (!MaintenanceRequestMake(GetUserId()))
@@ -111,12 +121,16 @@ ask_worker(void)
 	for (;;)
 	{
 		WorkerWake(&Shared->maintenance);
-		state = MaintenanceRequestAwait(LOOK_INTERVAL);
-		if (state == MAINTENANCE_DONE)
-			return;
-		if (state == MAINTENANCE_FAILED)
-			MaintenanceRequestThrow();
-		check_worker(&seen_at);
+		switch (MaintenanceRequestAwait(LOOK_INTERVAL))
+		{
+			case MAINTENANCE_DONE:
+				return;
+			case MAINTENANCE_FAILED:
+				raise_error_of_worker();
+				break;
+			default:
+				check_worker(&seen_at);
+		}
 	}
 }
 

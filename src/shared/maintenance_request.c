@@ -143,12 +143,11 @@ MaintenanceRequestOmittedRows(void)
 	return request->omitted;
 }
 
-void
-MaintenanceRequestThrow(void)
+const char *
+MaintenanceRequestError(int *sqlstate)
 {
-	ereport(ERROR, (errcode(request->sqlstate), errmsg("%s", request->message),
-					errdetail("The maintenance worker could not finish. What it did before stays "
-							  "done.")));
+	*sqlstate = request->sqlstate;
+	return request->message;
 }
 
 void

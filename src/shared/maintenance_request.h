@@ -74,8 +74,8 @@ extern bool MaintenanceRequestNextRow(uint32 *position, MaintenanceRow *row);
 /* How many rows did not fit into shared memory? The request is DONE. */
 extern uint32 MaintenanceRequestOmittedRows(void);
 
-/* Raise the error of a request that FAILED. */
-extern void MaintenanceRequestThrow(void) pg_attribute_noreturn();
+/* The message of a request that FAILED, which stays until it is left, and its SQLSTATE. */
+extern const char *MaintenanceRequestError(int *sqlstate);
 
 /* Leave the request of this process, whatever its state; nothing without one. */
 extern void MaintenanceRequestLeave(void);
