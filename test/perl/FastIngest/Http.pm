@@ -11,7 +11,7 @@ use FastIngest::Wait;
 use JSON::PP ();
 use Test::More;
 
-our @EXPORT = qw(encode_json http_message is_error);
+our @EXPORT = qw(encode_json http_message query_path is_error);
 
 my $json = JSON::PP->new->utf8->canonical->allow_nonref;
 
@@ -42,6 +42,20 @@ sub http_message
 		$message .= "$name: $value\r\n";
 	}
 	return "$message\r\n" . (defined $body ? $body : '');
+}
+
+# A path with parameters. Each value is escaped.
+sub query_path
+{
+	my ($path, @parameters) = @_;
+	my @pairs;
+
+	while (my ($name, $value) = splice @parameters, 0, 2)
+	{
+		utf8::encode($value) if utf8::is_utf8($value);
+		push @pairs, "$name=" . ($value =~ s/([^A-Za-z0-9._-])/sprintf '%%%02X', ord $1/ger);
+	}
+	return "$path?" . join('&', @pairs);
 }
 
 # A connection; undef when the server refuses it.
@@ -75,6 +89,14 @@ sub get
 	my ($self, $path, %opt) = @_;
 
 	return $self->request('GET', $path, %opt);
+}
+
+# GET with parameters
+sub query
+{
+	my ($self, $path, @parameters) = @_;
+
+	return $self->get(query_path($path, @parameters));
 }
 
 sub post
