@@ -1,5 +1,5 @@
-# API keys: with fast_ingest.require_api_key nobody comes in without one, a key does
-# what it is for and nothing else, and a change is in force when it is committed,
+# With fast_ingest.require_api_key nobody gets in without a key, a key permits what it was made
+# for and nothing else, and a change of the keys is in force as soon as it is committed,
 # whatever the workers are doing.
 
 use strict;

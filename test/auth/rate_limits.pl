@@ -1,9 +1,9 @@
-# Rate limits: as many events as a client, a key, a channel may send are accepted, however
-# many connections they come by, and no more; who is refused hears when to come back, and
-# has paid nothing.
+# A client, a key and a channel may send as many events as their rate limits allow, over any
+# number of connections, and no more. Who is refused hears when to come back, and the refusal
+# costs no tokens.
 #
-# Buckets here gain 1 token a second and hold 1000, so that the seconds that a test takes
-# on a slow machine make no difference.
+# Buckets here gain 1 token a second and hold 1000. So it makes no difference how many seconds a
+# test takes on a slow machine.
 
 use strict;
 use warnings;

@@ -27,7 +27,7 @@ shift @alone;
 my $width = (sort { $b <=> $a } map { length } @programs, @alone)[0];
 my $directory = tempdir(CLEANUP => 1);
 my %running;    # by the process id of its harness
-my ($passed, $failed) = (0, 0);
+my ($passed, $failed, $number) = (0, 0, 0);
 my @bad;
 
 # Its harness ignores signals, which the program would inherit.
@@ -84,7 +84,7 @@ sub skipped
 sub start
 {
 	my ($program) = @_;
-	my $output = "$directory/" . $program =~ tr{/}{-}r;
+	my $output = "$directory/" . ++$number;
 
 	STDOUT->flush;
 	my $pid = fork;

@@ -207,6 +207,15 @@ suite_tap()
 	tap_suite "$suite" "$jobs" "${programs[@]}"
 }
 
+# The way of an event and of an answer, from the first byte to the last: for `make check`
+suite_core()
+{
+	TESTS=$(printf 'test/%s\n' http/protocol.pl events/bulk.pl events/validation.pl events/json.pl \
+		events/idempotency.pl auth/api_keys.pl flush/dead_letters.pl query/metrics.pl query/site_stats.pl \
+		query/paging_and_csv.pl rollup/other_keys.pl server/workers.pl)
+	suite_tap core
+}
+
 # The long form of the tests of faults, hostile clients and overload, about 20
 # minutes, and its table of results
 suite_torture()

@@ -1,5 +1,5 @@
-# Many events in one request: the three forms, what is answered when some of
-# them are invalid, and that a request that cannot be read stores nothing.
+# One request may carry many events, in three forms. When some of them are invalid, the answer
+# says which. A request that cannot be read stores nothing.
 
 use strict;
 use warnings;

@@ -1,6 +1,5 @@
-# The same event is stored once, however often, however quickly and over
-# however many restarts a client sends it; different events are never taken
-# for the same.
+# The same event is stored once, however often and however quickly a client sends it, also across
+# restarts. Different events are never taken for the same.
 
 use strict;
 use warnings;

@@ -1,7 +1,6 @@
-# JSON of every kind that RFC 8259 names, valid and not, as one event, in both
-# forms of bulk, and as lines. Each is answered: 202, and then it is stored as
-# PostgreSQL itself reads it, or 400 with an error that says where or what.
-# Nothing of it is a dead letter.
+# Every kind of JSON that RFC 8259 names, valid or not, is answered: as one event, in both forms
+# of bulk, and as lines. After 202 it is stored as PostgreSQL itself reads it; a 400 says where
+# or what is wrong. None of it becomes a dead letter.
 
 use strict;
 use warnings;

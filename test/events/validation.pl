@@ -1,5 +1,5 @@
-# What an event may be: each rule of the field table, the message that names
-# the field and the value, and how what is accepted is stored.
+# Each field of an event follows its rule. An error names the field and the value, and what is
+# accepted is stored as the contract says.
 
 use strict;
 use warnings;

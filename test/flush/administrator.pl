@@ -1,8 +1,8 @@
-# What an administrator does to the table by mistake is not taken out on events: when the table
-# refuses every event for one reason, none of them is given up. They wait, everybody hears of
-# it, and when the table is mended they are stored. A client whose own events are bad is told so.
-# What a door without a key shows of it has no event's text. And settings of the database or the
-# role, which are meant for others, change nothing.
+# No event is lost because an administrator made a mistake with the table. When the table refuses
+# every event for one reason, events wait, clients and monitoring see why, and the events are
+# stored when the table is mended. A client whose own events are bad is told so. What is shown
+# without a key contains no text of an event. Settings of the database or of the role, which are
+# meant for others, change nothing.
 
 use strict;
 use warnings;

@@ -1,7 +1,7 @@
-# Dead letters are for people: they can be read, posted again, retried once their
-# cause is gone, and purged. However a refused event comes back, by a retry or by its
-# client, it is stored once and counted once. There are no more of them than allowed,
-# and those that had to go are counted.
+# People can read dead letters, post them again, retry them once the cause is gone, and purge
+# them. Whether a refused event comes back by a retry or from its client, it is stored and
+# counted once. There are never more dead letters than allowed, and those that had to be deleted
+# are counted.
 
 use strict;
 use warnings;

@@ -1,7 +1,7 @@
-# Events of today never wait for those of others: not for a thousand days whose partitions
-# have to be made, for a partition that is locked or in the way, nor for an event for which a
-# trigger raises an error of whatever kind, is slow, or waits for a lock. What is held up
-# itself is stored when it can be, or is a dead letter that says why.
+# Events of today never wait for other events: not for a thousand days whose partitions must be
+# created, not for a partition that is locked or in the way, and not for an event whose trigger
+# raises an error of any kind, is slow, or waits for a lock. The events that are held up are
+# stored as soon as possible, or become dead letters that say why.
 
 use strict;
 use warnings;

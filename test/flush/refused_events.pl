@@ -1,6 +1,6 @@
-# What the database refuses is refused alone: its client hears why, it is kept
-# as a dead letter, and its neighbours of the same transaction are stored.
-# What the database only refuses for the moment is tried again.
+# The database refuses one event without harm to its neighbours: the client hears why, the event
+# is kept as a dead letter, and the other events of the transaction are stored. An event that is
+# refused only for the moment is tried again.
 
 use strict;
 use warnings;

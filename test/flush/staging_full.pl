@@ -1,6 +1,5 @@
-# The staging area is bounded. When it is full, clients hear so at once and
-# are told when to come back; what was accepted is stored in the end, and
-# nobody has to help.
+# The staging area is bounded. When it is full, clients hear it at once and are told when to come
+# back. What was accepted is stored in the end, without help.
 
 use strict;
 use warnings;

@@ -1,6 +1,6 @@
-# Bodies come compressed, in chunks, and after 100 Continue: they are stored as if
-# they came as they are. The limit of a body counts what it stands for, and what is
-# not what its Content-Encoding says is refused.
+# Bodies may come compressed, in chunks, and after 100 Continue, and are stored like plain ones.
+# The size limit counts the decompressed bytes. A body that is not what its Content-Encoding says
+# is refused.
 
 use strict;
 use warnings;

@@ -1,5 +1,5 @@
-# Pages of the origins that fast_ingest.cors_origins names may send requests and read
-# answers; a browser's question is answered so that it asks once a day.
+# Pages of the origins in fast_ingest.cors_origins may send requests and read the answers. The
+# answer to a preflight request makes browsers ask only once a day.
 
 use strict;
 use warnings;

@@ -1,7 +1,6 @@
-# Clients that mean harm. Whatever they send, each is answered with an error or
-# cut by a limit of the README's; nothing that they hide in a body is taken for a
-# request; the listener's memory stays below the bound that the README gives; and
-# an honest client beside them gets 202 for every event.
+# Hostile clients do no harm. Whatever they send is answered with an error or cut off by a
+# documented limit. Nothing hidden in a body is taken for a request. The memory of the listener
+# stays below the documented bound. An honest client beside them gets 202 for every event.
 #
 # FI_TORTURE=1: the floods are ten times as long.
 

@@ -1,6 +1,6 @@
-# GET /openapi.json describes the routes that there are, and the answers that they
-# give: every example is sent, every answer is checked against its schema. What is
-# made from it is up to date, and GET /docs needs nothing from elsewhere.
+# GET /openapi.json describes exactly the routes that exist and their answers: every example is
+# sent, and every answer is checked against its schema. The files made from it are up to date.
+# GET /docs loads nothing from elsewhere.
 
 use strict;
 use warnings;

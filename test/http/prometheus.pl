@@ -1,6 +1,6 @@
-# GET /metrics/prometheus is what Prometheus expects, and true: a real Prometheus scrapes
-# it and is asked for what was sent. It answers when nothing else does, and what is made
-# of it (the README's table, the dashboard of docker/) names nothing else.
+# GET /metrics/prometheus is what Prometheus expects, and its figures are true: a real Prometheus
+# scrapes it and is asked for what was sent. It answers when nothing else does. The README's
+# table and the dashboard in docker/ name only metrics that exist.
 
 use strict;
 use warnings;

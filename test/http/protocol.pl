@@ -1,6 +1,5 @@
-# The listener speaks HTTP/1.1: routes, error answers, and every way in which
-# a client can be slow, odd, gone or hostile. Nothing of it may cost the
-# server its listener.
+# The listener speaks HTTP/1.1: its routes, its error answers, and every way in which a client can
+# be slow, odd, gone or hostile. Nothing of it ends the listener.
 
 use strict;
 use warnings;

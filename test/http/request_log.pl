@@ -1,9 +1,9 @@
-# The log of requests: each level logs the requests that it is about, one line each, with
-# what happened to them; and nothing that a client sends gets into a log but the id of its
-# request, which every answer names.
+# Each log level logs one line for each of its requests, which says what happened to the request.
+# Nothing that a client sends gets into the log but the id of its request, which every answer
+# names.
 #
-# The server reads its settings between two turns of its loop: a level is in force once
-# the origin that was set with it may ask.
+# The listener reads its settings between two turns of its loop. A level is in force once the
+# origin that was set together with it is allowed.
 
 use strict;
 use warnings;

@@ -1,5 +1,5 @@
-# HTTP as its RFCs have it: blanks around the values of headers, the forms of a target, what is
-# escaped in it, one answer to each request, and how long an idle connection is kept.
+# HTTP is spoken as its RFCs say: blanks around the values of headers, the forms of a target and
+# the escapes in it, one answer to each request, and how long an idle connection is kept.
 
 use strict;
 use warnings;

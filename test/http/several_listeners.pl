@@ -1,6 +1,6 @@
-# Several listeners on one port, each with a flusher of its own, are one server to
-# their clients: nothing is lost or stored twice whichever of them ends, limits are
-# those of all together, and the port is nobody else's.
+# Several listeners on one port, each with a flusher of its own, look like one server: nothing is
+# lost or stored twice whichever of them ends, limits hold for all of them together, and nobody
+# else can take the port.
 
 use strict;
 use warnings;

@@ -1,6 +1,6 @@
-# HTTPS: the same server behind TLS. Certificate and key are checked before they are
-# used, are replaced while the server runs, and a port for TLS is never anything else.
-# Whoever begins a handshake and leaves it there, or sends what is none, harms nobody.
+# HTTPS is the same server behind TLS. Certificate and key are checked before they are used, and
+# are replaced while the server runs. A port for TLS never speaks anything else. A client that
+# leaves its handshake unfinished, or sends none, harms nobody.
 
 use strict;
 use warnings;

@@ -1,5 +1,5 @@
-# The books balance when the disk is full and has room again. The disk is a small
-# file system in memory, in a mount namespace of the test's own.
+# The books balance when the disk is full and has room again. The disk is a small file system in
+# memory, in a mount namespace of this test.
 
 use strict;
 use warnings;

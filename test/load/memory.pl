@@ -1,12 +1,10 @@
-# Memory is constant. Requests of every kind and end come in rounds that are all
-# alike, and so does what sessions of SQL do; after the first round, none of the
-# workers needs more from round to round. A leak of 64 bytes per request, batch or
-# query would show.
+# The workers need no more memory however long they run. Requests of every kind and outcome come
+# in rounds that are all alike, with statements of sessions beside them. After the first round no
+# worker grows from round to round. A leak of 64 bytes per request, batch or query would show.
 #
-# Looked at are palloc'ed memory in use, as the process itself counts it, and
-# RssAnon of the kernel, which has malloc'ed memory, too. Something may happen
-# once, such as a cache that is built again; a leak happens in each round: the
-# round with the least growth counts.
+# The test looks at palloc'ed memory in use, as the process itself counts it, and at RssAnon of
+# the kernel, which includes malloc'ed memory. Memory may be taken once, as for a cache that is
+# built again, but a leak grows in each round. So the round with the least growth counts.
 
 use strict;
 use warnings;

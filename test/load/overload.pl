@@ -1,9 +1,9 @@
-# Twice the load that it can take: events are accepted as fast as before, everything
-# else is 503 with Retry-After, memory does not grow, nothing acknowledged is
+# Under twice the load that the server can take, events are accepted as fast as before and
+# everything else is answered 503 with Retry-After. Memory does not grow, nothing acknowledged is
 # lost, and when the load ends everything is as it was.
 #
-# FI_TORTURE=1: for two minutes, with figures for the throughput, which is not
-# judged otherwise: machines are shared. FI_RESULTS: a file that they are added to.
+# FI_TORTURE=1: for two minutes, and the throughput is judged, which makes no sense on a shared
+# machine. FI_RESULTS: a file to which the figures are added.
 
 use strict;
 use warnings;

@@ -1,6 +1,6 @@
-# The maintenance worker refreshes the rollup when the backlog is long, rests
-# otherwise, and is in nobody's way. fi_maintain() makes partitions and drops
-# expired ones; answers stay what they were, and inserts hardly wait.
+# The maintenance worker refreshes the rollup when the backlog is long, rests otherwise, and
+# disturbs nobody. fi_maintain() creates partitions and drops expired ones; answers stay as they
+# were, and inserts hardly wait.
 
 use strict;
 use warnings;

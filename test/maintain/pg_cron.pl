@@ -1,6 +1,5 @@
-# pg_cron as the clock: fi_schedule() has it refresh the rollup and maintain the
-# partitions, whatever becomes of the extension no job is left that fails, and
-# without pg_cron a hint says what to do.
+# fi_schedule() has pg_cron refresh the rollup and maintain the partitions. Whatever happens to the
+# extension, no job is left that fails. Without pg_cron a hint says what to do.
 
 use strict;
 use warnings;

@@ -1,17 +1,17 @@
-# Whatever becomes of partitions, answers stay those of the raw rows: random commands
-# make, attach, detach, drop and truncate partitions, default ones, wide ones, ones
-# that take part of a day or are partitioned again; rows come and go; breakdowns are
-# added and dropped; the rollup is refreshed or not; and the database is dumped and
-# restored. After every step everything is asked and compared.
+# Whatever happens to partitions, answers stay those of the raw rows. Random commands create,
+# attach, detach, drop and truncate partitions: default ones, wide ones, ones of a part of a day,
+# ones that are partitioned again. Rows come and go, breakdowns are added and dropped, the rollup
+# is refreshed or not, and the database is dumped and restored. After every step everything is
+# asked and compared.
 #
-# The model is in the database as well, in tables of the test's: "ghosts" are the rows
-# of partitions that were dropped or detached, which the metrics keep. An answer is
-# that of the raw rows and the ghosts; or, where a range cuts a bucket that has ghosts,
-# the error that says so, also if the events asked for are late ones of such a day.
-# fast_ingest.dropped has the days of the ghosts and no other.
+# The model is in the database as well, in tables of the test: "ghosts" are the rows of partitions
+# that were dropped or detached, which the metrics keep. An answer is that of the raw rows and the
+# ghosts. Where a range cuts a bucket that has ghosts, the answer is the error that says so, also
+# if the events asked for are late ones of such a day. fast_ingest.dropped has the days of the
+# ghosts and no other.
 #
-# FI_PARTITIONS_SEED: what to do again (the seed is printed). FI_PARTITIONS_STEPS: how
-# much. FI_TORTURE: ten times as much.
+# FI_PARTITIONS_SEED: repeats a run (the seed is printed). FI_PARTITIONS_STEPS: how much.
+# FI_TORTURE: ten times as much.
 
 use strict;
 use warnings;

@@ -1,6 +1,6 @@
-# What a user does to fast_ingest.events as to any table works, or is refused at once with
-# a reason: tablespaces, columns, constraints, replica identities, triggers that drop rows,
-# rules, names.
+# What users do to ordinary tables works on fast_ingest.events, or is refused at once with a
+# reason: tablespaces, columns, constraints, replica identities, triggers that drop rows, rules,
+# names.
 
 use strict;
 use warnings;

@@ -1,7 +1,6 @@
-# A database whose fast_ingest.events has columns and indexes of the user's survives a
-# dump: its partitions are attached again with rows, columns and indexes, the table has
-# these, too, and the metrics are the same. Whichever way it is restored, preloaded or
-# not.
+# A database whose fast_ingest.events has columns and indexes of the user's survives a dump: its
+# partitions are attached again with rows, columns and indexes, the table has them, too, and the
+# metrics are the same. This holds for every way to restore, with the library preloaded or not.
 
 use strict;
 use warnings;

@@ -1,6 +1,6 @@
-# Partitions that a user made: events that come by HTTP go into what takes them, each is
-# stored once and counted once, by whatever name rows come; and what such a partition
-# leaves of a day the server makes.
+# Partitions that a user created work: an event that comes by HTTP goes into the partition that
+# takes it, and is stored and counted once, whatever the partition is called. The server creates
+# partitions for what such a partition leaves of a day.
 
 use strict;
 use warnings;

@@ -1,6 +1,7 @@
-# The query worker is a good citizen: it keeps to its time, no query is in the way of events,
-# every client hears when a worker, the listener or the server ends, and the work goes on
-# afterwards. Several workers, databases that come and go, a server without a worker.
+# The query worker is a good citizen: it keeps to its time, no query is in the way of events, every
+# client hears when a worker, the listener or the server ends, and the work goes on afterwards.
+# This holds for several workers, for databases that come and go, and on a server without a query
+# worker clients hear why.
 
 use strict;
 use warnings;

@@ -1,5 +1,6 @@
-# The make targets that ask the cluster of `make run`: each says what it does and what
-# came back, and fails when that is not right, or when there is no cluster.
+# Each make target that asks the cluster of `make run` says what it does and what came back, and
+# fails when that is not right or when there is no cluster. The other targets run what `make help`
+# says.
 
 use strict;
 use warnings;
@@ -75,6 +76,22 @@ my @targets = qw(health ready test-event test-metrics load-test psql);
 my (undef, $commands) = exit_and_output('', qw(make --always-make --dry-run));
 like($commands, qr/ -o fast_ingest\.so /, 'make without a target makes the extension');
 
+# The tests cannot run themselves: what they would run
+foreach my $case (
+	[ 'check', qr{^TESTS= test/dev/test\.sh unit regress core$}m ],
+	[ 'test', qr{^test/dev/test\.sh$}m ],
+	(map { [ "test-$_", qr{^TESTS='a b' test/dev/test\.sh $_$}m ] } qw(regress isolation tap unit fuzz)),
+	[ 'torture', qr{^TESTS='a b' test/dev/test\.sh torture$}m ],
+	[ 'test-valgrind', qr{^VALGRIND=yes TESTS='a b' test/dev/test\.sh tap$}m ],
+	[ 'fuzz', qr{^FUZZ_SECONDS='300' test/dev/test\.sh fuzz$}m ],
+	[ 'check-includes', qr{^perl test/dev/check_includes\.pl$}m ])
+{
+	my ($name, $pattern) = @$case;
+	my (undef, $output) = target($name, variables => [ '--dry-run', 'TESTS=a b' ]);
+
+	like($output, $pattern, "make $name");
+}
+
 is_target(0, $_, qr/there is no cluster running: make run/, 'there is no cluster') foreach @targets;
 is_target(0, 'logs', qr/there is no cluster: make run/, 'there is no cluster');
 
@@ -145,6 +162,7 @@ ok(!-e $ENV{FI_RUN}, 'make reset: nothing is left');
 
 ($code, $output) = target('help');
 like($output, qr/^make .*\b$_\b/m, "make help: lists $_")
-  foreach qw(run demo health ready test-event test-metrics load-test psql logs stop reset);
+  foreach qw(run demo health ready test-event test-metrics load-test psql logs stop reset check test torture test-valgrind fuzz
+  test-regress test-isolation test-tap test-unit test-fuzz bench format format-check check-includes tmp-install clean);
 
 done_testing();

@@ -1,5 +1,4 @@
-# The README's table of settings is the server's: every setting is there with
-# its default, and nothing else is.
+# The README's table of settings has every setting of the server with its default, and no other.
 
 use strict;
 use warnings;

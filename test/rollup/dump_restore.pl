@@ -1,7 +1,6 @@
-# The rollup survives what the events do, and more: dump and restore, by psql and
-# by pg_restore with two jobs, with deltas not yet merged, with marks of changed
-# buckets, with breakdowns of the user's and with days whose raw rows are gone. A
-# hot standby answers as its primary does.
+# The rollup survives a dump and a restore, by psql and by pg_restore with two jobs: with deltas
+# that are not merged yet, with marks of changed buckets, with breakdowns of the user's, and with
+# days whose raw rows are gone. A hot standby answers as its primary does.
 
 use strict;
 use warnings;

@@ -1,9 +1,9 @@
-# fi_erase_user(): what was acknowledged before the call is gone, what is sent after
-# it is a new user's, whatever clients do meanwhile; every answer is that of the raw
-# rows that are left, and where these were dropped the user is counted no more; nothing
-# that is made of the user_id is left in a table, or in a dump.
+# After fi_erase_user() everything acknowledged before the call is gone, and what is sent later
+# belongs to a new user, whatever clients do meanwhile. Every answer is that of the raw rows that
+# are left. Where raw rows were dropped, the user is not counted any more. Nothing that is made of
+# the user_id is left in a table, or in a dump.
 #
-# FI_ERASE_SEED: what to do again (the seed is printed).
+# FI_ERASE_SEED: repeats a run (the seed is printed).
 
 use strict;
 use warnings;

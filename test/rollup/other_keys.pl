@@ -1,7 +1,7 @@
-# What clients make up: more event_names, channels, sites, paths and keys than the
-# rollup keeps apart, and the text "(other)" in all of them. Every answer is that of the
-# raw rows, what is counted together is told apart from every text of a client, and the
-# rollup has no more rows than its limits allow.
+# Clients may invent more event_names, channels, sites, paths and keys than the rollup keeps apart,
+# and send the text "(other)" in all of them. Every answer is that of the raw rows, what is counted
+# together differs from every text of a client, and the rollup has no more rows than its limits
+# allow.
 
 use strict;
 use warnings;

@@ -1,6 +1,6 @@
-# A dump restores to the same answers though the rollup is refreshed, rebuilt and read
-# while the restore is under way: after each of its statements, and by the maintenance
-# worker. What was done too early would stay wrong. So it is refused, with SQLSTATE 55000.
+# A dump restores to the same answers though the rollup is refreshed, rebuilt and read while the
+# restore is under way: after each of its statements, and by the maintenance worker. A refresh that
+# came too early would stay wrong. So it is refused, with SQLSTATE 55000.
 
 use strict;
 use warnings;

@@ -1,5 +1,4 @@
-# The database of the events may come and go, and the others are not held up
-# by the workers for a moment.
+# The database of the events may come and go, and the workers never hold up other databases.
 
 use strict;
 use warnings;

@@ -1,7 +1,7 @@
-# From one version to the next: the new library with the old SQL objects, ALTER
-# EXTENSION UPDATE under load, the old library with the new SQL objects. The next
-# version is made here, of a copy of the tree: it has a column, and a function in C,
-# that this one lacks, and it writes the column.
+# An update from one version to the next loses nothing: the new library works with the old SQL
+# objects, ALTER EXTENSION UPDATE runs under load, and the old library works with the new SQL
+# objects. The next version is made here from a copy of the tree: it has a column, and a function
+# in C, that this version lacks, and it writes the column.
 
 use strict;
 use warnings;

@@ -1,5 +1,5 @@
-# The install script, and what it makes, give nobody a way to run code with the
-# rights of who creates the extension or calls its functions.
+# The install script, and the objects that it creates, give nobody a way to run code with the
+# rights of the role that creates the extension or calls its functions.
 
 use strict;
 use warnings;

@@ -1,7 +1,7 @@
-# Least privilege: the workers run as an ordinary role that owns the table of events
-# and little else; a role that may ask gets answers and sees no table; what comes
-# with the table's definition runs as its owner, whoever asks; and nothing of what
-# clients send over HTTP becomes SQL.
+# Everything runs with the least privilege: the workers as an ordinary role that owns the table of
+# events and little else. A role that may ask gets answers and sees no table. What comes with the
+# definition of the table runs as its owner, whoever asks. Nothing that clients send over HTTP
+# becomes SQL.
 
 use strict;
 use warnings;

@@ -1,5 +1,5 @@
-# A server that is asked to stop commits and answers what it has taken, then
-# stops, and is never kept from stopping by what cannot be committed.
+# A server that is asked to stop first commits and answers what it has taken. What cannot be
+# committed never keeps it from stopping.
 
 use strict;
 use warnings;

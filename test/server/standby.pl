@@ -1,6 +1,6 @@
-# A hot standby answers questions exactly, of what it has replayed, and takes no
-# events; whatever replay does to a query is none of the client's business.
-# Promoted, it takes events at once, and its listener has not even noticed.
+# A hot standby answers queries exactly, from what it has replayed, and takes no events. Clients do
+# not notice what replay does to a query. Once promoted it takes events at once, and its listener
+# keeps running.
 
 use strict;
 use warnings;

@@ -1,5 +1,5 @@
-# The workers are good citizens of their server: seen in its views, back after
-# whatever ends them, listening to reloads, and known to autovacuum.
+# The workers are good citizens of their server: its views show them, they come back whatever ends
+# them, they follow reloads, and autovacuum knows of their work.
 
 use strict;
 use warnings;
