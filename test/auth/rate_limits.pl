@@ -29,7 +29,7 @@ sub from { return (headers => [ 'X-Forwarded-For', $_[0] ]) }
 sub bearer { return (headers => [ 'Authorization', "Bearer $_[0]" ]) }
 sub remaining { my $left = $_[0]->{headers}{'ratelimit-remaining'}; return defined $left ? $left : -1 }
 
-# Is it a number that a few seconds, or a minute, do not explain away?
+# Is the count as expected, give or take the tokens of a minute?
 sub is_about
 {
 	my ($number, $expected, $name) = @_;
@@ -38,7 +38,7 @@ sub is_about
 	return;
 }
 
-# Set, and wait until requests like this one are limited like this.
+# Change settings, and wait until requests like this one have these limits.
 sub set_limit
 {
 	my ($limit, $ask, %settings) = @_;
@@ -148,7 +148,7 @@ ok( wait_until(
 		}),
 	'the body of a refused request is not waited for');
 
-# Whose it is
+# Whose bucket it is
 
 is_refused($server->wait_for_answer(429, sub { post(from('192.0.2.1')) }), qr/client address/, 'anybody can say to be another');
 $server->set('fast_ingest.trusted_proxies' => '10.0.0.0/8,127.0.0.1');

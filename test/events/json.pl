@@ -66,7 +66,7 @@ my @invalid = (
 	(map { ('[' x $_ . ']' x $_, '{"a":' x $_ . '1' . '}' x $_, '[{"a":' x $_ . '1' . '}]' x $_, '[' x $_) }
 		  130, 1000, 100_000, 1_000_000));
 
-# What a test of that JSON is called.
+# The name of a test of that JSON
 sub name_of
 {
 	my ($text) = @_;
@@ -126,7 +126,7 @@ sub accepted
 	return;
 }
 
-# 400, and the error names the byte or the field.
+# The answer is 400, and the error names the byte or the field.
 sub refused
 {
 	my ($form, $name) = @_;
@@ -143,7 +143,7 @@ sub refused
 	return;
 }
 
-# Each as a value of metadata, and a text also as a field and as a key
+# Each value is sent in metadata, and a text also as a field and as a key
 foreach my $json (@valid)
 {
 	my $name = name_of($json);

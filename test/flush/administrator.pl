@@ -103,7 +103,7 @@ refuses_all('a trigger that looks for a file', trigger(q{PERFORM pg_read_file(NE
 refuses_all('a column that is gone', 'ALTER TABLE fast_ingest.events RENAME COLUMN campaign_id TO gone',
 	'ALTER TABLE fast_ingest.events RENAME COLUMN gone TO campaign_id', qr/campaign_id/, refused => 0);
 
-# Of the partition of today only, while other days' events are stored
+# The mistake is in the partition of today only, and events of other days are stored
 
 my $today = $server->sql("SELECT tableoid::regclass FROM fast_ingest.events WHERE user_id = '$PRIVATE-1'");
 
@@ -117,7 +117,7 @@ refuses_all('a trigger that meets a unique index', 'CREATE TABLE public.seen (ch
 	. trigger('INSERT INTO public.seen VALUES (NEW.channel)'),
 	"$no_trigger; DROP TABLE public.seen", qr/error 23505 of constraint \\?"seen_pkey/, refused => 1);
 
-# It lasts until staging is full.
+# The mistake lasts until staging is full.
 
 $server->sql('ALTER TABLE fast_ingest.events ADD CONSTRAINT none CHECK (false) NOT VALID');
 my @waiting;
@@ -227,7 +227,7 @@ foreach my $of ('DATABASE postgres', 'ROLE ' . $server->sql('SELECT current_user
 	$first_day += 50;
 }
 # ---------------------------------------------------------------------------
-# The partition of today is gone, and somebody is in the way of another one
+# The partition of today is gone, and somebody prevents a new one
 # ---------------------------------------------------------------------------
 
 {

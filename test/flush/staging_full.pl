@@ -53,7 +53,7 @@ sub fill
 	}
 }
 
-# The server takes events again without anyone's help.
+# The server takes events again without help.
 sub recovers
 {
 	my ($name) = @_;
@@ -114,7 +114,7 @@ is(scalar(grep { $_->read_answer->{status} eq 202 } @waiting),
 is($server->count, $stored + 100 * @waiting, 'and stored');
 recovers('a flusher that runs again');
 
-# It stands for longer than the clients wait
+# The flusher stands still for longer than the clients wait
 
 $server->set('fast_ingest.request_timeout' => '2s');
 $server->pause($flusher);
@@ -141,7 +141,7 @@ $answer = $server->post_bulk(
 is($answer->{status}, 413, 'a request larger than the staging area');
 recovers('too large');
 
-# Round and round: many times the staging area goes through it.
+# Many times the size of the staging area goes through it.
 
 my $accepted = 0;
 $stored = $server->count;

@@ -117,7 +117,7 @@ foreach my $encoding (sort keys %encode)
 		'<', $before + 16 * 1024, "$encoding: of which the listener keeps nothing");
 }
 
-# One after the other stand for both.
+# Two compressed streams in one body are read as one text.
 is( post('/events/bulk', 'gzip',
 		join('', map { Compress::Zlib::memGzip($_) } '[', encode_json(event(++$n)), ']'))->{json}{accepted},
 	1, 'gzip: members');

@@ -84,7 +84,7 @@ is(preflight('/nowhere', $shop)->{status}, 404, 'no path, no question');
 is_error($server->request('OPTIONS', '/events', headers => [ 'Origin', $shop ]),
 	405, qr/expected POST/, 'OPTIONS without a question is not allowed');
 
-# Keys: a browser asks without one
+# API keys: a preflight request needs none
 
 $server->set('fast_ingest.require_api_key' => 'on');
 $answer =
@@ -95,7 +95,7 @@ is(preflight('/events', $shop)->{status}, 204, 'to ask needs none');
 $server->set('fast_ingest.require_api_key' => 'off');
 is($server->wait_for_answer(400, sub { $server->post_event({}) })->{status}, 400, 'and none again');
 
-# All of them, and none again
+# All origins, and none again
 
 set_origins('*', 204);
 is(header(preflight('/events', 'https://evil.example'), 'allow-origin'), '*', 'any origin may');

@@ -69,7 +69,7 @@ sub start_sampler
 	POSIX::_exit(0);
 }
 
-# What must hold after each kind of harm.
+# Check what must hold after each kind of attack.
 sub unharmed
 {
 	my ($what) = @_;
@@ -131,7 +131,7 @@ sub flood
 # Smuggling and malformed requests: each shape once, all at a time
 # ---------------------------------------------------------------------------
 
-# An event that only a server that is led astray takes for a request.
+# A request that only a server that was misled would see
 sub inner
 {
 	my ($what) = @_;
@@ -281,7 +281,7 @@ foreach (@sent)
 
 	$what =~ s/([^ -~])/sprintf '\\x%02x', ord $1/ge;
 	$what = substr $what, 0, 70;
-	# what does not even begin like a request is hung up on
+	# a connection that does not even begin like a request is closed without an answer
 	like($answer->{status},
 		$what =~ m{^line (GET|/health| GET /health HTTP/1.1|.*\\x0[09].*|X{40})$} ? qr/^(4\d\d|closed)$/ : qr/^(4\d\d|50[15])$/,
 		"$what: refused")
@@ -291,7 +291,7 @@ foreach (@sent)
 }
 is($server->count("path = '/smuggled' AND user_id <> 'smuggled line'"), 0, 'no inner request was taken');
 
-# What is legal stays legal. (libmicrohttpd 1.0 reads no extension of a chunk.)
+# Legal requests are served. (libmicrohttpd 1.0 reads no extension of a chunk.)
 foreach (
 	[ 'chunks', 'Chunked', '', qr/^202$/ ],
 	[ 'a chunk extension', 'chunked', ';a=b', qr/^(202|400)$/ ])
@@ -436,7 +436,7 @@ back_to_idle('slow clients'); # also the one that has not read its answers
 # More connections than there may be
 # ---------------------------------------------------------------------------
 
-# (no time-out shall make room meanwhile)
+# (no time-out may make room meanwhile)
 $server->set('fast_ingest.request_timeout' => '180s');
 my @idle = map { $server->connect } 1 .. $max_connections - 2;
 my %turned_away;
@@ -456,7 +456,7 @@ $server->set('fast_ingest.request_timeout' => '5s');
 
 $honest->stop;
 $server->stored_once($honest, 'honest clients');
-# A line that does not end leaves libmicrohttpd nothing to do but to look again.
+# A line without an end gives libmicrohttpd nothing to do but to look again.
 my $stuck = $server->connect;
 $stuck->send($chunked . '5;' . 'x' x 100_000);
 my $before = FastIngest::cpu_time($listener);

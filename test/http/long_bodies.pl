@@ -31,7 +31,7 @@ my $offset = length slurp_file($server->node->logfile);
 
 my $seen = 0;
 
-# it is a matter of luck when it is asked
+# when the listener is asked is a matter of luck
 for (my $try = 0; $try < 20 && !$seen; $try++)
 {
 	$asker->query_until(qr/asked/, "\\echo asked\n$asked;\n");

@@ -194,7 +194,7 @@ sub ask_prometheus
 		} @{ $content->{data}{result} } };
 }
 
-# Prometheus comes to say that, with some scrape soon
+# Wait until Prometheus says that, after one of the next scrapes.
 sub scraped
 {
 	my ($expression, $expected, $name) = @_;
@@ -218,7 +218,7 @@ ok(wait_until(sub { ask_prometheus('vector(1)') }), 'Prometheus runs')
 scraped(qq(up{job="$_"}), 1, "it scrapes $_") foreach qw(one keyless two standby);
 
 # ---------------------------------------------------------------------------
-# What was sent
+# What was sent is counted
 # ---------------------------------------------------------------------------
 
 my $body_bytes = 0;
@@ -255,7 +255,7 @@ is($server->request('HEAD', '/health')->{status}, 200, 'HEAD');
 is($server->get('/metrics?event_name=page_view')->{json}{total_events}, 24, 'a question');
 is($server->get('/metrics')->{status}, 400, 'half a question');
 
-# (It has been read as far as it goes when it is asked to go on.)
+# (The listener has read all that is there when it answers 100 Continue.)
 my $broken = $server->connect;
 
 $broken->send("POST /events HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n");
@@ -329,7 +329,7 @@ is($now->{'fast_ingest_oldest_staged_seconds{pair="1",lane="other_days"}'}, 0, '
 # Refreshes
 # ---------------------------------------------------------------------------
 
-# How many were done, and how many were not
+# How many refreshes succeeded, and how many failed
 sub refreshes
 {
 	my $got = scrape($server);
@@ -422,7 +422,7 @@ kill 'KILL', $two->sql("SELECT pid FROM fi_status() WHERE worker = 'query 1'");
 scraped('fast_ingest_events_received_total{job="two"}', 0, 'after a crash they begin at zero');
 
 # ---------------------------------------------------------------------------
-# Where nothing else is answered
+# When nothing else is answered
 # ---------------------------------------------------------------------------
 
 scraped('fast_ingest_standby{job="standby"}', 1, 'a standby says that it is one');
@@ -438,7 +438,7 @@ $server->sql('CREATE EXTENSION fast_ingest');
 scraped('fast_ingest_worker_up{job="one",worker="flusher 1"}', { 'flusher 1' => 1 }, 'until it does');
 
 # ---------------------------------------------------------------------------
-# What is made of it
+# The README's table and the dashboard
 # ---------------------------------------------------------------------------
 
 my $dashboard = JSON::PP->new->utf8->decode(slurp_file("$top/docker/grafana/dashboards/fast_ingest.json"));

@@ -185,7 +185,7 @@ foreach my $n (1, 2)
 is($server->sql('SELECT count(*) FROM fast_ingest.dead_letters'), 2, 'and in the dead letters');
 $server->sql('ALTER TABLE fast_ingest.events DROP CONSTRAINT good');
 
-# A pair in trouble
+# A listener and a flusher in trouble
 
 my $flusher = worker($server, 'flusher 2');
 
@@ -209,7 +209,7 @@ $server->resume($flusher);
 ok(wait_until(sub { ask($pair[1], 'GET', '/ready')->{status} eq 200 }), 'until it goes on');
 $server->set('fast_ingest.request_timeout' => '30s');
 
-# Questions of both to one query worker
+# Both send queries to one query worker
 
 my $query = worker($server, 'query 1');
 my @asking = map { $server->connect } 1 .. 16;
@@ -228,7 +228,7 @@ $_->close foreach @asking;
 # Each of them ends
 # ---------------------------------------------------------------------------
 
-# Connections that a listener has not accepted are not lost when it ends: the
+# Connections that a listener has not accepted are not lost when it ends, because the
 # others accept them. (It has the more connections, and does not go first.)
 my @held = grep { listener_of($server, $_) == 1 } map { $server->connect } 1 .. 16;
 

@@ -21,12 +21,12 @@ use Time::HiRes ();
 my $rounds = $ENV{FI_MEMORY_ROUNDS} || 3;
 my $cycles = 180;    # of requests in a round
 
-# What may come on top in a round: by request, batch or query, and in all. The kernel
+# How much more memory a round may take: by request, batch or query, and in all. The kernel
 # counts pages, and malloc leaves holes.
 my $bytes_per_thing = 20;
 my %bytes_per_round = (palloc => 16 * 1024, RssAnon => 128 * 1024);
-# A refresh merges what it finds, which is more now and then: memory for the most that
-# there ever was stays with malloc.
+# The deltas that a refresh merges vary in number: malloc keeps the memory for the most that
+# there ever were.
 my %bytes_on_top = (maintenance => { RssAnon => 512 * 1024 });
 
 my $server = FastIngest->new('memory', conf => <<'EOC');
@@ -118,7 +118,7 @@ sub cycle
 		post(415, '/events', single(), headers => [ 'Content-Encoding', 'br' ]),
 		[ 404, http_message('GET', '/nothing') ],
 		[ 405, http_message('DELETE', '/events') ],
-		# questions
+		# queries
 		get(200, '/health'),
 		get(200, '/health', 'HEAD'),
 		get(200, '/ready'),
@@ -133,7 +133,7 @@ sub cycle
 		get(400, '/stats'));
 }
 
-# What each of these does to the processes
+# How many things the processes did for a request
 sub note_done
 {
 	my ($message, $status) = @_;
@@ -269,7 +269,7 @@ sub stage_too_much
 	return;
 }
 
-# What sessions of SQL do: triggers, refreshes, questions, breakdowns, user sets
+# Sessions of SQL: triggers, refreshes, queries, breakdowns, user sets
 my $session = $server->node->background_psql($server->{database});
 $session->set_query_timer_restart;
 my $session_pid = $session->query_safe('SELECT pg_backend_pid()');

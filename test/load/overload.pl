@@ -35,7 +35,7 @@ shared_buffers = 256MB
 max_wal_size = 4GB
 EOC
 
-# Run event_client for so many seconds; what it counted, and the largest RssAnon of
+# Run event_client for so many seconds. Returns what it counted, and the RssAnon of
 # listener and flusher, in kB, in each second.
 sub run_client
 {

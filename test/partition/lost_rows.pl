@@ -54,7 +54,7 @@ sub timestamp
 }
 
 # ---------------------------------------------------------------------------
-# The model, and the questions
+# The model, and the queries
 # ---------------------------------------------------------------------------
 
 my $MODEL = <<'EOQ';
@@ -346,7 +346,7 @@ my %steps = (
 		return 'SELECT fi_rebuild(' . pick('', join ', ', map { literal(timestamp($_)) } sort { $a <=> $b } any_time(), any_time() + 1) . ");\n";
 	});
 
-# How often, if not once
+# How often a step is chosen, if not once
 my %often = (insert => 6, insert_more => 4, copy => 2, delete => 3, update => 2, move => 2, detach => 3, drop => 2, refresh => 4,
 	partition => 3, attach_again => 3, day => 4, dump => 2, http => 2);
 
@@ -409,7 +409,7 @@ sub post
 	} 1 .. between(1, 20);
 
 	return unless $database eq $server->{database};
-	# one that a part of which is taken is none for HTTP
+	# a day of which another partition takes a part is none for HTTP
 	my ($status) = $server->node->psql($database, "SELECT fi_create_partition('$name')");
 	return if $status != 0 || $server->sql("SELECT count(*) FROM fi_partitions() WHERE day = '$name'", $database) == 0;
 	is($server->post('/events/bulk', \@events)->{status}, 202, "events of $name by HTTP");
@@ -418,7 +418,7 @@ sub post
 
 # ---------------------------------------------------------------------------
 
-# Run a step, ask, and look around; returns what is wrong
+# Run a step, and ask everything. Returns what is wrong.
 sub run_and_check
 {
 	my ($sql, $full) = @_;

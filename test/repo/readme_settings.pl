@@ -19,7 +19,7 @@ while ($readme =~ /^\| `(fast_ingest\.\w+)` \| (?:`([^`]*)`|empty) \|[^|]*\| (re
 }
 cmp_ok(scalar keys %documented, '>', 10, 'the README has a table of settings');
 
-# What SHOW prints of a default is what a server prints that has nothing set.
+# A server without any setting shows the defaults as SHOW prints them.
 my $plain = PostgreSQL::Test::Cluster->new('plain');
 
 $plain->init;

@@ -56,7 +56,7 @@ EOQ
 }
 
 # ---------------------------------------------------------------------------
-# What is staged
+# Staged events
 # ---------------------------------------------------------------------------
 
 is($server->post_event(event(1, user_id => $victim))->{status}, 202, 'an event');
@@ -86,10 +86,10 @@ is(traces($server, $victim), '', 'and nothing of the erased user');
 is($server->get('/metrics?event_name=page_view')->{json}{unique_users}, 1, 'GET /metrics knows it');
 
 # ---------------------------------------------------------------------------
-# Clients that go on
+# Clients that go on sending
 # ---------------------------------------------------------------------------
 
-# Clients of a process each, which note when they sent an event and when they heard of it
+# Each client is a process that notes when it sent an event and when it got the answer
 my $stop = "$tempdir/stop";
 my @clients;
 
@@ -293,7 +293,7 @@ for my $round (1 .. 12)
 	{
 		my $day = pick(grep { !$dropped{$_} } @days[ 0 .. 4 ]);
 
-		# what was deleted is known before the rows are gone
+		# the test must know which rows are deleted before they are gone
 		$server->sql('SELECT fi_refresh()');
 		insert_events(10);
 		$counted{$day} = picture($day);

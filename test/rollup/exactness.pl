@@ -154,7 +154,7 @@ foreach my $round (1 .. $rounds)
 	$sessions->refresh;
 	$sessions->at_rest("$r, refreshed");
 
-	# The end of a process, and of all
+	# A process is killed, or the whole server
 	my $victim = $round % 2 ? 'server' : 'refresher';
 	my $kill = $sessions->killing($victim);
 	make_partitions();
@@ -173,7 +173,7 @@ foreach my $round (1 .. $rounds)
 	$sessions->refresh;
 	$sessions->at_rest("$r, refreshed again");
 
-	# A breakdown goes and comes again; what it says then is made from raw rows.
+	# A breakdown is dropped and added again, and answers from raw rows.
 	if (chance(0.5))
 	{
 		my @all = @breakdowns;
@@ -194,7 +194,7 @@ foreach my $round (1 .. $rounds)
 	}
 }
 
-# What the test is worth: it asked about events, and every source has answered.
+# The test is worth something: it asked about many events, and every source has answered.
 
 my $seen = $sessions->{seen};
 cmp_ok($seen->{events} / ($seen->{asked} || 1), '>', 20, "$seen->{asked} queries in all, about many events");

@@ -13,7 +13,7 @@ use Time::HiRes qw(time);
 
 my $n = 0;
 
-# Run it, in template1 unless told otherwise; the seconds that it took.
+# Run a statement, in template1 by default. Returns the seconds that it took.
 sub seconds
 {
 	my ($server, $query, $database) = @_;
@@ -114,7 +114,7 @@ is( $server->sql(
 	'none is stored twice');
 comes_to_life($server, 'after the last CREATE EXTENSION');
 
-# The database itself: the extension steps aside
+# DROP DATABASE of the database with the events: the workers give way
 
 foreach my $how ('', ' WITH (FORCE)')
 {

@@ -89,7 +89,7 @@ command_ok(
 is(picture($new), picture($old), 'the new server has what the old one has');
 is($new->wait_ready->{status}, 200, 'the new server is ready');
 
-# It goes on there
+# Ingestion goes on there
 
 my $count = $new->count;
 

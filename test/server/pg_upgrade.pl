@@ -78,7 +78,7 @@ sub events
 	];
 }
 
-# All there can be, some of it not merged
+# Everything that a rollup can hold, partly not merged
 
 $old->sql('CREATE ROLE ingest LOGIN');
 $old->create_extension;
@@ -125,7 +125,7 @@ $new->node->start;
 $new->wait_ready;
 is($new->sql($PICTURE), $picture, 'everything is there, and the answers are the same');
 
-# It goes on
+# Ingestion goes on
 
 
 my $known = [ grep { $_->{timestamp} >= $NOON - 43200 && $_->{timestamp} < $NOON + 43200 + 86400 } @{ events(1, 1000, 1) } ];

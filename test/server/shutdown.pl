@@ -12,7 +12,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time);
 
-# Seconds that a stop may take beside the drain.
+# Seconds that a stop may take in addition to the drain
 my $some = 15;
 my $drain_timeout = 5;
 my $n = 0;

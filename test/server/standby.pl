@@ -40,7 +40,7 @@ sub wait_for_replay
 
 sub bearer { return (headers => [ 'Authorization', "Bearer $_[0]" ]) }
 
-# Set fast_ingest.require_api_key, and wait until a question without a key is answered
+# Set fast_ingest.require_api_key, and wait until a query without a key is answered
 # by this status.
 sub require_key
 {
@@ -58,7 +58,7 @@ sub workers
 }
 
 # ---------------------------------------------------------------------------
-# Before there is anything to ask
+# Before the extension exists
 # ---------------------------------------------------------------------------
 
 ok( wait_until(sub { $standby->get('/ready?for=read')->{body} =~ /extension fast_ingest is not created/ }),
@@ -75,7 +75,7 @@ is_error($standby->get($metrics), 401, qr/an API key is needed/, 'and it knows t
 is(require_key($standby, 'off', 200)->{status}, 200, 'without keys it answers');
 
 # ---------------------------------------------------------------------------
-# Questions and events
+# Queries and events
 # ---------------------------------------------------------------------------
 
 my @events = map { event($_, site_id => 'shop', channel => (qw(web mobile))[ $_ % 2 ]) } 1 .. 50;
@@ -137,10 +137,10 @@ is($cascade->wait_for_answer(200, sub { $cascade->get('/ready?for=read') })->{st
 is($cascade->get($metrics)->{body}, $primary->get($metrics)->{body}, 'and answers as the primary does');
 
 # ---------------------------------------------------------------------------
-# Replay in the way of a question
+# Replay in the way of a query
 # ---------------------------------------------------------------------------
 
-# The question has locked the events, which replay wants, and wants the rollup,
+# The query has locked the events, which replay wants, and wants the rollup,
 # which replay has locked.
 my $session = $primary->node->background_psql('app');
 my $connection = $standby->connect;
@@ -181,7 +181,7 @@ $answer = $connection->read_answer;
 is($answer->{status}, 200, 'and the client has its answer');
 is($answer->{body}, $primary->get($metrics)->{body}, 'the right one');
 
-# Nor does a look at the API keys keep the worker
+# Nor does a check of the API keys keep the worker
 $session = $primary->node->background_psql('app');
 $session->query_safe('BEGIN');
 lock_on_primary('api_keys');
@@ -197,10 +197,10 @@ is($standby->get($metrics)->{status}, 200, 'and questions are answered');
 $session->quit;
 
 # ---------------------------------------------------------------------------
-# Questions under load
+# Queries under load
 # ---------------------------------------------------------------------------
 
-# Each event is of a user of its own, so that a snapshot that is not one shows.
+# Each event has a user of its own, so that a torn snapshot shows.
 my $load = $primary->start_load(clients => 3, bulks => 1, think => 0.005, ports => [ $primary->port, $standby->port ]);
 my $questions = 0;
 my $wrong = 0;
@@ -291,7 +291,7 @@ wait_for_replay($standby, $cascade);
 is($cascade->wait_for_answer(200, sub { $cascade->get($metrics) })->{json}{total_events},
 	50, 'are known to the standby by themselves');
 
-# Without questions there is nothing to listen for, before the promotion.
+# Without query workers there is nothing to listen for before the promotion.
 $cascade->node->append_conf('postgresql.conf', 'hot_standby = off');
 my $offset = -s $cascade->node->logfile;
 $cascade->node->restart;

@@ -29,7 +29,7 @@ sub still_serves
 	return;
 }
 
-# What can be seen of them
+# The workers in the server's views
 
 ok( wait_until(
 		sub {
@@ -115,7 +115,7 @@ ok( wait_until(
 		}),
 	'the inserts are in the statistics that autovacuum reads');
 
-# Ended and back
+# Workers that end come back
 
 foreach my $which (qw(listener flusher))
 {
