@@ -51,11 +51,12 @@ src/http/answer/pages_files.o: $(wildcard src/http/answer/pages/*)
 $(DATA_built): sql/fast_ingest.sql fast_ingest.control
 	cp $< $@
 
-# The private installation that the cluster of `make run` and the tests use
+# The private installation that the cluster of `make run` and the tests use. Files that are
+# the same are left alone: a server may be about to load them.
 .PHONY: tmp-install
 tmp-install: all
 	@test/dev/tmp_install.sh
-	@$(MAKE) -s install DESTDIR='$(CURDIR)/tmp_install'
+	@$(MAKE) -s install DESTDIR='$(CURDIR)/tmp_install' INSTALL='install -C'
 
 # Test programs. What each needs of src/ stands in UNIT_SRCS_<name> and
 # FUZZ_SRCS_<name>; none needs a server.

@@ -13,6 +13,7 @@ use Time::HiRes qw(time);
 
 my $server = FastIngest->new('staging', conf => <<'EOC');
 fast_ingest.staging_size = '1MB'
+fast_ingest.request_timeout = '5min'
 EOC
 my $n = 0;
 my $answer;
@@ -129,7 +130,7 @@ is($answer->{status}, 503, 'a flusher that stands for long: 503 in the end');
 $server->resume($flusher);
 is($server->wait_for_count(1, "user_id = '$event->{user_id}'"),
 	1, 'the event is stored when it goes on');
-$server->set('fast_ingest.request_timeout' => '30s');
+$server->set('fast_ingest.request_timeout' => '5min');
 recovers('a flusher that stood for long');
 
 # More than the staging area could ever hold
