@@ -120,7 +120,7 @@ is_about(remaining($answer), $left - 100, 'client: they count, too');
 $left = remaining($answer);
 is_about(remaining($server->post_event({ bad => 1 })), $left - 1, 'client: and so does an invalid one');
 is_about(remaining($server->post('/events', 'no JSON')), $left - 2, 'client: and what is no event at all');
-is_about(remaining($server->get('/metrics?event_name=page_view')), $left - 3, 'client: and a question');
+is_about(remaining($server->get('/metrics?event_name=page_view')), $left - 3, 'client: and a query');
 is($server->get('/health')->{status}, 200, 'client: /health');
 ok(!exists $server->get('/ready')->{headers}{'ratelimit-limit'}, 'client: /ready is not limited');
 is_error($server->post_bulk(bulk(1001)), 413, qr/1001 events at a time.*client address ever allows: at most 1000/,
@@ -234,7 +234,7 @@ $server->sql("UPDATE fast_ingest.api_keys SET rate_limit = 2 WHERE name = 'calm'
 $answer = post(bearer($calm));
 is($answer->{headers}{'ratelimit-limit'}, 2000, 'a change of a limit counts at once');
 is_about(remaining($answer), $left + 1000 - 302, 'and keeps what was taken');
-is_about(remaining($server->get('/metrics?event_name=page_view', bearer($calm))), $left + 1000 - 303, 'key: questions count');
+is_about(remaining($server->get('/metrics?event_name=page_view', bearer($calm))), $left + 1000 - 303, 'key: queries count');
 $server->set('fast_ingest.require_api_key' => 'off', 'fast_ingest.rate_limit_per_key' => 0);
 $server->wait_for_answer(202, \&post);
 

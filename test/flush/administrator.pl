@@ -221,7 +221,7 @@ foreach my $of ('DATABASE postgres', 'ROLE ' . $server->sql('SELECT current_user
 	$server->set('fast_ingest.refresh_backlog' => 1000000);
 	my $from = $server->sql("SELECT to_char(min(ts), 'YYYY-MM-DD') FROM fast_ingest.events WHERE user_id = '$events[0]{user_id}'");
 	like($server->get("/metrics?event_name=page_view&from=${from}T00:00:00Z&to=${from}T23:59:59Z")->{body},
-		qr/"total_events":1,/, "settings of $of: questions are answered");
+		qr/"total_events":1,/, "settings of $of: queries are answered");
 	$server->sql(join ';', map { "ALTER $of RESET $_" } sort keys %settings);
 	delete $ENV{PGOPTIONS};
 	$first_day += 50;

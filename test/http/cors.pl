@@ -80,9 +80,9 @@ like(header($answer, 'expose-headers'), qr/Retry-After.*X-Request-Id/, 'and thei
 is(header($server->post_event({}, headers => [ 'Origin', $shop ]), 'allow-origin'), $shop, 'errors, too');
 is(header($server->get('/nowhere', headers => [ 'Origin', $shop ]), 'allow-origin'), $shop, 'of any path');
 is($server->get('/health')->{headers}{vary}, 'Origin', 'who is no browser hears that answers differ');
-is(preflight('/nowhere', $shop)->{status}, 404, 'no path, no question');
+is(preflight('/nowhere', $shop)->{status}, 404, 'a path that does not exist');
 is_error($server->request('OPTIONS', '/events', headers => [ 'Origin', $shop ]),
-	405, qr/expected POST/, 'OPTIONS without a question is not allowed');
+	405, qr/expected POST/, 'OPTIONS without the headers of a preflight request is not allowed');
 
 # API keys: a preflight request needs none
 

@@ -336,15 +336,15 @@ flood($nonsense x (50 * $times), @flooders[ 8 .. 27 ]);
 unharmed('pipelined errors without an end');
 
 # Answers of 600 kB that are not read, of which max_request_memory holds a dozen.
-my $question = http_message('GET',
+my $query = http_message('GET',
 	"/metrics?event_name=none&group_by=hour&from=$NOON&to=" . ($NOON + 8_000 * 3600));
 my @askers = map { $server->connect } 1 .. 10;
-flood($question x 2, @askers);
-unharmed('pipelined questions');
+flood($query x 2, @askers);
+unharmed('pipelined queries');
 my %statuses;
 $statuses{ $_->read_answer->{status} }++ foreach @askers;
-is(join(' ', grep { !/^(200|503|closed)$/ } keys %statuses), '', 'pipelined questions: answered or cut');
-cmp_ok($statuses{200} || 0, '>', 0, 'pipelined questions: some are answered');
+is(join(' ', grep { !/^(200|503|closed)$/ } keys %statuses), '', 'pipelined queries: answered or cut');
+cmp_ok($statuses{200} || 0, '>', 0, 'pipelined queries: some are answered');
 note(explain(\%statuses));
 $_->close foreach @flooders, @askers;
 back_to_idle('floods');
@@ -402,7 +402,7 @@ my @slow = map { { what => $_->[0], begin => $_->[1], drip => $_->[2], statuses 
 	[ 'half of headers, closed', "GET /health HTTP/1.1\r\nHost: x\r\n", '', qr/^(408|closed)$/ ],
 	[ 'half a body, closed', post('Content-Length: 1000', '{'), '', qr/^(408|closed)$/ ],
 	[ 'half of the chunks, closed', $chunked . "2\r\n{}\r\n", '', qr/^(408|closed)$/ ],
-	[ 'answers that are not read', $question x 20, '', undef ]);
+	[ 'answers that are not read', $query x 20, '', undef ]);
 foreach my $slow (@slow)
 {
 	$slow->{connection} = $server->connect;

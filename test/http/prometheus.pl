@@ -252,8 +252,8 @@ $by_library->send("POST /events HTTP/1.1\r\nHost: localhost\r\nContent-Length: x
 is($by_library->read_answer->{status}, 400, 'one that libmicrohttpd refuses');
 is($server->get("/no/$_")->{status}, 404, 'an unknown path') foreach 1 .. 3;
 is($server->request('HEAD', '/health')->{status}, 200, 'HEAD');
-is($server->get('/metrics?event_name=page_view')->{json}{total_events}, 24, 'a question');
-is($server->get('/metrics')->{status}, 400, 'half a question');
+is($server->get('/metrics?event_name=page_view')->{json}{total_events}, 24, 'a query');
+is($server->get('/metrics')->{status}, 400, 'half a query');
 
 # (The listener has read all that is there when it answers 100 Continue.)
 my $broken = $server->connect;
@@ -468,7 +468,7 @@ foreach my $expression (map { $_->{expr} } @targets)
 push @unknown, grep { !$series{$_} } map { $_->{definition} =~ /(fast_ingest_\w+)/g } @{ $dashboard->{templating}{list} };
 is(join(' ', @unknown), '', 'it names what there is');
 like(run_program('', 'promtool', 'check', 'rules', write_file('rules.yml', "groups:\n- name: dashboard\n  rules:\n$rules")),
-	qr/\Aexit 0\n.*SUCCESS/s, 'promtool finds nothing wrong with its questions');
+	qr/\Aexit 0\n.*SUCCESS/s, 'promtool finds nothing wrong with its queries');
 
 my $readme = slurp_file("$top/README.md");
 my %documented = $readme =~ /^\| `(fast_ingest_\w+)` \| (\w+)/mg;

@@ -410,7 +410,7 @@ $server->books_balance;
 
 # What the server says of a worker that dies
 
-is($server->get("/metrics?event_name=$private")->{status}, 200, 'a question');
+is($server->get("/metrics?event_name=$private")->{status}, 200, 'a query');
 kill 'KILL', $server->worker_pid('query');
 ok(wait_until(sub { slurp_file($log) =~ /DETAIL:  Failed process was running: GET \/metrics$/m }), 'its worker is killed');
 $server->wait_ready;

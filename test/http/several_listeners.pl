@@ -219,7 +219,7 @@ $asked{ listener_of($server, $_) }++ foreach @asking;
 is(scalar(keys %asked), 2, 'clients of both listeners');
 $server->pause($query);
 $_->send(http_message('GET', '/metrics?event_name=page_view')) foreach @asking;
-is(ask($pair[$_], 'POST', '/events', body => event(++$event_number))->{status}, 202, 'questions wait, events do not') foreach 0, 1;
+is(ask($pair[$_], 'POST', '/events', body => event(++$event_number))->{status}, 202, 'queries wait, events do not') foreach 0, 1;
 $server->resume($query);
 is(join(' ', map { $_->read_answer->{status} } @asking), join(' ', (200) x 16), 'ask together, and all have answers');
 $_->close foreach @asking;

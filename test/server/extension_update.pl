@@ -262,7 +262,7 @@ $server->node->restart;
 ok($server->wait_not_ready(qr/library of fast_ingest \Q$version\E does not know the SQL objects of 9\.0 .*install the library of 9\.0/),
 	'SQL objects that it cannot know: /ready says so');
 is_error($server->post_event(event(++$n)), 503, qr/does not know/, 'events are refused');
-is_error($server->get('/metrics?event_name=page_view'), 503, qr/does not know/, 'so are questions');
+is_error($server->get('/metrics?event_name=page_view'), 503, qr/does not know/, 'so are queries');
 $server->sql("UPDATE pg_extension SET extversion = '$next_version' WHERE extname = 'fast_ingest'");
 $server->wait_ready;
 works('with the right ones again');

@@ -173,7 +173,7 @@ ok( wait_until(
 			$standby->sql(q(SELECT wait_event_type FROM pg_stat_activity WHERE backend_type = 'fast_ingest query'))
 			  eq 'Lock';
 		}),
-	'a question waits for it');
+	'a query waits for it');
 lock_on_primary('events');
 ok(wait_for_lock('events'), 'replay takes from it what it has locked');
 $session->quit;
@@ -193,7 +193,7 @@ ok( wait_until(
 				  . " AND query = 'looking at the API keys' AND state_change > '$locked_at'") == 1;
 		}),
 	'the query worker looks at them');
-is($standby->get($metrics)->{status}, 200, 'and questions are answered');
+is($standby->get($metrics)->{status}, 200, 'and queries are answered');
 $session->quit;
 
 # ---------------------------------------------------------------------------
@@ -202,16 +202,16 @@ $session->quit;
 
 # Each event has a user of its own, so that a torn snapshot shows.
 my $load = $primary->start_load(clients => 3, bulks => 1, think => 0.005, ports => [ $primary->port, $standby->port ]);
-my $questions = 0;
+my $queries = 0;
 my $wrong = 0;
 my $last = 0;
 my $enough = 0;
 
-until ($enough >= 150 || $questions > 5000)
+until ($enough >= 150 || $queries > 5000)
 {
-	$primary->sql('VACUUM fast_ingest.rollup_delta') if $questions % 10 == 0;
+	$primary->sql('VACUUM fast_ingest.rollup_delta') if $queries % 10 == 0;
 	$answer = $standby->get($metrics);
-	$questions++;
+	$queries++;
 
 	my $json = $answer->{json};
 	my $sum = 0;
@@ -230,7 +230,7 @@ until ($enough >= 150 || $questions > 5000)
 }
 is($wrong, 0, 'all answers of the standby under load are those of one snapshot');
 cmp_ok($enough, '>=', 150, 'and there was something to see');
-note("$questions questions up to event $last; conflicts: "
+note("$queries queries up to event $last; conflicts: "
 	  . $standby->sql(
 		q(SELECT to_json(c) FROM pg_stat_database_conflicts c WHERE datname = 'app')));
 
