@@ -11,19 +11,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/text_slice.h"
+
 /* The longest event_name and user_id, in bytes. */
 #define MAX_NAME_LENGTH 200
 /* The most tags of an event. Converting a tag takes several times its own bytes. */
 #define MAX_TAGS 10000
 /* The size of an error message that quotes one value, with its NUL. */
 #define EVENT_ERROR_SIZE 320
-
-/* Text that somebody else owns. data is NULL if the text is absent. */
-typedef struct
-{
-	const char *data;
-	size_t len;
-} Slice;
 
 /* Which fields an event may have: those of POST /events and /events/bulk, or of POST /event. */
 typedef enum
@@ -70,8 +65,5 @@ typedef struct
 	Metadata metadata;
 	int64_t time; /* Unix time, microseconds */
 } Event;
-
-/* The UTC day of a Unix time in microseconds, counted from 1970-01-01. */
-#define EVENT_DAY(time) ((int32_t) ((time) / INT64_C(86400000000)))
 
 #endif

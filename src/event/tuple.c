@@ -18,6 +18,7 @@
 #include "utils/uuid.h"
 
 #include "base/compat.h"
+#include "base/unix_time.h"
 #include "event/json_metadata.h"
 
 typedef struct

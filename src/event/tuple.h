@@ -10,7 +10,6 @@
 
 #include "access/htup_details.h"
 #include "access/tupdesc.h"
-#include "datatype/timestamp.h"
 
 #include "event/event.h"
 #include "event/content_key.h"
@@ -35,8 +34,5 @@ extern MinimalTuple EventFormTuple(TupleDesc desc, Event *event, const EventSend
 
 /* The event_key of a staged event, EVENT_KEY_SIZE bytes, or NULL if it has none. */
 extern const char *EventTupleKey(MinimalTuple tuple);
-
-/* Unix time in microseconds, minus this offset, is a TimestampTz. */
-#define UNIX_EPOCH_OFFSET ((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY)
 
 #endif

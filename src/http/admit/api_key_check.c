@@ -77,7 +77,7 @@ ApiKeyCheck(Request *request)
 	text = find_sent_key(request);
 	if (text == NULL)
 		return REFUSAL_NO_KEY;
-	access->key = KeyImageFind(text);
+	access->key = ApiKeyFind(text);
 	if (access->key == NULL)
 		return REFUSAL_WRONG_KEY;
 	access->key_id = access->key->id;

@@ -7,6 +7,7 @@
 #ifndef FAST_INGEST_API_KEY_CHECK_H
 #define FAST_INGEST_API_KEY_CHECK_H
 
+#include "auth/api_key.h"
 #include "event/event.h"
 #include "http/server/request.h"
 

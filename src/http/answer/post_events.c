@@ -17,6 +17,7 @@
 
 #include "base/clock.h"
 #include "base/settings.h"
+#include "base/unix_time.h"
 #include "event/parse.h"
 #include "event/tuple.h"
 #include "http/admit/api_key_check.h"

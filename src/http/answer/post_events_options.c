@@ -13,6 +13,7 @@
 
 #include "utils/builtins.h"
 
+#include "auth/api_key.h"
 #include "event/validate.h"
 #include "http/answer/query_parameters.h"
 

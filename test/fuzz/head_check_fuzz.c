@@ -1,5 +1,5 @@
 /*
- * head_fuzz.c
+ * head_check_fuzz.c
  *
  * Fuzzes the checks of a request's head. The first byte of an input chooses the version of
  * libmicrohttpd that has left the head behind; the rest is the head.

@@ -1,5 +1,5 @@
 /*
- * decode_fuzz.c
+ * decompress_fuzz.c
  *
  * Fuzzes the decompression of bodies. The first byte of an input chooses the encoding, the
  * second the size of the pieces in which the body arrives.
