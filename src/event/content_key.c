@@ -25,10 +25,10 @@
 #include "base/unix_time.h"
 
 /*
- * Cut a key's bytes from the digest of what identifies the event
+ * Make a key: the first size bytes of the content's digest
  */
 static void
-digest_into(const StringInfo content, unsigned char *key, size_t size)
+make_key(const StringInfo content, unsigned char *key, size_t size)
 {
 	Slice text = {content->data, content->len};
 	Sha256Digest digest;
@@ -108,7 +108,7 @@ KeyFromIdempotencyKey(const Event *event, const EventSender *sender,
 	appendBinaryStringInfo(&identity, (const char *) &day, sizeof(day));
 	if (position > 0)
 		appendBinaryStringInfo(&identity, (const char *) &position, sizeof(position));
-	digest_into(&identity, key, EVENT_KEY_SIZE);
+	make_key(&identity, key, EVENT_KEY_SIZE);
 }
 
 void
@@ -135,5 +135,5 @@ KeyFromContent(const Event *event, const EventSender *sender, Slice metadata,
 
 	for (int i = 0; i < 6; i++)
 		key[i] = (unsigned char) (milliseconds >> (8 * (5 - i)));
-	digest_into(&content, key + 6, EVENT_KEY_SIZE - 6);
+	make_key(&content, key + 6, EVENT_KEY_SIZE - 6);
 }

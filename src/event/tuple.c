@@ -6,7 +6,6 @@
  */
 #include "postgres.h"
 
-#include "base/unix_time.h"
 #include "event/tuple.h"
 
 #include "access/tupmacs.h"
@@ -19,6 +18,7 @@
 #include "utils/uuid.h"
 
 #include "base/compat.h"
+#include "base/unix_time.h"
 #include "event/json_metadata.h"
 
 typedef struct

@@ -20,11 +20,11 @@
 #include "utils/memutils.h"
 
 #include "base/settings.h"
+#include "db/extension_version.h"
 #include "http/admit/route.h"
 #include "http/answer/prometheus_text.h"
 #include "http/server/request_count.h"
 #include "http/server/server.h"
-#include "db/extension_version.h"
 #include "shared/query_slot.h"
 
 /* A metric that is the sum of a counter over all pairs. */
