@@ -135,7 +135,6 @@ AdmissionCheckHead(Request *request, const char *target, const char *method, con
 bool
 AdmissionCheckComplete(Request *request)
 {
-	RateCharges charges = {0};
 	ApiScope scope;
 
 	if (request->refusal != REFUSAL_NONE)
@@ -145,9 +144,13 @@ AdmissionCheckComplete(Request *request)
 		return true;
 	if (ApiKeyIsOutdated(request))
 		request->refusal = check_access(request);
-	if (request->refusal == REFUSAL_NONE && scope != API_SCOPE_WRITE &&
-		!RateLimitTake(request, &charges, 1))
-		request->refusal = REFUSAL_RATE_LIMIT;
+	if (request->refusal == REFUSAL_NONE && scope != API_SCOPE_WRITE)
+	{
+		RateCharges charges = {0};
+
+		if (!RateLimitTake(request, &charges, 1))
+			request->refusal = REFUSAL_RATE_LIMIT;
+	}
 	return request->refusal == REFUSAL_NONE;
 }
 
