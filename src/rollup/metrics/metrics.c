@@ -17,7 +17,6 @@
 #include "db/own_tables.h"
 #include "base/compat.h"
 #include "event/timestamp.h"
-#include "event/tuple.h"
 #include "rollup/state/key_limit.h"
 #include "rollup/metrics/metrics_private.h"
 #include "rollup/breakdown/rollup_text.h"

@@ -15,7 +15,7 @@
 #include "utils/timestamp.h"
 
 #include "db/own_tables.h"
-#include "event/event.h"
+#include "base/text_slice.h"
 #include "rollup/state/key_limit.h"
 #include "rollup/breakdown/scan_events.h"
 #include "rollup/breakdown/rollup_text.h"
