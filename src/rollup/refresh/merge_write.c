@@ -167,14 +167,6 @@ make_merged_desc(void)
 	return desc;
 }
 
-static Datum
-text_datum(Merger *merger, uint32 number)
-{
-	Slice text = merger->text_list[number];
-
-	return PointerGetDatum(cstring_to_text_with_len(text.data, (int) text.len));
-}
-
 /*
  * Show the groups that have events, with the numbers of their users, to SQL as "merged"
  */
@@ -206,9 +198,9 @@ show_merged(Merger *merger, const uint32 *numbers)
 		UserSetAddMany(set, group->nusers, group->users);
 		values[MERGED_BREAKDOWN] = Int16GetDatum(group->key.breakdown->id);
 		values[MERGED_FINEST] = Int16GetDatum((int16) group->key.breakdown->finest);
-		values[MERGED_EVENT_NAME] = text_datum(merger, group->key.event_name);
-		values[MERGED_SCOPE] = text_datum(merger, group->key.scope);
-		values[MERGED_KEY] = text_datum(merger, group->key.key);
+		values[MERGED_EVENT_NAME] = MergerTextDatum(merger, group->key.event_name);
+		values[MERGED_SCOPE] = MergerTextDatum(merger, group->key.scope);
+		values[MERGED_KEY] = MergerTextDatum(merger, group->key.key);
 		values[MERGED_BUCKET] = TimestampTzGetDatum(group->key.bucket);
 		values[MERGED_EVENTS] = Int64GetDatum(group->events);
 		values[MERGED_USERS] = UserSetDatum(set);
