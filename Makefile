@@ -14,7 +14,7 @@ PG_CPPFLAGS = -I$(srcdir)/src
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter $(if $(WERROR),-Werror) -MMD -MP
 SHLIB_LINK = -lmicrohttpd -lgnutls -lroaring -lz -lzstd
 # It knows the library's version, which the SQL objects need not have
-src/db/own_tables.o src/worker/wait_for_extension.o src/http/answer/prometheus.o: CPPFLAGS += -DFI_VERSION='"$(EXTVERSION)"'
+src/db/own_tables.o src/worker/wait_for_extension.o src/http/answer/prometheus.o src/maintain/status.o: CPPFLAGS += -DFI_VERSION='"$(EXTVERSION)"'
 # Its loops are written to be vectorized, as those over PostgreSQL's checksums are
 src/rollup/sets/roaring_check.o: CFLAGS += $(CFLAGS_VECTORIZE)
 # It holds these files
@@ -45,7 +45,7 @@ all install clean:
 endif
 
 -include $(OBJS:.o=.d)
-src/db/own_tables.o src/worker/wait_for_extension.o src/http/answer/prometheus.o: fast_ingest.control
+src/db/own_tables.o src/worker/wait_for_extension.o src/http/answer/prometheus.o src/maintain/status.o: fast_ingest.control
 src/http/answer/pages_files.o: $(wildcard src/http/answer/pages/*)
 
 $(DATA_built): sql/fast_ingest.sql fast_ingest.control

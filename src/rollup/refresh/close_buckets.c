@@ -10,8 +10,8 @@
 
 #include "utils/timestamp.h"
 
+#include "db/spi.h"
 #include "rollup/refresh/refresh.h"
-#include "rollup/state/statement.h"
 
 /* Minutes of one hour or more become rows of hours. Between $1 and $2. */
 #define CLOSE_HOURS \
@@ -22,8 +22,8 @@
 	" (" KEY_COLUMNS ", events, unique_users, users, minutes)" \
 	" SELECT breakdown, 2, event_name, date_trunc('hour', bucket, 'UTC'), scope, key," \
 	"  is_other, is_other_name," \
-	"  sum(events), %1$s.fi_cardinality(%1$s.fi_union(users)), %1$s.fi_union(users)," \
-	"  %1$s.fi_pack_minutes(" \
+	"  sum(events), fast_ingest.cardinality(fast_ingest.union_users(users)), fast_ingest.union_users(users)," \
+	"  fast_ingest.pack_minutes(" \
 	"   (extract(epoch FROM bucket - date_trunc('hour', bucket, 'UTC')) / 60)::integer," \
 	"   events, users)" \
 	" FROM gone GROUP BY breakdown, event_name, date_trunc('hour', bucket, 'UTC'), scope, key," \
@@ -37,7 +37,7 @@
 	"INSERT INTO fast_ingest.rollup" \
 	" (" KEY_COLUMNS ", events, unique_users)" \
 	" SELECT 0, 2, event_name, bucket, '', '', false, is_other_name, sum(events)," \
-	"  %1$s.fi_cardinality(%1$s.fi_union(users))" \
+	"  fast_ingest.cardinality(fast_ingest.union_users(users))" \
 	" FROM fast_ingest.rollup" \
 	" WHERE breakdown = 1 AND level = 2 AND bucket >= $1 AND bucket < $2" \
 	" GROUP BY event_name, bucket, is_other_name"
@@ -51,7 +51,7 @@
 	" (" KEY_COLUMNS ", events, unique_users, users)" \
 	" SELECT %d, 3, event_name, date_trunc('day', bucket, 'UTC'), scope, %s, is_other_name," \
 	"  sum(events)," \
-	"  %%1$s.fi_cardinality(%%1$s.fi_union(users)), %%1$s.fi_union(users)" \
+	"  fast_ingest.cardinality(fast_ingest.union_users(users)), fast_ingest.union_users(users)" \
 	" FROM fast_ingest.rollup" \
 	" WHERE breakdown = %d AND level = 2 AND bucket >= $1 AND bucket < $2" \
 	" GROUP BY event_name, is_other_name, date_trunc('day', bucket, 'UTC'), scope%s"
@@ -71,7 +71,7 @@ run_for(TimestampTz low, TimestampTz high, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(statement, sizeof(statement), format, args);
 	va_end(args);
-	(void) RollupStatement(statement, low, high);
+	(void) SpiRunWithTimes(statement, low, high);
 }
 
 /*
@@ -88,16 +88,16 @@ run_for(TimestampTz low, TimestampTz high, const char *format, ...)
 	"INSERT INTO fast_ingest.rollup" \
 	" (" KEY_COLUMNS ", events, unique_users, users)" \
 	" SELECT " KEY_COLUMNS ", sum(events)," \
-	"  %1$s.fi_cardinality(%1$s.fi_union(users)), %1$s.fi_union(users)" \
+	"  fast_ingest.cardinality(fast_ingest.union_users(users)), fast_ingest.union_users(users)" \
 	" FROM old GROUP BY " KEY_COLUMNS
 
 void
 CloseBucketsParts(TimeRange except)
 {
 	if (except.low <= except.high)
-		(void) RollupStatement(PUT_TOGETHER, BucketStart(except.low, LEVEL_DAY), except.high);
+		(void) SpiRunWithTimes(PUT_TOGETHER, BucketStart(except.low, LEVEL_DAY), except.high);
 	else
-		(void) RollupStatement(PUT_TOGETHER, TIME_END, TIME_END);
+		(void) SpiRunWithTimes(PUT_TOGETHER, TIME_END, TIME_END);
 }
 
 static void
@@ -138,8 +138,8 @@ CloseBucketsClose(RollupState *state, const BreakdownList *breakdowns, int64 *ho
 	*hours = *days = 0;
 	if (hour > state->hours_closed)
 	{
-		(void) RollupStatement(CLOSE_HOURS, state->hours_closed, hour);
-		(void) RollupStatement(COUNT_HOUR_TOTALS, state->hours_closed, hour);
+		(void) SpiRunWithTimes(CLOSE_HOURS, state->hours_closed, hour);
+		(void) SpiRunWithTimes(COUNT_HOUR_TOTALS, state->hours_closed, hour);
 		*hours = (hour - state->hours_closed) / USECS_PER_HOUR;
 		state->hours_closed = hour;
 	}
@@ -165,26 +165,27 @@ forget_minutes(int breakdown, TimeRange span)
 	/* hours that are covered whole need not be taken apart */
 	if (first < span.low || last > span.high)
 	{
-		run_for(span.low, span.high,
-				"WITH gone AS (DELETE FROM fast_ingest.rollup"
-				" WHERE breakdown = %d AND level = 2"
-				"  AND (bucket > $1 - interval '1 hour' AND bucket < $1"
-				"   OR bucket > $2 - interval '1 hour' AND bucket < $2) RETURNING *),"
-				" kept AS (SELECT g.breakdown, g.event_name, g.bucket, g.scope, g.key,"
-				"  g.is_other, g.is_other_name, m.minute, m.events, m.users"
-				" FROM gone AS g, %%1$s.fi_unpack_minutes(g.users, g.minutes) AS m"
-				" WHERE g.bucket + m.minute * interval '1 minute' < $1"
-				"  OR g.bucket + m.minute * interval '1 minute' >= $2)"
-				"INSERT INTO fast_ingest.rollup"
-				" (" KEY_COLUMNS ", events, unique_users, users,"
-				"  minutes)"
-				" SELECT breakdown, 2, event_name, bucket, scope, key, is_other, is_other_name,"
-				"  sum(events),"
-				"  %%1$s.fi_cardinality(%%1$s.fi_union(users)), %%1$s.fi_union(users),"
-				"  %%1$s.fi_pack_minutes(minute, events, users)"
-				" FROM kept GROUP BY breakdown, event_name, bucket, scope, key, is_other,"
-				"  is_other_name",
-				breakdown);
+		run_for(
+			span.low, span.high,
+			"WITH gone AS (DELETE FROM fast_ingest.rollup"
+			" WHERE breakdown = %d AND level = 2"
+			"  AND (bucket > $1 - interval '1 hour' AND bucket < $1"
+			"   OR bucket > $2 - interval '1 hour' AND bucket < $2) RETURNING *),"
+			" kept AS (SELECT g.breakdown, g.event_name, g.bucket, g.scope, g.key,"
+			"  g.is_other, g.is_other_name, m.minute, m.events, m.users"
+			" FROM gone AS g, fast_ingest.unpack_minutes(g.users, g.minutes) AS m"
+			" WHERE g.bucket + m.minute * interval '1 minute' < $1"
+			"  OR g.bucket + m.minute * interval '1 minute' >= $2)"
+			"INSERT INTO fast_ingest.rollup"
+			" (" KEY_COLUMNS ", events, unique_users, users,"
+			"  minutes)"
+			" SELECT breakdown, 2, event_name, bucket, scope, key, is_other, is_other_name,"
+			"  sum(events),"
+			"  fast_ingest.cardinality(fast_ingest.union_users(users)), fast_ingest.union_users(users),"
+			"  fast_ingest.pack_minutes(minute, events, users)"
+			" FROM kept GROUP BY breakdown, event_name, bucket, scope, key, is_other,"
+			"  is_other_name",
+			breakdown);
 		first += first < span.low ? USECS_PER_HOUR : 0;
 		last -= last > span.high ? USECS_PER_HOUR : 0;
 	}
@@ -207,8 +208,8 @@ CloseBucketsCountTotals(const TimeRangeList *hours)
 {
 	for (int i = 0; i < hours->n; i++)
 	{
-		(void) RollupStatement(FORGET_HOUR_TOTALS, hours->spans[i].low, hours->spans[i].high);
-		(void) RollupStatement(COUNT_HOUR_TOTALS, hours->spans[i].low, hours->spans[i].high);
+		(void) SpiRunWithTimes(FORGET_HOUR_TOTALS, hours->spans[i].low, hours->spans[i].high);
+		(void) SpiRunWithTimes(COUNT_HOUR_TOTALS, hours->spans[i].low, hours->spans[i].high);
 	}
 }
 

@@ -12,6 +12,9 @@
 #include "rollup/delta/delta_format.h"
 #include "rollup/state/recount.h"
 
+/* What identifies a row of fast_ingest.rollup, but for its parts (see merge_write.c). */
+#define KEY_COLUMNS "breakdown, level, event_name, bucket, scope, key, is_other, is_other_name"
+
 /* The row of fast_ingest.rollup_state. */
 typedef struct
 {

@@ -32,7 +32,6 @@
 #include "rollup/refresh/refresh_counters.h"
 #include "rollup/state/restored.h"
 #include "rollup/refresh/close_buckets.h"
-#include "rollup/state/statement.h"
 #include "db/spi.h"
 #include "db/scan_own_table.h"
 
@@ -99,7 +98,7 @@ write_state(const RollupState *state, bool is_new)
 					: "UPDATE fast_ingest.rollup_state SET hours_closed = $1, days_closed = $2,"
 					  " users = " INT64_FORMAT,
 			 state->users);
-	(void) RollupStatement(statement, state->hours_closed, state->days_closed);
+	(void) SpiRunWithTimes(statement, state->hours_closed, state->days_closed);
 }
 
 /*
@@ -408,8 +407,7 @@ fi_refresh(PG_FUNCTION_ARGS)
 }
 
 /*
- * fi_rebuild("from" timestamptz, "to" timestamptz): NULL is the beginning or the
- * end of time
+ * fi_rebuild(since timestamptz, until timestamptz): NULL is the beginning or the end of time
  */
 Datum
 fi_rebuild(PG_FUNCTION_ARGS)
@@ -425,7 +423,7 @@ fi_rebuild(PG_FUNCTION_ARGS)
 		char *text = pstrdup(timestamptz_to_str(from));
 
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("from must be before to: %s is not before %s", text,
+						errmsg("since must be before until: %s is not before %s", text,
 							   timestamptz_to_str(to))));
 	}
 	RefreshLock();

@@ -11,7 +11,6 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#include "rollup/state/statement.h"
 #include "db/spi.h"
 
 /*
@@ -102,7 +101,7 @@ KeyLimitHasOthers(const Breakdown *breakdown, TimestampTz day)
 void
 KeyLimitForgetNames(TimeRange days)
 {
-	(void) RollupStatement("DELETE FROM fast_ingest.event_names"
+	(void) SpiRunWithTimes("DELETE FROM fast_ingest.event_names"
 						   " WHERE day >= $1 AND day <= $2 - interval '24 hours'",
 						   days.low, days.high);
 }
