@@ -43,7 +43,8 @@ check_query(const MetricsQuery *query)
 		char *from = pstrdup(query->has_from ? timestamptz_to_str(query->from) : "-infinity");
 
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("from must be before to: %s is not before %s", from,
+						errmsg("%s must be before %s: %s is not before %s", query->names->from,
+							   query->names->to, from,
 							   query->has_to ? timestamptz_to_str(query->to) : "infinity")));
 	}
 }
@@ -107,7 +108,8 @@ begin_question(MetricsRun *question, const MetricsQuery *query)
 	}
 	zone = CalendarZone(query->timezone ? query->timezone : "UTC");
 	if (zone == NULL)
-		invalid_parameter("timezone", query->timezone, "a name like UTC or Europe/Istanbul");
+		invalid_parameter(query->names->timezone, query->timezone,
+						  "a name like UTC or Europe/Istanbul");
 
 	name[RollupText(query->event_name, strlen(query->event_name), name)] = '\0';
 	question->event_name = pstrdup(name);

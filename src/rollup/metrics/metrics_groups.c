@@ -69,6 +69,12 @@ MetricsRunMakeGroups(MetricsRun *question, pg_tz *zone)
 				range.high = extent.high;
 		}
 		question->times = CalendarGroups(range.low, range.high, question->kind == GROUP_DAY, zone);
+		if (question->times == NULL)
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("group_by=%s has too many groups from \"%s\" to \"%s\": at most "
+								   "%d are allowed",
+								   question->query->group_by, question->query->names->from,
+								   question->query->names->to, MAX_TIME_GROUPS)));
 	}
 	else
 		question->times = CalendarWhole(range.low, range.high);
