@@ -39,7 +39,7 @@ extern BatchResult BatchStore(ErrorData **error);
 
 /*
  * Store the first events of the batch that was refused, and make those of them dead letters
- * that are refused for that reason, as WorkerDescribeError says it; false if nothing
+ * that are refused for that reason, as ErrorDescribe says it; false if nothing
  * happened.
  */
 extern bool BatchSift(const char *reason);

@@ -10,7 +10,7 @@
 #include "nodes/bitmapset.h"
 #include "utils/memutils.h"
 
-#include "worker/wait_for_extension.h"
+#include "db/own_tables.h"
 #include "partition/create_partition.h"
 #include "worker/worker.h"
 
@@ -55,7 +55,7 @@ DayEnsure(int32 day, int patience, bool (*others_wait)(void))
 		error->message = psprintf("the partition of %s cannot be made: %s", PartitionDayText(day),
 								  error->message);
 		error->sqlerrcode = ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE;
-		/* no event has a part in it: see WorkerDescribeError */
+		/* no event has a part in it: see ErrorDescribe */
 		error->domain = NULL;
 		error->context = NULL;
 		return error;

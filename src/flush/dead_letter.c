@@ -22,7 +22,7 @@
 #include "executor/spi.h"
 #include "utils/builtins.h"
 
-#include "db/own_tables.h"
+#include "db/act_as_owner.h"
 #include "base/clock.h"
 #include "base/settings.h"
 #include "db/spi.h"

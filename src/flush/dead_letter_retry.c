@@ -23,9 +23,11 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "base/unix_time.h"
 #include "event/tuple.h"
 #include "flush/conflicts.h"
 #include "partition/create_partition.h"
+#include "db/error_class.h"
 #include "db/transaction.h"
 #include "db/spi.h"
 

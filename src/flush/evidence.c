@@ -14,7 +14,7 @@
 
 #include "event/tuple.h"
 #include "flush/day_partition.h"
-#include "worker/wait_for_extension.h"
+#include "db/own_tables.h"
 #include "flush/give_way.h"
 #include "partition/create_partition.h"
 #include "flush/staged.h"
@@ -176,8 +176,8 @@ is_same_reason(const ErrorData *a, const ErrorData *b)
 	char of_a[WORKER_ERROR_SIZE];
 	char of_b[WORKER_ERROR_SIZE];
 
-	(void) WorkerDescribeError(a, of_a);
-	(void) WorkerDescribeError(b, of_b);
+	(void) ErrorDescribe(a, of_a);
+	(void) ErrorDescribe(b, of_b);
 	return a->sqlerrcode == b->sqlerrcode && strcmp(of_a, of_b) == 0;
 }
 

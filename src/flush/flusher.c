@@ -30,6 +30,7 @@
 #include "flush/sift.h"
 #include "base/clock.h"
 #include "base/settings.h"
+#include "db/error_class.h"
 #include "worker/worker.h"
 
 #define IDLE_WAIT 1000	   /* ms between two looks at the extension */
@@ -165,7 +166,7 @@ note_trouble(LaneState *lane, BatchResult result, const ErrorData *error)
 				   ? "The table refuses every event for this reason: they stay staged and will "
 					 "be tried again. Change what refuses them, and they are stored."
 				   : "The events stay staged and will be tried again.");
-	(void) WorkerDescribeError(error, lane->reason);
+	(void) ErrorDescribe(error, lane->reason);
 	if (lane->refuses_all)
 		strlcat(lane->reason, ": the table refuses every event", sizeof(lane->reason));
 	publish_state();
@@ -214,7 +215,7 @@ note_blame(LaneState *lane, const ErrorData *error)
 	Blame *blame = &lane->blames[lane->next_blame];
 
 	lane->next_blame = (lane->next_blame + 1) % BLAMES;
-	(void) WorkerDescribeError(error, blame->reason);
+	(void) ErrorDescribe(error, blame->reason);
 	blame->until = MonotonicAfter(MonotonicNow(), BLAME_TIME);
 }
 
@@ -412,6 +413,7 @@ FlusherMain(Datum arg)
 	int64 looked_at = 0;
 
 	pair = &Shared->pairs[DatumGetInt32(arg)];
+	ErrorExpectUserTriggers();
 	WorkerStart(&pair->flusher, fi_database);
 	BatchInit(pair, rings);
 	pg_atomic_write_u64(&pair->alive_at, MonotonicNow());

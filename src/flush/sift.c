@@ -11,6 +11,7 @@
 
 #include "flush/dead_letter.h"
 #include "flush/staged.h"
+#include "db/error_class.h"
 #include "db/transaction.h"
 #include "worker/worker.h"
 
@@ -32,7 +33,7 @@ bool
 SiftIsReason(const ErrorData *error, const char *reason)
 {
 	char description[WORKER_ERROR_SIZE];
-	bool shown = WorkerDescribeError(error, description);
+	bool shown = ErrorDescribe(error, description);
 
 	return (!shown || !ErrorIsTransient(error->sqlerrcode)) && strcmp(description, reason) == 0;
 }

@@ -33,7 +33,7 @@ typedef struct
 {
 	RingRecord **records;
 	int n;
-	const char *reason;		  /* as WorkerDescribeError says it */
+	const char *reason;		  /* as ErrorDescribe says it */
 	Inserted (*insert)(void); /* what the relation "staged" shows */
 
 	/* what became of them */

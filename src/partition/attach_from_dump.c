@@ -23,15 +23,16 @@
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "storage/lmgr.h"
-#include "tcop/utility.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 
+#include "db/act_as_owner.h"
 #include "db/own_tables.h"
 #include "base/compat.h"
 #include "db/spi.h"
+#include "db/utility_hook.h"
 
 /* A command that adds the columns that table $1 has and events has not, or NULL. */
 #define WRITE_COLUMNS \
@@ -62,8 +63,6 @@
 	" FROM pg_index i LEFT JOIN pg_constraint c" \
 	"  ON c.conindid = i.indexrelid AND c.contype IN ('p', 'u', 'x')" \
 	" WHERE i.indexrelid = $1"
-
-static ProcessUtility_hook_type prev_process_utility = NULL;
 
 /*
  * Run the command that a query writes, if it writes one, as the owner of events
@@ -147,38 +146,31 @@ add_index(const RangeVar *parent, const RangeVar *index)
 	run_written(WRITE_INDEX, 2, types, values);
 }
 
-static void
-before_alter(const AlterTableStmt *alter)
+static void *
+before_attach(Node *command)
 {
-	const AlterTableCmd *action = linitial_node(AlterTableCmd, alter->cmds);
+	const AlterTableStmt *alter;
+	const AlterTableCmd *action;
 	const RangeVar *partition;
 
+	if (!IsA(command, AlterTableStmt))
+		return NULL;
+	alter = castNode(AlterTableStmt, command);
+	action = linitial_node(AlterTableCmd, alter->cmds);
 	if (action->subtype != AT_AttachPartition)
-		return;
+		return NULL;
 	partition = castNode(PartitionCmd, action->def)->name;
 	if (alter->objtype == OBJECT_INDEX)
 		add_index(alter->relation, partition);
 	else
 		add_columns(alter->relation, partition);
-}
-
-static void
-process_utility(PlannedStmt *statement, const char *query_string, bool read_only_tree,
-				ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *environment,
-				DestReceiver *receiver, QueryCompletion *completion)
-{
-	ProcessUtility_hook_type next =
-		prev_process_utility ? prev_process_utility : standard_ProcessUtility;
-
-	if (IsA(statement->utilityStmt, AlterTableStmt))
-		before_alter(castNode(AlterTableStmt, statement->utilityStmt));
-	next(statement, query_string, read_only_tree, context, params, environment, receiver,
-		 completion);
+	return NULL;
 }
 
 void
 RestoreHookInit(void)
 {
-	prev_process_utility = ProcessUtility_hook;
-	ProcessUtility_hook = process_utility;
+	static const UtilityHook hook = {.before = before_attach};
+
+	UtilityHookRegister(&hook);
 }

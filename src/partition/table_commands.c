@@ -19,13 +19,11 @@
 #include "commands/extension.h"
 #include "executor/spi.h"
 #include "nodes/parsenodes.h"
-#include "tcop/utility.h"
 #include "utils/lsyscache.h"
 
 #include "db/own_tables.h"
+#include "db/utility_hook.h"
 #include "partition/equip_partition.h"
-
-static ProcessUtility_hook_type prev_process_utility = NULL;
 
 static bool
 is_events(const RangeVar *name)
@@ -110,9 +108,19 @@ new_partition(Node *command)
 	return NULL;
 }
 
-static void
-equip(const RangeVar *name)
+static void *
+check_table_command(Node *command)
 {
+	/* scripts of the extension know what they do */
+	if (!creating_extension)
+		check_command(command);
+	return unconstify(RangeVar *, new_partition(command));
+}
+
+static void
+equip_new_partition(Node *command, void *state)
+{
+	const RangeVar *name = state;
 	Oid partition;
 
 	CommandCounterIncrement();
@@ -126,27 +134,10 @@ equip(const RangeVar *name)
 	SPI_finish();
 }
 
-static void
-process_utility(PlannedStmt *statement, const char *query_string, bool read_only_tree,
-				ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *environment,
-				DestReceiver *receiver, QueryCompletion *completion)
-{
-	ProcessUtility_hook_type next =
-		prev_process_utility ? prev_process_utility : standard_ProcessUtility;
-	const RangeVar *partition = new_partition(statement->utilityStmt);
-
-	/* scripts of the extension know what they do */
-	if (!creating_extension)
-		check_command(statement->utilityStmt);
-	next(statement, query_string, read_only_tree, context, params, environment, receiver,
-		 completion);
-	if (partition != NULL)
-		equip(partition);
-}
-
 void
 TableCommandsHookInit(void)
 {
-	prev_process_utility = ProcessUtility_hook;
-	ProcessUtility_hook = process_utility;
+	static const UtilityHook hook = {.before = check_table_command, .after = equip_new_partition};
+
+	UtilityHookRegister(&hook);
 }
