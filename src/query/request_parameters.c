@@ -13,7 +13,6 @@
 #include "utils/timestamp.h"
 
 #include "event/timestamp.h"
-#include "rollup/metrics/argument.h"
 
 #define METRICS_PARAMETERS \
 	"event_name, from, to, group_by, channel, timezone, fill, limit, cursor and format"
@@ -44,8 +43,8 @@ restore_plus(const char *value)
 	return copy;
 }
 
-TimestampTz
-RequestTime(const char *name, const char *value)
+static TimestampTz
+read_time(const char *name, const char *value)
 {
 	TimestampTz time;
 	const char *wrong;
@@ -56,8 +55,8 @@ RequestTime(const char *name, const char *value)
 	return time;
 }
 
-int
-RequestLimit(const char *value)
+static int
+read_limit(const char *value)
 {
 	size_t len = strlen(value);
 	long limit = len <= 10 && strspn(value, "0123456789") == len ? strtol(value, NULL, 10) : 0;
@@ -122,12 +121,12 @@ take_metrics_parameter(MetricsRequest *request, const char *name, const char *va
 	else if (strcmp(name, "from") == 0)
 	{
 		query->has_from = true;
-		query->from = RequestTime(name, value);
+		query->from = read_time(name, value);
 	}
 	else if (strcmp(name, "to") == 0)
 	{
 		query->has_to = true;
-		query->to = RequestTime(name, value);
+		query->to = read_time(name, value);
 	}
 	else if (strcmp(name, "group_by") == 0)
 		query->group_by = value;
@@ -138,7 +137,7 @@ take_metrics_parameter(MetricsRequest *request, const char *name, const char *va
 	else if (strcmp(name, "fill") == 0)
 		query->fill = read_fill(value);
 	else if (strcmp(name, "limit") == 0)
-		request->limit = RequestLimit(value);
+		request->limit = read_limit(value);
 	else if (strcmp(name, "cursor") == 0)
 		request->cursor = value;
 	else if (strcmp(name, "format") == 0)
@@ -156,7 +155,7 @@ take_stats_parameter(StatsRequest *request, const char *name, const char *value)
 	else if (strcmp(name, "date") == 0)
 		request->date = read_date(value);
 	else if (strcmp(name, "limit") == 0)
-		request->limit = RequestLimit(value);
+		request->limit = read_limit(value);
 	else
 		return false;
 	return true;
@@ -191,11 +190,12 @@ refuse_unknown(const char *name, const char *allowed)
 void
 MetricsRequestRead(MetricsRequest *request, const char *parameters, size_t len)
 {
+	static const MetricsNames names = {"from", "to", "timezone"};
 	const char *end = parameters + len;
 	const char *name;
 	const char *value;
 
-	*request = (MetricsRequest){.query = {.fill = true}};
+	*request = (MetricsRequest){.query = {.names = &names, .fill = true}};
 	while (next_parameter(&parameters, end, &name, &value))
 		if (!take_metrics_parameter(request, name, value))
 			refuse_unknown(name, METRICS_PARAMETERS);

@@ -29,10 +29,7 @@ typedef struct
 extern void MetricsRequestRead(MetricsRequest *request, const char *parameters, size_t len);
 extern void StatsRequestRead(StatsRequest *request, const char *parameters, size_t len);
 
-/* The value of one. */
-extern TimestampTz RequestTime(const char *name, const char *value);
-extern int RequestLimit(const char *value);
-
+/* Refuse the value of a parameter: ERROR 22023. */
 pg_noreturn extern void RequestRefuse(const char *name, const char *value, const char *expected);
 
 #endif

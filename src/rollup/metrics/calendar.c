@@ -143,7 +143,7 @@ label(TimestampTz ts, int offset, bool is_utc)
 
 /*
  * The group of that order, where it belongs among the others. A piece that begins a
- * group comes behind all others but where clocks were set back.
+ * group comes behind all others but where clocks were set back. NULL if there are too many.
  */
 static TimeGroup *
 group_of(Builder *builder, int64 order, bool *found)
@@ -157,10 +157,7 @@ group_of(Builder *builder, int64 order, bool *found)
 	if (*found)
 		return &groups->groups[i - 1];
 	if (groups->n == MAX_TIME_GROUPS)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("group_by=%s has too many groups from \"from\" to \"to\": at most "
-							   "%d are allowed",
-							   builder->days ? "day" : "hour", MAX_TIME_GROUPS)));
+		return NULL;
 	groups->groups = GrowArray(CurrentMemoryContext, groups->groups, groups->n,
 							   &builder->group_room, sizeof(TimeGroup));
 	if (i < groups->n)
@@ -246,6 +243,8 @@ CalendarGroups(TimestampTz low, TimestampTz high, bool days, pg_tz *zone)
 		end = Min(begin + width + offset * USECS_PER_SEC, change);
 		/* a day comes back, an hour never does */
 		group = group_of(&builder, days ? begin : end, &found);
+		if (group == NULL)
+			return NULL;
 		if (!found)
 		{
 			int label_offset = offset;

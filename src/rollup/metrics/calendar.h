@@ -40,7 +40,7 @@ extern TimeGroups *CalendarWhole(TimestampTz low, TimestampTz high);
 
 /*
  * The hours or days from low (inclusive) to high (exclusive), in the current
- * memory context. Error 22023 for more than MAX_TIME_GROUPS.
+ * memory context; NULL for more than MAX_TIME_GROUPS.
  */
 extern TimeGroups *CalendarGroups(TimestampTz low, TimestampTz high, bool days, pg_tz *zone);
 

@@ -20,6 +20,8 @@
 #include "event/timestamp.h"
 #include "rollup/state/key_limit.h"
 #include "rollup/metrics/metrics_private.h"
+#include "rollup/breakdown/rollup_text.h"
+#include "rollup/state/recount.h"
 #include "rollup/state/restored.h"
 
 static pg_noreturn void invalid_parameter(const char *name, const char *value, const char *allowed);
@@ -42,7 +44,8 @@ check_query(const MetricsQuery *query)
 		char *from = pstrdup(query->has_from ? timestamptz_to_str(query->from) : "-infinity");
 
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("from must be before to: %s is not before %s", from,
+						errmsg("%s must be before %s: %s is not before %s", query->names->from,
+							   query->names->to, from,
 							   query->has_to ? timestamptz_to_str(query->to) : "infinity")));
 	}
 }
@@ -63,11 +66,11 @@ uncertain_spans(const MetricsRun *question)
 		return spans;
 	TimeRangeListAdd(&range, question->range.low, question->range.high);
 	gone = TimeRangeListDifference(TimeRangeListIntersection(spans, &range),
-								   RawCoverage(GetActiveSnapshot()));
+								   EventsCoverage(GetActiveSnapshot()));
 	if (gone->n > 0)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("raw events before %s are needed and have been dropped",
-							   timestamptz_to_str(gone->spans[0].high)),
+							   timestamptz_to_str(gone->ranges[0].high)),
 						errdetail("More event_names or keys than are kept apart were counted "
 								  "together, and what is asked for may be among them."),
 						errhint("Ask for other times. See fast_ingest.max_event_names, and "
@@ -106,7 +109,8 @@ begin_question(MetricsRun *question, const MetricsQuery *query)
 	}
 	zone = CalendarZone(query->timezone ? query->timezone : "UTC");
 	if (zone == NULL)
-		invalid_parameter("timezone", query->timezone, "a name like UTC or Europe/Istanbul");
+		invalid_parameter(query->names->timezone, query->timezone,
+						  "a name like UTC or Europe/Istanbul");
 
 	name[RollupText(query->event_name, strlen(query->event_name), name)] = '\0';
 	question->event_name = pstrdup(name);
@@ -121,7 +125,7 @@ begin_question(MetricsRun *question, const MetricsQuery *query)
 	question->range.low = query->has_from ? Max(query->from, TIME_BEGIN) : TIME_BEGIN;
 	question->range.high = query->has_to ? Min(query->to, TIME_END) : TIME_END;
 	RestoredCheck(RestoredUpTo(), GetActiveSnapshot());
-	question->state = RollupStateRead(GetActiveSnapshot());
+	(void) RollupStateRead(GetActiveSnapshot(), &question->state);
 	question->unknown = TimeRangeListUnion(
 		RecountRanges(GetActiveSnapshot(), question->breakdown->id, question->breakdown->finest),
 		uncertain_spans(question));

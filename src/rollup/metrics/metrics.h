@@ -10,8 +10,22 @@
 #include "datatype/timestamp.h"
 #include "utils/date.h"
 
+#include "rollup/breakdown/breakdown.h"
+
+/* Most viewed paths of a website, where nobody says how many. */
+#define DEFAULT_PATHS 10
+
+/* What errors call some of the arguments: they have other names in SQL than in HTTP. */
 typedef struct
 {
+	const char *from;
+	const char *to;
+	const char *timezone;
+} MetricsNames;
+
+typedef struct
+{
+	const MetricsNames *names;
 	const char *event_name;
 	bool has_from;
 	bool has_to;
@@ -74,8 +88,19 @@ typedef struct
  */
 extern MetricsAnswer *MetricsCompute(const MetricsQuery *query);
 
-/* What one website saw on a UTC day; at most max_paths paths. As MetricsCompute. */
-extern StatsAnswer *StatsCompute(const char *site_id, DateADT date, int max_paths);
+/*
+ * What one website saw on a UTC day: its totals if they are wanted, otherwise 0, and
+ * its most viewed paths, at most max_paths. As MetricsCompute. Error 22023 for an empty
+ * site_id or a day out of range.
+ */
+extern StatsAnswer *StatsCompute(const char *site_id, DateADT day, bool totals, int max_paths);
+
+/* The UTC day that a time is in. */
+static inline DateADT
+UtcDay(TimestampTz ts)
+{
+	return (DateADT) (BucketStart(ts, LEVEL_DAY) / USECS_PER_DAY);
+}
 
 /* Read a time as clients write it: see TimestampRead. */
 extern bool MetricsParseTime(const char *text, TimestampTz *time, const char **wrong);

@@ -11,7 +11,8 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "rollup/metrics/scan_events.h"
+#include "rollup/breakdown/scan_events.h"
+#include "rollup/delta/delta_read.h"
 
 /*
  * Look for events of the answer's event_name: where must hours and days without
@@ -47,7 +48,7 @@ extent_of_data(MetricsRun *question)
 			  extend_by_delta, &extent);
 	for (int i = 0; i < question->unknown->n; i++)
 		ScanEvents(question->breakdown, question->query->event_name, question->query->channel,
-				   question->unknown->spans[i], extend_by_raw, &extent);
+				   question->unknown->ranges[i], extend_by_raw, &extent);
 	return extent;
 }
 
@@ -68,6 +69,12 @@ MetricsRunMakeGroups(MetricsRun *question, pg_tz *zone)
 				range.high = extent.high;
 		}
 		question->times = CalendarGroups(range.low, range.high, question->kind == GROUP_DAY, zone);
+		if (question->times == NULL)
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("group_by=%s has too many groups from \"%s\" to \"%s\": at most "
+								   "%d are allowed",
+								   question->query->group_by, question->query->names->from,
+								   question->query->names->to, MAX_TIME_GROUPS)));
 	}
 	else
 		question->times = CalendarWhole(range.low, range.high);

@@ -18,7 +18,10 @@
 #include "db/own_tables.h"
 #include "base/text_slice.h"
 #include "rollup/state/key_limit.h"
-#include "rollup/metrics/scan_events.h"
+#include "rollup/breakdown/scan_events.h"
+#include "rollup/breakdown/rollup_text.h"
+#include "rollup/delta/delta_read.h"
+#include "rollup/state/recount.h"
 #include "rollup/state/restored.h"
 #include "rollup/metrics/read_rollup.h"
 #include "rollup/metrics/group_count.h"
@@ -103,10 +106,10 @@ add_page_raw(const ScannedEvent *row, void *arg)
 static void
 require_rows(const Stats *stats)
 {
-	const TimeRangeList *covered = RawCoverage(stats->users.snapshot);
+	const TimeRangeList *covered = EventsCoverage(stats->users.snapshot);
 
 	for (int i = 0; i < covered->n; i++)
-		if (covered->spans[i].low <= stats->day.low && covered->spans[i].high >= stats->day.high)
+		if (covered->ranges[i].low <= stats->day.low && covered->ranges[i].high >= stats->day.high)
 			return;
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -121,7 +124,7 @@ require_rows(const Stats *stats)
  */
 static void
 read_breakdown(Stats *stats, const Breakdown *breakdown, RollupRowVisitor add_row,
-			   DeltaRowVisitor add_delta, RawRowVisitor add_raw)
+			   DeltaRowVisitor add_delta, ScannedEventVisitor add_raw)
 {
 	/* what is counted with others is known of raw rows only */
 	if (KeyLimitHasOthers(breakdown, stats->day.low) ||
@@ -167,7 +170,7 @@ make_answer(Stats *stats, int max_paths)
 }
 
 StatsAnswer *
-StatsCompute(const char *site_id, DateADT date, int max_paths)
+StatsCompute(const char *site_id, DateADT day, bool totals, int max_paths)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	MemoryContext context =
@@ -181,11 +184,8 @@ StatsCompute(const char *site_id, DateADT date, int max_paths)
 	if (site_id[0] == '\0')
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("site_id is empty: expected the site_id of events")));
-	if (max_paths < 1)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("max_paths %d is not valid: expected at least 1", max_paths)));
-	if (DATE_NOT_FINITE(date) || date >= TIMESTAMP_END_JULIAN - POSTGRES_EPOCH_JDATE)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("date is out of range")));
+	if (DATE_NOT_FINITE(day) || day >= TIMESTAMP_END_JULIAN - POSTGRES_EPOCH_JDATE)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("day is out of range")));
 
 	LockEventsTable();
 	user = ActAsRollupOwner();
@@ -193,16 +193,18 @@ StatsCompute(const char *site_id, DateADT date, int max_paths)
 	MemoryContextSwitchTo(context);
 	scope[RollupText(site_id, strlen(site_id), scope)] = '\0';
 	stats.scope = scope;
-	stats.day.low = (TimestampTz) date * USECS_PER_DAY;
+	stats.day.low = (TimestampTz) day * USECS_PER_DAY;
 	stats.day.high = stats.day.low + USECS_PER_DAY;
 	stats.paths = TextMapCreate(context, 64);
 	RestoredCheck(RestoredUpTo(), GetActiveSnapshot());
 	UnresolvedUsersInit(&stats.users, GetActiveSnapshot());
 	breakdowns = BreakdownsRead(GetActiveSnapshot());
-	read_breakdown(&stats, BreakdownBuiltIn(breakdowns, BREAKDOWN_SITE), add_site_row,
-				   add_site_delta, add_site_raw);
-	read_breakdown(&stats, BreakdownBuiltIn(breakdowns, BREAKDOWN_PAGE), add_page_row,
-				   add_page_delta, add_page_raw);
+	if (totals)
+		read_breakdown(&stats, BreakdownBuiltIn(breakdowns, BREAKDOWN_SITE), add_site_row,
+					   add_site_delta, add_site_raw);
+	if (max_paths > 0)
+		read_breakdown(&stats, BreakdownBuiltIn(breakdowns, BREAKDOWN_PAGE), add_page_row,
+					   add_page_delta, add_page_raw);
 	UnresolvedUsersResolve(&stats.users);
 	answer = make_answer(&stats, max_paths);
 	SPI_finish();
