@@ -23,7 +23,7 @@ PG_FUNCTION_INFO_V1(fi_metrics_json);
 PG_FUNCTION_INFO_V1(fi_stats_json);
 
 static void
-require(const char *name, const char *value)
+require_parameter(const char *name, const char *value)
 {
 	if (value == NULL)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -31,56 +31,59 @@ require(const char *name, const char *value)
 }
 
 static void
-answer_metrics(StringInfo text, const MetricsRequest *request, StringInfo next_cursor)
+answer_metrics(StringInfo text, const MetricsParameters *parameters, StringInfo next_cursor)
 {
+	const MetricsQuery *query = &parameters->query;
+	MetricsQuery ungrouped = *query;
 	MetricsAnswer *answer;
 	MetricsAnswer *total;
-	MetricsQuery ungrouped = request->query;
 	AnswerPage page;
 
-	require("event_name", request->query.event_name);
-	if (request->cursor != NULL && request->query.group_by == NULL)
-		RequestRefuse("cursor", request->cursor, "none without group_by");
+	require_parameter("event_name", query->event_name);
+	if (parameters->cursor != NULL && query->group_by == NULL)
+		ParameterRefuse("cursor", parameters->cursor, "none without group_by");
 
-	answer = MetricsCompute(&request->query);
-	page = AnswerPageChoose(request, answer);
+	answer = MetricsCompute(query);
+	page = AnswerPageFind(parameters, answer);
 	if (page.end < answer->nrows)
-		AnswerPageCursor(next_cursor, &request->query, &answer->rows[page.end - 1]);
-	if (request->csv)
+		AnswerPageAppendCursor(next_cursor, query, &answer->rows[page.end - 1]);
+	if (parameters->csv)
 	{
 		WriteMetricsCsv(text, answer, page);
 		return;
 	}
+	/* unique users cannot be summed across groups */
 	ungrouped.group_by = NULL;
-	total = request->query.group_by == NULL ? answer : MetricsCompute(&ungrouped);
-	WriteMetricsJson(text, request, &total->rows[0], answer, page, next_cursor->data);
+	total = query->group_by == NULL ? answer : MetricsCompute(&ungrouped);
+	WriteMetricsJson(text, parameters, &total->rows[0], answer, page, next_cursor->data);
 }
 
 static void
-answer_stats(StringInfo text, const StatsRequest *request)
+answer_stats(StringInfo text, const StatsParameters *parameters)
 {
-	require("site_id", request->site_id);
-	WriteStatsJson(text, request, StatsCompute(request->site_id, request->date, request->limit));
+	require_parameter("site_id", parameters->site_id);
+	WriteStatsJson(text, parameters,
+				   StatsCompute(parameters->site_id, parameters->date, parameters->limit));
 }
 
 void
 AnswerMetrics(StringInfo text, const char *parameters, size_t len, bool *csv,
 			  StringInfo next_cursor)
 {
-	MetricsRequest request;
+	MetricsParameters read;
 
-	MetricsRequestRead(&request, parameters, len);
-	answer_metrics(text, &request, next_cursor);
-	*csv = request.csv;
+	MetricsParametersRead(&read, parameters, len);
+	answer_metrics(text, &read, next_cursor);
+	*csv = read.csv;
 }
 
 void
 AnswerStats(StringInfo text, const char *parameters, size_t len)
 {
-	StatsRequest request;
+	StatsParameters read;
 
-	StatsRequestRead(&request, parameters, len);
-	answer_stats(text, &request);
+	StatsParametersRead(&read, parameters, len);
+	answer_stats(text, &read);
 }
 
 /*
@@ -104,15 +107,15 @@ time_argument(FunctionCallInfo fcinfo, int i, const char *name, TimestampTz *tim
 			break;
 	}
 	if (TIMESTAMP_NOT_FINITE(*time))
-		RequestRefuse(name, TIMESTAMP_IS_NOBEGIN(*time) ? "-infinity" : "infinity",
-					  "a finite time");
+		ParameterRefuse(name, TIMESTAMP_IS_NOBEGIN(*time) ? "-infinity" : "infinity",
+						"a finite time");
 	return true;
 }
 
 Datum
 fi_metrics_json(PG_FUNCTION_ARGS)
 {
-	MetricsRequest request = {0};
+	MetricsParameters request = {0};
 	StringInfoData text;
 	StringInfoData next_cursor;
 
@@ -136,15 +139,15 @@ fi_metrics_json(PG_FUNCTION_ARGS)
 Datum
 fi_stats_json(PG_FUNCTION_ARGS)
 {
-	StatsRequest request = {0};
+	StatsParameters request = {0};
 	StringInfoData text;
 
 	request.site_id = TextArgument(fcinfo, 0);
 	request.date =
 		PG_ARGISNULL(1) ? UtcDay(GetCurrentTransactionStartTimestamp()) : PG_GETARG_DATEADT(1);
 	if (DATE_NOT_FINITE(request.date))
-		RequestRefuse("date", DATE_IS_NOBEGIN(request.date) ? "-infinity" : "infinity",
-					  "a finite date");
+		ParameterRefuse("date", DATE_IS_NOBEGIN(request.date) ? "-infinity" : "infinity",
+						"a finite date");
 	request.limit =
 		PG_ARGISNULL(2) ? DEFAULT_PATHS : RequestLimit(psprintf("%d", PG_GETARG_INT32(2)));
 

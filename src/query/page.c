@@ -1,7 +1,7 @@
 /*
  * page.c
  *
- * Finds the page that a request asks for.
+ * Finds the page of an answer, and writes and reads cursors. Links without a server.
  */
 #include "postgres.h"
 
@@ -10,26 +10,26 @@
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 
-/* Groups of one page where the request says nothing; hours and days have no such limit. */
+/* Groups of a page if no limit is given. Hours and days have no such limit, nor has CSV. */
 #define DEFAULT_KEYS 1000
 
 /*
- * Does the query go by time?
+ * Are the groups hours or days?
  */
 static bool
-groups_are_times(const MetricsQuery *query)
+has_time_groups(const MetricsQuery *query)
 {
 	return query->group_by != NULL &&
 		   (strcmp(query->group_by, "hour") == 0 || strcmp(query->group_by, "day") == 0);
 }
 
 void
-AnswerPageCursor(StringInfo cursor, const MetricsQuery *query, const MetricsRow *row)
+AnswerPageAppendCursor(StringInfo cursor, const MetricsQuery *query, const MetricsRow *row)
 {
 	char *place;
 	size_t len;
 
-	if (groups_are_times(query))
+	if (has_time_groups(query))
 		place = psprintf(INT64_FORMAT " ", row->order);
 	else if (row->group == NULL)
 		place = psprintf(INT64_FORMAT, row->total_events);
@@ -43,8 +43,8 @@ AnswerPageCursor(StringInfo cursor, const MetricsQuery *query, const MetricsRow 
 }
 
 /*
- * Read a cursor: a number, and a key behind a space, which is empty for times; no
- * space is the keys that are counted together
+ * Read a cursor: a number, a space and a key. The key is empty for hours and days. A cursor
+ * without a space names the group of the keys that are counted together: its key is NULL.
  */
 static int64
 read_cursor(const MetricsQuery *query, const char *cursor, char **key)
@@ -61,20 +61,20 @@ read_cursor(const MetricsQuery *query, const char *cursor, char **key)
 		number = strtoll(place, &end, 10);
 	}
 	if (end == place || errno != 0 || (*end != ' ' && *end != '\0') || strlen(place) != len / 2 ||
-		(groups_are_times(query) && strcmp(end, " ") != 0) ||
+		(has_time_groups(query) && strcmp(end, " ") != 0) ||
 		pg_encoding_verifymbstr(PG_UTF8, place, (int) strlen(place)) != (int) strlen(place))
-		RequestRefuse("cursor", cursor, "next_cursor of an answer");
+		ParameterRefuse("cursor", cursor, "next_cursor of an answer");
 	*key = *end == '\0' ? NULL : end + 1;
 	return number;
 }
 
 /*
- * Does a row come behind the place of a cursor?
+ * Does a row come behind the place that a cursor names?
  */
 static bool
 is_behind(const MetricsQuery *query, const MetricsRow *row, int64 number, const char *key)
 {
-	if (groups_are_times(query))
+	if (has_time_groups(query))
 		return row->order > number;
 	if (row->total_events != number || row->group == NULL)
 		return row->total_events < number;
@@ -82,21 +82,21 @@ is_behind(const MetricsQuery *query, const MetricsRow *row, int64 number, const 
 }
 
 AnswerPage
-AnswerPageChoose(const MetricsRequest *request, const MetricsAnswer *answer)
+AnswerPageFind(const MetricsParameters *parameters, const MetricsAnswer *answer)
 {
 	AnswerPage page = {0, answer->nrows};
-	int limit = request->limit;
+	int limit = parameters->limit;
 
-	if (request->cursor != NULL)
+	if (parameters->cursor != NULL)
 	{
 		char *key;
-		int64 number = read_cursor(&request->query, request->cursor, &key);
+		int64 number = read_cursor(&parameters->query, parameters->cursor, &key);
 
 		while (page.first < answer->nrows &&
-			   !is_behind(&request->query, &answer->rows[page.first], number, key))
+			   !is_behind(&parameters->query, &answer->rows[page.first], number, key))
 			page.first++;
 	}
-	if (limit == 0 && !request->csv && !groups_are_times(&request->query))
+	if (limit == 0 && !parameters->csv && !has_time_groups(&parameters->query))
 		limit = DEFAULT_KEYS;
 	if (limit > 0 && answer->nrows - page.first > limit)
 		page.end = page.first + limit;
