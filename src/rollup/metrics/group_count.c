@@ -81,17 +81,39 @@ UnresolvedUsersInit(UnresolvedUsers *users, Snapshot snapshot)
 	users->unnumbered = UserMapCreate(CurrentMemoryContext, 64);
 }
 
-void
-UnresolvedUsersAdd(UnresolvedUsers *users, GroupCount *count, UserHash hash)
+/*
+ * Add a user of a group
+ */
+static void
+add_unresolved_user(UnresolvedUsers *users, GroupCount *count, UserHash hash)
 {
 	if (users->n == MAX_UNRESOLVED_USERS)
 		UnresolvedUsersResolve(users);
 	users->counts = GrowArray(CurrentMemoryContext, users->counts, users->n, &users->count_room,
-							   sizeof(GroupCount *));
+							  sizeof(GroupCount *));
 	users->hashes = GrowArray(CurrentMemoryContext, users->hashes, users->n, &users->hash_room,
 							  sizeof(UserHash));
 	users->counts[users->n] = count;
 	users->hashes[users->n++] = hash;
+}
+
+void
+GroupCountAddDelta(GroupCount *count, const DeltaRow *row, UnresolvedUsers *users)
+{
+	count->events += row->events;
+	/* from here on, the number of users of the first row is not the answer */
+	(void) GroupCountUsers(count);
+	for (int i = 0; i < row->nusers; i++)
+		add_unresolved_user(users, count, row->hashes[row->users[i]]);
+}
+
+void
+GroupCountAddEvent(GroupCount *count, const ScannedEvent *event, UnresolvedUsers *users)
+{
+	count->events++;
+	(void) GroupCountUsers(count);
+	if (event->has_user)
+		add_unresolved_user(users, count, event->user);
 }
 
 void

@@ -7,6 +7,8 @@
 #ifndef FAST_INGEST_GROUP_COUNT_H
 #define FAST_INGEST_GROUP_COUNT_H
 
+#include "rollup/metrics/read_rollup.h"
+#include "rollup/metrics/scan_events.h"
 #include "rollup/state/user_numbers.h"
 #include "rollup/sets/user_set.h"
 
@@ -41,6 +43,14 @@ typedef struct
  */
 extern void GroupCountAddRow(GroupCount *count, int64 events, int64 unique_users, Datum users);
 
+/*
+ * Add a group of a delta, or an event. Its users are added to users, and count once these are
+ * resolved.
+ */
+extern void GroupCountAddDelta(GroupCount *count, const DeltaRow *row, UnresolvedUsers *users);
+extern void GroupCountAddEvent(GroupCount *count, const ScannedEvent *event,
+							   UnresolvedUsers *users);
+
 /* The set of the group's users, to add more. An error XX001 if a row without a set was added. */
 extern UserSet *GroupCountUsers(GroupCount *count);
 
@@ -49,9 +59,6 @@ extern int64 GroupCountUniqueUsers(GroupCount *count);
 
 /* Begin without users, in the current memory context. Users are looked up in the snapshot. */
 extern void UnresolvedUsersInit(UnresolvedUsers *users, Snapshot snapshot);
-
-/* Add a user of a group. */
-extern void UnresolvedUsersAdd(UnresolvedUsers *users, GroupCount *count, UserHash hash);
 
 /* Look up all users that were added, and add them to the sets of their groups. */
 extern void UnresolvedUsersResolve(UnresolvedUsers *users);
