@@ -17,7 +17,6 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "catalog/pg_type.h"
-#include "mb/pg_wchar.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
@@ -33,66 +32,16 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
-#include "db/own_tables.h"
 #include "base/compat.h"
-#include "rollup/delta/user_hash.h"
 #include "base/grow_array.h"
+#include "db/own_tables.h"
 #include "db/scan_own_table.h"
+#include "partition/event_columns.h"
 
 static MemoryContext cache_context = NULL;
 static BreakdownList *cached = NULL;
 static Oid breakdowns_oid = InvalidOid;
 static uint64 invalidations = 0;
-
-int64
-BucketWidth(RollupLevel level)
-{
-	switch (level)
-	{
-		case LEVEL_MINUTE:
-			return USECS_PER_MINUTE;
-		case LEVEL_HOUR:
-			return USECS_PER_HOUR;
-		default:
-			return USECS_PER_DAY;
-	}
-}
-
-int64
-BucketStart(int64 ts, RollupLevel level)
-{
-	int64 width = BucketWidth(level);
-	int64 offset = ts % width;
-
-	return ts - (offset < 0 ? offset + width : offset);
-}
-
-int
-RollupText(const char *text, size_t len, char result[ROLLUP_TEXT_SIZE])
-{
-	UserHasher *hasher;
-	UserHash hash;
-	int kept;
-
-	if (len <= ROLLUP_TEXT_SIZE)
-	{
-		memcpy(result, text, len);
-		return (int) len;
-	}
-	hasher = UserHasherCreate();
-	hash = UserHashOf(hasher, text, len);
-	UserHasherFree(hasher);
-	kept = pg_mbcliplen(text, len, ROLLUP_TEXT_SIZE - 2 * USER_HASH_SIZE - 4);
-	memcpy(result, text, kept);
-	memcpy(result + kept, "... ", 4);
-	kept += 4;
-	for (int i = 0; i < USER_HASH_SIZE; i++)
-	{
-		result[kept++] = "0123456789abcdef"[hash.bytes[i] >> 4];
-		result[kept++] = "0123456789abcdef"[hash.bytes[i] & 15];
-	}
-	return kept;
-}
 
 static char *
 text_value(TupleTableSlot *slot, int attribute)
@@ -242,30 +191,6 @@ on_function_invalidation(Datum arg, int cache_id, uint32 hash)
 {
 	invalidations++;
 	cached = NULL;
-}
-
-AttrNumber
-EventColumn(Relation relation, const char *name, Oid type)
-{
-	AttrNumber number = get_attnum(RelationGetRelid(relation), name);
-	Oid found = number == InvalidAttrNumber
-					? InvalidOid
-					: TupleDescAttr(RelationGetDescr(relation), number - 1)->atttypid;
-
-	if (found != type && !(type == TEXTOID && found == VARCHAROID))
-		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
-						errmsg("column \"%s\" of \"%s\" is not of type %s", name,
-							   RelationGetRelationName(relation), format_type_be(type)),
-						errdetail("The rollup counts events by event_name, user_id and ts.")));
-	return number;
-}
-
-void
-EventCheckTime(TimestampTz ts)
-{
-	if (TIMESTAMP_NOT_FINITE(ts))
-		ereport(ERROR, (errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
-						errmsg("ts of an event must be finite: %s", timestamptz_to_str(ts))));
 }
 
 /*

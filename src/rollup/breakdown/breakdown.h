@@ -12,18 +12,11 @@
 #ifndef FAST_INGEST_BREAKDOWN_H
 #define FAST_INGEST_BREAKDOWN_H
 
-#include "datatype/timestamp.h"
 #include "nodes/primnodes.h"
 #include "utils/rel.h"
 #include "utils/snapshot.h"
 
-/* Widths of buckets, as column "level" has them. */
-typedef enum
-{
-	LEVEL_MINUTE = 1, /* rows of hours that are open; a closed hour's row holds its minutes */
-	LEVEL_HOUR = 2,
-	LEVEL_DAY = 3
-} RollupLevel;
+#include "base/time_ranges.h"
 
 /* Built-in breakdowns. The first has no row: it is what channels add up to. */
 #define BREAKDOWN_TOTAL 0
@@ -31,13 +24,10 @@ typedef enum
 #define BREAKDOWN_SITE 2
 #define BREAKDOWN_PAGE 3
 
-/* A longer name, key or scope is cut, and told apart by a hash. */
-#define ROLLUP_TEXT_SIZE 255
-
 typedef struct
 {
 	int16 id;
-	RollupLevel finest;
+	BucketLevel finest;
 	int max_keys; /* of one event_name in one bucket of the finest level, but at least an hour */
 	char *name;
 	char *key_sql;
@@ -79,23 +69,5 @@ extern const Breakdown *BreakdownById(const BreakdownList *list, int id);
 
 /* A built-in one; an ERROR if it is missing. */
 extern const Breakdown *BreakdownBuiltIn(const BreakdownList *list, int id);
-
-/* A column of events or a partition; an ERROR if it is not there or of another type. */
-extern AttrNumber EventColumn(Relation relation, const char *name, Oid type);
-
-/* An ERROR if the ts of an event is infinite. */
-extern void EventCheckTime(TimestampTz ts);
-
-/* Beginning of the bucket of a level that a time is in. */
-extern int64 BucketStart(int64 ts, RollupLevel level);
-
-/* Microseconds of a bucket. */
-extern int64 BucketWidth(RollupLevel level);
-
-/*
- * A name, key or scope as the rollup has it: as it is, or cut and told apart by
- * a hash. Writes at most ROLLUP_TEXT_SIZE bytes and returns how many.
- */
-extern int RollupText(const char *text, size_t len, char result[ROLLUP_TEXT_SIZE]);
 
 #endif

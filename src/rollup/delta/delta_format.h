@@ -21,10 +21,9 @@
 #ifndef FAST_INGEST_DELTA_FORMAT_H
 #define FAST_INGEST_DELTA_FORMAT_H
 
-#include "utils/tuplestore.h"
+#include "datatype/timestamp.h"
 
-#include "rollup/breakdown/breakdown.h"
-#include "rollup/delta/user_hash.h"
+#include "rollup/users/user_hash.h"
 
 #define DELTA_VERSION 1
 #define DELTA_MAX_EVENTS 16384
@@ -64,49 +63,7 @@ enum
 	DELTA_COLUMN_GROUPS
 };
 
-/* A delta being read. */
-typedef struct
-{
-	const DeltaHeader *header;
-	const UserHash *users;
-	const uint32 *ends;
-	const char *strings;
-	const char *next; /* section */
-	const char *end;
-	uint32 sections_left;
-} DeltaReader;
-
-/* A section being read. */
-typedef struct
-{
-	int breakdown;
-	uint32 ngroups;
-	const DeltaGroup *groups;
-	const uint16 *refs;
-} DeltaSectionReader;
-
-/*
- * Write the deltas of rows of fast_ingest.events or a partition of it. The rows
- * were inserted in this transaction.
- */
-extern void DeltaWrite(Relation relation, Tuplestorestate *rows);
-
-/* Begin to read the "groups" of a delta: a detoasted bytea. An ERROR if it is damaged. */
-extern void DeltaRead(DeltaReader *reader, const struct varlena *groups);
-
-/* Read the next section; false after the last. */
-extern bool DeltaNextSection(DeltaReader *reader, DeltaSectionReader *section);
-
-/* A string by its number. */
-static inline const char *
-DeltaString(const DeltaReader *reader, uint32 number, uint32 *len)
-{
-	uint32 start = number == 0 ? 0 : reader->ends[number - 1];
-
-	*len = reader->ends[number] - start;
-	return reader->strings + start;
-}
-
+/* The beginning of a group's bucket. */
 static inline int64
 DeltaBucket(const DeltaGroup *group)
 {

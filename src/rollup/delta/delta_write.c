@@ -6,7 +6,7 @@
  */
 #include "postgres.h"
 
-#include "rollup/delta/delta_format.h"
+#include "rollup/delta/delta_write.h"
 
 #include "access/heapam.h"
 #include "access/table.h"
@@ -19,13 +19,17 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "db/own_tables.h"
 #include "base/compat.h"
-#include "event/event.h"
-#include "rollup/delta/backlog.h"
-#include "base/text_map.h"
 #include "base/grow_array.h"
 #include "base/seed.h"
+#include "base/text_map.h"
+#include "db/own_tables.h"
+#include "event/event.h"
+#include "partition/event_columns.h"
+#include "rollup/breakdown/breakdown.h"
+#include "rollup/breakdown/rollup_text.h"
+#include "rollup/delta/backlog.h"
+#include "rollup/delta/delta_format.h"
 
 /* Strings that a delta can number. */
 #define MAX_STRINGS PG_UINT16_MAX

@@ -14,8 +14,9 @@
 
 #include "utils/datum.h"
 
-#include "base/user_map.h"
 #include "base/grow_array.h"
+#include "rollup/users/user_map.h"
+#include "rollup/users/user_numbers.h"
 
 /* Most users that are looked up at a time. */
 #define MAX_UNRESOLVED_USERS 65536

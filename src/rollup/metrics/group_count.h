@@ -7,9 +7,8 @@
 #ifndef FAST_INGEST_GROUP_COUNT_H
 #define FAST_INGEST_GROUP_COUNT_H
 
-#include "rollup/metrics/read_rollup.h"
-#include "rollup/metrics/scan_events.h"
-#include "rollup/state/user_numbers.h"
+#include "rollup/breakdown/scan_events.h"
+#include "rollup/delta/delta_read.h"
 #include "rollup/sets/user_set.h"
 
 typedef struct

@@ -32,10 +32,12 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "db/own_tables.h"
 #include "base/compat.h"
-#include "rollup/state/key_limit.h"
+#include "db/own_tables.h"
+#include "rollup/breakdown/rollup_text.h"
 #include "rollup/metrics/metrics_private.h"
+#include "rollup/state/key_limit.h"
+#include "rollup/state/recount.h"
 #include "rollup/state/restored.h"
 
 pg_noreturn static void refuse_argument(const char *name, const char *value, const char *expected);
@@ -122,11 +124,11 @@ find_uncertain_ranges(const MetricsRun *run)
 		return uncertain;
 	TimeRangeListAdd(&range, run->range.low, run->range.high);
 	dropped = TimeRangeListDifference(TimeRangeListIntersection(uncertain, &range),
-									  RawCoverage(GetActiveSnapshot()));
+									  EventsCoverage(GetActiveSnapshot()));
 	if (dropped->n > 0)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("raw events before %s are needed and have been dropped",
-							   timestamptz_to_str(dropped->spans[0].high)),
+							   timestamptz_to_str(dropped->ranges[0].high)),
 						errdetail("More event_names or keys than are kept apart were counted "
 								  "together, and what is asked for may be among them."),
 						errhint("Ask for other times. See fast_ingest.max_event_names, and "
@@ -155,7 +157,7 @@ begin_run(MetricsRun *run, const MetricsQuery *query)
 	run->range.low = query->has_from ? Max(query->from, TIME_BEGIN) : TIME_BEGIN;
 	run->range.high = query->has_to ? Min(query->to, TIME_END) : TIME_END;
 	RestoredCheck(RestoredUpTo(), snapshot);
-	run->state = RollupStateRead(snapshot);
+	(void) RollupStateRead(snapshot, &run->state);
 	run->raw_ranges =
 		TimeRangeListUnion(RecountRanges(snapshot, run->breakdown->id, run->breakdown->finest),
 						   find_uncertain_ranges(run));

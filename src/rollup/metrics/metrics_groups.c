@@ -11,7 +11,8 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "rollup/metrics/scan_events.h"
+#include "rollup/breakdown/scan_events.h"
+#include "rollup/delta/delta_read.h"
 
 static void
 extend_by_delta(const DeltaRow *row, void *arg)
@@ -46,7 +47,7 @@ find_extent(MetricsRun *run)
 			  &extent);
 	for (int i = 0; i < run->raw_ranges->n; i++)
 		ScanEvents(run->breakdown, run->query->event_name, run->query->channel,
-				   run->raw_ranges->spans[i], extend_by_event, &extent);
+				   run->raw_ranges->ranges[i], extend_by_event, &extent);
 	return extent;
 }
 

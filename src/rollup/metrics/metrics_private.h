@@ -8,11 +8,13 @@
 #ifndef FAST_INGEST_METRICS_PRIVATE_H
 #define FAST_INGEST_METRICS_PRIVATE_H
 
+#include "base/text_map.h"
+#include "rollup/breakdown/breakdown.h"
 #include "rollup/metrics/calendar.h"
+#include "rollup/metrics/group_count.h"
 #include "rollup/metrics/metrics.h"
 #include "rollup/metrics/read_rollup.h"
-#include "rollup/metrics/group_count.h"
-#include "base/text_map.h"
+#include "rollup/state/rollup_state.h"
 
 typedef enum
 {

@@ -10,10 +10,11 @@
 
 #include "utils/timestamp.h"
 
-#include "rollup/state/recount.h"
-#include "rollup/sets/hour_minutes.h"
+#include "rollup/breakdown/scan_events.h"
+#include "rollup/delta/delta_read.h"
 #include "rollup/metrics/cover_range.h"
-#include "rollup/metrics/scan_events.h"
+#include "rollup/sets/hour_minutes.h"
+#include "rollup/state/recount.h"
 
 /*
  * Find the number of the piece that a time is in; -1 if it is in none
@@ -141,13 +142,13 @@ add_delta_to_sum(const DeltaRow *row, void *arg)
  * Show a visitor the rows of a level in ranges; returns how many
  */
 static int64
-visit_level(const MetricsRun *run, int breakdown, RollupLevel level, const char *key,
+visit_level(const MetricsRun *run, int breakdown, BucketLevel level, const char *key,
 			const TimeRangeList *ranges, RollupRowVisitor visitor, void *arg)
 {
 	int64 n = 0;
 
 	for (int i = 0; i < ranges->n; i++)
-		n += RollupRows(breakdown, level, run->event_name, key, ranges->spans[i], visitor, arg);
+		n += RollupRows(breakdown, level, run->event_name, key, ranges->ranges[i], visitor, arg);
 	return n;
 }
 
@@ -157,7 +158,7 @@ visit_level(const MetricsRun *run, int breakdown, RollupLevel level, const char 
  * what callers ask for.
  */
 static int64
-sum_known_events(const MetricsRun *run, int breakdown, RollupLevel finest, TimeRange range)
+sum_known_events(const MetricsRun *run, int breakdown, BucketLevel finest, TimeRange range)
 {
 	static const TimeRangeList no_ranges = {0};
 	RangeCover cover = {0};
@@ -169,8 +170,8 @@ sum_known_events(const MetricsRun *run, int breakdown, RollupLevel finest, TimeR
 	(void) visit_level(run, breakdown, LEVEL_MINUTE, NULL, &cover.minutes, add_to_sum, &events);
 	for (int i = 0; i < cover.packed.n; i++)
 		(void) RollupRows(breakdown, LEVEL_HOUR, run->event_name, NULL,
-						  (TimeRange){BucketStart(cover.packed.spans[i].low, LEVEL_HOUR),
-									  cover.packed.spans[i].high},
+						  (TimeRange){BucketStart(cover.packed.ranges[i].low, LEVEL_HOUR),
+									  cover.packed.ranges[i].high},
 						  add_to_sum, &events);
 	DeltaRows(run->users.snapshot, breakdown, run->event_name, range, add_delta_to_sum, &events);
 	return events;
@@ -188,11 +189,11 @@ require_breakdown(const MetricsRun *run)
 
 	TimeRangeListAdd(&range, run->range.low, run->range.high);
 	missing = TimeRangeListIntersection(
-		RecountForGood(run->users.snapshot, run->breakdown->id, run->breakdown->finest), &range);
+		RecountImpossible(run->users.snapshot, run->breakdown->id, run->breakdown->finest), &range);
 	for (int i = 0; i < missing->n; i++)
 	{
-		TimestampTz high = missing->spans[i].high;
-		TimeRange minutes = {BucketStart(missing->spans[i].low, LEVEL_MINUTE),
+		TimestampTz high = missing->ranges[i].high;
+		TimeRange minutes = {BucketStart(missing->ranges[i].low, LEVEL_MINUTE),
 							 BucketStart(high - 1, LEVEL_MINUTE) + USECS_PER_MINUTE};
 
 		if (sum_known_events(run, BREAKDOWN_CHANNEL, LEVEL_MINUTE, minutes) > 0)
@@ -212,22 +213,22 @@ require_breakdown(const MetricsRun *run)
 static void
 require_raw_rows(const MetricsRun *run, const TimeRangeList *raw)
 {
-	RollupLevel finest = run->breakdown->finest;
+	BucketLevel finest = run->breakdown->finest;
 	const TimeRangeList *missing;
 
 	if (raw->n == 0)
 		return;
-	missing = TimeRangeListDifference(raw, RawCoverage(run->users.snapshot));
+	missing = TimeRangeListDifference(raw, EventsCoverage(run->users.snapshot));
 	for (int i = 0; i < missing->n; i++)
 	{
-		TimestampTz low = BucketStart(missing->spans[i].low, finest);
-		TimestampTz high = BucketStart(missing->spans[i].high - 1, finest) + BucketWidth(finest);
+		TimestampTz low = BucketStart(missing->ranges[i].low, finest);
+		TimestampTz high = BucketStart(missing->ranges[i].high - 1, finest) + BucketWidth(finest);
 
 		if (sum_known_events(run, run->breakdown->id, finest, (TimeRange){low, high}) > 0)
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("raw events before %s are needed and have been dropped",
-							timestamptz_to_str(missing->spans[i].high)),
+							timestamptz_to_str(missing->ranges[i].high)),
 					 errhint("Ask for a range of whole %s.", finest == LEVEL_DAY	? "days (UTC)"
 															 : finest == LEVEL_HOUR ? "hours"
 																					: "minutes")));
@@ -291,9 +292,9 @@ read_rollup_rows(MetricsRun *run, const RangeCover *cover, const TimeRangeList *
 		visit_level(run, breakdown, LEVEL_MINUTE, run->key, &cover->minutes, add_rollup_row, run);
 	for (int i = 0; i < cover->packed.n; i++)
 	{
-		TimestampTz hour = BucketStart(cover->packed.spans[i].low, LEVEL_HOUR);
+		TimestampTz hour = BucketStart(cover->packed.ranges[i].low, LEVEL_HOUR);
 
-		run->packed = &cover->packed.spans[i];
+		run->packed = &cover->packed.ranges[i];
 		sources->minutes += RollupRows(breakdown, LEVEL_HOUR, run->event_name, run->key,
 									   (TimeRange){hour, hour + 1}, add_packed_minutes, run);
 	}
@@ -318,7 +319,7 @@ MetricsRunRead(MetricsRun *run)
 	read_rollup_rows(run, &cover, &hour_totals);
 	require_raw_rows(run, &cover.raw);
 	for (int i = 0; i < cover.raw.n; i++)
-		ScanEvents(run->breakdown, run->query->event_name, run->query->channel, cover.raw.spans[i],
+		ScanEvents(run->breakdown, run->query->event_name, run->query->channel, cover.raw.ranges[i],
 				   add_event, run);
 	UnresolvedUsersResolve(&run->users);
 }

@@ -16,10 +16,13 @@
 #include "utils/timestamp.h"
 
 #include "db/own_tables.h"
-#include "rollup/state/key_limit.h"
-#include "rollup/metrics/scan_events.h"
-#include "rollup/state/restored.h"
+#include "rollup/breakdown/rollup_text.h"
+#include "rollup/breakdown/scan_events.h"
+#include "rollup/delta/delta_read.h"
 #include "rollup/metrics/metrics_private.h"
+#include "rollup/state/key_limit.h"
+#include "rollup/state/recount.h"
+#include "rollup/state/restored.h"
 
 typedef struct
 {
@@ -92,10 +95,10 @@ add_page_event(const ScannedEvent *event, void *arg)
 static void
 require_raw_rows(const SiteStats *stats)
 {
-	const TimeRangeList *covered = RawCoverage(stats->users.snapshot);
+	const TimeRangeList *covered = EventsCoverage(stats->users.snapshot);
 
 	for (int i = 0; i < covered->n; i++)
-		if (covered->spans[i].low <= stats->day.low && covered->spans[i].high >= stats->day.high)
+		if (covered->ranges[i].low <= stats->day.low && covered->ranges[i].high >= stats->day.high)
 			return;
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -111,7 +114,7 @@ require_raw_rows(const SiteStats *stats)
  */
 static void
 read_breakdown(SiteStats *stats, const Breakdown *breakdown, RollupRowVisitor add_row,
-			   DeltaRowVisitor add_delta, RawRowVisitor add_event)
+			   DeltaRowVisitor add_delta, ScannedEventVisitor add_event)
 {
 	if (KeyLimitHasOthers(breakdown, stats->day.low) ||
 		TimeRangeListHas(RecountRanges(stats->users.snapshot, breakdown->id, breakdown->finest),

@@ -10,7 +10,6 @@
 
 #include "utils/timestamp.h"
 
-#include "rollup/refresh/refresh.h"
 #include "rollup/state/statement.h"
 
 /* Minutes of one hour or more become rows of hours. Between $1 and $2. */
@@ -101,7 +100,7 @@ CloseBucketsParts(TimeRange except)
 }
 
 static void
-forget(int breakdown, RollupLevel level, TimestampTz low, TimestampTz high)
+forget(int breakdown, BucketLevel level, TimestampTz low, TimestampTz high)
 {
 	run_for(low, high,
 			"DELETE FROM fast_ingest.rollup"
@@ -207,8 +206,8 @@ CloseBucketsCountTotals(const TimeRangeList *hours)
 {
 	for (int i = 0; i < hours->n; i++)
 	{
-		(void) RollupStatement(FORGET_HOUR_TOTALS, hours->spans[i].low, hours->spans[i].high);
-		(void) RollupStatement(COUNT_HOUR_TOTALS, hours->spans[i].low, hours->spans[i].high);
+		(void) RollupStatement(FORGET_HOUR_TOTALS, hours->ranges[i].low, hours->ranges[i].high);
+		(void) RollupStatement(COUNT_HOUR_TOTALS, hours->ranges[i].low, hours->ranges[i].high);
 	}
 }
 
@@ -216,14 +215,14 @@ CloseBucketsCountTotals(const TimeRangeList *hours)
  * The buckets of a level that spans have a part of, as far as they are closed
  */
 static TimeRangeList *
-closed_buckets(const TimeRangeList *spans, RollupLevel level, TimestampTz closed)
+closed_buckets(const TimeRangeList *spans, BucketLevel level, TimestampTz closed)
 {
 	TimeRangeList *buckets = palloc0(sizeof(TimeRangeList));
 
 	for (int i = 0; i < spans->n; i++)
 		TimeRangeListAdd(
-			buckets, BucketStart(spans->spans[i].low, level),
-			Min(BucketStart(spans->spans[i].high - 1, level) + BucketWidth(level), closed));
+			buckets, BucketStart(spans->ranges[i].low, level),
+			Min(BucketStart(spans->ranges[i].high - 1, level) + BucketWidth(level), closed));
 	return buckets;
 }
 
@@ -238,8 +237,8 @@ CloseBucketsAgain(const Breakdown *breakdown, const TimeRangeList *spans, const 
 
 		for (int i = 0; i < days->n; i++)
 		{
-			forget_days(breakdown->id, days->spans[i].low, days->spans[i].high);
-			close_days(breakdown->id, days->spans[i].low, days->spans[i].high);
+			forget_days(breakdown->id, days->ranges[i].low, days->ranges[i].high);
+			close_days(breakdown->id, days->ranges[i].low, days->ranges[i].high);
 		}
 	}
 }

@@ -7,8 +7,11 @@
 #ifndef FAST_INGEST_CLOSE_BUCKETS_H
 #define FAST_INGEST_CLOSE_BUCKETS_H
 
-#include "rollup/state/recount.h"
-#include "rollup/refresh/merge.h"
+#include "rollup/breakdown/breakdown.h"
+#include "rollup/state/rollup_state.h"
+
+/* A closed bucket is cheaper to read and dearer to change: wait that long for stragglers. */
+#define CLOSE_DELAY (5 * USECS_PER_MINUTE)
 
 /* Close all hours and days that are over by the clock; advances the state. Says how many. */
 extern void CloseBucketsClose(RollupState *state, const BreakdownList *breakdowns, int64 *hours,

@@ -9,16 +9,8 @@
 #define FAST_INGEST_MERGE_H
 
 #include "rollup/breakdown/breakdown.h"
-#include "rollup/delta/delta_format.h"
-#include "rollup/state/recount.h"
-
-/* The row of fast_ingest.rollup_state. */
-typedef struct
-{
-	TimestampTz hours_closed; /* hours that begin before it are closed */
-	TimestampTz days_closed;
-	int64 users; /* that ever were in the dictionary: the next number */
-} RollupState;
+#include "rollup/state/rollup_state.h"
+#include "rollup/users/user_hash.h"
 
 typedef struct Merger Merger;
 typedef struct MergeGroup MergeGroup;

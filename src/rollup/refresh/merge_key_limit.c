@@ -13,9 +13,9 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#include "rollup/state/key_limit.h"
 #include "base/settings.h"
 #include "db/spi.h"
+#include "rollup/state/key_limit.h"
 
 /*
  * Days and event_names, the arrays $1 and $2, that are not kept apart, numbered from 1

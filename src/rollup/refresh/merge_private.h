@@ -9,9 +9,9 @@
 
 #include "utils/memutils.h"
 
-#include "rollup/refresh/merge.h"
 #include "base/text_map.h"
-#include "base/user_map.h"
+#include "rollup/refresh/merge.h"
+#include "rollup/users/user_map.h"
 
 /* What identifies a group; without padding, for it is hashed as bytes. */
 typedef struct

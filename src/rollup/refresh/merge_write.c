@@ -17,10 +17,10 @@
 #include "utils/tuplestore.h"
 
 #include "db/own_tables.h"
-#include "rollup/state/user_numbers.h"
-#include "rollup/state/statement.h"
-#include "rollup/sets/user_set.h"
 #include "db/spi.h"
+#include "rollup/sets/user_set.h"
+#include "rollup/state/statement.h"
+#include "rollup/users/user_numbers.h"
 
 /* Columns of "merged". */
 enum

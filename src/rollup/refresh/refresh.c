@@ -8,12 +8,9 @@
 #include "rollup/refresh/refresh.h"
 
 #include "access/xact.h"
-#include "catalog/pg_extension.h"
-#include "commands/extension.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
-#include "storage/lmgr.h"
 #include "tcop/utility.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -21,20 +18,22 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "db/own_tables.h"
 #include "base/clock.h"
 #include "base/compat.h"
+#include "db/own_tables.h"
+#include "db/scan_own_table.h"
+#include "db/spi.h"
+#include "rollup/breakdown/scan_events.h"
 #include "rollup/delta/backlog.h"
+#include "rollup/delta/delta_read.h"
+#include "rollup/refresh/close_buckets.h"
+#include "rollup/refresh/merge.h"
+#include "rollup/refresh/refresh_counters.h"
 #include "rollup/state/key_limit.h"
 #include "rollup/state/recount.h"
-#include "rollup/refresh/merge.h"
-#include "rollup/metrics/scan_events.h"
-#include "rollup/refresh/refresh_counters.h"
+#include "rollup/state/refresh_lock.h"
 #include "rollup/state/restored.h"
-#include "rollup/refresh/close_buckets.h"
-#include "rollup/state/statement.h"
-#include "db/spi.h"
-#include "db/scan_own_table.h"
+#include "rollup/state/rollup_state.h"
 
 PG_FUNCTION_INFO_V1(fi_refresh);
 PG_FUNCTION_INFO_V1(fi_rebuild);
@@ -53,53 +52,20 @@ typedef struct
 	RefreshResult *result;
 } Refresh;
 
-void
-RefreshLock(void)
-{
-	LockDatabaseObject(ExtensionRelationId, get_extension_oid("fast_ingest", false), 1,
-					   ExclusiveLock);
-}
-
 /*
- * Read how far the rollup is; false if nothing was ever merged
+ * Read how far the rollup is; false if nothing was merged yet
  */
 static bool
-read_state(RollupState *state)
+read_state(Refresh *refresh)
 {
-	bool isnull;
+	RollupState *state = &refresh->state;
 
-	if (SpiRun("SELECT hours_closed, days_closed, users FROM fast_ingest.rollup_state",
-			   SPI_OK_SELECT) == 0)
-	{
-		/* nothing is missing in what is over */
-		TimestampTz now = GetCurrentTimestamp();
-
-		state->hours_closed = BucketStart(now - CLOSE_DELAY, LEVEL_HOUR);
-		state->days_closed = BucketStart(state->hours_closed, LEVEL_DAY);
-		state->users = 0;
-		return false;
-	}
-	state->hours_closed = DatumGetTimestampTz(
-		SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
-	state->days_closed = DatumGetTimestampTz(
-		SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull));
-	state->users =
-		DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 3, &isnull));
-	return true;
-}
-
-static void
-write_state(const RollupState *state, bool is_new)
-{
-	char statement[128];
-
-	snprintf(statement, sizeof(statement),
-			 is_new ? "INSERT INTO fast_ingest.rollup_state (hours_closed, days_closed, users)"
-					  " VALUES ($1, $2, " INT64_FORMAT ")"
-					: "UPDATE fast_ingest.rollup_state SET hours_closed = $1, days_closed = $2,"
-					  " users = " INT64_FORMAT,
-			 state->users);
-	(void) RollupStatement(statement, state->hours_closed, state->days_closed);
+	if (RollupStateRead(refresh->snapshot, state))
+		return true;
+	/* nothing is missing in what is over */
+	state->hours_closed = BucketStart(GetCurrentTimestamp() - CLOSE_DELAY, LEVEL_HOUR);
+	state->days_closed = BucketStart(state->hours_closed, LEVEL_DAY);
+	return false;
 }
 
 /*
@@ -224,7 +190,7 @@ forget_names(Refresh *refresh)
 	for (int i = 0; i < refresh->breakdowns->n; i++)
 		dirty = TimeRangeListIntersection(dirty, refresh->dirty[i]);
 	for (int i = 0; i < dirty->n; i++)
-		KeyLimitForgetNames(dirty->spans[i]);
+		KeyLimitForgetNames(dirty->ranges[i]);
 }
 
 /*
@@ -242,8 +208,8 @@ rebuild_dirty(Refresh *refresh)
 		{
 			RawTarget target = {refresh, breakdown};
 
-			CloseBucketsForget(breakdown, dirty->spans[j]);
-			ScanEvents(breakdown, NULL, NULL, dirty->spans[j], gather_row, &target);
+			CloseBucketsForget(breakdown, dirty->ranges[j]);
+			ScanEvents(breakdown, NULL, NULL, dirty->ranges[j], gather_row, &target);
 		}
 		MergerFlush(refresh->merger);
 		CloseBucketsAgain(breakdown, dirty, &refresh->state);
@@ -283,7 +249,7 @@ set_planner(void)
 static void
 refresh_with_snapshot(Refresh *refresh)
 {
-	bool has_state = read_state(&refresh->state);
+	bool has_state = read_state(refresh);
 	RollupState before = refresh->state;
 
 	refresh->breakdowns = BreakdownsRead(refresh->snapshot);
@@ -305,7 +271,7 @@ refresh_with_snapshot(Refresh *refresh)
 	/* a restore wants to bring the row where nothing was merged yet */
 	if (has_state ? memcmp(&refresh->state, &before, sizeof(before)) != 0
 				  : refresh->result->groups > 0)
-		write_state(&refresh->state, !has_state);
+		RollupStateWrite(&refresh->state, has_state);
 	refresh->result->users = refresh->state.users - before.users;
 }
 

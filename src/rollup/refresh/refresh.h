@@ -22,9 +22,6 @@
 #include "datatype/timestamp.h"
 #include "utils/snapshot.h"
 
-/* A closed bucket is cheaper to read and dearer to change: wait that long for stragglers. */
-#define CLOSE_DELAY (5 * USECS_PER_MINUTE)
-
 typedef struct
 {
 	int64 events;		/* merged out of deltas */
@@ -34,9 +31,6 @@ typedef struct
 	int64 hours_closed; /* how many hours, counting empty ones */
 	int64 days_closed;	/* and days */
 } RefreshResult;
-
-/* Let no refresh begin until the transaction ends; waits for the one under way. */
-extern void RefreshLock(void);
 
 /*
  * Refresh, in the current transaction. Waits for another refresh, stops neither inserts nor

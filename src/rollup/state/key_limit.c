@@ -11,8 +11,8 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#include "rollup/state/statement.h"
 #include "db/spi.h"
+#include "rollup/state/statement.h"
 
 /*
  * $1 and $2 are the beginning of the first day and the end of the range, $3 is the
@@ -36,7 +36,7 @@
 	"  AND bucket >= $1 AND bucket < $2 AND is_other AND NOT is_other_name) AS o" \
 	" WHERE NOT " HAS_KEY("$6") " AND NOT " HAS_KEY("1")
 
-RollupLevel
+BucketLevel
 KeyLimitLevel(const Breakdown *breakdown)
 {
 	return breakdown->finest == LEVEL_MINUTE ? LEVEL_HOUR : breakdown->finest;
@@ -61,7 +61,7 @@ TimeRangeList *
 KeyLimitUncertain(const Breakdown *breakdown, const char *event_name, const char *key,
 				  TimeRange range)
 {
-	RollupLevel level = KeyLimitLevel(breakdown);
+	BucketLevel level = KeyLimitLevel(breakdown);
 	Interval width = {.time = BucketWidth(level)};
 	TimeRangeList *list = palloc0(sizeof(TimeRangeList));
 	Datum values[8];

@@ -18,11 +18,11 @@
 #ifndef FAST_INGEST_KEY_LIMIT_H
 #define FAST_INGEST_KEY_LIMIT_H
 
-#include "rollup/breakdown/breakdown.h"
 #include "base/time_ranges.h"
+#include "rollup/breakdown/breakdown.h"
 
 /* The width of the buckets in which keys are limited. */
-extern RollupLevel KeyLimitLevel(const Breakdown *breakdown);
+extern BucketLevel KeyLimitLevel(const Breakdown *breakdown);
 
 /*
  * The times, on days of a range, at which events of an event_name, or of it with one

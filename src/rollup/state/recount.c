@@ -17,12 +17,13 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "db/own_tables.h"
 #include "base/compat.h"
-#include "rollup/state/lost_rows.h"
-#include "partition/partition_times.h"
 #include "base/grow_array.h"
+#include "db/own_tables.h"
 #include "db/scan_own_table.h"
+#include "partition/event_columns.h"
+#include "partition/partition_times.h"
+#include "rollup/state/lost_rows.h"
 
 /* Columns of fast_ingest.rollup_dirty. */
 enum
@@ -78,7 +79,7 @@ mark_minutes(MinuteList *list)
 	for (int i = 0; i < list->n; i++)
 		TimeRangeListAdd(&spans, list->minutes[i], list->minutes[i] + USECS_PER_MINUTE);
 	for (int i = 0; i < spans.n; i++)
-		RecountMark(spans.spans[i].low, spans.spans[i].high, 0);
+		RecountMark(spans.ranges[i].low, spans.ranges[i].high, 0);
 	list->n = 0;
 }
 
@@ -126,32 +127,15 @@ RecountMarkRows(Relation relation, Tuplestorestate *before, Tuplestorestate *aft
 	}
 }
 
-/* The end of the last bucket that has a part before a time */
-static TimestampTz
-bucket_end(TimestampTz high, RollupLevel level)
-{
-	return BucketStart(high - 1, level) + BucketWidth(level);
-}
-
 TimeRangeList *
-WholeBuckets(const TimeRangeList *spans, RollupLevel level)
-{
-	TimeRangeList *buckets = palloc0(sizeof(TimeRangeList));
-
-	for (int i = 0; i < spans->n; i++)
-		TimeRangeListAdd(buckets, BucketStart(spans->spans[i].low, level),
-						 bucket_end(spans->spans[i].high, level));
-	return buckets;
-}
-
-TimeRangeList *
-RawCoverage(Snapshot snapshot)
+EventsCoverage(Snapshot snapshot)
 {
 	TimeRangeList *covered = PartitionsCover(false);
 	/* readers do not see any more what is being detached */
 	TimeRangeList *leaving = TimeRangeListDifference(PartitionsCover(true), covered);
 	/* where a partition takes only part of a day, the rest has no rows */
-	TimeRangeList *there = TimeRangeListDifference(WholeBuckets(covered, LEVEL_DAY), leaving);
+	TimeRangeList *there =
+		TimeRangeListDifference(TimeRangeListWholeBuckets(covered, LEVEL_DAY), leaving);
 
 	return TimeRangeListDifference(there, LostRowsRanges(snapshot));
 }
@@ -161,14 +145,14 @@ RawCoverage(Snapshot snapshot)
  * and what it has of a partition that was dropped must stay
  */
 static TimeRangeList *
-where_rows_are(const TimeRangeList *dirty, RollupLevel level, Snapshot snapshot)
+where_rows_are(const TimeRangeList *dirty, BucketLevel level, Snapshot snapshot)
 {
-	TimeRangeList *covered = RawCoverage(snapshot);
+	TimeRangeList *covered = EventsCoverage(snapshot);
 	TimeRangeList buckets = {0};
 
 	for (int i = 0; i < covered->n; i++)
-		TimeRangeListAdd(&buckets, bucket_end(covered->spans[i].low, level),
-						 BucketStart(covered->spans[i].high, level));
+		TimeRangeListAdd(&buckets, BucketEnd(covered->ranges[i].low, level),
+						 BucketStart(covered->ranges[i].high, level));
 	return TimeRangeListIntersection(dirty, &buckets);
 }
 
@@ -176,7 +160,7 @@ bool
 RecountTouches(Snapshot snapshot, const TimeRangeList *spans)
 {
 	OwnTableScan rows;
-	TimeRangeList *days = WholeBuckets(spans, LEVEL_DAY);
+	TimeRangeList *days = TimeRangeListWholeBuckets(spans, LEVEL_DAY);
 	bool touches = false;
 
 	OwnTableScanBegin(&rows, "rollup_dirty", AccessShareLock, snapshot);
@@ -195,7 +179,7 @@ RecountTouches(Snapshot snapshot, const TimeRangeList *spans)
  * them if asked for
  */
 static TimeRangeList *
-marked_buckets(Snapshot snapshot, int breakdown, RollupLevel level, bool with_all)
+marked_buckets(Snapshot snapshot, int breakdown, BucketLevel level, bool with_all)
 {
 	OwnTableScan rows;
 	TimeRangeList found = {0};
@@ -215,11 +199,11 @@ marked_buckets(Snapshot snapshot, int breakdown, RollupLevel level, bool with_al
 	}
 	OwnTableScanEnd(&rows);
 	TimeRangeListSort(&found);
-	return WholeBuckets(&found, level);
+	return TimeRangeListWholeBuckets(&found, level);
 }
 
 TimeRangeList *
-RecountRanges(Snapshot snapshot, int breakdown, RollupLevel level)
+RecountRanges(Snapshot snapshot, int breakdown, BucketLevel level)
 {
 	TimeRangeList *list = marked_buckets(snapshot, breakdown, level, true);
 
@@ -227,13 +211,13 @@ RecountRanges(Snapshot snapshot, int breakdown, RollupLevel level)
 }
 
 TimeRangeList *
-RecountForGood(Snapshot snapshot, int breakdown, RollupLevel level)
+RecountImpossible(Snapshot snapshot, int breakdown, BucketLevel level)
 {
 	TimeRangeList *list = marked_buckets(snapshot, breakdown, level, false);
 
-	return list->n == 0
-			   ? list
-			   : TimeRangeListIntersection(list, WholeBuckets(LostRowsRanges(snapshot), level));
+	return list->n == 0 ? list
+						: TimeRangeListIntersection(
+							  list, TimeRangeListWholeBuckets(LostRowsRanges(snapshot), level));
 }
 
 void
@@ -243,7 +227,7 @@ RecountForget(Snapshot snapshot, const BreakdownList *breakdowns)
 	OwnTableScan rows;
 
 	for (int i = 0; i < breakdowns->n; i++)
-		kept[i] = RecountForGood(snapshot, breakdowns->items[i].id, breakdowns->items[i].finest);
+		kept[i] = RecountImpossible(snapshot, breakdowns->items[i].id, breakdowns->items[i].finest);
 	OwnTableScanBegin(&rows, "rollup_dirty", RowExclusiveLock, snapshot);
 	while (OwnTableScanNext(&rows))
 	{
@@ -262,5 +246,5 @@ RecountForget(Snapshot snapshot, const BreakdownList *breakdowns)
 	OwnTableScanEnd(&rows);
 	for (int i = 0; i < breakdowns->n; i++)
 		for (int j = 0; j < kept[i]->n; j++)
-			RecountMark(kept[i]->spans[j].low, kept[i]->spans[j].high, breakdowns->items[i].id);
+			RecountMark(kept[i]->ranges[j].low, kept[i]->ranges[j].high, breakdowns->items[i].id);
 }

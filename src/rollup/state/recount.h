@@ -10,8 +10,8 @@
 
 #include "utils/tuplestore.h"
 
-#include "rollup/breakdown/breakdown.h"
 #include "base/time_ranges.h"
+#include "rollup/breakdown/breakdown.h"
 
 /* Mark a span in one breakdown, or in all (0). */
 extern void RecountMark(TimestampTz low, TimestampTz high, int breakdown);
@@ -19,11 +19,8 @@ extern void RecountMark(TimestampTz low, TimestampTz high, int breakdown);
 /* Mark the minutes of rows that an UPDATE (both) or a DELETE (after is NULL) has touched. */
 extern void RecountMarkRows(Relation relation, Tuplestorestate *before, Tuplestorestate *after);
 
-/* The buckets that spans in order have a part of, in the current memory context. */
-extern TimeRangeList *WholeBuckets(const TimeRangeList *spans, RollupLevel level);
-
 /* The times whose raw rows are all there, as a snapshot has them, in the current memory context. */
-extern TimeRangeList *RawCoverage(Snapshot snapshot);
+extern TimeRangeList *EventsCoverage(Snapshot snapshot);
 
 /* Is anything of the days that spans in order have a part of dirty for a snapshot? */
 extern bool RecountTouches(Snapshot snapshot, const TimeRangeList *spans);
@@ -32,13 +29,13 @@ extern bool RecountTouches(Snapshot snapshot, const TimeRangeList *spans);
  * What is dirty in a breakdown for a snapshot and can be counted again, in whole
  * buckets of a level, in the current memory context.
  */
-extern TimeRangeList *RecountRanges(Snapshot snapshot, int breakdown, RollupLevel level);
+extern TimeRangeList *RecountRanges(Snapshot snapshot, int breakdown, BucketLevel level);
 
 /*
  * What a breakdown does not know and cannot be counted: it was added when the rows
  * had gone. In whole buckets of a level, in the current memory context.
  */
-extern TimeRangeList *RecountForGood(Snapshot snapshot, int breakdown, RollupLevel level);
+extern TimeRangeList *RecountImpossible(Snapshot snapshot, int breakdown, BucketLevel level);
 
 /* Delete the marks of a snapshot, but for those of what cannot be counted. */
 extern void RecountForget(Snapshot snapshot, const BreakdownList *breakdowns);

@@ -15,8 +15,8 @@
 #include "utils/snapmgr.h"
 
 #include "db/own_tables.h"
-#include "rollup/refresh/refresh.h"
 #include "db/scan_own_table.h"
+#include "rollup/state/refresh_lock.h"
 
 PG_FUNCTION_INFO_V1(fi_row_replaced);
 

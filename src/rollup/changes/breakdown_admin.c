@@ -23,11 +23,11 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "db/own_tables.h"
 #include "base/compat.h"
-#include "rollup/state/recount.h"
-#include "rollup/refresh/refresh.h"
+#include "db/own_tables.h"
 #include "db/spi.h"
+#include "rollup/state/recount.h"
+#include "rollup/state/refresh_lock.h"
 
 PG_FUNCTION_INFO_V1(fi_add_breakdown);
 PG_FUNCTION_INFO_V1(fi_drop_breakdown);
@@ -68,7 +68,7 @@ bad_levels(ArrayType *levels)
 /*
  * The finest of a breakdown's levels, of which none between it and day may miss
  */
-static RollupLevel
+static BucketLevel
 finest_level(ArrayType *levels)
 {
 	static const char *const names[] = {"minute", "hour", "day"};
@@ -164,7 +164,7 @@ check_expression(const char *expression)
 }
 
 static void
-add_breakdown(int64 id, const char *name, const char *expression, RollupLevel finest,
+add_breakdown(int64 id, const char *name, const char *expression, BucketLevel finest,
 			  int32 max_keys)
 {
 	Oid types[] = {INT2OID, TEXTOID, TEXTOID, INT2OID, INT4OID};
@@ -190,7 +190,7 @@ fi_add_breakdown(PG_FUNCTION_ARGS)
 {
 	char *name;
 	char *expression;
-	RollupLevel finest;
+	BucketLevel finest;
 	int32 max_keys;
 	int64 id;
 

@@ -6,15 +6,15 @@
  */
 #include "postgres.h"
 
-#include "rollup/delta/user_secret.h"
+#include "rollup/users/user_secret.h"
 
 #include "fmgr.h"
 #include "utils/inval.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
-#include "db/own_tables.h"
 #include "base/compat.h"
+#include "db/own_tables.h"
 #include "db/scan_own_table.h"
 
 static uint8 kept[USER_SECRET_SIZE];

@@ -30,15 +30,16 @@
 #include "utils/lsyscache.h"
 #include "utils/uuid.h"
 
-#include "db/own_tables.h"
-#include "base/compat.h"
 #include "base/clock.h"
-#include "rollup/refresh/refresh.h"
-#include "rollup/refresh/close_buckets.h"
-#include "rollup/state/statement.h"
-#include "rollup/delta/user_hash.h"
+#include "base/compat.h"
 #include "base/settings.h"
+#include "db/own_tables.h"
 #include "db/spi.h"
+#include "rollup/refresh/close_buckets.h"
+#include "rollup/refresh/refresh.h"
+#include "rollup/state/refresh_lock.h"
+#include "rollup/state/statement.h"
+#include "rollup/users/user_hash.h"
 #include "shared/shared_state.h"
 
 PG_FUNCTION_INFO_V1(fi_erase_user);

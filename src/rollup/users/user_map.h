@@ -8,8 +8,8 @@
 
 #include "common/hashfn.h"
 
-#include "rollup/delta/user_hash.h"
 #include "base/seed.h"
+#include "rollup/users/user_hash.h"
 
 typedef struct
 {

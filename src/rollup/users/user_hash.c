@@ -5,13 +5,13 @@
  */
 #include "postgres.h"
 
-#include "rollup/delta/user_hash.h"
+#include "rollup/users/user_hash.h"
 
 #include "common/cryptohash.h"
 #include "common/sha2.h"
 
 #include "base/compat.h"
-#include "rollup/delta/user_secret.h"
+#include "rollup/users/user_secret.h"
 
 struct UserHasher
 {

@@ -6,7 +6,7 @@
  */
 #include "postgres.h"
 
-#include "rollup/metrics/scan_events.h"
+#include "rollup/breakdown/scan_events.h"
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
@@ -17,6 +17,7 @@
 #include "utils/timestamp.h"
 
 #include "db/own_tables.h"
+#include "rollup/breakdown/rollup_text.h"
 
 #define ROWS_PER_FETCH 1000
 
@@ -105,7 +106,7 @@ read_row(HeapTuple tuple, TupleDesc desc, UserHasher *hasher, RowTexts *texts, S
 
 void
 ScanEvents(const Breakdown *breakdown, const char *event_name, const char *channel, TimeRange span,
-		   RawRowVisitor visitor, void *arg)
+		   ScannedEventVisitor visitor, void *arg)
 {
 	UserHasher *hasher = UserHasherCreate();
 	MemoryContext context =

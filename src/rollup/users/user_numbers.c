@@ -5,7 +5,7 @@
  */
 #include "postgres.h"
 
-#include "rollup/state/user_numbers.h"
+#include "rollup/users/user_numbers.h"
 
 #include "access/genam.h"
 #include "access/stratnum.h"
@@ -22,8 +22,8 @@
 #include "utils/snapmgr.h"
 #include "utils/uuid.h"
 
-#include "db/own_tables.h"
 #include "base/compat.h"
+#include "db/own_tables.h"
 #include "db/spi.h"
 
 /* Users added by one statement. */

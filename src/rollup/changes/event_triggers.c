@@ -24,10 +24,10 @@
 #include "utils/timestamp.h"
 
 #include "db/own_tables.h"
-#include "rollup/delta/delta_format.h"
-#include "rollup/state/recount.h"
-#include "partition/partition_times.h"
 #include "db/spi.h"
+#include "partition/partition_times.h"
+#include "rollup/delta/delta_write.h"
+#include "rollup/state/recount.h"
 
 PG_FUNCTION_INFO_V1(fi_events_inserted);
 PG_FUNCTION_INFO_V1(fi_events_changed);
@@ -107,10 +107,10 @@ fi_events_truncated(PG_FUNCTION_ARGS)
 		PG_RETURN_POINTER(NULL);
 	if (relation->rd_rel->relispartition)
 	{
-		TimeRangeList *spans = PartitionTimesOf(RelationGetRelid(relation)).spans;
+		TimeRangeList *spans = PartitionTimesOf(RelationGetRelid(relation)).ranges;
 
 		for (int i = 0; i < spans->n; i++)
-			RecountMark(spans->spans[i].low, spans->spans[i].high, 0);
+			RecountMark(spans->ranges[i].low, spans->ranges[i].high, 0);
 		PG_RETURN_POINTER(NULL);
 	}
 

@@ -9,7 +9,7 @@
 
 #include "utils/snapshot.h"
 
-#include "rollup/delta/delta_format.h"
+#include "rollup/users/user_hash.h"
 
 #define USER_UNKNOWN PG_UINT32_MAX
 

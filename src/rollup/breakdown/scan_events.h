@@ -7,8 +7,8 @@
 #ifndef FAST_INGEST_SCAN_EVENTS_H
 #define FAST_INGEST_SCAN_EVENTS_H
 
-#include "rollup/state/recount.h"
-#include "rollup/delta/delta_format.h"
+#include "rollup/breakdown/breakdown.h"
+#include "rollup/users/user_hash.h"
 
 /* A row as a breakdown sees it; texts as the rollup has them (see RollupText). */
 typedef struct
@@ -24,7 +24,7 @@ typedef struct
 	UserHash user;
 } ScannedEvent;
 
-typedef void (*RawRowVisitor)(const ScannedEvent *row, void *arg);
+typedef void (*ScannedEventVisitor)(const ScannedEvent *row, void *arg);
 
 /*
  * Show a visitor all rows of a span that have a key in a breakdown, of one
@@ -32,6 +32,6 @@ typedef void (*RawRowVisitor)(const ScannedEvent *row, void *arg);
  * Needs SPI.
  */
 extern void ScanEvents(const Breakdown *breakdown, const char *event_name, const char *channel,
-					   TimeRange span, RawRowVisitor visitor, void *arg);
+					   TimeRange span, ScannedEventVisitor visitor, void *arg);
 
 #endif
