@@ -152,29 +152,12 @@ CREATE AGGREGATE fi_pack_minutes(minute integer, events bigint, users fi_user_se
 COMMENT ON AGGREGATE fi_pack_minutes(integer, bigint, fi_user_set) IS
 'Pack an hour''s minutes (0 to 59), each with its number of events and its users (NULL: none), for fi_unpack_minutes. To be kept with the union of the users. The same minute may come more than once. Errors 22023 for another minute or negative events, 22004 where one of them is NULL, 22003 for too many events, 54000 for more than 71582788 users.';
 
-CREATE FUNCTION fi_merge_minutes(
-    users_a fi_user_set, minutes_a bytea, users_b fi_user_set, minutes_b bytea
-) RETURNS bytea
-    AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
-
-COMMENT ON FUNCTION fi_merge_minutes(fi_user_set, bytea, fi_user_set, bytea) IS
-'Add up the packed minutes of two rows of one hour. To be kept with users_a | users_b. Errors as fi_pack_minutes, and XX001 if users and minutes are damaged or do not belong together.';
-
 CREATE FUNCTION fi_unpack_minutes(users fi_user_set, minutes bytea)
     RETURNS TABLE (minute integer, events bigint, users fi_user_set)
     AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE ROWS 60;
 
 COMMENT ON FUNCTION fi_unpack_minutes(fi_user_set, bytea) IS
 'The minutes of an hour that have events or users, in order. Error XX001 if users and minutes are damaged or do not belong together.';
-
-CREATE FUNCTION fi_sum_minutes(
-    users fi_user_set, minutes bytea, first integer, last integer,
-    OUT events bigint, OUT users fi_user_set
-) RETURNS record
-    AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
-
-COMMENT ON FUNCTION fi_sum_minutes(fi_user_set, bytea, integer, integer) IS
-'Events and users of the minutes first <= minute < last of an hour. Errors XX001 if users and minutes are damaged or do not belong together, 22003 for too many events.';
 
 -- ---------------------------------------------------------------------------
 -- Events

@@ -179,11 +179,6 @@ SELECT fi_pack_minutes(0, -1, '{1}');
 SELECT fi_pack_minutes(NULL, 1, '{1}');
 SELECT fi_pack_minutes(0, NULL, '{1}');
 SELECT fi_pack_minutes(0, 9223372036854775807, NULL) FROM generate_series(1, 2);
-SELECT show_minutes('{1,2,3}', fi_merge_minutes('{1,3}', a.minutes, '{1,2}', b.minutes))
-FROM (SELECT fi_pack_minutes(minute, events, users) FROM
-        (VALUES (0, 10::bigint, '{3}'::fi_user_set), (30, 20, '{1,3}')) AS t (minute, events, users)) AS a (minutes),
-     (SELECT fi_pack_minutes(minute, events, users) FROM
-        (VALUES (30, 500::bigint, '{1,2}'::fi_user_set), (59, 1, NULL)) AS t (minute, events, users)) AS b (minutes);
 -- two bytes a user and minute, and less where users fill the hour
 SELECT length(fi_pack_minutes(minute, 1, range_set(1000000 + minute, 1020000, 20))) < 2 * 60 * 1000 + 500 AS sparse,
        length(fi_pack_minutes(minute, 1, range_set(0, 999))) AS dense
@@ -203,7 +198,9 @@ SELECT count(*) > 50 AS many, count(*) FILTER (WHERE n.users = u.users) = count(
 FROM naive n FULL JOIN (SELECT hour, u.* FROM packed p, fi_unpack_minutes(p.users, p.minutes) AS u) u USING (hour, minute, events);
 WITH pairs AS (
     SELECT a.hour AS a, b.hour AS b, a.users | b.users AS users,
-           fi_merge_minutes(a.users, a.minutes, b.users, b.minutes) AS minutes
+           (SELECT fi_pack_minutes(minute, events, m.users) FROM (
+               SELECT * FROM fi_unpack_minutes(a.users, a.minutes)
+               UNION ALL SELECT * FROM fi_unpack_minutes(b.users, b.minutes)) m) AS minutes
     FROM packed a JOIN packed b ON a.hour < b.hour),
 merged AS (SELECT a, b, u.* FROM pairs, fi_unpack_minutes(pairs.users, pairs.minutes) AS u),
 expected AS (
@@ -211,20 +208,6 @@ expected AS (
     FROM pairs JOIN naive n ON n.hour IN (a, b) GROUP BY a, b, minute)
 SELECT count(*) > 100 AS many, count(*) FILTER (WHERE m.users = e.users) = count(*) AS same
 FROM merged m FULL JOIN expected e USING (a, b, minute, events);
-
--- some of the minutes
-SELECT count(*) AS ranges,
-       count(*) FILTER (WHERE s.events = n.events AND s.users = n.users) AS same
-FROM packed p, generate_series(0, 60, 12) AS first, generate_series(0, 60, 15) AS last,
-     fi_sum_minutes(p.users, p.minutes, first, last) AS s,
-     LATERAL (SELECT coalesce(sum(events), 0)::bigint AS events, coalesce(fi_union(users), '{}') AS users
-              FROM naive WHERE naive.hour = p.hour AND minute >= first AND minute < last) AS n;
-SELECT fi_sum_minutes('{7}', minutes, 3, 5), fi_sum_minutes('{7}', minutes, -2147483648, 2147483647),
-       fi_sum_minutes('{7}', minutes, 5, 3), fi_sum_minutes('{7}', minutes, 0, 4)
-FROM (SELECT fi_pack_minutes(4, 2, '{7}')) AS t (minutes);
-SELECT fi_sum_minutes('{}', minutes, 0, 60)
-FROM (SELECT fi_pack_minutes(m, 9223372036854775807, NULL) FROM generate_series(1, 2) AS m) AS t (minutes);
-SELECT fi_sum_minutes('{7,8}', fi_pack_minutes(4, 2, '{7}'), 0, 60);
 
 -- packed minutes with a byte more, less or other than they were are refused or
 -- read, and minutes of other users are refused
@@ -249,7 +232,6 @@ FROM small, generate_series(0, length(minutes) - 1) AS n, generate_series(0, 255
 \set VERBOSITY default
 SELECT fi_unpack_minutes('{1,5}', minutes) FROM small;
 SELECT fi_unpack_minutes('{1,5,9}', set_byte(minutes, 0, 9)) FROM small;
-SELECT fi_merge_minutes('{1,5,9}', minutes, '{1,5,9}', '\x00') FROM small;
 \set VERBOSITY terse
 
 -- an ERROR leaks nothing, whatever it interrupts: bitmaps are malloc'ed, so the
@@ -281,9 +263,7 @@ SELECT fail_often(statement) AS bounded, statement FROM (VALUES
     (3, 'SELECT fail(users | users) FROM large'),
     (4, 'SELECT fi_pack_minutes(minute, 1, users) FROM large, generate_series(59, 60) AS minute'),
     (5, 'SELECT fi_unpack_minutes(users - ''{13}'', minutes) FROM large_hour'),
-    (6, 'SELECT fi_merge_minutes(users, minutes, users, '''') FROM large_hour'),
-    (7, 'SELECT fi_sum_minutes(users - ''{13}'', minutes, 0, 3) FROM large_hour'),
-    (8, 'SELECT fi_unpack_minutes(users, set_byte(minutes, 12, 3)) FROM large_hour')
+    (6, 'SELECT fi_unpack_minutes(users, set_byte(minutes, 12, 3)) FROM large_hour')
 ) AS t (id, statement) ORDER BY id;
 
 DROP VIEW naive, packed;

@@ -8,6 +8,7 @@
 
 #include "utils/snapshot.h"
 
+#include "base/text_slice.h"
 #include "base/time_ranges.h"
 #include "rollup/delta/delta_format.h"
 
@@ -49,13 +50,6 @@ DeltaString(const DeltaReader *reader, uint32 number, uint32 *len)
 
 	*len = reader->ends[number] - start;
 	return reader->strings + start;
-}
-
-/* Is a text of that length the same as another, which ends with a NUL? */
-static inline bool
-IsText(const char *text, int len, const char *other)
-{
-	return (size_t) len == strlen(other) && memcmp(text, other, len) == 0;
 }
 
 /* A group of a delta; pointers are valid while it is visited. */

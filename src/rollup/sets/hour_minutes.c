@@ -70,13 +70,6 @@ HourMinutesAddDatum(HourMinutes *hour, int minute, int64 events, Datum users)
 }
 
 void
-HourMinutesMerge(HourMinutes *hour, const HourMinutes *other)
-{
-	for (int minute = 0; minute < MINS_PER_HOUR; minute++)
-		HourMinutesAdd(hour, minute, other->events[minute], other->users[minute]);
-}
-
-void
 HourMinutesGet(HourMinutes *hour, int minute, int64 *events, UserSet **users)
 {
 	*events = hour->events[minute];
@@ -92,14 +85,4 @@ HourMinutesAllUsers(HourMinutes *hour)
 		if (hour->users[minute] != NULL)
 			UserSetUnion(whole, hour->users[minute]);
 	return whole;
-}
-
-Datum
-HourMinutesUsers(HourMinutes *hour)
-{
-	UserSet *whole = HourMinutesAllUsers(hour);
-	Datum users = UserSetDatum(whole);
-
-	UserSetFree(whole);
-	return users;
 }

@@ -30,13 +30,8 @@ extern void HourMinutesAdd(HourMinutes *hour, int minute, int64 events, const Us
 /* The same with an fi_user_set. */
 extern void HourMinutesAddDatum(HourMinutes *hour, int minute, int64 events, Datum users);
 
-extern void HourMinutesMerge(HourMinutes *hour, const HourMinutes *other);
-
 /* One minute of it. The set stays the hour's. */
 extern void HourMinutesGet(HourMinutes *hour, int minute, int64 *events, UserSet **users);
-
-/* The fi_user_set of the whole hour. */
-extern Datum HourMinutesUsers(HourMinutes *hour);
 
 /* The bytea. Error 54000 for more than 71,582,788 users, or if it would be over 1 GB. */
 extern Datum HourMinutesDatum(HourMinutes *hour);

@@ -209,8 +209,7 @@ HourMinutesSum(Datum users, Datum minutes, int first, int last, int64 *events, U
 	uint32 *all;
 	size_t n = 0;
 
-	first = Max(first, 0);
-	last = Min(last, MINS_PER_HOUR);
+	Assert(first >= 0 && last <= MINS_PER_HOUR);
 	open_packed(&packed, minutes);
 	for (int minute = first; minute < last; minute++)
 		HourMinutesCount(events, packed.events[minute]);

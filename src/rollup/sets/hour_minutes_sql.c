@@ -1,8 +1,7 @@
 /*
  * hour_minutes_sql.c
  *
- * Packed minutes by SQL: fi_pack_minutes, fi_merge_minutes, fi_unpack_minutes,
- * fi_sum_minutes.
+ * Packs and unpacks minutes in SQL, for the refresh.
  */
 #include "postgres.h"
 
@@ -18,9 +17,7 @@
 
 PG_FUNCTION_INFO_V1(fi_pack_minutes_add);
 PG_FUNCTION_INFO_V1(fi_pack_minutes_result);
-PG_FUNCTION_INFO_V1(fi_merge_minutes);
 PG_FUNCTION_INFO_V1(fi_unpack_minutes);
-PG_FUNCTION_INFO_V1(fi_sum_minutes);
 
 enum
 {
@@ -28,13 +25,6 @@ enum
 	UNPACKED_EVENTS,
 	UNPACKED_USERS,
 	NUM_UNPACKED_COLUMNS
-};
-
-enum
-{
-	SUM_EVENTS,
-	SUM_USERS,
-	NUM_SUM_COLUMNS
 };
 
 /*
@@ -76,15 +66,6 @@ fi_pack_minutes_result(PG_FUNCTION_ARGS)
 }
 
 Datum
-fi_merge_minutes(PG_FUNCTION_ARGS)
-{
-	HourMinutes *hour = HourMinutesRead(PG_GETARG_DATUM(0), PG_GETARG_DATUM(1));
-
-	HourMinutesMerge(hour, HourMinutesRead(PG_GETARG_DATUM(2), PG_GETARG_DATUM(3)));
-	PG_RETURN_DATUM(HourMinutesDatum(hour));
-}
-
-Datum
 fi_unpack_minutes(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
@@ -107,22 +88,4 @@ fi_unpack_minutes(PG_FUNCTION_ARGS)
 		tuplestore_putvalues(result->setResult, result->setDesc, values, isnull);
 	}
 	return (Datum) 0;
-}
-
-Datum
-fi_sum_minutes(PG_FUNCTION_ARGS)
-{
-	TupleDesc desc;
-	Datum values[NUM_SUM_COLUMNS];
-	bool isnull[NUM_SUM_COLUMNS] = {false, false};
-	int64 events = 0;
-	UserSet *users = UserSetCreate();
-
-	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
-	HourMinutesSum(PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), PG_GETARG_INT32(2), PG_GETARG_INT32(3),
-				   &events, users);
-	values[SUM_EVENTS] = Int64GetDatum(events);
-	values[SUM_USERS] = UserSetDatum(users);
-	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, isnull)));
 }
