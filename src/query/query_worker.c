@@ -169,16 +169,22 @@ find_extension(void)
 	return exists;
 }
 
+static void
+clear_answer(QueryJob *job)
+{
+	job->csv = false;
+	resetStringInfo(&job->text);
+	resetStringInfo(&job->next_cursor);
+}
+
 /*
  * Replace the answer by an error
  */
 static void
 set_error(QueryJob *job, unsigned int status, const char *message)
 {
+	clear_answer(job);
 	job->status = status;
-	job->csv = false;
-	resetStringInfo(&job->text);
-	resetStringInfo(&job->next_cursor);
 	appendStringInfoString(&job->text, "{\"error\":");
 	escape_json(&job->text, message);
 	appendStringInfoChar(&job->text, '}');
@@ -289,9 +295,7 @@ run_query(QueryJob *job)
 			ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_TRANSACTION_ROLLBACK ||
 			MonotonicNow() >= job->deadline)
 			return error;
-		job->csv = false;
-		resetStringInfo(&job->text);
-		resetStringInfo(&job->next_cursor);
+		clear_answer(job);
 	}
 }
 

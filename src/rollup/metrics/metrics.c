@@ -10,17 +10,18 @@
  * inserted in one transaction, and a delta is deleted in the transaction that merges it into
  * the rollup. So each event of the snapshot is either in a delta or in rows of the rollup.
  *
- * One source: cover_range.c assigns every time of the range to one kind of rows. Closed days
- * and hours are read from their rows, minutes from rows of minutes if their hour is open,
- * otherwise from the hour's row. The events of deltas are added to these. Raw rows are read
- * instead of both where the range cuts a bucket, where events were changed and are to be
- * counted again, and where the rollup may have counted the event_name or the key among others.
+ * One source: cover_range.c assigns each time of the range to one kind of rows. Closed days
+ * and hours are read from their rows; the minutes between from rows of minutes if their hour is
+ * open, otherwise from the hour's row. Deltas are added to these. Raw rows are read instead
+ * of both where the range cuts a bucket, where events were changed and are to be counted
+ * again, and where the rollup may have counted the event_name or the key among others; for
+ * the keys of one channel, which the rollup does not have, everywhere.
  *
- * Users once: a row of the rollup holds the set of its users. The sets of the rows of a group
- * are united, and users of deltas and raw rows are added.
+ * Users once: a row of the rollup holds the set of its users. The sets of a group's rows are
+ * united, and the users of deltas and raw rows are added.
  *
- * Retention drops raw rows and leaves the rollup. If raw rows are needed that have been
- * dropped, the answer is an error.
+ * Retention drops raw rows and leaves the rollup. If dropped raw rows are needed, the answer
+ * is an error.
  */
 #include "postgres.h"
 
