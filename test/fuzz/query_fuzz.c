@@ -24,7 +24,6 @@
 #include "http/answer/query_parameters.h"
 #include "shared/query_slot.h"
 #include "query/page.h"
-#include "rollup/metrics/read_rollup.h"
 
 static sigjmp_buf on_error;
 static char message[4096];
@@ -91,7 +90,7 @@ GetCurrentTransactionStartTimestamp(void)
 }
 
 TimestampTz
-BucketStart(TimestampTz ts, RollupLevel level)
+BucketStart(TimestampTz ts, BucketLevel level)
 {
 	return ts;
 }
