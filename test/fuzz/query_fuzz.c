@@ -21,6 +21,7 @@
 #include "utils/timestamp.h"
 
 #include "arena.h"
+#include "base/time_ranges.h"
 #include "http/answer/query_parameters.h"
 #include "shared/query_slot.h"
 #include "query/page.h"
