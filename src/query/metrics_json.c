@@ -46,7 +46,7 @@ answer_metrics(StringInfo text, const MetricsParameters *parameters, StringInfo 
 	answer = MetricsCompute(query);
 	page = AnswerPageFind(parameters, answer);
 	if (page.end < answer->nrows)
-		AnswerPageAppendCursor(next_cursor, query, &answer->rows[page.end - 1]);
+		AnswerPageAppendCursor(next_cursor, answer, page);
 	if (parameters->csv)
 	{
 		WriteMetricsCsv(text, answer, page);

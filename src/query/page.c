@@ -13,23 +13,14 @@
 /* Groups of a page if no limit is given. Hours and days have no such limit, nor has CSV. */
 #define DEFAULT_KEYS 1000
 
-/*
- * Are the groups hours or days?
- */
-static bool
-has_time_groups(const MetricsQuery *query)
-{
-	return query->group_by != NULL &&
-		   (strcmp(query->group_by, "hour") == 0 || strcmp(query->group_by, "day") == 0);
-}
-
 void
-AnswerPageAppendCursor(StringInfo cursor, const MetricsQuery *query, const MetricsRow *row)
+AnswerPageAppendCursor(StringInfo cursor, const MetricsAnswer *answer, AnswerPage page)
 {
+	const MetricsRow *row = &answer->rows[page.end - 1];
 	char *place;
 	size_t len;
 
-	if (has_time_groups(query))
+	if (!answer->by_key)
 		place = psprintf(INT64_FORMAT " ", row->order);
 	else if (row->group == NULL)
 		place = psprintf(INT64_FORMAT, row->total_events);
@@ -47,7 +38,7 @@ AnswerPageAppendCursor(StringInfo cursor, const MetricsQuery *query, const Metri
  * without a space names the group of the keys that are counted together: its key is NULL.
  */
 static int64
-read_cursor(const MetricsQuery *query, const char *cursor, char **key)
+read_cursor(const char *cursor, bool by_key, char **key)
 {
 	size_t len = strlen(cursor);
 	char *place = palloc(len / 2 + 1);
@@ -61,7 +52,7 @@ read_cursor(const MetricsQuery *query, const char *cursor, char **key)
 		number = strtoll(place, &end, 10);
 	}
 	if (end == place || errno != 0 || (*end != ' ' && *end != '\0') || strlen(place) != len / 2 ||
-		(has_time_groups(query) && strcmp(end, " ") != 0) ||
+		(!by_key && strcmp(end, " ") != 0) ||
 		pg_encoding_verifymbstr(PG_UTF8, place, (int) strlen(place)) != (int) strlen(place))
 		ParameterRefuse("cursor", cursor, "next_cursor of an answer");
 	*key = *end == '\0' ? NULL : end + 1;
@@ -72,9 +63,9 @@ read_cursor(const MetricsQuery *query, const char *cursor, char **key)
  * Does a row come behind the place that a cursor names?
  */
 static bool
-is_behind(const MetricsQuery *query, const MetricsRow *row, int64 number, const char *key)
+is_behind(const MetricsRow *row, bool by_key, int64 number, const char *key)
 {
-	if (has_time_groups(query))
+	if (!by_key)
 		return row->order > number;
 	if (row->total_events != number || row->group == NULL)
 		return row->total_events < number;
@@ -90,13 +81,13 @@ AnswerPageFind(const MetricsParameters *parameters, const MetricsAnswer *answer)
 	if (parameters->cursor != NULL)
 	{
 		char *key;
-		int64 number = read_cursor(&parameters->query, parameters->cursor, &key);
+		int64 number = read_cursor(parameters->cursor, answer->by_key, &key);
 
 		while (page.first < answer->nrows &&
-			   !is_behind(&parameters->query, &answer->rows[page.first], number, key))
+			   !is_behind(&answer->rows[page.first], answer->by_key, number, key))
 			page.first++;
 	}
-	if (limit == 0 && !parameters->csv && !has_time_groups(&parameters->query))
+	if (limit == 0 && !parameters->csv && answer->by_key)
 		limit = DEFAULT_KEYS;
 	if (limit > 0 && answer->nrows - page.first > limit)
 		page.end = page.first + limit;

@@ -23,8 +23,10 @@ typedef struct
 /* Find the page that is asked for. An error 22023 for a cursor that no answer has given. */
 extern AnswerPage AnswerPageFind(const MetricsParameters *parameters, const MetricsAnswer *answer);
 
-/* Append the cursor that names a row: hexadecimal digits, which need no escaping in a URL. */
-extern void AnswerPageAppendCursor(StringInfo cursor, const MetricsQuery *query,
-								   const MetricsRow *row);
+/*
+ * Append the cursor of the page behind a page that is not empty: hexadecimal digits, which
+ * need no escaping in a URL.
+ */
+extern void AnswerPageAppendCursor(StringInfo cursor, const MetricsAnswer *answer, AnswerPage page);
 
 #endif

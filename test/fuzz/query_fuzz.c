@@ -264,7 +264,8 @@ check_page(MetricsParameters *request)
 	bool times = request->query.group_by != NULL && (strcmp(request->query.group_by, "hour") == 0 ||
 													 strcmp(request->query.group_by, "day") == 0);
 	MetricsAnswer answer = {.nrows = times ? lengthof(by_time) : lengthof(by_key),
-							.rows = times ? by_time : by_key};
+							.rows = times ? by_time : by_key,
+							.by_key = !times};
 	AnswerPage page;
 
 	for (int i = 0; i < answer.nrows; i++)
@@ -273,7 +274,7 @@ check_page(MetricsParameters *request)
 		StringInfoData cursor;
 
 		initStringInfo(&cursor);
-		AnswerPageAppendCursor(&cursor, &request->query, &answer.rows[i]);
+		AnswerPageAppendCursor(&cursor, &answer, (AnswerPage){0, i + 1});
 		next.cursor = cursor.data;
 		require(AnswerPageFind(&next, &answer).first == i + 1);
 	}
