@@ -63,7 +63,7 @@ answer_stats(StringInfo text, const StatsParameters *parameters)
 {
 	require_parameter("site_id", parameters->site_id);
 	WriteStatsJson(text, parameters,
-				   StatsCompute(parameters->site_id, parameters->date, parameters->limit));
+				   StatsCompute(parameters->site_id, parameters->date, true, parameters->limit));
 }
 
 void
@@ -115,7 +115,8 @@ time_argument(FunctionCallInfo fcinfo, int i, const char *name, TimestampTz *tim
 Datum
 fi_metrics_json(PG_FUNCTION_ARGS)
 {
-	MetricsParameters request = {0};
+	static const MetricsNames names = {"from", "to", "timezone"};
+	MetricsParameters request = {.query = {.names = &names}};
 	StringInfoData text;
 	StringInfoData next_cursor;
 

@@ -13,7 +13,6 @@
 #include "utils/timestamp.h"
 
 #include "event/timestamp.h"
-#include "rollup/metrics/argument.h"
 
 #define METRICS_PARAMETERS \
 	"event_name, from, to, group_by, channel, timezone, fill, limit, cursor and format"
@@ -205,11 +204,12 @@ refuse_unknown(const char *name, const char *expected)
 void
 MetricsParametersRead(MetricsParameters *parameters, const char *list, size_t len)
 {
+	static const MetricsNames names = {"from", "to", "timezone"};
 	const char *end = list + len;
 	const char *name;
 	const char *value;
 
-	*parameters = (MetricsParameters){.query = {.fill = true}};
+	*parameters = (MetricsParameters){.query = {.names = &names, .fill = true}};
 	while (find_next_parameter(&list, end, &name, &value))
 		if (!set_metrics_parameter(parameters, name, value))
 			refuse_unknown(name, METRICS_PARAMETERS);

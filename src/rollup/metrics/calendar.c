@@ -30,7 +30,6 @@ typedef struct
 	uint32 group_room;
 	uint32 bound_room;
 	uint32 owner_room;
-	bool days;
 } GroupBuilder;
 
 pg_noreturn static void raise_out_of_range(void);
@@ -146,7 +145,7 @@ format_instant(TimestampTz ts, int offset, bool is_utc)
 
 /*
  * Find the group of an order, or insert it where it belongs among the others. A new group
- * belongs behind all others, except where clocks were set back.
+ * belongs behind all others, except where clocks were set back. NULL if there are too many.
  */
 static TimeGroup *
 find_or_insert_group(GroupBuilder *builder, int64 order, bool *found)
@@ -160,10 +159,7 @@ find_or_insert_group(GroupBuilder *builder, int64 order, bool *found)
 	if (*found)
 		return &groups->groups[i - 1];
 	if (groups->n == MAX_TIME_GROUPS)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("group_by=%s has too many groups from \"from\" to \"to\": at most "
-							   "%d are allowed",
-							   builder->days ? "day" : "hour", MAX_TIME_GROUPS)));
+		return NULL;
 	groups->groups = GrowArray(CurrentMemoryContext, groups->groups, groups->n,
 							   &builder->group_room, sizeof(TimeGroup));
 	if (i < groups->n)
@@ -227,7 +223,7 @@ CalendarGroups(TimestampTz low, TimestampTz high, bool days, pg_tz *zone)
 	const char *name = pg_get_timezone_name(zone);
 	bool is_utc =
 		strcmp(name, "UTC") == 0 || strcmp(name, "Etc/UTC") == 0 || strcmp(name, "GMT") == 0;
-	GroupBuilder builder = {.days = days};
+	GroupBuilder builder = {0};
 	TimeGroups *groups = begin_groups(&builder, low);
 	TimestampTz width = days ? USECS_PER_DAY : USECS_PER_HOUR;
 	TimestampTz change = DT_NOBEGIN;
@@ -252,6 +248,8 @@ CalendarGroups(TimestampTz low, TimestampTz high, bool days, pg_tz *zone)
 		 * identifies an hour, which never comes back.
 		 */
 		group = find_or_insert_group(&builder, days ? begin : end, &found);
+		if (group == NULL)
+			return NULL;
 		if (!found)
 		{
 			int label_offset = offset;

@@ -43,8 +43,8 @@ extern TimeGroups *CalendarWhole(TimestampTz low, TimestampTz high);
 
 /*
  * Make the groups of the hours or days from low (inclusive) to high (exclusive), in the
- * current memory context. No groups if low is not before high. Errors: 22023 for more
- * than MAX_TIME_GROUPS, 22008 for a local time that is out of range.
+ * current memory context. No groups if low is not before high. NULL for more than
+ * MAX_TIME_GROUPS. An error 22008 for a local time that is out of range.
  */
 extern TimeGroups *CalendarGroups(TimestampTz low, TimestampTz high, bool days, pg_tz *zone);
 

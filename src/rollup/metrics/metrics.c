@@ -61,7 +61,8 @@ check_query(const MetricsQuery *query)
 		char *from = pstrdup(query->has_from ? timestamptz_to_str(query->from) : "-infinity");
 
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("from must be before to: %s is not before %s", from,
+						errmsg("%s must be before %s: %s is not before %s", query->names->from,
+							   query->names->to, from,
 							   query->has_to ? timestamptz_to_str(query->to) : "infinity")));
 	}
 }
@@ -94,7 +95,8 @@ choose_grouping(MetricsRun *run)
 	}
 	run->zone = CalendarZone(timezone);
 	if (run->zone == NULL)
-		refuse_argument("timezone", timezone, "a name like UTC or Europe/Istanbul");
+		refuse_argument(run->query->names->timezone, timezone,
+						"a name like UTC or Europe/Istanbul");
 }
 
 /*

@@ -10,9 +10,23 @@
 #include "datatype/timestamp.h"
 #include "utils/date.h"
 
+#include "base/time_ranges.h"
+
+/* Most viewed paths of a website, unless a number is given. */
+#define DEFAULT_PATHS 10
+
+/* What error messages call arguments whose names in SQL differ from those in HTTP. */
+typedef struct
+{
+	const char *from;
+	const char *to;
+	const char *timezone;
+} MetricsNames;
+
 /* What is asked for. */
 typedef struct
 {
+	const MetricsNames *names;
 	const char *event_name;
 	bool has_from;
 	bool has_to;
@@ -75,11 +89,18 @@ typedef struct
 extern MetricsAnswer *MetricsCompute(const MetricsQuery *query);
 
 /*
- * Compute what one website saw on a UTC day, with at most max_paths paths, as MetricsCompute
- * does. Errors: 22023 for an empty site_id, a date that is out of range, and max_paths below
- * 1; 55000 as above.
+ * Compute what one website saw on a UTC day, as MetricsCompute does: its totals if they are
+ * wanted, otherwise 0, and its most viewed paths, at most max_paths. Errors: 22023 for an empty
+ * site_id and a day that is out of range; 55000 as above.
  */
-extern StatsAnswer *StatsCompute(const char *site_id, DateADT date, int max_paths);
+extern StatsAnswer *StatsCompute(const char *site_id, DateADT day, bool totals, int max_paths);
+
+/* The UTC day that a time is in. */
+static inline DateADT
+UtcDay(TimestampTz ts)
+{
+	return (DateADT) (BucketStart(ts, LEVEL_DAY) / USECS_PER_DAY);
+}
 
 /*
  * Read a time as clients write it: see TimestampRead. False for a text that is none; wrong

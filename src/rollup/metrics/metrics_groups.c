@@ -68,6 +68,12 @@ MetricsRunMakeGroups(MetricsRun *run)
 				range.high = extent.high;
 		}
 		run->times = CalendarGroups(range.low, range.high, run->kind == GROUP_DAY, run->zone);
+		if (run->times == NULL)
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("group_by=%s has too many groups from \"%s\" to \"%s\": at most "
+								   "%d are allowed",
+								   run->query->group_by, run->query->names->from,
+								   run->query->names->to, MAX_TIME_GROUPS)));
 	}
 	else
 		run->times = CalendarWhole(range.low, range.high);

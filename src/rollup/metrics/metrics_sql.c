@@ -61,7 +61,8 @@ read_text(Datum value, const char *name)
 static MetricsQuery
 query_of(FunctionCallInfo fcinfo, TimeReader read)
 {
-	MetricsQuery query = {0};
+	static const MetricsNames names = {"from", "to", "timezone"};
+	MetricsQuery query = {.names = &names};
 
 	query.event_name = TextArgument(fcinfo, 0);
 	if (query.event_name == NULL)
@@ -165,6 +166,7 @@ fi_stats(PG_FUNCTION_ARGS)
 	const char *site_id = TextArgument(fcinfo, 0);
 	DateADT date =
 		PG_ARGISNULL(1) ? UtcDay(GetCurrentStatementStartTimestamp()) : PG_GETARG_DATEADT(1);
+	int max_paths = PG_ARGISNULL(2) ? DEFAULT_PATHS : PG_GETARG_INT32(2);
 	StatsAnswer *answer;
 	Datum values[3];
 	bool isnull[3] = {true, false, false};
@@ -172,8 +174,11 @@ fi_stats(PG_FUNCTION_ARGS)
 	if (site_id == NULL)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("site_id is NULL: expected the site_id of events")));
+	if (max_paths < 1)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("max_paths %d is not valid: expected at least 1", max_paths)));
 	InitMaterializedSRF(fcinfo, 0);
-	answer = StatsCompute(site_id, date, PG_ARGISNULL(2) ? DEFAULT_PATHS : PG_GETARG_INT32(2));
+	answer = StatsCompute(site_id, date, true, max_paths);
 	values[0] = (Datum) 0;
 	values[1] = Int64GetDatum(answer->total_views);
 	values[2] = Int64GetDatum(answer->unique_users);

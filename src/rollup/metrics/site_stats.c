@@ -157,7 +157,7 @@ make_answer(SiteStats *stats, int max_paths)
 }
 
 StatsAnswer *
-StatsCompute(const char *site_id, DateADT date, int max_paths)
+StatsCompute(const char *site_id, DateADT day, bool totals, int max_paths)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	MemoryContext context =
@@ -171,10 +171,7 @@ StatsCompute(const char *site_id, DateADT date, int max_paths)
 	if (site_id[0] == '\0')
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("site_id is empty: expected the site_id of events")));
-	if (max_paths < 1)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("max_paths %d is not valid: expected at least 1", max_paths)));
-	if (DATE_NOT_FINITE(date) || date >= TIMESTAMP_END_JULIAN - POSTGRES_EPOCH_JDATE)
+	if (DATE_NOT_FINITE(day) || day >= TIMESTAMP_END_JULIAN - POSTGRES_EPOCH_JDATE)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("date is out of range")));
 
 	LockEventsTable();
@@ -183,16 +180,18 @@ StatsCompute(const char *site_id, DateADT date, int max_paths)
 	MemoryContextSwitchTo(context);
 	scope[RollupText(site_id, strlen(site_id), scope)] = '\0';
 	stats.scope = scope;
-	stats.day.low = (TimestampTz) date * USECS_PER_DAY;
+	stats.day.low = (TimestampTz) day * USECS_PER_DAY;
 	stats.day.high = stats.day.low + USECS_PER_DAY;
 	stats.paths = TextMapCreate(context, 64);
 	RestoredCheck(RestoredUpTo(), GetActiveSnapshot());
 	UnresolvedUsersInit(&stats.users, GetActiveSnapshot());
 	breakdowns = BreakdownsRead(GetActiveSnapshot());
-	read_breakdown(&stats, BreakdownBuiltIn(breakdowns, BREAKDOWN_SITE), add_site_row,
-				   add_site_delta, add_site_event);
-	read_breakdown(&stats, BreakdownBuiltIn(breakdowns, BREAKDOWN_PAGE), add_page_row,
-				   add_page_delta, add_page_event);
+	if (totals)
+		read_breakdown(&stats, BreakdownBuiltIn(breakdowns, BREAKDOWN_SITE), add_site_row,
+					   add_site_delta, add_site_event);
+	if (max_paths > 0)
+		read_breakdown(&stats, BreakdownBuiltIn(breakdowns, BREAKDOWN_PAGE), add_page_row,
+					   add_page_delta, add_page_event);
 	UnresolvedUsersResolve(&stats.users);
 	answer = make_answer(&stats, max_paths);
 	SPI_finish();
