@@ -1,7 +1,7 @@
 /*
  * rollup_text.c
  *
- * Cuts long texts.
+ * Cuts long texts: what is kept, "... " and a hash in hexadecimal.
  */
 #include "postgres.h"
 

@@ -1,8 +1,8 @@
 /*
  * scan_events.h
  *
- * Reading raw rows of fast_ingest.events, for what the rollup cannot answer or has
- * to count again.
+ * Reads rows of fast_ingest.events as a breakdown sees them, for questions that the rollup
+ * cannot answer and for times that the refresh counts again.
  */
 #ifndef FAST_INGEST_SCAN_EVENTS_H
 #define FAST_INGEST_SCAN_EVENTS_H
@@ -10,7 +10,10 @@
 #include "rollup/breakdown/breakdown.h"
 #include "rollup/users/user_hash.h"
 
-/* A row as a breakdown sees it; texts as the rollup has them (see RollupText). */
+/*
+ * A row as a breakdown sees it, valid while it is visited. Texts are as the rollup stores them
+ * (see rollup_text.h), without a NUL.
+ */
 typedef struct
 {
 	TimestampTz ts;
@@ -27,11 +30,11 @@ typedef struct
 typedef void (*ScannedEventVisitor)(const ScannedEvent *row, void *arg);
 
 /*
- * Show a visitor all rows of a span that have a key in a breakdown, of one
- * event_name and channel, or of any (NULL), as the active snapshot shows them.
- * Needs SPI.
+ * Call a visitor for the rows of a range that have a key in a breakdown and that the active
+ * snapshot shows; of one event_name and channel, or of all (NULL). The visitor may use SPI.
+ * Needs SPI. An ERROR of the breakdown's expression is passed on.
  */
 extern void ScanEvents(const Breakdown *breakdown, const char *event_name, const char *channel,
-					   TimeRange span, ScannedEventVisitor visitor, void *arg);
+					   TimeRange range, ScannedEventVisitor visitor, void *arg);
 
 #endif

@@ -19,7 +19,7 @@ typedef struct
 	const UserHash *users;
 	const uint32 *ends;
 	const char *strings;
-	const char *next; /* section */
+	const char *next; /* the section to read next */
 	const char *end;
 	uint32 sections_left;
 } DeltaReader;
@@ -62,8 +62,8 @@ typedef struct
 	int key_len;
 	int events;
 	int nusers;
-	const UserHash *hashes;
-	const uint16 *users; /* which of the hashes */
+	const UserHash *hashes; /* of the whole delta */
+	const uint16 *users;	/* which of the hashes; a user may come several times */
 } DeltaRow;
 
 typedef void (*DeltaRowVisitor)(const DeltaRow *row, void *arg);

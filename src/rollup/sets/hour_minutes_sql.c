@@ -28,8 +28,8 @@ enum
 };
 
 /*
- * The state of fi_pack_minutes is an HourMinutes in the aggregate's context. A
- * minute without users may have NULL for them; other NULLs are errors (22004).
+ * The state of fi_pack_minutes is an HourMinutes in the aggregate's memory context; NULL before
+ * the first minute. Users may be NULL, which is nobody; error 22004 if minute or events is NULL.
  */
 Datum
 fi_pack_minutes_add(PG_FUNCTION_ARGS)

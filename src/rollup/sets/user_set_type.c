@@ -1,7 +1,7 @@
 /*
  * user_set_type.c
  *
- * The SQL type fi_user_set: text and binary form, operators, aggregate.
+ * The functions of the SQL type fi_user_set: text and binary format, operators, aggregate.
  */
 #include "postgres.h"
 
@@ -29,7 +29,7 @@ PG_FUNCTION_INFO_V1(fi_cardinality);
 PG_FUNCTION_INFO_V1(fi_union_add);
 PG_FUNCTION_INFO_V1(fi_union_result);
 
-/* Ten digits and a comma for each must fit into a value. */
+/* Most users of a set that is written as text: up to ten digits and a comma for each. */
 #define MAX_TEXT_USERS ((MaxAllocSize - sizeof("{}")) / 11)
 
 #define PG_GETARG_USER_SET(n) UserSetRead(PG_GETARG_VARLENA_P(n))
@@ -43,8 +43,8 @@ skip_space(const char *text)
 }
 
 /*
- * Read one number and what may stand around it. ERROR 22P02 if there is none,
- * 22003 if it is too large.
+ * Read a number and the spaces around it. Error 22P02 if there is none, 22003 if it is too
+ * large.
  */
 static const char *
 read_number(const char *text, const char *whole, uint32 *number)
@@ -69,8 +69,8 @@ read_number(const char *text, const char *whole, uint32 *number)
 }
 
 /*
- * {1,5,7}: numbers in any order and as often as one likes, spaces anywhere but
- * within them
+ * Read a text like {1,5,7}. Numbers may come in any order and several times, with spaces around
+ * them. Errors as read_number, and 22P02 for anything else.
  */
 Datum
 fi_user_set_in(PG_FUNCTION_ARGS)
@@ -115,8 +115,8 @@ fi_user_set_in(PG_FUNCTION_ARGS)
 }
 
 /*
- * ERROR 54000 for more users than a text can name: half a megabyte can be a set of
- * all there may be.
+ * Write the numbers in order. Error 54000 for more than MAX_TEXT_USERS: a set of all numbers has
+ * only 0.9 MB.
  */
 Datum
 fi_user_set_out(PG_FUNCTION_ARGS)
@@ -146,8 +146,8 @@ fi_user_set_out(PG_FUNCTION_ARGS)
 }
 
 /*
- * The portable serialization as anybody may have written it. ERROR 22P03 if it
- * is not well-formed. It is written anew, for there are several for one set.
+ * Read a portable serialization, which anybody may have written. Error 22P03 if it is not
+ * well-formed. It is serialized again, as a set has several well-formed serializations.
  */
 Datum
 fi_user_set_recv(PG_FUNCTION_ARGS)
@@ -172,7 +172,7 @@ fi_user_set_recv(PG_FUNCTION_ARGS)
 Datum
 fi_user_set_send(PG_FUNCTION_ARGS)
 {
-	/* a bytea in the portable serialization is what a set is */
+	/* a set is stored as its portable serialization, and sent like a bytea */
 	PG_RETURN_POINTER(PG_GETARG_VARLENA_P(0));
 }
 
@@ -225,8 +225,8 @@ fi_cardinality(PG_FUNCTION_ARGS)
 }
 
 /*
- * The state of fi_union is a UserSet in the aggregate's context; NULL is no set
- * so far
+ * The state of fi_union is a UserSet in the aggregate's memory context; NULL before the first
+ * set. Error 0A000 outside of an aggregate.
  */
 Datum
 fi_union_add(PG_FUNCTION_ARGS)

@@ -1,7 +1,7 @@
 /*
  * user_hash.c
  *
- * Hashing user_ids.
+ * Hashes user_ids.
  */
 #include "postgres.h"
 
