@@ -10,14 +10,6 @@
 
 #include "utils/timestamp.h"
 
-static TimestampTz
-round_up(TimestampTz ts, BucketLevel level)
-{
-	TimestampTz start = BucketStart(ts, level);
-
-	return start == ts ? ts : start + BucketWidth(level);
-}
-
 /*
  * Add minutes of closed hours, which the rows of their hours hold
  */
@@ -65,7 +57,7 @@ add_level(RangeCover *cover, BucketLevel level, TimestampTz low, TimestampTz hig
 		TimeRangeListAdd(ranges, low, high);
 		return;
 	}
-	first = round_up(low, level);
+	first = BucketEnd(low, level);
 	last = Min(BucketStart(high, level), closed);
 	if (first >= last)
 	{
@@ -81,7 +73,7 @@ void
 RangeCoverAdd(RangeCover *cover, TimestampTz low, TimestampTz high, BucketLevel finest,
 			  const RollupState *state, const TimeRangeList *raw_ranges)
 {
-	TimestampTz first = round_up(low, finest);
+	TimestampTz first = BucketEnd(low, finest);
 	TimestampTz last = BucketStart(high, finest);
 
 	if (first >= last)

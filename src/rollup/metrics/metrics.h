@@ -38,6 +38,7 @@ typedef struct
 	bool fill;			  /* answer hours and days without events, too */
 } MetricsQuery;
 
+/* A group of an answer, or its only row. */
 typedef struct
 {
 	const char *group; /* the beginning of an hour or a day in ISO 8601, or a key; NULL for
@@ -66,6 +67,7 @@ typedef struct
 	MetricsSources sources;
 } MetricsAnswer;
 
+/* A page of a website. */
 typedef struct
 {
 	const char *path;

@@ -194,7 +194,7 @@ require_breakdown(const MetricsRun *run)
 	{
 		TimestampTz high = missing->ranges[i].high;
 		TimeRange minutes = {BucketStart(missing->ranges[i].low, LEVEL_MINUTE),
-							 BucketStart(high - 1, LEVEL_MINUTE) + USECS_PER_MINUTE};
+							 BucketEnd(high, LEVEL_MINUTE)};
 
 		if (sum_known_events(run, BREAKDOWN_CHANNEL, LEVEL_MINUTE, minutes) > 0)
 			ereport(ERROR,
@@ -222,7 +222,7 @@ require_raw_rows(const MetricsRun *run, const TimeRangeList *raw)
 	for (int i = 0; i < missing->n; i++)
 	{
 		TimestampTz low = BucketStart(missing->ranges[i].low, finest);
-		TimestampTz high = BucketStart(missing->ranges[i].high - 1, finest) + BucketWidth(finest);
+		TimestampTz high = BucketEnd(missing->ranges[i].high, finest);
 
 		if (sum_known_events(run, run->breakdown->id, finest, (TimeRange){low, high}) > 0)
 			ereport(ERROR,
