@@ -14,7 +14,7 @@ PG_CPPFLAGS = -I$(srcdir)/src
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter $(if $(WERROR),-Werror) -MMD -MP
 SHLIB_LINK = -lmicrohttpd -lgnutls -lroaring -lz -lzstd
 # It knows the library's version, which the SQL objects need not have
-src/db/own_tables.o src/worker/wait_for_extension.o src/http/answer/prometheus.o: CPPFLAGS += -DFI_VERSION='"$(EXTVERSION)"'
+src/db/own_tables.o src/worker/wait_for_extension.o src/http/answer/prometheus.o src/maintain/status.o: CPPFLAGS += -DFI_VERSION='"$(EXTVERSION)"'
 # Its loops are written to be vectorized, as those over PostgreSQL's checksums are
 src/rollup/sets/roaring_check.o: CFLAGS += $(CFLAGS_VECTORIZE)
 # It holds these files
@@ -30,7 +30,7 @@ NO_INSTALLCHECK = 1
 # Bitcode would need the clang that PostgreSQL was built with
 override with_llvm = no
 
-EXTRA_CLEAN = $(OBJS:.o=.d) tmp_build tmp_check tmp_install
+EXTRA_CLEAN = $(OBJS:.o=.d) tmp_build tmp_check tmp_deb tmp_dist tmp_install
 
 PG_CONFIG ?= pg_config
 export PG_CONFIG WERROR REGRESS ISOLATION
@@ -45,7 +45,7 @@ all install clean:
 endif
 
 -include $(OBJS:.o=.d)
-src/db/own_tables.o src/worker/wait_for_extension.o src/http/answer/prometheus.o: fast_ingest.control
+src/db/own_tables.o src/worker/wait_for_extension.o src/http/answer/prometheus.o src/maintain/status.o: fast_ingest.control
 src/http/answer/pages_files.o: $(wildcard src/http/answer/pages/*)
 
 $(DATA_built): sql/fast_ingest.sql fast_ingest.control
@@ -72,7 +72,7 @@ FUZZ_SRCS_decompress_fuzz = src/http/server/decompress.c
 FUZZ_SRCS_head_check_fuzz = src/http/server/head_check.c src/http/server/request_target.c
 FUZZ_SRCS_ring_fuzz = src/shared/ring.c
 FUZZ_SRCS_query_fuzz = src/http/answer/query_parameters.c src/query/request_parameters.c src/query/page.c \
-	src/rollup/metrics/metrics_time.c src/event/timestamp.c
+	src/event/timestamp.c
 # Compiled as for a server, though without one
 FUZZ_SERVER_CODE = ring_fuzz query_fuzz
 
@@ -133,6 +133,11 @@ bench:
 test-docker:
 	@test/docker/test.sh
 
+# A release archive, and a Debian package
+.PHONY: dist deb
+dist deb:
+	@test/dev/$@.sh
+
 # What is made from the API's description
 .PHONY: api-files
 api-files:
@@ -175,6 +180,8 @@ help:
 	@echo 'make fuzz SECONDS=n   fuzz for n seconds each'
 	@echo 'make bench            measure (test/bench/run.sh says what can be set)'
 	@echo 'make tmp-install      a private copy of PostgreSQL with the extension in tmp_install/'
+	@echo 'make dist             a release archive of what is committed, in tmp_dist/'
+	@echo 'make deb              a Debian package, in tmp_deb/'
 	@echo 'make api-files        test/api/*, from the description of the API in src/http/answer/pages'
 	@echo 'make format           clang-format the sources; format-check: only complain'
 	@echo 'make check-includes   does every file include only what stands above its folder?'

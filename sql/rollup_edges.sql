@@ -8,7 +8,7 @@ SELECT count(*) FROM generate_series('2024-09-01'::date, '2024-09-02', '1 day') 
 INSERT INTO fast_ingest.events (event_name, channel, user_id, ts, site_id, path)
 SELECT 'edge', 'web', 'user' || n % 10, '2024-09-01 00:00Z'::timestamptz + n * interval '10 seconds', 'site', '/' || n % 3
 FROM generate_series(0, 99) n;
-SELECT events, users FROM fi_refresh();
+SELECT events, new_users FROM fi_refresh();
 
 -- a partition that was dropped: what was counted stays, with or without later
 -- events, and whatever partition takes them
@@ -21,10 +21,11 @@ INSERT INTO fast_ingest.events (event_name, channel, user_id, ts, site_id) VALUE
 SELECT * FROM fi_metrics('edge');
 SELECT * FROM fi_metrics('edge', '2024-09-01 00:00:05Z', '2024-09-01 00:10Z');
 SELECT * FROM fi_stats('site', '2024-09-01');
+SELECT * FROM fi_top_paths('site', '2024-09-01');
 DELETE FROM fast_ingest.events WHERE user_id = 'late';
 SELECT * FROM fi_metrics('edge');
-SELECT raw_rows FROM fi_rebuild();
-SELECT raw_rows FROM fi_rebuild('2024-09-01 10:30Z', NULL);
+SELECT recounted_rows FROM fi_rebuild();
+SELECT recounted_rows FROM fi_rebuild('2024-09-01 10:30Z', NULL);
 SELECT * FROM fi_metrics('edge');
 DROP TABLE fast_ingest.events_rest;
 
@@ -54,14 +55,14 @@ SET session_replication_role = replica;
 INSERT INTO fast_ingest.events (event_name, channel, user_id, ts) VALUES ('far', 'api', 'far', '2024-08-21 23:59Z');
 RESET session_replication_role;
 SELECT * FROM fi_metrics('far', group_by => 'hour', channel => 'api');
-SELECT * FROM fi_metrics('far', group_by => 'day', channel => 'api', timezone => 'Asia/Kathmandu');
+SELECT * FROM fi_metrics('far', group_by => 'day', channel => 'api', time_zone => 'Asia/Kathmandu');
 SELECT * FROM fi_metrics('far', '2024-08-20 13:00Z', group_by => 'hour', channel => 'api');
-SELECT * FROM fi_metrics_plan('far', group_by => 'hour', channel => 'api');
-SELECT * FROM fi_metrics_plan('far', group_by => 'hour', channel => 'web');
+SELECT * FROM fi_metrics_sources('far', group_by => 'hour', channel => 'api');
+SELECT * FROM fi_metrics_sources('far', group_by => 'hour', channel => 'web');
 UPDATE fast_ingest.breakdowns SET max_keys = 1000 WHERE name = 'channel';
 DROP TABLE fast_ingest.events_20240821;
 DELETE FROM fast_ingest.events WHERE event_name = 'far';
-SELECT raw_rows FROM fi_refresh();
+SELECT recounted_rows FROM fi_refresh();
 DROP TABLE fast_ingest.events_20240820;
 DELETE FROM fast_ingest.dropped WHERE low < '2024-09-01';
 
@@ -78,7 +79,7 @@ BEGIN
     FOR value IN 0 .. 1 LOOP
       BEGIN
         UPDATE fast_ingest.rollup_delta SET groups = set_byte(good, i, value * 255) WHERE groups = good;
-        PERFORM fi_metrics('edge', group_by => name), fi_stats('site', '2024-09-02') FROM unnest('{channel,site,page}'::text[]) name;
+        PERFORM fi_metrics('edge', group_by => name), fi_stats('site', '2024-09-02'), fi_top_paths('site', '2024-09-02') FROM unnest('{channel,site,page}'::text[]) name;
         PERFORM fi_refresh();
         RAISE EXCEPTION USING ERRCODE = 'P0001';
       EXCEPTION WHEN raise_exception THEN NULL;
@@ -92,8 +93,8 @@ BEGIN
 END $$;
 DELETE FROM fast_ingest.events WHERE channel = 'api' OR site_id = 'site' AND ts > '2024-09-02';
 
--- damaged minutes of a closed hour, or those of other users, are an error or a wrong answer,
--- too, where only some of the minutes are asked for: each byte in turn
+-- nor does a damaged byte in the minutes of a closed hour, some of which are asked for,
+-- ever crash: each byte in turn
 SELECT * FROM fi_metrics('edge', '2024-09-01 00:03Z', '2024-09-01 00:05Z');
 DO $$
 DECLARE
@@ -114,11 +115,6 @@ BEGIN
     RAISE EXCEPTION 'only % damages of % bytes were noticed', noticed, length(good);
   END IF;
 END $$;
-BEGIN;
-UPDATE fast_ingest.rollup SET users = '{}' WHERE event_name = 'edge' AND breakdown = 1 AND bucket = '2024-09-01 00:00Z';
-SELECT * FROM fi_metrics('edge', '2024-09-01 00:03Z', '2024-09-01 00:05Z');
-ROLLBACK;
-
 -- times that are no times
 INSERT INTO fast_ingest.events (event_name, channel, user_id, ts) VALUES ('edge', 'web', 'user', 'infinity');
 CREATE TABLE fast_ingest.events_rest PARTITION OF fast_ingest.events DEFAULT;
@@ -126,7 +122,7 @@ INSERT INTO fast_ingest.events (event_name, channel, user_id, ts) VALUES ('edge'
 UPDATE fast_ingest.events SET ts = '-infinity' WHERE event_name = 'edge';
 DROP TABLE fast_ingest.events_rest;
 SELECT * FROM fi_metrics('edge', 'infinity'::timestamptz);
-SELECT * FROM fi_metrics('edge', "to" => '-infinity');
+SELECT * FROM fi_metrics('edge', until => '-infinity');
 
 -- columns of other types are an error, and new columns none of our business
 BEGIN;

@@ -1,8 +1,7 @@
 /*
  * own_tables.c
  *
- * Finding our own tables and functions. The tables are always in schema
- * fast_ingest; functions and types are where CREATE EXTENSION put them.
+ * Finding our own tables, which are always in schema fast_ingest.
  */
 #include "postgres.h"
 
@@ -15,7 +14,6 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_extension.h"
 #include "catalog/namespace.h"
-#include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -79,29 +77,6 @@ OwnTable(const char *name)
 	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
 					errmsg("table \"fast_ingest.%s\" does not exist", name),
 					errhint("Run CREATE EXTENSION fast_ingest.")));
-}
-
-Oid
-ExtensionSetType(void)
-{
-	Oid rollup = OwnTable("rollup");
-
-	return get_atttype(rollup, get_attnum(rollup, "users"));
-}
-
-const char *
-ExtensionSchema(void)
-{
-	HeapTuple tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(ExtensionSetType()));
-	Oid schema;
-
-	if (!HeapTupleIsValid(tuple))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("type fi_user_set does not exist"),
-				 errhint("Run CREATE EXTENSION fast_ingest.")));
-	schema = ((Form_pg_type) GETSTRUCT(tuple))->typnamespace;
-	ReleaseSysCache(tuple);
-	return quote_identifier(get_namespace_name(schema));
 }
 
 void

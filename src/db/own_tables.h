@@ -22,12 +22,6 @@ extern Oid OwnTable(const char *name);
 /* The same, or InvalidOid: in the midst of DROP EXTENSION, say. */
 extern Oid OwnTableIfThere(const char *name);
 
-/* The type fi_user_set. */
-extern Oid ExtensionSetType(void);
-
-/* The schema of our functions and types, quoted; allocated in the current context. */
-extern const char *ExtensionSchema(void);
-
 /*
  * Keep events from being truncated or dropped until the transaction ends; to be
  * called before any other table of ours is opened, as whoever truncates them

@@ -12,6 +12,7 @@
 #include "utils/datetime.h"
 #include "utils/timestamp.h"
 
+#include "base/unix_time.h"
 #include "event/timestamp.h"
 
 #define METRICS_PARAMETERS \
@@ -44,20 +45,24 @@ restore_plus(const char *value)
 	return copy;
 }
 
-TimestampTz
-RequestTime(const char *name, const char *value)
+/*
+ * Read a time as clients write it: see TimestampRead
+ */
+static TimestampTz
+read_time(const char *name, const char *value)
 {
-	TimestampTz time;
+	const char *text = restore_plus(value);
+	int64_t unix_time;
 	const char *wrong;
 
-	if (!MetricsParseTime(restore_plus(value), &time, &wrong))
+	if (!TimestampRead(text, strlen(text), &unix_time, &wrong))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("%s \"%s\" %s: expected " TIMESTAMP_EXPECTED, name, value, wrong)));
-	return time;
+	return unix_time - UNIX_EPOCH_OFFSET;
 }
 
-int
-RequestLimit(const char *value)
+static int
+read_limit(const char *value)
 {
 	size_t len = strlen(value);
 	long limit = len <= 10 && strspn(value, "0123456789") == len ? strtol(value, NULL, 10) : 0;
@@ -131,12 +136,12 @@ set_metrics_parameter(MetricsParameters *parameters, const char *name, const cha
 	else if (strcmp(name, "from") == 0)
 	{
 		query->has_from = true;
-		query->from = RequestTime(name, value);
+		query->from = read_time(name, value);
 	}
 	else if (strcmp(name, "to") == 0)
 	{
 		query->has_to = true;
-		query->to = RequestTime(name, value);
+		query->to = read_time(name, value);
 	}
 	else if (strcmp(name, "group_by") == 0)
 		query->group_by = value;
@@ -147,7 +152,7 @@ set_metrics_parameter(MetricsParameters *parameters, const char *name, const cha
 	else if (strcmp(name, "fill") == 0)
 		query->fill = read_fill(value);
 	else if (strcmp(name, "limit") == 0)
-		parameters->limit = RequestLimit(value);
+		parameters->limit = read_limit(value);
 	else if (strcmp(name, "cursor") == 0)
 		parameters->cursor = value;
 	else if (strcmp(name, "format") == 0)
@@ -168,7 +173,7 @@ set_stats_parameter(StatsParameters *parameters, const char *name, const char *v
 	else if (strcmp(name, "date") == 0)
 		parameters->date = read_date(value);
 	else if (strcmp(name, "limit") == 0)
-		parameters->limit = RequestLimit(value);
+		parameters->limit = read_limit(value);
 	else
 		return false;
 	return true;

@@ -33,10 +33,6 @@ typedef struct
 extern void MetricsParametersRead(MetricsParameters *parameters, const char *list, size_t len);
 extern void StatsParametersRead(StatsParameters *parameters, const char *list, size_t len);
 
-/* The value of one parameter. An error 22023 for a wrong one. */
-extern TimestampTz RequestTime(const char *name, const char *value);
-extern int RequestLimit(const char *value);
-
 /* Raise the error 22023 for a value that is not allowed. */
 pg_noreturn extern void ParameterRefuse(const char *name, const char *value, const char *expected);
 

@@ -326,9 +326,9 @@ is($server->sql("SELECT count(*) FROM fi_partitions()"), 1 + 12 + 1 + 4,
 
 # what happened before today
 my $picture = <<'EOQ';
-SELECT * FROM fi_metrics('page_view', "to" => date_trunc('day', now(), 'UTC'));
-SELECT * FROM fi_metrics('page_view', "to" => date_trunc('day', now(), 'UTC'), group_by => 'day', fill => false);
-SELECT * FROM fi_metrics('page_view', "to" => date_trunc('day', now(), 'UTC'), group_by => 'channel')
+SELECT * FROM fi_metrics('page_view', until => date_trunc('day', now(), 'UTC'));
+SELECT * FROM fi_metrics('page_view', until => date_trunc('day', now(), 'UTC'), group_by => 'day', fill => false);
+SELECT * FROM fi_metrics('page_view', until => date_trunc('day', now(), 'UTC'), group_by => 'channel')
 EOQ
 my $before = $server->sql($picture);
 my $count = $server->count;

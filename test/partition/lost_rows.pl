@@ -104,7 +104,7 @@ SELECT 'DIFFERS', * FROM
 WHERE (ours.t, ours.u) IS DISTINCT FROM (truth.t, truth.u) ORDER BY 2, 3, 4 LIMIT 5;
 SELECT 'DIFFERS', 'stats', s, d, ours.v, ours.u, raw.v, raw.u
 FROM unnest('{a.example,b.example}'::text[]) s, unnest('{$days}'::timestamptz[]) d,
-  LATERAL (SELECT views, unique_users FROM fi_stats(s, d::date) WHERE path IS NULL) ours (v, u),
+  LATERAL fi_stats(s, d::date) ours (v, u),
   LATERAL (SELECT count(*), count(DISTINCT user_id) FROM public.truth WHERE site_id = s AND ts >= d AND ts < d + '1 day') raw (v, u)
 WHERE (ours.v, ours.u) IS DISTINCT FROM (raw.v, raw.u) LIMIT 5;
 SELECT 'DIFFERS', 'marked without having lost a row', low, high, day FROM fast_ingest.dropped,

@@ -42,7 +42,6 @@
 #include "rollup/refresh/close_buckets.h"
 #include "rollup/refresh/refresh.h"
 #include "rollup/state/refresh_lock.h"
-#include "rollup/state/statement.h"
 #include "rollup/users/user_hash.h"
 #include "shared/shared_state.h"
 
@@ -83,12 +82,12 @@ PG_FUNCTION_INFO_V1(fi_erase_user);
 #define REMOVE_NUMBER \
 	"WITH sets AS (" \
 	" UPDATE fast_ingest.rollup AS r SET unique_users = r.unique_users - 1," \
-	"  users = %%1$s.fi_user_set_and_not(r.users, u.one)," \
-	"  minutes = (SELECT %%1$s.fi_pack_minutes(m.minute, m.events," \
-	"    %%1$s.fi_user_set_and_not(m.users, u.one))" \
-	"   FROM %%1$s.fi_unpack_minutes(r.users, r.minutes) AS m)" \
-	" FROM (SELECT '{%u}'::%%1$s.fi_user_set AS one) AS u" \
-	" WHERE %%1$s.fi_user_set_contains(r.users, %u)" \
+	"  users = fast_ingest.user_set_and_not(r.users, u.one)," \
+	"  minutes = (SELECT fast_ingest.pack_minutes(m.minute, m.events," \
+	"    fast_ingest.user_set_and_not(m.users, u.one))" \
+	"   FROM fast_ingest.unpack_minutes(r.users, r.minutes) AS m)" \
+	" FROM (SELECT fast_ingest.user_set_in('{%u}') AS one) AS u" \
+	" WHERE fast_ingest.user_set_contains(r.users, %u)" \
 	" RETURNING r.bucket, r.breakdown = 1 AND r.level = 2 AS has_total" \
 	") SELECT bucket, has_total FROM sets ORDER BY bucket"
 
@@ -204,7 +203,7 @@ erase_number(Erasure *erasure)
 	number = (uint32) DatumGetInt32(
 		SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 	snprintf(statement, sizeof(statement), REMOVE_NUMBER, number, number);
-	erasure->rollup_rows = RollupStatement(statement, 0, 0);
+	erasure->rollup_rows = SpiRunWithTimes(statement, 0, 0);
 	for (int64 i = 0; i < erasure->rollup_rows; i++)
 	{
 		HeapTuple tuple = SPI_tuptable->vals[i];

@@ -48,6 +48,9 @@ is_events(Oid table)
 		   OidIsValid(get_extension_oid("fast_ingest", true));
 }
 
+/*
+ * Is a table a partition of our fast_ingest.events, at any depth?
+ */
 static bool
 is_events_partition(Oid relation)
 {
@@ -73,6 +76,9 @@ note_drop(ObjectAccessType access, Oid class, Oid object, int sub_id, void *arg)
 	}
 }
 
+/*
+ * Mark times to be counted again in all breakdowns
+ */
 static void
 mark_ranges(const TimeRangeList *list)
 {
@@ -195,6 +201,9 @@ find_foreign_partition(const CreateForeignTableStmt *create)
 										  : InvalidOid;
 }
 
+/*
+ * Count and note what a command moves away, run it, and mark what it has brought
+ */
 static void
 follow_command(PlannedStmt *statement, const char *query_string, bool read_only_tree,
 			   ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *environment,

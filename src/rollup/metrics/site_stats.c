@@ -172,7 +172,7 @@ StatsCompute(const char *site_id, DateADT day, bool totals, int max_paths)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("site_id is empty: expected the site_id of events")));
 	if (DATE_NOT_FINITE(day) || day >= TIMESTAMP_END_JULIAN - POSTGRES_EPOCH_JDATE)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("date is out of range")));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("day is out of range")));
 
 	LockEventsTable();
 	user = ActAsRollupOwner();

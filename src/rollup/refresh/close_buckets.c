@@ -9,7 +9,8 @@
 
 #include "utils/timestamp.h"
 
-#include "rollup/state/statement.h"
+#include "db/spi.h"
+#include "rollup/refresh/merge.h"
 
 /* Turn the rows of minutes of the hours from $1 to before $2 into rows of hours. */
 #define CLOSE_HOURS \
@@ -20,8 +21,8 @@
 	" (" KEY_COLUMNS ", events, unique_users, users, minutes)" \
 	" SELECT breakdown, 2, event_name, date_trunc('hour', bucket, 'UTC'), scope, key," \
 	"  is_other, is_other_name," \
-	"  sum(events), %1$s.fi_cardinality(%1$s.fi_union(users)), %1$s.fi_union(users)," \
-	"  %1$s.fi_pack_minutes(" \
+	"  sum(events), fast_ingest.cardinality(fast_ingest.union_users(users)), fast_ingest.union_users(users)," \
+	"  fast_ingest.pack_minutes(" \
 	"   (extract(epoch FROM bucket - date_trunc('hour', bucket, 'UTC')) / 60)::integer," \
 	"   events, users)" \
 	" FROM gone GROUP BY breakdown, event_name, date_trunc('hour', bucket, 'UTC'), scope, key," \
@@ -35,7 +36,7 @@
 	"INSERT INTO fast_ingest.rollup" \
 	" (" KEY_COLUMNS ", events, unique_users)" \
 	" SELECT 0, 2, event_name, bucket, '', '', false, is_other_name, sum(events)," \
-	"  %1$s.fi_cardinality(%1$s.fi_union(users))" \
+	"  fast_ingest.cardinality(fast_ingest.union_users(users))" \
 	" FROM fast_ingest.rollup" \
 	" WHERE breakdown = 1 AND level = 2 AND bucket >= $1 AND bucket < $2" \
 	" GROUP BY event_name, bucket, is_other_name"
@@ -50,7 +51,7 @@
 	" (" KEY_COLUMNS ", events, unique_users, users)" \
 	" SELECT %d, 3, event_name, date_trunc('day', bucket, 'UTC'), scope, %s, is_other_name," \
 	"  sum(events)," \
-	"  %%1$s.fi_cardinality(%%1$s.fi_union(users)), %%1$s.fi_union(users)" \
+	"  fast_ingest.cardinality(fast_ingest.union_users(users)), fast_ingest.union_users(users)" \
 	" FROM fast_ingest.rollup" \
 	" WHERE breakdown = %d AND level = 2 AND bucket >= $1 AND bucket < $2" \
 	" GROUP BY event_name, is_other_name, date_trunc('day', bucket, 'UTC'), scope%s"
@@ -70,7 +71,7 @@ run_with_times(TimestampTz low, TimestampTz high, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(statement, sizeof(statement), format, args);
 	va_end(args);
-	(void) RollupStatement(statement, low, high);
+	(void) SpiRunWithTimes(statement, low, high);
 }
 
 /* Join the parts of keys (see merge_write.c), except in buckets from $1 to $2. */
@@ -84,16 +85,16 @@ run_with_times(TimestampTz low, TimestampTz high, const char *format, ...)
 	"INSERT INTO fast_ingest.rollup" \
 	" (" KEY_COLUMNS ", events, unique_users, users)" \
 	" SELECT " KEY_COLUMNS ", sum(events)," \
-	"  %1$s.fi_cardinality(%1$s.fi_union(users)), %1$s.fi_union(users)" \
+	"  fast_ingest.cardinality(fast_ingest.union_users(users)), fast_ingest.union_users(users)" \
 	" FROM old GROUP BY " KEY_COLUMNS
 
 void
 CloseBucketsJoinParts(TimeRange except)
 {
 	if (except.low <= except.high)
-		(void) RollupStatement(JOIN_PARTS, BucketStart(except.low, LEVEL_DAY), except.high);
+		(void) SpiRunWithTimes(JOIN_PARTS, BucketStart(except.low, LEVEL_DAY), except.high);
 	else
-		(void) RollupStatement(JOIN_PARTS, TIME_END, TIME_END);
+		(void) SpiRunWithTimes(JOIN_PARTS, TIME_END, TIME_END);
 }
 
 static void
@@ -134,8 +135,8 @@ CloseBuckets(RollupState *state, const BreakdownList *breakdowns, int64 *hours, 
 	*hours = *days = 0;
 	if (hour > state->hours_closed)
 	{
-		(void) RollupStatement(CLOSE_HOURS, state->hours_closed, hour);
-		(void) RollupStatement(COUNT_HOUR_TOTALS, state->hours_closed, hour);
+		(void) SpiRunWithTimes(CLOSE_HOURS, state->hours_closed, hour);
+		(void) SpiRunWithTimes(COUNT_HOUR_TOTALS, state->hours_closed, hour);
 		*hours = (hour - state->hours_closed) / USECS_PER_HOUR;
 		state->hours_closed = hour;
 	}
@@ -170,7 +171,7 @@ delete_minutes(int breakdown, TimeRange range)
 			"   OR bucket > $2 - interval '1 hour' AND bucket < $2) RETURNING *),"
 			" kept AS (SELECT g.breakdown, g.event_name, g.bucket, g.scope, g.key,"
 			"  g.is_other, g.is_other_name, m.minute, m.events, m.users"
-			" FROM gone AS g, %%1$s.fi_unpack_minutes(g.users, g.minutes) AS m"
+			" FROM gone AS g, fast_ingest.unpack_minutes(g.users, g.minutes) AS m"
 			" WHERE g.bucket + m.minute * interval '1 minute' < $1"
 			"  OR g.bucket + m.minute * interval '1 minute' >= $2)"
 			"INSERT INTO fast_ingest.rollup"
@@ -178,8 +179,8 @@ delete_minutes(int breakdown, TimeRange range)
 			"  minutes)"
 			" SELECT breakdown, 2, event_name, bucket, scope, key, is_other, is_other_name,"
 			"  sum(events),"
-			"  %%1$s.fi_cardinality(%%1$s.fi_union(users)), %%1$s.fi_union(users),"
-			"  %%1$s.fi_pack_minutes(minute, events, users)"
+			"  fast_ingest.cardinality(fast_ingest.union_users(users)), fast_ingest.union_users(users),"
+			"  fast_ingest.pack_minutes(minute, events, users)"
 			" FROM kept GROUP BY breakdown, event_name, bucket, scope, key, is_other,"
 			"  is_other_name",
 			breakdown);
@@ -205,8 +206,8 @@ CloseBucketsCountTotals(const TimeRangeList *hours)
 {
 	for (int i = 0; i < hours->n; i++)
 	{
-		(void) RollupStatement(FORGET_HOUR_TOTALS, hours->ranges[i].low, hours->ranges[i].high);
-		(void) RollupStatement(COUNT_HOUR_TOTALS, hours->ranges[i].low, hours->ranges[i].high);
+		(void) SpiRunWithTimes(FORGET_HOUR_TOTALS, hours->ranges[i].low, hours->ranges[i].high);
+		(void) SpiRunWithTimes(COUNT_HOUR_TOTALS, hours->ranges[i].low, hours->ranges[i].high);
 	}
 }
 

@@ -12,6 +12,9 @@
 #include "rollup/state/rollup_state.h"
 #include "rollup/users/user_hash.h"
 
+/* What identifies a row of fast_ingest.rollup, except for its parts (see merge_write.c). */
+#define KEY_COLUMNS "breakdown, level, event_name, bucket, scope, key, is_other, is_other_name"
+
 typedef struct Merger Merger;
 typedef struct MergeGroup MergeGroup;
 

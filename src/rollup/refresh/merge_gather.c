@@ -8,6 +8,7 @@
 #include "rollup/refresh/merge_private.h"
 
 #include "common/hashfn.h"
+#include "utils/builtins.h"
 
 #include "base/grow_array.h"
 #include "base/seed.h"
@@ -83,6 +84,14 @@ MergerText(Merger *merger, const char *text, size_t len)
 		entry->number = merger->ntexts++;
 	}
 	return entry->number;
+}
+
+Datum
+MergerTextDatum(const Merger *merger, uint32 number)
+{
+	Slice text = merger->text_list[number];
+
+	return PointerGetDatum(cstring_to_text_with_len(text.data, (int) text.len));
 }
 
 uint32

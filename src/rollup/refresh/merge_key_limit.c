@@ -143,12 +143,6 @@ is_first_of(const GroupRun *run, uint32 i, GroupComparator comparator)
 	return i == 0 || comparator(run->groups[i], run->groups[i - 1]) != 0;
 }
 
-static Datum
-text_datum(Slice text)
-{
-	return PointerGetDatum(cstring_to_text_with_len(text.data, (int) text.len));
-}
-
 /*
  * Move the events and users of a group to a group of others
  */
@@ -204,7 +198,7 @@ limit_names(Merger *merger)
 		if (!is_first_of(&all, i, compare_names))
 			continue;
 		days[n] = TimestampTzGetDatum(BucketStart(key->bucket, LEVEL_DAY));
-		names[n++] = text_datum(merger->text_list[key->event_name]);
+		names[n++] = MergerTextDatum(merger, key->event_name);
 	}
 	values[0] = PointerGetDatum(construct_array(days, n, TIMESTAMPTZOID, sizeof(TimestampTz),
 												FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
@@ -269,7 +263,7 @@ find_known_keys(Merger *merger, const MergeGroup *group, bool *has_others)
 
 	values[0] = Int16GetDatum(breakdown->id);
 	values[1] = levels_of_limit(breakdown);
-	values[2] = text_datum(merger->text_list[group->key.event_name]);
+	values[2] = MergerTextDatum(merger, group->key.event_name);
 	values[3] = BoolGetDatum(group->key.is_other_name);
 	values[4] = TimestampTzGetDatum(limit_bucket(group));
 	values[5] = TimestampTzGetDatum(limit_bucket(group) + BucketWidth(KeyLimitLevel(breakdown)));

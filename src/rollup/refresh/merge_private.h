@@ -60,6 +60,9 @@ struct Merger
 /* Forget what was gathered. */
 extern void MergerReset(Merger *merger);
 
+/* A text by its number, as a text datum in the current memory context. */
+extern Datum MergerTextDatum(const Merger *merger, uint32 number);
+
 /* Find or add the group of an identity. */
 extern MergeGroup *MergerGroupOf(Merger *merger, MergeGroupKey id);
 

@@ -13,13 +13,13 @@
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
 #include "db/own_tables.h"
 #include "db/spi.h"
 #include "rollup/sets/user_set.h"
-#include "rollup/state/statement.h"
 #include "rollup/users/user_numbers.h"
 
 /* Columns of "merged". */
@@ -52,7 +52,7 @@ enum
 	", parts AS (" \
 	" SELECT r.ctid AS part, r.unique_users AS size, n.breakdown, n.level, n.event_name," \
 	"  n.bucket, n.scope, n.key, n.is_other, n.is_other_name," \
-	"  %1$s.fi_cardinality(n.users) AS new_size" \
+	"  fast_ingest.cardinality(n.users) AS new_size" \
 	" FROM new AS n JOIN fast_ingest.rollup AS r" \
 	"  ON r.breakdown = n.breakdown AND r.level = n.level AND r.event_name = n.event_name" \
 	"  AND r.bucket = n.bucket AND r.scope = n.scope AND r.key = n.key" \
@@ -70,8 +70,9 @@ enum
 	"  r.is_other_name, r.events, r.users)" \
 	"INSERT INTO fast_ingest.rollup" \
 	" (" KEY_COLUMNS ", events, unique_users, users, is_part)" \
-	" SELECT " KEY_COLUMNS ", sum(events), %1$s.fi_cardinality(%1$s.fi_union(users))," \
-	"  %1$s.fi_union(users), bool_or(is_part)" \
+	" SELECT " KEY_COLUMNS \
+	", sum(events), fast_ingest.cardinality(fast_ingest.union_users(users))," \
+	"  fast_ingest.union_users(users), bool_or(is_part)" \
 	" FROM (SELECT *, false AS is_part FROM new UNION ALL SELECT *, false FROM old" \
 	"  UNION ALL SELECT " KEY_COLUMNS ", 0, NULL, true FROM judged WHERE NOT taken" \
 	" ) AS all_of_them" \
@@ -88,7 +89,7 @@ enum
 #define MERGE_DAYS \
 	"WITH new AS (" \
 	" SELECT " KEY_COLUMNS "," \
-	"  sum(events)::bigint AS events, %1$s.fi_union(users) AS users" \
+	"  sum(events)::bigint AS events, fast_ingest.union_users(users) AS users" \
 	" FROM (SELECT breakdown, 3::smallint AS level, event_name," \
 	"   date_trunc('day', bucket, 'UTC') AS bucket, scope, key, is_other, is_other_name," \
 	"   events, users" \
@@ -117,14 +118,14 @@ enum
 	"INSERT INTO fast_ingest.rollup" \
 	" (" KEY_COLUMNS ", events, unique_users, users, minutes)" \
 	" SELECT breakdown, 2, event_name, hour, scope, key, is_other, is_other_name, sum(events)," \
-	"  %1$s.fi_cardinality(%1$s.fi_union(users)), %1$s.fi_union(users)," \
-	"  %1$s.fi_pack_minutes(minute, events, users)" \
+	"  fast_ingest.cardinality(fast_ingest.union_users(users)), fast_ingest.union_users(users)," \
+	"  fast_ingest.pack_minutes(minute, events, users)" \
 	" FROM (SELECT breakdown, event_name, hour, scope, key, is_other, is_other_name," \
 	"   (extract(epoch FROM bucket - hour) / 60)::integer AS minute, events, users FROM new" \
 	"  UNION ALL" \
 	"  SELECT o.breakdown, o.event_name, o.hour, o.scope, o.key, o.is_other, o.is_other_name," \
 	"   m.minute, m.events, m.users" \
-	"  FROM old AS o, %1$s.fi_unpack_minutes(o.users, o.minutes) AS m) AS both_of_them" \
+	"  FROM old AS o, fast_ingest.unpack_minutes(o.users, o.minutes) AS m) AS both_of_them" \
 	" GROUP BY breakdown, event_name, hour, scope, key, is_other, is_other_name"
 
 /* Compute the totals of closed hours again, from their channels. */
@@ -139,7 +140,7 @@ enum
 	"INSERT INTO fast_ingest.rollup" \
 	" (" KEY_COLUMNS ", events, unique_users)" \
 	" SELECT 0, 2, r.event_name, r.bucket, '', '', false, r.is_other_name, sum(r.events)," \
-	"  %1$s.fi_cardinality(%1$s.fi_union(r.users))" \
+	"  fast_ingest.cardinality(fast_ingest.union_users(r.users))" \
 	" FROM touched AS t JOIN fast_ingest.rollup AS r ON r.breakdown = 1 AND r.level = 2" \
 	"  AND r.event_name = t.event_name AND r.bucket = t.hour" \
 	"  AND r.is_other_name = t.is_other_name" \
@@ -157,22 +158,16 @@ make_merged_desc(void)
 				   {"events", INT8OID},		  {"users", InvalidOid}, {"is_other", BOOLOID},
 				   {"is_other_name", BOOLOID}};
 	TupleDesc desc = CreateTemplateTupleDesc(NUM_MERGED_COLUMNS);
+	Oid rollup = OwnTable("rollup");
+	/* fi_user_set, in whatever schema it is */
+	Oid set_type = get_atttype(rollup, get_attnum(rollup, "users"));
 
 	for (int i = 0; i < NUM_MERGED_COLUMNS; i++)
 		TupleDescInitEntry(desc, i + 1, columns[i].name,
-						   OidIsValid(columns[i].type) ? columns[i].type : ExtensionSetType(), -1,
-						   0);
+						   OidIsValid(columns[i].type) ? columns[i].type : set_type, -1, 0);
 	for (int i = MERGED_EVENT_NAME; i <= MERGED_KEY; i++)
 		TupleDescInitEntryCollation(desc, i + 1, C_COLLATION_OID);
 	return desc;
-}
-
-static Datum
-text_datum(Merger *merger, uint32 number)
-{
-	Slice text = merger->text_list[number];
-
-	return PointerGetDatum(cstring_to_text_with_len(text.data, (int) text.len));
 }
 
 /*
@@ -206,9 +201,9 @@ show_merged(Merger *merger, const uint32 *numbers)
 		UserSetAddMany(set, group->nusers, group->users);
 		values[MERGED_BREAKDOWN] = Int16GetDatum(group->key.breakdown->id);
 		values[MERGED_FINEST] = Int16GetDatum((int16) group->key.breakdown->finest);
-		values[MERGED_EVENT_NAME] = text_datum(merger, group->key.event_name);
-		values[MERGED_SCOPE] = text_datum(merger, group->key.scope);
-		values[MERGED_KEY] = text_datum(merger, group->key.key);
+		values[MERGED_EVENT_NAME] = MergerTextDatum(merger, group->key.event_name);
+		values[MERGED_SCOPE] = MergerTextDatum(merger, group->key.scope);
+		values[MERGED_KEY] = MergerTextDatum(merger, group->key.key);
 		values[MERGED_BUCKET] = TimestampTzGetDatum(group->key.bucket);
 		values[MERGED_EVENTS] = Int64GetDatum(group->events);
 		values[MERGED_USERS] = UserSetDatum(set);
@@ -246,7 +241,7 @@ MergerFlush(Merger *merger)
 	UserNumbersAssign((int) merger->nusers, merger->user_list, numbers, &state->users);
 	store = show_merged(merger, numbers);
 	for (int i = 0; i < (int) lengthof(statements); i++)
-		(void) RollupStatement(statements[i], state->hours_closed, state->days_closed);
+		(void) SpiRunWithTimes(statements[i], state->hours_closed, state->days_closed);
 	if (SPI_unregister_relation("merged") != SPI_OK_REL_UNREGISTER)
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not unregister \"merged\"")));

@@ -375,8 +375,7 @@ fi_refresh(PG_FUNCTION_ARGS)
 }
 
 /*
- * fi_rebuild("from" timestamptz, "to" timestamptz): NULL is the beginning or the
- * end of time
+ * fi_rebuild(since timestamptz, until timestamptz): NULL is the beginning or the end of time
  */
 Datum
 fi_rebuild(PG_FUNCTION_ARGS)
@@ -392,7 +391,7 @@ fi_rebuild(PG_FUNCTION_ARGS)
 		char *text = pstrdup(timestamptz_to_str(from));
 
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("from must be before to: %s is not before %s", text,
+						errmsg("since must be before until: %s is not before %s", text,
 							   timestamptz_to_str(to))));
 	}
 	RefreshLock();

@@ -1,13 +1,12 @@
 /*
  * hour_minutes_sql.c
  *
- * Packs and unpacks minutes in SQL, for the refresh.
+ * The SQL functions fast_ingest.pack_minutes and fast_ingest.unpack_minutes.
  */
 #include "postgres.h"
 
 #include "rollup/sets/hour_minutes.h"
 
-#include "access/htup_details.h"
 #include "datatype/timestamp.h"
 #include "fmgr.h"
 #include "funcapi.h"
@@ -28,8 +27,8 @@ enum
 };
 
 /*
- * The state of fi_pack_minutes is an HourMinutes in the aggregate's memory context; NULL before
- * the first minute. Users may be NULL, which is nobody; error 22004 if minute or events is NULL.
+ * The state of pack_minutes is an HourMinutes in the memory context of the aggregate.
+ * ERROR 22004 if minute or events is NULL; users may be NULL, which is no users.
  */
 Datum
 fi_pack_minutes_add(PG_FUNCTION_ARGS)
@@ -39,7 +38,7 @@ fi_pack_minutes_add(PG_FUNCTION_ARGS)
 
 	if (!AggCheckCallContext(fcinfo, &context))
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						errmsg("fi_pack_minutes_add called in non-aggregate context")));
+						errmsg("fast_ingest.pack_minutes_add called in non-aggregate context")));
 	if (PG_ARGISNULL(1) || PG_ARGISNULL(2))
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 						errmsg("minute and events must not be null")));

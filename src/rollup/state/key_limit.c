@@ -12,7 +12,6 @@
 #include "utils/timestamp.h"
 
 #include "db/spi.h"
-#include "rollup/state/statement.h"
 
 /*
  * $1 is the beginning of the first day, $2 the end of the range, $3 the event_name. OFFSET 0
@@ -102,7 +101,7 @@ KeyLimitHasOthers(const Breakdown *breakdown, TimestampTz day)
 void
 KeyLimitForgetNames(TimeRange days)
 {
-	(void) RollupStatement("DELETE FROM fast_ingest.event_names"
+	(void) SpiRunWithTimes("DELETE FROM fast_ingest.event_names"
 						   " WHERE day >= $1 AND day <= $2 - interval '24 hours'",
 						   days.low, days.high);
 }

@@ -34,7 +34,7 @@ enum
 	" AND bucket >= $1 AND bucket < $3 AND (level = 2 OR bucket >= $2)"
 
 /*
- * Append the day of a time, unless it is that of the time before
+ * Append the day of a time, unless it was appended last
  */
 static void
 append_day(TimeRangeList *days, TimestampTz ts)

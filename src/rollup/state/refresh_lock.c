@@ -1,7 +1,7 @@
 /*
  * refresh_lock.c
  *
- * The lock is one on the extension's catalog entry, of a kind that no command takes.
+ * The lock is on the catalog entry of the extension, with an object number that no command locks.
  */
 #include "postgres.h"
 

@@ -1,15 +1,15 @@
 /*
  * refresh_lock.h
  *
- * The lock that one refresh at a time holds, to the end of its transaction. Whatever else
- * changes the rollup or what a refresh reads once takes it, too. Nothing but this lock is
- * locked by it: whoever waits for a refresh keeps nobody from events. It is taken before
- * any lock on events or on a partition.
+ * A refresh holds this lock until its transaction ends, so that there is one at a time. All
+ * others take it who change the rollup, or who change a row that a refresh reads at its
+ * beginning. Take it before any lock on events or a partition: then waiting for a refresh keeps
+ * no other process from events.
  */
 #ifndef FAST_INGEST_REFRESH_LOCK_H
 #define FAST_INGEST_REFRESH_LOCK_H
 
-/* Let no refresh begin until the transaction ends; waits for the one under way. */
+/* Wait for the refresh under way, and let none begin until this transaction ends. */
 extern void RefreshLock(void);
 
 #endif

@@ -12,7 +12,7 @@ sub new
 {
 	my ($class) = @_;
 	my $directory = PostgreSQL::Test::Utils::tempdir();
-	my $self = bless { file => "$directory/clock", library => "$directory/clock.so" }, $class;
+	my $self = bless { file => "$directory/clock", library => "$directory/clock.so", ahead => 0 }, $class;
 	my ($cc) = split ' ', `"@{[ $ENV{PG_CONFIG} || 'pg_config' ]}" --cc`;
 
 	foreach my $compiler ($cc || 'cc', 'cc')
@@ -28,11 +28,12 @@ sub new
 	return $self;
 }
 
-# Put it so many seconds ahead of the machine's.
+# Put it so many seconds ahead of the machine's. It never runs backwards.
 sub set_ahead
 {
 	my ($self, $seconds) = @_;
 
+	die 'the clock would run backwards' if $seconds < $self->{ahead};
 	open my $file, '+<', $self->{file} or die "could not open the clock: $!";
 	syswrite $file, pack('q', int($seconds) * 1_000_000);
 	close $file;
@@ -40,6 +41,7 @@ sub set_ahead
 	return;
 }
 
+sub advance { return $_[0]->set_ahead($_[0]->ahead + $_[1]) }
 sub ahead { return $_[0]->{ahead} }
 sub now { return time + $_[0]->{ahead} }
 
