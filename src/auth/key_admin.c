@@ -1,7 +1,7 @@
 /*
  * key_admin.c
  *
- * fi_create_api_key(): the one place that ever holds a key and its digest.
+ * fi_create_api_key(): the only code that has both a new key and its digest.
  */
 #include "postgres.h"
 
@@ -37,7 +37,8 @@ static const char *const argument_names[NUM_ARGS] = {
 	"name", "scopes", "site_ids", "channels", "origins", "rate_limit", "burst", "tenant"};
 
 /*
- * Check a list, which is not empty and has no NULL; scopes are scopes
+ * Raise an ERROR if a list is empty or has a NULL, or if it is that of the scopes and has
+ * anything else
  */
 static void
 check_list(ArrayType *list, const char *name, bool is_scopes)
@@ -92,7 +93,7 @@ check_arguments(FunctionCallInfo fcinfo)
 }
 
 /*
- * Store the digest of a key under its id; an ERROR if the name is taken
+ * Store the digest of a key under its id; an ERROR if there is a key of that name
  */
 static void
 store_key(FunctionCallInfo fcinfo, const char *key, const Sha256Digest *digest)

@@ -1,7 +1,7 @@
 /*
  * key_publish.c
  *
- * Reading the API keys, and publishing them at commit: see key_publish.h.
+ * Reading the API keys, and publishing them at the commit; see key_publish.h.
  */
 #include "postgres.h"
 
@@ -32,13 +32,13 @@
 #include "db/scan_own_table.h"
 #include "worker/worker.h"
 
-#define LOOK_INTERVAL 60000		  /* ms */
-#define STANDBY_LOOK_INTERVAL 500 /* ms: where no commit publishes */
+#define READ_INTERVAL 60000		  /* ms */
+#define STANDBY_READ_INTERVAL 500 /* ms */
 
 PG_FUNCTION_INFO_V1(fi_api_keys_changed);
 PG_FUNCTION_INFO_V1(fi_publish_api_keys);
 
-/* Columns of the table. */
+/* Columns of fast_ingest.api_keys. */
 enum
 {
 	KEY_ID = 1,
@@ -54,7 +54,7 @@ enum
 	KEY_CREATED_AT
 };
 
-/* A row. */
+/* A row of it. */
 typedef struct
 {
 	TimestampTz created_at;
@@ -64,12 +64,12 @@ typedef struct
 	KeyTexts origins;
 } KeyRow;
 
-/* What the transaction at hand has to do at its end. */
+/* What the current transaction has to do at its end. */
 static bool changed = false;
-static bool enlarged = false; /* there may be more keys than before, or larger ones */
+static bool enlarged = false; /* there may be more or larger keys than before */
 static KeyImage *to_publish = NULL;
 
-static int64 looked_at = 0;
+static int64 read_at = 0; /* by this worker; see clock.h */
 
 /*
  * Read a column of type text[]; NULL is n = -1
@@ -107,7 +107,7 @@ read_limit(TupleTableSlot *slot, int number)
 }
 
 /*
- * Read the row at hand; NULL if it is none that the table's constraints allow
+ * Read the current row; NULL if the table's constraints do not allow it
  */
 static KeyRow *
 read_row(TupleTableSlot *slot)
@@ -156,9 +156,8 @@ compare_rows(const ListCell *a, const ListCell *b)
 }
 
 /*
- * Read the table as of now, with what this transaction has done; the oldest keys
- * first, for which there is room in any case. NULL if there is no table. Says how many
- * keys found no room.
+ * Read the table as it is, with the changes of this transaction. NULL if there is no table.
+ * left_out is the number of keys for which there is no room: the youngest.
  */
 static KeyImage *
 read_image(int *left_out)
@@ -198,12 +197,12 @@ read_image(int *left_out)
 }
 
 /*
- * Read what will be published. From here to the end of the commit nobody else who
- * changed keys does this: so the commits are published in their order, and each knows
- * of those before it.
+ * Read what will be published. The lock keeps others who have changed keys from doing the
+ * same until this transaction has ended. So images are published in the order of the
+ * commits, and each contains the changes of those before it.
  */
 static void
-before_commit(void)
+read_image_to_publish(void)
 {
 	MemoryContext caller = MemoryContextSwitchTo(TopTransactionContext);
 	Oid relation = OwnTableIfThere("api_keys");
@@ -225,14 +224,14 @@ before_commit(void)
 }
 
 static void
-at_transaction_end(XactEvent event, void *arg)
+publish_at_transaction_end(XactEvent event, void *arg)
 {
 	if (!changed)
 		return;
 	switch (event)
 	{
 		case XACT_EVENT_PRE_COMMIT:
-			before_commit();
+			read_image_to_publish();
 			return;
 		case XACT_EVENT_PRE_PREPARE:
 			ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -251,8 +250,8 @@ at_transaction_end(XactEvent event, void *arg)
 }
 
 /*
- * Publish the keys when the transaction commits. Does nothing where the listeners take
- * no keys from: without shared memory, or in another database than fast_ingest.database.
+ * Publish the keys when the transaction commits. It does nothing where there is no
+ * image of them: without preloading, or in another database than fast_ingest.database.
  */
 static void
 publish_at_commit(bool may_enlarge)
@@ -262,7 +261,7 @@ publish_at_commit(bool may_enlarge)
 	if (Shared == NULL || strcmp(get_database_name(MyDatabaseId), fi_database) != 0)
 		return;
 	if (!registered)
-		RegisterXactCallback(at_transaction_end, NULL);
+		RegisterXactCallback(publish_at_transaction_end, NULL);
 	registered = true;
 	changed = true;
 	enlarged |= may_enlarge;
@@ -296,29 +295,29 @@ fi_publish_api_keys(PG_FUNCTION_ARGS)
 bool
 KeyPublishIsDue(void)
 {
-	return !KeyImageIsLoaded() || MonotonicNow() >= MonotonicAfter(looked_at, LOOK_INTERVAL);
+	return !KeyImageIsLoaded() || MonotonicNow() >= MonotonicAfter(read_at, READ_INTERVAL);
 }
 
 bool
 KeyPublishIsDueOnStandby(void)
 {
-	return RecoveryInProgress() && KeyImageClaimLook(MonotonicNow(), STANDBY_LOOK_INTERVAL);
+	return RecoveryInProgress() && KeyImageClaimLook(MonotonicNow(), STANDBY_READ_INTERVAL);
 }
 
 typedef struct
 {
 	bool done;
 	int left_out;
-} Look;
+} PublishResult;
 
 /*
- * The body of a look's transaction. Who has locked the table is about to change it, or
- * replay is; others wait for this worker meanwhile, so it comes back later.
+ * The body of the transaction. If the table is locked, somebody is about to change it, or
+ * replay is. This worker does not wait for the lock, because others wait for this worker.
  */
 static void
-look(void *arg)
+read_and_publish(void *arg)
 {
-	Look *result = arg;
+	PublishResult *result = arg;
 	uint64 generation = KeyImageGeneration();
 	Oid relation = OwnTableIfThere("api_keys");
 
@@ -331,15 +330,15 @@ void
 KeyPublish(WorkerSlot *slot)
 {
 	static int reported = 0;
-	Look result = {0};
-	ErrorData *error = RunTransaction("looking at the API keys", look, &result);
+	PublishResult result = {0};
+	ErrorData *error = RunTransaction("looking at the API keys", read_and_publish, &result);
 
-	/* what replay cancels on a standby is not worth a word: the next look is soon */
+	/* replay on a standby cancels transactions; then the next attempt is soon */
 	if (error != NULL && ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_TRANSACTION_ROLLBACK)
 		WorkerReportError(error, "It looks at the API keys again.");
 	if (error != NULL || !result.done)
 		return;
-	looked_at = MonotonicNow();
+	read_at = MonotonicNow();
 	if (result.left_out > 0 && result.left_out != reported)
 		ereport(LOG, (errmsg("fast_ingest has no room for %d of the API keys, which are refused",
 							 result.left_out),

@@ -15,6 +15,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "db/extension_version.h"
 #include "db/own_tables.h"
 #include "base/compat.h"
 #include "base/clock.h"
@@ -199,7 +200,7 @@ fi_version(PG_FUNCTION_ARGS)
 {
 	char version[EXTENSION_VERSION_SIZE];
 	TupleDesc desc;
-	Datum values[2] = {CStringGetTextDatum(FI_VERSION)};
+	Datum values[2] = {CStringGetTextDatum(LibraryVersion)};
 	bool isnull[2] = {false, true};
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)

@@ -46,6 +46,7 @@
 #include "shared/key_image.h"
 #include "base/compat.h"
 #include "worker/wait_for_extension.h"
+#include "db/error_class.h"
 #include "db/transaction.h"
 #include "base/clock.h"
 #include "shared/query_slot.h"
@@ -213,7 +214,7 @@ set_error_of_transaction(QueryJob *job, const ErrorData *error)
 	char description[WORKER_ERROR_SIZE];
 
 	/* an error of a statement may quote an event; its description does not */
-	(void) WorkerDescribeError(error, description);
+	(void) ErrorDescribe(error, description);
 	switch (ERRCODE_TO_CATEGORY(error->sqlerrcode))
 	{
 		case ERRCODE_DATA_EXCEPTION:

@@ -156,7 +156,7 @@ is( scalar(
 	25,
 	'it has 25 hours');
 
-# Freshness: what has been acknowledged is counted
+# An event is counted as soon as it is acknowledged
 
 my @late = grep {
 	my $answer = $server->post_event(
@@ -178,7 +178,7 @@ $server->sql('SELECT fi_refresh()');
 is_deeply([ map { $server->get($_)->{body} } @queries, "/stats?site_id=shop&date=$DAY" ],
 	\@before, 'a refresh changes no answer');
 
-# A breakdown of one's own, with more keys than are kept
+# A breakdown of the user's, with more keys than are kept apart
 
 $server->post_bulk(
 	[ map { event($_, event_name => 'capped', user_id => 'u', campaign_id => 'c' . int sqrt $_) } 0 .. 24 ]);
@@ -193,7 +193,7 @@ is($sum, 25, 'no event is left out');
 ok(!exists metrics(event_name => 'view', group_by => 'channel')->{json}{capped},
 	'other answers say nothing of that');
 
-# Text that needs escaping, on all ways
+# Text that must be escaped, in every form
 
 my $strange = "a \"b\"\\/+&=%\x{e9}\x{1F600}\x{7}";
 utf8::encode(my $bytes = $strange);
@@ -223,7 +223,7 @@ is_error($answer, 405, qr/GET, HEAD/, 'POST /metrics');
 is($answer->{headers}{allow}, 'GET, HEAD', 'POST /metrics: Allow');
 
 # ---------------------------------------------------------------------------
-# What is refused
+# Bad parameters
 # ---------------------------------------------------------------------------
 
 my @ok = (event_name => 'view');

@@ -1,6 +1,6 @@
-# A day is the day that SQL says, and so is an hour: in every zone of the time zone
-# database, around every change of its clock from 1970 to 2037, and in answers over HTTP.
-# Names of zones are those of the database. Pages end anywhere in time.
+# A day and an hour are what SQL says: in every zone of the time zone database, around every change
+# of its clock from 1970 to 2037, and in answers over HTTP. The names of zones are those of the
+# database. A page may end anywhere in time.
 
 use strict;
 use warnings;

@@ -1,6 +1,7 @@
-# The query worker is a good citizen: it keeps to its time, no query is in the way of events,
-# every client hears when a worker, the listener or the server ends, and the work goes on
-# afterwards. Several workers, databases that come and go, a server without a worker.
+# The query worker is a good citizen: it keeps to its time, no query is in the way of events, every
+# client hears when a worker, the listener or the server ends, and the work goes on afterwards.
+# This holds for several workers, for databases that come and go, and on a server without a query
+# worker clients hear why.
 
 use strict;
 use warnings;
@@ -27,7 +28,7 @@ my $pid = $server->worker_pid('query');
 my $view = '/metrics?event_name=view';
 my $lock;
 
-# The lock is in the way of the queries, and the time is over.
+# A lock holds up the queries until their time is over.
 
 $server->set('fast_ingest.query_timeout' => '400ms');
 $lock = block_queries($server);
@@ -64,7 +65,7 @@ ok( wait_until(
 	'a longer time');
 
 # ---------------------------------------------------------------------------
-# A slow query is in nobody's way
+# A slow query delays nobody
 # ---------------------------------------------------------------------------
 
 $server->pause($pid);
@@ -84,7 +85,7 @@ $load->stop;
 $server->stored_once($load, 'beside a slow query');
 $server->books_balance('beside a slow query');
 
-# A query that runs is seen, and leaves no snapshot behind.
+# A running query shows in pg_stat_activity, and leaves no snapshot behind.
 
 $lock = block_queries($server);
 @waiting = (send_query($server, $view));
@@ -174,7 +175,7 @@ ok( wait_until(
 $server->wait_ready;
 ok(wait_for_query_worker($server), 'and so is the query worker');
 
-# A smart client that asks and leaves at once, many times
+# A client asks and leaves at once, many times.
 
 foreach (1 .. 100)
 {
@@ -183,7 +184,7 @@ foreach (1 .. 100)
 }
 ok(wait_for_query_worker($server), 'clients that left did no harm');
 
-# The extension goes and comes while queries run.
+# The extension is dropped and created while queries run.
 
 sub ask_in_background
 {
@@ -237,7 +238,7 @@ ok(wait_until_blocked($server), 'a query waits for a lock');
 $start = time;
 $server->node->stop('fast');
 cmp_ok(time - $start, '<', 20, 'the server stops');
-# who holds the lock may end before the query worker is told to: then it answers until it is
+# the session with the lock may end before the query worker is told to end, which then answers
 like(join(' ', map { $_->read_answer->{status} } @waiting),
 	qr/^(200 ?)*(503 ?)*$/, 'and tells all who wait');
 eval { $lock->quit };

@@ -1,16 +1,14 @@
-# Exactness: whatever is asked at whatever moment, fi_metrics answers what
-# count(*) and count(DISTINCT user_id) say of the raw rows in the same snapshot.
+# Whatever is asked at whatever moment, fi_metrics answers what count(*) and
+# count(DISTINCT user_id) say of the raw rows in the same snapshot.
 #
-# Random sessions write in every way there is (HTTP, INSERT, COPY, MERGE, into
-# partitions, with conflicts, savepoints, prepared transactions, late, into the
-# future, on the edges of buckets), delete, update, truncate and erase, refresh at the
-# same time, are cancelled and killed, while the server's clock runs through days
-# on which zones change their offset. Readers compare all the while, in snapshots
-# of their own, and after every phase at rest.
+# Random sessions write in every way there is (HTTP, INSERT, COPY, MERGE, into partitions, with
+# conflicts, savepoints, prepared transactions, late, into the future, on the edges of buckets).
+# They delete, update, truncate and erase, refresh at the same time, and are cancelled and killed,
+# while the server's clock runs through days on which zones change their offset. Readers compare
+# all the while, each in a snapshot of its own, and after every phase at rest.
 #
-# FI_EXACTNESS_SEED: what to do again (the seed is printed; what sessions do is
-# the same then, not how they interleave). FI_EXACTNESS_ROUNDS: how much (10, which
-# takes about a minute).
+# FI_EXACTNESS_SEED: repeats what sessions do, though not how they interleave (the seed is
+# printed). FI_EXACTNESS_ROUNDS: how many rounds (10, which take about two minutes).
 
 use strict;
 use warnings;
@@ -156,7 +154,7 @@ foreach my $round (1 .. $rounds)
 	$sessions->refresh;
 	$sessions->at_rest("$r, refreshed");
 
-	# The end of a process, and of all
+	# A process is killed, or the whole server
 	my $victim = $round % 2 ? 'server' : 'refresher';
 	my $kill = $sessions->killing($victim);
 	make_partitions();
@@ -175,7 +173,7 @@ foreach my $round (1 .. $rounds)
 	$sessions->refresh;
 	$sessions->at_rest("$r, refreshed again");
 
-	# A breakdown goes and comes again; what it says then is made from raw rows.
+	# A breakdown is dropped and added again, and answers from raw rows.
 	if (chance(0.5))
 	{
 		my @all = @breakdowns;
@@ -196,7 +194,7 @@ foreach my $round (1 .. $rounds)
 	}
 }
 
-# What the test is worth: it asked about events, and every source has answered.
+# The test is worth something: it asked about many events, and every source has answered.
 
 my $seen = $sessions->{seen};
 cmp_ok($seen->{events} / ($seen->{asked} || 1), '>', 20, "$seen->{asked} queries in all, about many events");

@@ -1,7 +1,7 @@
-# What clients make up: more event_names, channels, sites, paths and keys than the
-# rollup keeps apart, and the text "(other)" in all of them. Every answer is that of the
-# raw rows, what is counted together is told apart from every text of a client, and the
-# rollup has no more rows than its limits allow.
+# Clients may invent more event_names, channels, sites, paths and keys than the rollup keeps apart,
+# and send the text "(other)" in all of them. Every answer is that of the raw rows, what is counted
+# together differs from every text of a client, and the rollup has no more rows than its limits
+# allow.
 
 use strict;
 use warnings;
@@ -224,12 +224,12 @@ cmp_ok($server->sql('SELECT count(*) FROM fast_ingest.rollup'), '<', 2 * $rows, 
 is($server->sql('SELECT string_agg(DISTINCT scope || key || event_name, \'\') FROM fast_ingest.rollup WHERE is_other AND is_other_name'),
 	'', 'what is counted together has no texts');
 
-# Who came first is kept apart, and costs no raw rows
+# The first keys are kept apart, and their answers need no raw rows
 
 is( $server->sql("SELECT string_agg(event_name, ' ' ORDER BY event_name) FROM fast_ingest.event_names WHERE NOT is_other"),
 	'(other) name-0 name-1 name-2',
 	'first come, first served');
-foreach my $question ("'name-1'", "'(other)', channel => '(other)'", "'name-0', channel => 'web', \"from\" => to_timestamp($NOON)")
+foreach my $question ("'name-1'", "'(other)', channel => '(other)'", "'name-0', channel => 'web', since => to_timestamp($NOON)")
 {
 	is($server->sql("SELECT sum(rows_read) FROM fi_metrics_sources($question) WHERE source = 'raw'"), 0, "fi_metrics($question) takes no raw rows");
 }
@@ -331,7 +331,7 @@ is_error($server->query(@$_), 422, qr/raw events .* are needed and have been dro
   [ '/stats', site_id => 'site-0', date => $DAY ];
 is(counts($server->query('/metrics', event_name => 'never', to => $NOON - 86400)->{json}), '0|0', 'other times know that there is none');
 
-# With room for all, they are chosen anew when a day is counted again
+# With room for all keys, a day that is counted again keeps all of them apart
 
 my $ten_names = "INSERT INTO fast_ingest.events (event_name, channel, user_id, ts, site_id)"
   . " SELECT 'name-' || n, 'web', 'u', '2024-07-01 13:00Z', 'site-' || n FROM generate_series(1, 10) n; SELECT fi_refresh()";

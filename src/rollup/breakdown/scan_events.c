@@ -16,6 +16,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "db/act_as_owner.h"
 #include "db/own_tables.h"
 #include "rollup/breakdown/rollup_text.h"
 

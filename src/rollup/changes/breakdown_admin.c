@@ -24,6 +24,7 @@
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
+#include "db/act_as_owner.h"
 #include "db/own_tables.h"
 #include "db/spi.h"
 #include "rollup/state/recount.h"

@@ -37,6 +37,7 @@
 #include "base/clock.h"
 #include "base/compat.h"
 #include "base/settings.h"
+#include "db/act_as_owner.h"
 #include "db/own_tables.h"
 #include "db/spi.h"
 #include "rollup/refresh/close_buckets.h"

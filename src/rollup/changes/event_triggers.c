@@ -22,6 +22,7 @@
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
+#include "db/act_as_owner.h"
 #include "db/own_tables.h"
 #include "db/spi.h"
 #include "partition/partition_times.h"

@@ -20,7 +20,6 @@
 #include "nodes/makefuncs.h"
 #include "nodes/parsenodes.h"
 #include "storage/lmgr.h"
-#include "tcop/utility.h"
 #include "utils/acl.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
@@ -28,6 +27,7 @@
 
 #include "base/compat.h"
 #include "db/own_tables.h"
+#include "db/utility_hook.h"
 #include "partition/partition_times.h"
 #include "rollup/refresh/refresh.h"
 #include "rollup/state/lost_rows.h"
@@ -35,7 +35,6 @@
 #include "rollup/state/refresh_lock.h"
 
 static object_access_hook_type prev_object_access_hook = NULL;
-static ProcessUtility_hook_type prev_process_utility = NULL;
 
 /*
  * Is a table our fast_ingest.events? Where the extension is not created, anybody may make a
@@ -201,43 +200,58 @@ find_foreign_partition(const CreateForeignTableStmt *create)
 										  : InvalidOid;
 }
 
+/* A partition that a command attaches or detaches. */
+typedef struct
+{
+	Oid partition;
+	bool is_detached;
+	PartitionTimes times; /* of one that is detached */
+} MovedPartition;
+
 /*
- * Count and note what a command moves away, run it, and mark what it has brought
+ * Before a command: count the changes of partitions that go, and find the partition that moves
+ */
+static void *
+before_command(Node *command)
+{
+	AlterTableCmd *action = NULL;
+	MovedPartition moved = {0};
+	MovedPartition *state;
+
+	if (IsA(command, DropStmt))
+		count_before_drop(castNode(DropStmt, command));
+	else if (IsA(command, AlterTableStmt))
+		moved.partition = find_moved_partition(castNode(AlterTableStmt, command), &action);
+	moved.is_detached = action != NULL && action->subtype != AT_AttachPartition &&
+						is_events_partition(moved.partition);
+	if (moved.is_detached && action->subtype == AT_DetachPartition)
+	{
+		count_changes(moved.partition, castNode(PartitionCmd, action->def)->concurrent);
+		moved.is_detached = is_events_partition(moved.partition);
+	}
+	if (moved.is_detached)
+		moved.times = PartitionTimesOf(moved.partition);
+	else if (!OidIsValid(moved.partition) && !IsA(command, CreateForeignTableStmt))
+		return NULL;
+	state = palloc(sizeof(MovedPartition));
+	*state = moved;
+	return state;
+}
+
+/*
+ * After a command: note a partition that was detached, or mark one that was attached
  */
 static void
-follow_command(PlannedStmt *statement, const char *query_string, bool read_only_tree,
-			   ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *environment,
-			   DestReceiver *receiver, QueryCompletion *completion)
+after_command(Node *command, void *state)
 {
-	ProcessUtility_hook_type next =
-		prev_process_utility ? prev_process_utility : standard_ProcessUtility;
-	Node *command = statement->utilityStmt;
-	AlterTableCmd *action = NULL;
-	Oid partition = InvalidOid;
-	bool detached;
-	PartitionTimes times = {0};
+	MovedPartition *moved = state;
 
-	if (IsA(command, AlterTableStmt))
-		partition = find_moved_partition(castNode(AlterTableStmt, command), &action);
-	else if (IsA(command, DropStmt))
-		count_before_drop(castNode(DropStmt, command));
-	detached =
-		action != NULL && action->subtype != AT_AttachPartition && is_events_partition(partition);
-	if (detached && action->subtype == AT_DetachPartition)
-	{
-		count_changes(partition, castNode(PartitionCmd, action->def)->concurrent);
-		detached = is_events_partition(partition);
-	}
-	if (detached)
-		times = PartitionTimesOf(partition);
-	next(statement, query_string, read_only_tree, context, params, environment, receiver,
-		 completion);
 	if (IsA(command, CreateForeignTableStmt))
-		partition = find_foreign_partition(castNode(CreateForeignTableStmt, command));
-	if (detached)
-		LostRowsNote(partition, &times);
-	else if (OidIsValid(partition) && is_events_partition(partition))
-		mark_attached(partition);
+		moved->partition = find_foreign_partition(castNode(CreateForeignTableStmt, command));
+	if (moved->is_detached)
+		LostRowsNote(moved->partition, &moved->times);
+	else if (OidIsValid(moved->partition) && is_events_partition(moved->partition))
+		mark_attached(moved->partition);
 	else
 		return;
 	CommandCounterIncrement();
@@ -246,8 +260,9 @@ follow_command(PlannedStmt *statement, const char *query_string, bool read_only_
 void
 PartitionHooksInit(void)
 {
+	static const UtilityHook hook = {.before = before_command, .after = after_command};
+
 	prev_object_access_hook = object_access_hook;
 	object_access_hook = note_drop;
-	prev_process_utility = ProcessUtility_hook;
-	ProcessUtility_hook = follow_command;
+	UtilityHookRegister(&hook);
 }

@@ -23,6 +23,7 @@
 #include "base/seed.h"
 #include "base/text_map.h"
 #include "base/text_slice.h"
+#include "db/act_as_owner.h"
 #include "db/own_tables.h"
 #include "partition/event_columns.h"
 #include "rollup/breakdown/breakdown.h"

@@ -34,6 +34,7 @@
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
+#include "db/act_as_owner.h"
 #include "db/own_tables.h"
 #include "rollup/breakdown/rollup_text.h"
 #include "rollup/metrics/metrics_private.h"

@@ -15,6 +15,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "db/act_as_owner.h"
 #include "db/own_tables.h"
 #include "rollup/breakdown/rollup_text.h"
 #include "rollup/breakdown/scan_events.h"

@@ -20,6 +20,7 @@
 
 #include "base/clock.h"
 #include "base/compat.h"
+#include "db/act_as_owner.h"
 #include "db/own_tables.h"
 #include "db/scan_own_table.h"
 #include "db/spi.h"

@@ -14,6 +14,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "db/act_as_owner.h"
 #include "db/own_tables.h"
 #include "db/scan_own_table.h"
 #include "db/spi.h"

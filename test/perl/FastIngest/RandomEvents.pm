@@ -16,7 +16,7 @@ our @EXPORT = qw(make_for make_partitions pick chance between literal timestamp 
   any_day any_time any_event http_event statement transaction
   @NAMES @CHANNELS @SITES @USERS $MINUTE $HOUR $DAY_LENGTH);
 
-# Of names there are more than the rollup keeps apart.
+# More names than the rollup keeps apart
 our @NAMES = (qw(page_view page_view page_view page_view click), '(other)', 'n1', 'n2', 'n3');
 our @CHANNELS = (qw(web web mobile api), '(other)');
 our @SITES = ('a.example', 'a.example', 'b.example', '(other)', undef);
@@ -358,7 +358,7 @@ sub statement
 	delete $statements{merge} unless $has_merge;
 	my $name = pick(sort keys %statements);
 
-	return $statements{$name}->(%opt) . ($opt{questions} && chance(0.15) ? question() : '');
+	return $statements{$name}->(%opt) . ($opt{queries} && chance(0.15) ? $opt{queries}->() : '');
 }
 
 sub savepoint

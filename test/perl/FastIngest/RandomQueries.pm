@@ -132,7 +132,7 @@ sub metrics_query
 	  . ($opt{plan} ? "SELECT 'PLAN', source FROM fi_metrics_sources($arguments) WHERE rows_read > 0;\n" : '');
 }
 
-# By keys of which there are more than have rows of their own: all events are
+# For a breakdown with more keys than rows of their own: all events are
 # counted somewhere, and no key has events that it has not. Where there is no group of
 # others, every key is right.
 sub capped_comparison
