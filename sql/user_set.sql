@@ -196,6 +196,18 @@ CREATE VIEW packed AS
 SELECT hour, fi_union(users) AS users, fast_ingest.pack_minutes(minute, events, users) AS minutes FROM hour_minutes GROUP BY hour;
 SELECT count(*) > 50 AS many, count(*) FILTER (WHERE n.users = u.users) = count(*) AS same
 FROM naive n FULL JOIN (SELECT hour, u.* FROM packed p, fast_ingest.unpack_minutes(p.users, p.minutes) AS u) u USING (hour, minute, events);
+WITH pairs AS (
+    SELECT a.hour AS a, b.hour AS b, a.users | b.users AS users,
+           (SELECT fast_ingest.pack_minutes(minute, events, m.users) FROM (
+               SELECT * FROM fast_ingest.unpack_minutes(a.users, a.minutes)
+               UNION ALL SELECT * FROM fast_ingest.unpack_minutes(b.users, b.minutes)) m) AS minutes
+    FROM packed a JOIN packed b ON a.hour < b.hour),
+merged AS (SELECT a, b, u.* FROM pairs, fast_ingest.unpack_minutes(pairs.users, pairs.minutes) AS u),
+expected AS (
+    SELECT a, b, minute, sum(events)::bigint AS events, fi_union(n.users) AS users
+    FROM pairs JOIN naive n ON n.hour IN (a, b) GROUP BY a, b, minute)
+SELECT count(*) > 100 AS many, count(*) FILTER (WHERE m.users = e.users) = count(*) AS same
+FROM merged m FULL JOIN expected e USING (a, b, minute, events);
 
 -- some of the minutes: fi_metrics() reads them out of rows of hours, and refuses damaged ones
 CREATE FUNCTION put_hour(name text, at timestamptz, users fi_user_set, minutes bytea, events bigint) RETURNS void LANGUAGE sql AS $$

@@ -10,7 +10,7 @@
 #include "utils/timestamp.h"
 
 static TimestampTz
-round_up(TimestampTz ts, RollupLevel level)
+round_up(TimestampTz ts, BucketLevel level)
 {
 	TimestampTz start = BucketStart(ts, level);
 
@@ -45,8 +45,8 @@ add_minutes(RangeCover *plan, TimestampTz low, TimestampTz high, const RollupSta
  * below. At the finest level itself all is there.
  */
 static void
-add_level(RangeCover *plan, RollupLevel level, TimestampTz low, TimestampTz high,
-		  RollupLevel finest, const RollupState *state)
+add_level(RangeCover *plan, BucketLevel level, TimestampTz low, TimestampTz high,
+		  BucketLevel finest, const RollupState *state)
 {
 	TimeRangeList *spans = level == LEVEL_DAY ? &plan->days : &plan->hours;
 	TimestampTz closed = level == LEVEL_DAY ? state->days_closed : state->hours_closed;
@@ -78,7 +78,7 @@ add_level(RangeCover *plan, RollupLevel level, TimestampTz low, TimestampTz high
 }
 
 void
-RangeCoverAdd(RangeCover *plan, TimestampTz low, TimestampTz high, RollupLevel finest,
+RangeCoverAdd(RangeCover *plan, TimestampTz low, TimestampTz high, BucketLevel finest,
 			  const RollupState *state, const TimeRangeList *dirty)
 {
 	TimestampTz first = round_up(low, finest);
@@ -92,8 +92,8 @@ RangeCoverAdd(RangeCover *plan, TimestampTz low, TimestampTz high, RollupLevel f
 	TimeRangeListAdd(&plan->raw, low, first);
 	for (int i = 0; i < dirty->n; i++)
 	{
-		TimestampTz dirty_low = Max(dirty->spans[i].low, first);
-		TimestampTz dirty_high = Min(dirty->spans[i].high, last);
+		TimestampTz dirty_low = Max(dirty->ranges[i].low, first);
+		TimestampTz dirty_high = Min(dirty->ranges[i].high, last);
 
 		if (dirty_low >= dirty_high)
 			continue;

@@ -7,8 +7,8 @@
 #ifndef FAST_INGEST_COVER_RANGE_H
 #define FAST_INGEST_COVER_RANGE_H
 
-#include "rollup/state/recount.h"
-#include "rollup/refresh/merge.h"
+#include "base/time_ranges.h"
+#include "rollup/state/rollup_state.h"
 
 typedef struct
 {
@@ -24,7 +24,7 @@ typedef struct
  * before) of a breakdown kept at levels from finest up, some of it dirty. Times that cut
  * a bucket of the finest level, and dirty ones, are raw.
  */
-extern void RangeCoverAdd(RangeCover *plan, TimestampTz low, TimestampTz high, RollupLevel finest,
+extern void RangeCoverAdd(RangeCover *plan, TimestampTz low, TimestampTz high, BucketLevel finest,
 						  const RollupState *state, const TimeRangeList *dirty);
 
 #endif

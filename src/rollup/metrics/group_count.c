@@ -14,7 +14,7 @@
 
 #include "utils/datum.h"
 
-#include "base/user_map.h"
+#include "rollup/users/user_map.h"
 #include "base/grow_array.h"
 
 /* Users looked up at a time. */

@@ -7,7 +7,7 @@
 #ifndef FAST_INGEST_GROUP_COUNT_H
 #define FAST_INGEST_GROUP_COUNT_H
 
-#include "rollup/state/user_numbers.h"
+#include "rollup/users/user_numbers.h"
 #include "rollup/sets/user_set.h"
 
 typedef struct

@@ -20,6 +20,8 @@
 #include "event/timestamp.h"
 #include "rollup/state/key_limit.h"
 #include "rollup/metrics/metrics_private.h"
+#include "rollup/breakdown/rollup_text.h"
+#include "rollup/state/recount.h"
 #include "rollup/state/restored.h"
 
 static pg_noreturn void invalid_parameter(const char *name, const char *value, const char *allowed);
@@ -64,11 +66,11 @@ uncertain_spans(const MetricsRun *question)
 		return spans;
 	TimeRangeListAdd(&range, question->range.low, question->range.high);
 	gone = TimeRangeListDifference(TimeRangeListIntersection(spans, &range),
-								   RawCoverage(GetActiveSnapshot()));
+								   EventsCoverage(GetActiveSnapshot()));
 	if (gone->n > 0)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("raw events before %s are needed and have been dropped",
-							   timestamptz_to_str(gone->spans[0].high)),
+							   timestamptz_to_str(gone->ranges[0].high)),
 						errdetail("More event_names or keys than are kept apart were counted "
 								  "together, and what is asked for may be among them."),
 						errhint("Ask for other times. See fast_ingest.max_event_names, and "
@@ -123,7 +125,7 @@ begin_question(MetricsRun *question, const MetricsQuery *query)
 	question->range.low = query->has_from ? Max(query->from, TIME_BEGIN) : TIME_BEGIN;
 	question->range.high = query->has_to ? Min(query->to, TIME_END) : TIME_END;
 	RestoredCheck(RestoredUpTo(), GetActiveSnapshot());
-	question->state = RollupStateRead(GetActiveSnapshot());
+	(void) RollupStateRead(GetActiveSnapshot(), &question->state);
 	question->unknown = TimeRangeListUnion(
 		RecountRanges(GetActiveSnapshot(), question->breakdown->id, question->breakdown->finest),
 		uncertain_spans(question));

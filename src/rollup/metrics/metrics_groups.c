@@ -11,7 +11,8 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "rollup/metrics/scan_events.h"
+#include "rollup/breakdown/scan_events.h"
+#include "rollup/delta/delta_read.h"
 
 /*
  * Look for events of the answer's event_name: where must hours and days without
@@ -47,7 +48,7 @@ extent_of_data(MetricsRun *question)
 			  extend_by_delta, &extent);
 	for (int i = 0; i < question->unknown->n; i++)
 		ScanEvents(question->breakdown, question->query->event_name, question->query->channel,
-				   question->unknown->spans[i], extend_by_raw, &extent);
+				   question->unknown->ranges[i], extend_by_raw, &extent);
 	return extent;
 }
 

@@ -9,7 +9,9 @@
 
 #include "rollup/metrics/calendar.h"
 #include "rollup/metrics/metrics.h"
+#include "rollup/breakdown/breakdown.h"
 #include "rollup/metrics/read_rollup.h"
+#include "rollup/state/rollup_state.h"
 #include "rollup/metrics/group_count.h"
 #include "base/text_map.h"
 

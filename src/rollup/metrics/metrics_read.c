@@ -14,7 +14,8 @@
 #include "rollup/state/recount.h"
 #include "rollup/sets/hour_minutes.h"
 #include "rollup/metrics/cover_range.h"
-#include "rollup/metrics/scan_events.h"
+#include "rollup/breakdown/scan_events.h"
+#include "rollup/delta/delta_read.h"
 
 /*
  * The number of the piece of the range that a time is in; -1 outside of all
@@ -151,12 +152,12 @@ is_counted_hour(const MetricsRun *question, int piece)
 }
 
 static int64
-read_rows(MetricsRun *question, int breakdown, RollupLevel level, const TimeRangeList *spans)
+read_rows(MetricsRun *question, int breakdown, BucketLevel level, const TimeRangeList *spans)
 {
 	int64 n = 0;
 
 	for (int i = 0; i < spans->n; i++)
-		n += RollupRows(breakdown, level, question->event_name, question->key, spans->spans[i],
+		n += RollupRows(breakdown, level, question->event_name, question->key, spans->ranges[i],
 						add_row, question);
 	return n;
 }
@@ -178,7 +179,7 @@ sum_delta(const DeltaRow *row, void *arg)
  * buckets
  */
 static int64
-events_between(const MetricsRun *question, int breakdown, RollupLevel finest, TimeRange span)
+events_between(const MetricsRun *question, int breakdown, BucketLevel finest, TimeRange span)
 {
 	static const TimeRangeList nothing = {0};
 	RangeCover plan = {0};
@@ -186,19 +187,19 @@ events_between(const MetricsRun *question, int breakdown, RollupLevel finest, Ti
 
 	RangeCoverAdd(&plan, span.low, span.high, finest, &question->state, &nothing);
 	for (int i = 0; i < plan.days.n; i++)
-		(void) RollupRows(breakdown, LEVEL_DAY, question->event_name, NULL, plan.days.spans[i],
+		(void) RollupRows(breakdown, LEVEL_DAY, question->event_name, NULL, plan.days.ranges[i],
 						  sum_events, &events);
 	for (int i = 0; i < plan.hours.n; i++)
-		(void) RollupRows(breakdown, LEVEL_HOUR, question->event_name, NULL, plan.hours.spans[i],
+		(void) RollupRows(breakdown, LEVEL_HOUR, question->event_name, NULL, plan.hours.ranges[i],
 						  sum_events, &events);
 	for (int i = 0; i < plan.packed.n; i++)
 		(void) RollupRows(breakdown, LEVEL_HOUR, question->event_name, NULL,
-						  (TimeRange){BucketStart(plan.packed.spans[i].low, LEVEL_HOUR),
-									  plan.packed.spans[i].high},
+						  (TimeRange){BucketStart(plan.packed.ranges[i].low, LEVEL_HOUR),
+									  plan.packed.ranges[i].high},
 						  sum_events, &events);
 	for (int i = 0; i < plan.minutes.n; i++)
 		(void) RollupRows(breakdown, LEVEL_MINUTE, question->event_name, NULL,
-						  plan.minutes.spans[i], sum_events, &events);
+						  plan.minutes.ranges[i], sum_events, &events);
 	DeltaRows(question->users.snapshot, breakdown, question->event_name, span, sum_delta, &events);
 	return events;
 }
@@ -210,22 +211,22 @@ events_between(const MetricsRun *question, int breakdown, RollupLevel finest, Ti
 static void
 check_raw_rows(MetricsRun *question, const TimeRangeList *raw)
 {
-	RollupLevel finest = question->breakdown->finest;
+	BucketLevel finest = question->breakdown->finest;
 	const TimeRangeList *without;
 
 	if (raw->n == 0)
 		return;
-	without = TimeRangeListDifference(raw, RawCoverage(question->users.snapshot));
+	without = TimeRangeListDifference(raw, EventsCoverage(question->users.snapshot));
 	for (int i = 0; i < without->n; i++)
 	{
-		TimestampTz low = BucketStart(without->spans[i].low, finest);
-		TimestampTz high = BucketStart(without->spans[i].high - 1, finest) + BucketWidth(finest);
+		TimestampTz low = BucketStart(without->ranges[i].low, finest);
+		TimestampTz high = BucketStart(without->ranges[i].high - 1, finest) + BucketWidth(finest);
 
 		if (events_between(question, question->breakdown->id, finest, (TimeRange){low, high}) > 0)
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("raw events before %s are needed and have been dropped",
-							timestamptz_to_str(without->spans[i].high)),
+							timestamptz_to_str(without->ranges[i].high)),
 					 errhint("Ask for a range of whole %s.", finest == LEVEL_DAY	? "days (UTC)"
 															 : finest == LEVEL_HOUR ? "hours"
 																					: "minutes")));
@@ -242,14 +243,14 @@ check_breakdown(const MetricsRun *question)
 	const TimeRangeList *missing;
 
 	TimeRangeListAdd(&range, question->range.low, question->range.high);
-	missing =
-		TimeRangeListIntersection(RecountForGood(question->users.snapshot, question->breakdown->id,
-												 question->breakdown->finest),
-								  &range);
+	missing = TimeRangeListIntersection(RecountImpossible(question->users.snapshot,
+														  question->breakdown->id,
+														  question->breakdown->finest),
+										&range);
 	for (int i = 0; i < missing->n; i++)
 	{
-		TimestampTz high = missing->spans[i].high;
-		TimeRange minutes = {BucketStart(missing->spans[i].low, LEVEL_MINUTE),
+		TimestampTz high = missing->ranges[i].high;
+		TimeRange minutes = {BucketStart(missing->ranges[i].low, LEVEL_MINUTE),
 							 BucketStart(high - 1, LEVEL_MINUTE) + USECS_PER_MINUTE};
 
 		if (events_between(question, BREAKDOWN_CHANNEL, LEVEL_MINUTE, minutes) > 0)
@@ -295,9 +296,9 @@ MetricsRunRead(MetricsRun *question)
 	question->sources.minutes += read_rows(question, breakdown, LEVEL_MINUTE, &plan.minutes);
 	for (int i = 0; i < plan.packed.n; i++)
 	{
-		TimestampTz hour = BucketStart(plan.packed.spans[i].low, LEVEL_HOUR);
+		TimestampTz hour = BucketStart(plan.packed.ranges[i].low, LEVEL_HOUR);
 
-		question->packed = &plan.packed.spans[i];
+		question->packed = &plan.packed.ranges[i];
 		question->sources.minutes +=
 			RollupRows(breakdown, LEVEL_HOUR, question->event_name, question->key,
 					   (TimeRange){hour, hour + 1}, add_packed_minutes, question);
@@ -305,6 +306,6 @@ MetricsRunRead(MetricsRun *question)
 	check_raw_rows(question, &plan.raw);
 	for (int i = 0; i < plan.raw.n; i++)
 		ScanEvents(question->breakdown, question->query->event_name, question->query->channel,
-				   plan.raw.spans[i], add_raw, question);
+				   plan.raw.ranges[i], add_raw, question);
 	UnresolvedUsersResolve(&question->users);
 }

@@ -18,7 +18,10 @@
 #include "db/own_tables.h"
 #include "base/text_slice.h"
 #include "rollup/state/key_limit.h"
-#include "rollup/metrics/scan_events.h"
+#include "rollup/breakdown/scan_events.h"
+#include "rollup/breakdown/rollup_text.h"
+#include "rollup/delta/delta_read.h"
+#include "rollup/state/recount.h"
 #include "rollup/state/restored.h"
 #include "rollup/metrics/read_rollup.h"
 #include "rollup/metrics/group_count.h"
@@ -103,10 +106,10 @@ add_page_raw(const ScannedEvent *row, void *arg)
 static void
 require_rows(const Stats *stats)
 {
-	const TimeRangeList *covered = RawCoverage(stats->users.snapshot);
+	const TimeRangeList *covered = EventsCoverage(stats->users.snapshot);
 
 	for (int i = 0; i < covered->n; i++)
-		if (covered->spans[i].low <= stats->day.low && covered->spans[i].high >= stats->day.high)
+		if (covered->ranges[i].low <= stats->day.low && covered->ranges[i].high >= stats->day.high)
 			return;
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -121,7 +124,7 @@ require_rows(const Stats *stats)
  */
 static void
 read_breakdown(Stats *stats, const Breakdown *breakdown, RollupRowVisitor add_row,
-			   DeltaRowVisitor add_delta, RawRowVisitor add_raw)
+			   DeltaRowVisitor add_delta, ScannedEventVisitor add_raw)
 {
 	/* what is counted with others is known of raw rows only */
 	if (KeyLimitHasOthers(breakdown, stats->day.low) ||

@@ -116,8 +116,8 @@ fi_user_set_in(PG_FUNCTION_ARGS)
 }
 
 /*
- * Write {1,5,7}. ERROR 54000 for more users than a text can list: a value of half a
- * megabyte can be the set of all 4294967296.
+ * Write {1,5,7}. ERROR 54000 for more users than a text can list: a value of 0.9 MB
+ * is the set of all 4294967296.
  */
 Datum
 fi_user_set_out(PG_FUNCTION_ARGS)
