@@ -2,7 +2,7 @@
  * settings.c
  *
  * The table of all settings: name, default, limits, unit, and when it can change. A test
- * compares the documented table of settings with it.
+ * compares the documentation with it.
  */
 #include "postgres.h"
 

@@ -1,6 +1,6 @@
-# The maintenance worker refreshes the rollup when the backlog is long, rests
-# otherwise, and is in nobody's way. fi_maintain() makes partitions and drops
-# expired ones; answers stay what they were, and inserts hardly wait.
+# The maintenance worker refreshes the rollup when the backlog is long, rests otherwise, and
+# disturbs nobody. fi_maintain() creates partitions and drops expired ones; answers stay as they
+# were, and inserts hardly wait.
 
 use strict;
 use warnings;
@@ -73,8 +73,8 @@ sub seconds
 	return time - $begin;
 }
 
-# The worker at rest: the flusher looks at its database now and then, the
-# maintenance worker does not.
+# At rest the maintenance worker does not look at its database, though the flusher does now
+# and then.
 
 ok(wait_until(sub { activity('maintenance', 'state') eq 'idle' }), 'the worker runs');
 is(activity('maintenance', 'datname'), 'app', 'it is connected to the database');
@@ -102,7 +102,7 @@ post(100);
 stays_idle('refresh_backlog = 0');
 is(deltas() > 0, 1, 'refresh_backlog = 0: what came is not merged');
 
-# The backlog is the alarm
+# A long backlog wakes the worker
 
 $server->set('fast_ingest.refresh_backlog' => 100);
 wait_for_refresh('refresh_backlog was lowered');
@@ -187,7 +187,7 @@ is($server->worker_pid('maintenance'), $pid, 'it is the same worker');
 is(() = substr(slurp_file($server->node->logfile), $log) =~ /LOG:.*fast_ingest maintenance: /g,
 	1, 'the same error is logged once');
 
-# Ended in the midst of a refresh
+# The worker is ended in the middle of a refresh
 
 my $lock = $server->lock_table('fast_ingest.rollup');
 
@@ -340,7 +340,7 @@ $today = day(0);
 my @expired = map { "events_$_" } reverse map { day($_) } 6 .. 12;
 unshift @expired, 'events_20240812';
 
-# Somebody reads all of the table: inserts do not wait behind us for the reader
+# Somebody reads the whole table: inserts do not wait behind fi_maintain() for the reader
 
 my $reader = $server->node->background_psql('app');
 my $maintainer = $server->node->background_psql('app');
@@ -424,7 +424,7 @@ $_->quit foreach $holder, $maintainer, $refresher;
 is($server->sql("SELECT to_regclass('fast_ingest.events_$changed') IS NULL"), 't', 'the partition is dropped all the same');
 is($server->sql("SELECT total_events FROM fi_metrics('changed')"), 2, 'its changed rows were counted before');
 
-# What a breakdown will never know of the day keeps no partition of late events
+# A partition of late events is dropped although a breakdown never knew all of its day
 
 $server->sql("SELECT fi_add_breakdown('late', 'user_id'); SELECT fi_refresh(); SELECT fi_create_partition('$changed')");
 $server->sql("INSERT INTO fast_ingest.events (event_name, channel, user_id, ts) VALUES ('changed', 'web', 'u9', '$changed 13:00Z')");
@@ -432,7 +432,7 @@ is($server->sql('SELECT count(*) FROM fast_ingest.rollup_dirty WHERE breakdown I
 is(maintain(), "dropped|events_$changed|", 'a partition of one of them is dropped');
 $server->sql("SELECT fi_drop_breakdown('late')");
 
-# Who may not, and when
+# Roles that may not call it, and moments at which nobody may
 
 sub refused
 {
@@ -474,7 +474,7 @@ like($server->sql('SET ROLE ingest; SELECT action, partition FROM fi_maintain()'
 $server->books_balance;
 $server->node->stop;
 
-# Not preloaded: there are no settings to go by
+# Not preloaded: there are no settings
 
 my $plain = FastIngest->new('plain', preload => 0, extension => 0);
 

@@ -1,5 +1,5 @@
-# The install script, and what it makes, give nobody a way to run code with the
-# rights of who creates the extension or calls its functions.
+# The install script, and the objects that it creates, give nobody a way to run code with the
+# rights of the role that creates the extension or calls its functions.
 
 use strict;
 use warnings;
@@ -65,7 +65,7 @@ foreach my $defect (@defects)
 }
 
 # ---------------------------------------------------------------------------
-# What it makes
+# The objects that it creates
 # ---------------------------------------------------------------------------
 
 my $server = FastIngest->new('script', extension => 0);
@@ -104,7 +104,7 @@ safe_catalog('postgres', 'as usual');
 $server->sql("SELECT fi_create_partition('2024-08-12')");
 
 # ---------------------------------------------------------------------------
-# Look-alikes: found before PostgreSQL's own by whoever has them in the search path
+# Functions with the names of PostgreSQL's own, which come first in the search path
 # ---------------------------------------------------------------------------
 
 my $look_alikes = <<'EOQ';
@@ -209,7 +209,7 @@ is(s_names($found_errors), s_names($errors), 'the errors are the same');
 is(s_names($found), s_names($expected), 'so are the results');
 
 # ---------------------------------------------------------------------------
-# What was there before is not taken over
+# Objects that existed before are not taken over
 # ---------------------------------------------------------------------------
 
 $server->sql('CREATE DATABASE taken');
@@ -232,7 +232,7 @@ foreach my $object (
 $server->sql('CREATE EXTENSION fast_ingest SCHEMA public', 'taken');
 safe_catalog('taken', 'at last');
 
-# A schema of that name where there is no extension is none of our business, whatever it holds
+# Without the extension a schema of its name is left alone, whatever it holds
 
 $server->sql('CREATE DATABASE another');
 $server->sql('GRANT CREATE ON DATABASE another TO mallory', 'another');
