@@ -123,7 +123,7 @@ docker-build docker-up docker-down docker-logs:
 check: quick-test
 check: private SHELL = /bin/true
 quick-test:
-	@TESTS= test/dev/test.sh unit regress core
+	@TESTS= test/dev/test.sh check
 
 # TESTS names single TAP or unit programs
 .PHONY: test test-regress test-isolation test-tap test-unit test-fuzz test-valgrind torture fuzz bench

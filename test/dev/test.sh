@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 #
 # test.sh [SUITE...]: run the tests against tmp_install/, all suites whatever becomes of
-# the others. Without arguments that is every test, the suites side by side. The last lines
-# say what each suite came to, and "N passed, N failed". A suite without a test counts as a
-# failed one. Reads from the environment:
+# the others. Without arguments that is every test, and with "check" a core of them, the suites
+# side by side. The last lines say what each suite came to, and "N passed, N failed". A suite
+# without a test counts as a failed one. Reads from the environment:
 #   REGRESS, ISOLATION  names of tests, set by make
 #   TESTS               single TAP or unit programs (default: all)
 #   TEST_JOBS           how many TAP programs run at a time (default: twice the cores)
@@ -146,7 +146,8 @@ suite_isolation()
 tap_programs()
 {
 	{
-		printf 'test/%s\n' rollup/exactness.pl maintain/maintenance.pl load/faults.pl load/memory.pl http/hostile.pl
+		printf 'test/%s\n' rollup/exactness.pl load/memory.pl partition/lost_rows.pl rollup/refresh_in_restore.pl \
+			load/faults.pl http/several_listeners.pl http/hostile.pl maintain/maintenance.pl flush/staging_full.pl
 		find test -mindepth 2 -maxdepth 2 -name '*.pl' ! -path 'test/api/*' ! -path 'test/dev/*' | sort
 	} | awk '!seen[$0]++'
 }
@@ -291,27 +292,24 @@ run_suite()
 	set -e
 }
 
-# Every suite. The TAP programs wait most of their time, which leaves the processor to the
-# others; fuzzing gives way to them.
-run_all()
+# run_together TAP SUITE...: a suite of TAP programs and others beside it, which are shown when
+# all have ended. The TAP programs wait most of their time, which leaves the processor to the
+# others. Fuzzing gives way to them all.
+run_together()
 {
-	local pids=()
+	local suite
 
 	mkdir -p "$check"
-	{
-		run_suite regress
-		run_suite isolation
-		run_suite unit
-	} >"$check/short.output" 2>&1 &
-	pids+=($!)
-	{
-		renice -n 10 "$BASHPID"
+	for suite in "${@:2}"; do
+		[ "$suite" = fuzz ] || run_suite "$suite"
+	done >"$check/short.output" 2>&1 &
+	if [[ " $* " == *" fuzz "* ]]; then
+		renice -n 10 "$BASHPID" >/dev/null
 		input_limit=60
 		run_suite fuzz
-	} >"$check/fuzz.output" 2>&1 &
-	pids+=($!)
-	run_suite tap
-	wait "${pids[@]}"
+	fi >"$check/fuzz.output" 2>&1 &
+	run_suite "$1"
+	wait
 	cat "$check/short.output" "$check/fuzz.output"
 }
 
@@ -320,15 +318,16 @@ rm -rf "$check"
 passed=0
 failed=0
 [ -z "${VALGRIND:-}" ] || use_valgrind
-if [ $# -gt 0 ]; then
-	suites=("$@")
-	for suite in "$@"; do
-		run_suite "$suite"
-	done
-else
-	suites=(regress isolation tap unit fuzz)
-	run_all
-fi
+case "$*" in
+	"") suites=(regress isolation tap unit fuzz) && run_together tap regress isolation unit fuzz ;;
+	check) suites=(regress core unit) && run_together core regress unit ;;
+	*)
+		suites=("$@")
+		for suite in "$@"; do
+			run_suite "$suite"
+		done
+		;;
+esac
 for suite in "${suites[@]}"; do
 	if ! read -r good bad 2>/dev/null <"$check/$suite/counts"; then
 		good=0 bad=1

@@ -78,7 +78,7 @@ like($commands, qr/ -o fast_ingest\.so /, 'make without a target makes the exten
 
 # The tests cannot run themselves: what they would run
 foreach my $case (
-	[ 'check', qr{^TESTS= test/dev/test\.sh unit regress core$}m ],
+	[ 'check', qr{^TESTS= test/dev/test\.sh check$}m ],
 	[ 'test', qr{^test/dev/test\.sh$}m ],
 	(map { [ "test-$_", qr{^TESTS='a b' test/dev/test\.sh $_$}m ] } qw(regress isolation tap unit fuzz)),
 	[ 'torture', qr{^TESTS='a b' test/dev/test\.sh torture$}m ],
