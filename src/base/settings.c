@@ -2,7 +2,7 @@
  * settings.c
  *
  * One table of every setting: name, default, limits, unit, and when it can
- * change. The README's table of settings is checked against it by a test.
+ * change. doc/reference-settings.md is checked against it by a test.
  */
 #include "postgres.h"
 

@@ -1,5 +1,5 @@
 # Clients that mean harm. Whatever they send, each is answered with an error or
-# cut by a limit of the README's; nothing that they hide in a body is taken for a
+# cut by a limit of doc/reference-http.md's; nothing that they hide in a body is taken for a
 # request; the listener's memory stays below the bound that the README gives; and
 # an honest client beside them gets 202 for every event.
 #
@@ -36,7 +36,7 @@ my $honest = $server->start_load(clients => 2, name => 'honest', only_202 => 1, 
 my $peak = start_sampler($listener);
 my $n = 0;
 
-# The README's bound on the listener's memory, in kB.
+# The bound of doc/operate.md on the listener's memory, in kB.
 sub memory_bound
 {
 	my ($connections) = @_;

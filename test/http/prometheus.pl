@@ -1,6 +1,6 @@
 # GET /metrics/prometheus is what Prometheus expects, and true: a real Prometheus scrapes
 # it and is asked for what was sent. It answers when nothing else does, and what is made
-# of it (the README's table, the dashboard of docker/) names nothing else.
+# of it (the table of doc/monitor.md, the dashboard of docker/) names nothing else.
 
 use strict;
 use warnings;
@@ -470,13 +470,13 @@ is(join(' ', @unknown), '', 'it names what there is');
 like(run_program('', 'promtool', 'check', 'rules', write_file('rules.yml', "groups:\n- name: dashboard\n  rules:\n$rules")),
 	qr/\Aexit 0\n.*SUCCESS/s, 'promtool finds nothing wrong with its questions');
 
-my $readme = slurp_file("$top/README.md");
-my %documented = $readme =~ /^\| `(fast_ingest_\w+)` \| (\w+)/mg;
-my ($scrape_config) = $readme =~ /^```yaml\n(scrape_configs:.*?)^```/ms;
-my ($alerts) = $readme =~ /^```yaml\n(groups:.*?)^```/ms;
+my $page = slurp_file("$top/doc/monitor.md");
+my %documented = $page =~ /^\| `(fast_ingest_\w+)` \| (\w+)/mg;
+my ($scrape_config) = $page =~ /^```yaml\n(scrape_configs:.*?)^```/ms;
+my ($alerts) = $page =~ /^```yaml\n(groups:.*?)^```/ms;
 
-is_deeply(\%documented, \%type, 'the README lists all metrics, and no others');
-like(run_program('', 'promtool', 'check', 'config', '--syntax-only', write_file('readme.yml', $scrape_config)),
+is_deeply(\%documented, \%type, 'doc/monitor.md lists all metrics, and no others');
+like(run_program('', 'promtool', 'check', 'config', '--syntax-only', write_file('monitor.yml', $scrape_config)),
 	qr/\Aexit 0\n/, 'its example of a configuration is valid');
 like(run_program('', 'promtool', 'check', 'rules', write_file('alerts.yml', $alerts)),
 	qr/\Aexit 0\n/, 'so are its alerts');

@@ -8,6 +8,7 @@ use FindBin;
 use lib "$FindBin::RealBin/../perl";
 
 use FastIngest;
+use FastIngest::Doc;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -81,6 +82,9 @@ is_target(0, 'logs', qr/there is no cluster: make run/, 'there is no cluster');
 my ($code, $output) = target('run');
 is($code, 0, 'make run') or diag($output);
 like($output, qr{ready at http://127\.0\.0\.1:$ENV{FI_PORT}$}m, 'make run: at the port that was asked for');
+ok(output_matches($output =~ s/127\.0\.0\.1:$ENV{FI_PORT}/127.0.0.1:8080/gr, block_of('README.md', qr/\Amake run$/)->{output}),
+	'make run: prints what the README says')
+  or diag($output);
 
 my $url = "http://127.0.0.1:$ENV{FI_PORT}";
 

@@ -43,7 +43,7 @@
 
 PG_FUNCTION_INFO_V1(fi_erase_user);
 
-/* Up to which what is staged must be stored; also in the function's comment and README. */
+/* Up to which what is staged must be stored; also in the function's comment and doc/operate.md. */
 #define STAGED_TIMEOUT 10000 /* ms */
 #define STAGED_LOOK 10		 /* ms between two looks */
 
