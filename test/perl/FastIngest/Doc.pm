@@ -15,6 +15,8 @@
 #                      columns do not count. Elsewhere it is a picture, and nothing is run
 #   <!-- not run: why -->
 #                      before a block: it is shown, but not run
+#   <!-- server: without extension -->
+#                      anywhere: the page creates the extension itself
 #
 # What has no text after it need only succeed. A block of any other language needs a reason.
 #
@@ -157,7 +159,7 @@ sub output_matches
 # the page says so.
 sub start_server
 {
-	my ($name) = @_;
+	my ($name, %opt) = @_;
 
 	$ENV{PGUSER} = 'postgres';
 	my $server = FastIngest->new(
@@ -174,8 +176,11 @@ EOC
 	$server->node->append_conf('postgresql.conf', "cron.host = '" . $server->node->host . "'");
 	$server->node->start;
 	$server->sql('CREATE DATABASE events', 'postgres');
-	$server->sql('CREATE EXTENSION pg_cron');
-	$server->create_extension;
+	if (!$opt{without_extension})
+	{
+		$server->sql('CREATE EXTENSION pg_cron');
+		$server->create_extension;
+	}
 
 	my $run = PostgreSQL::Test::Utils::tempdir_short();
 	symlink $server->node->data_dir, "$run/data" or die "could not make a link: $!";
@@ -331,7 +336,8 @@ sub run_pages
 				$not_run{$reason}++;
 				next;
 			}
-			$server ||= start_server("doc_$name");
+			$server ||= start_server("doc_$name",
+				without_extension => page_text($page) =~ /^<!-- server: without extension -->$/m);
 			$shell ||= open_shell($server);
 			run_block($server, $shell, $block);
 			$run++;
