@@ -251,20 +251,24 @@ sub unknown_settings
 }
 
 # Until the listener has the configuration that was loaded: it is asked for what follows from a
-# setting of the test's own. GET /health needs no API key and counts for no rate limit.
+# setting, which is set and taken back. GET /health needs no API key and counts for no rate limit.
 sub wait_for_reload
 {
 	my ($server) = @_;
-	my $origin = 'https://reload-' . ++$server->{reloads} . '.example';
-	my $origins = join ', ', grep { length } $server->sql('SHOW fast_ingest.cors_origins'), $origin;
+	my $origin = 'https://reload.example';
+	my $setting = 'fast_ingest.cors_origins';
+	my $before = $server->sql("SHOW $setting");
 
-	$server->set('fast_ingest.cors_origins' => $origins);
-	wait_until(
-		sub {
-			my $answer = $server->get('/health', headers => [ Origin => $origin ]);
+	foreach my $allowed (1, 0)
+	{
+		$server->set($setting => join ', ', grep { length } $before, $allowed ? $origin : ());
+		wait_until(
+			sub {
+				my $answer = $server->get('/health', headers => [ Origin => $origin ]);
 
-			return $answer->{headers}{'access-control-allow-origin'};
-		}) or die 'the listener has not loaded the configuration';
+				return $allowed == (defined $answer->{headers}{'access-control-allow-origin'} ? 1 : 0);
+			}) or die 'the listener has not loaded the configuration';
+	}
 	return;
 }
 
