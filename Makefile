@@ -30,7 +30,7 @@ NO_INSTALLCHECK = 1
 # Bitcode would need the clang that PostgreSQL was built with
 override with_llvm = no
 
-EXTRA_CLEAN = $(OBJS:.o=.d) tmp_build tmp_check tmp_install
+EXTRA_CLEAN = $(OBJS:.o=.d) tmp_build tmp_check tmp_deb tmp_dist tmp_install
 
 PG_CONFIG ?= pg_config
 export PG_CONFIG WERROR REGRESS ISOLATION
@@ -133,6 +133,11 @@ bench:
 test-docker:
 	@test/docker/test.sh
 
+# A release archive, and a Debian package
+.PHONY: dist deb
+dist deb:
+	@test/dev/$@.sh
+
 # What is made from the API's description
 .PHONY: api-files
 api-files:
@@ -175,6 +180,8 @@ help:
 	@echo 'make fuzz SECONDS=n   fuzz for n seconds each'
 	@echo 'make bench            measure (test/bench/run.sh says what can be set)'
 	@echo 'make tmp-install      a private copy of PostgreSQL with the extension in tmp_install/'
+	@echo 'make dist             a release archive of what is committed, in tmp_dist/'
+	@echo 'make deb              a Debian package, in tmp_deb/'
 	@echo 'make api-files        test/api/*, from the description of the API in src/http/answer/pages'
 	@echo 'make format           clang-format the sources; format-check: only complain'
 	@echo 'make check-includes   does every file include only what stands above its folder?'

@@ -1,17 +1,19 @@
 #!/usr/bin/env bash
 #
-# packages.sh [test|test-valgrind|docker]: install the Debian packages that `make run`
-# needs, or `make test` and `make bench`, `make test-valgrind`, `make test-docker`, where
-# they are missing. Without the right to do so it names them and fails. Clusters of the
+# packages.sh [test|test-valgrind|docker|deb]: install the Debian packages that `make run`
+# needs, or `make test` and `make bench`, `make test-valgrind`, `make test-docker`, `make deb`,
+# where they are missing. Without the right to do so it names them and fails. Clusters of the
 # system are not touched, and none is made.
 
 set -eu
 
 packages=(build-essential gzip curl jq openssl libmicrohttpd-dev libgnutls28-dev libroaring-dev zlib1g-dev libzstd-dev)
-testing=(perl libipc-run-perl libio-socket-ssl-perl libjson-validator-perl libssl-dev clang libclang-rt-dev clang-format wrk pkg-config prometheus zstd)
+packaging=(debhelper dpkg-dev fakeroot)
+testing=(perl libipc-run-perl libio-socket-ssl-perl libjson-validator-perl libssl-dev clang libclang-rt-dev clang-format wrk pkg-config prometheus zstd git unzip)
 case ${1:-run} in
-	test) packages+=("${testing[@]}") ;;
-	test-valgrind) packages+=("${testing[@]}" valgrind) ;;
+	test) packages+=("${testing[@]}" "${packaging[@]}") ;;
+	test-valgrind) packages+=("${testing[@]}" "${packaging[@]}" valgrind) ;;
+	deb) packages+=("${packaging[@]}") ;;
 	docker) packages=(buildah curl debootstrap iproute2 jq openssl procps python3-yaml shellcheck) ;;
 esac
 
