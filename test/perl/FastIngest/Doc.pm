@@ -180,6 +180,8 @@ EOC
 	{
 		$server->sql('CREATE EXTENSION pg_cron');
 		$server->create_extension;
+		wait_until(sub { $server->sql("SELECT bool_and(state = 'running') FROM fi_status()") eq 't' })
+		  or die 'not all workers run';
 	}
 
 	my $run = PostgreSQL::Test::Utils::tempdir_short();
