@@ -79,6 +79,15 @@ foreach my $page (@pages)
 	like(page_text($page), qr/\n(?:Next: |If the cause is not here: )[^\n]*\]\([^\n]*(?:\n[^\n]+)?\n\z/, "$page: ends with where to go next");
 }
 
+# What a developer is told to look for is somewhere
+my $code = join '', map { slurp_file($_) } glob("$top/{Makefile,META.json,fast_ingest.control,sql/fast_ingest.sql,test/dev/*.sh}"),
+  map { glob "$top/$_*.[ch]" } 'src/', 'src/*/', 'src/*/*/';
+foreach my $page ('doc/internals.md', 'doc/contributing.md')
+{
+	is(join(' ', grep { !/^(?:[A-Z]+|SIG\w+|pg_\w+)\z/ && $code !~ /\b\Q$_\E\b/ } prose_of($page) =~ /`(\w*[A-Z_]\w*)`/g),
+		'', "$page: names in the code");
+}
+
 my $readme = page_text('README.md');
 
 cmp_ok($readme =~ tr/\n//, '<=', 300, 'README.md has at most 300 lines');
