@@ -438,7 +438,7 @@ $server->sql('CREATE EXTENSION fast_ingest');
 scraped('fast_ingest_worker_up{job="one",worker="flusher 1"}', { 'flusher 1' => 1 }, 'until it does');
 
 # ---------------------------------------------------------------------------
-# The README's table and the dashboard
+# The table of doc/monitor.md and the dashboard
 # ---------------------------------------------------------------------------
 
 my $dashboard = JSON::PP->new->utf8->decode(slurp_file("$top/docker/grafana/dashboards/fast_ingest.json"));

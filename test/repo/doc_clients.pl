@@ -1,4 +1,4 @@
-# The commands of the pages for whoever sends events and asks for metrics.
+# The commands of the pages for whoever sends events.
 
 use strict;
 use warnings;
@@ -8,4 +8,4 @@ use lib "$FindBin::RealBin/../perl";
 
 use FastIngest::Doc;
 
-run_pages('doc/send-events.md', 'doc/metrics.md', 'doc/api-keys.md');
+run_pages('doc/send-events.md', 'doc/api-keys.md');
