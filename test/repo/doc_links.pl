@@ -88,6 +88,11 @@ foreach my $page ('doc/internals.md', 'doc/contributing.md')
 		'', "$page: names in the code");
 }
 
+# Each alert has its cause and cure
+is(join(' ', page_text('doc/troubleshoot.md') =~ /^## Alerts\n(.*?)^If /ms ? $1 =~ /^\| `(\w+)` \|/mg : ()),
+	join(' ', page_text('doc/monitor.md') =~ /- alert: (\w+)/g),
+	'doc/troubleshoot.md explains every alert of doc/monitor.md');
+
 my $readme = page_text('README.md');
 
 cmp_ok($readme =~ tr/\n//, '<=', 300, 'README.md has at most 300 lines');
