@@ -38,7 +38,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-our @EXPORT = qw(top_directory doc_pages page_text page_blocks block_of output_matches run_pages);
+our @EXPORT = qw(top_directory doc_pages page_text block_of output_matches run_pages);
 
 my $top = File::Spec->rel2abs(dirname(__FILE__) . '/../../..');
 my %interpreter = (python => 'python3', js => 'node');
