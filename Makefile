@@ -8,6 +8,7 @@ EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" fast_ingest.co
 OBJS = $(patsubst %.c,%.o,$(wildcard src/*.c src/*/*.c src/*/*/*.c)) src/http/answer/pages_files.o
 DATA_built = sql/fast_ingest--$(EXTVERSION).sql
 DATA = $(filter-out $(DATA_built),$(wildcard sql/fast_ingest--*.sql))
+DOCS = README.md $(wildcard doc/*.md)
 
 PG_CPPFLAGS = -I$(srcdir)/src
 # PostgreSQL's callbacks have parameters not every one of them needs
@@ -38,6 +39,13 @@ export PG_CONFIG WERROR REGRESS ISOLATION
 PGXS := $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null))
 ifneq ($(PGXS),)
 include $(PGXS)
+# The pages have names that other extensions' may have
+docmoduledir := extension/fast_ingest
+# PGXS would look for them in doc/ there
+.PHONY: uninstall-docs
+uninstall: uninstall-docs
+uninstall-docs:
+	rm -f $(addprefix '$(DESTDIR)$(docdir)/$(docmoduledir)'/,$(notdir $(DOCS)))
 else
 all install clean:
 	@echo "PostgreSQL's files for extensions are missing (PG_CONFIG = $(PG_CONFIG)): see test/dev/packages.sh" >&2

@@ -2,7 +2,7 @@
  * settings.c
  *
  * The table of all settings: name, default, limits, unit, and when it can change. A test
- * compares the documentation with it.
+ * compares doc/reference-settings.md with it.
  */
 #include "postgres.h"
 

@@ -156,7 +156,7 @@ tap_programs()
 not_under_valgrind()
 {
 	case "$1" in
-		*/readme_settings.pl) echo "it looks at defaults, of which one is another" ;;
+		*/doc_*.pl) echo "it shows what other programs test, at the speed of a server without valgrind" ;;
 		*/many_connections.pl) echo "it takes descriptors away that valgrind needs" ;;
 		*/exactness.pl) echo "it does in a minute what takes an hour under valgrind" ;;
 		*/extension_update.pl | */pg_upgrade.pl) echo "it has installations of its own" ;;

@@ -35,7 +35,7 @@ my $honest = $server->start_load(clients => 2, name => 'honest', only_202 => 1, 
 my $peak = start_sampler($listener);
 my $n = 0;
 
-# The README's bound on the listener's memory, in kB.
+# The bound of doc/operate.md on the listener's memory, in kB.
 sub memory_bound
 {
 	my ($connections) = @_;

@@ -1,6 +1,6 @@
 # GET /metrics/prometheus is what Prometheus expects, and its figures are true: a real Prometheus
-# scrapes it and is asked for what was sent. It answers when nothing else does. The README's
-# table and the dashboard in docker/ name only metrics that exist.
+# scrapes it and is asked for what was sent. It answers when nothing else does. The table of
+# doc/monitor.md and the dashboard in docker/ name only metrics that exist.
 
 use strict;
 use warnings;
@@ -438,7 +438,7 @@ $server->sql('CREATE EXTENSION fast_ingest');
 scraped('fast_ingest_worker_up{job="one",worker="flusher 1"}', { 'flusher 1' => 1 }, 'until it does');
 
 # ---------------------------------------------------------------------------
-# The README's table and the dashboard
+# The table of doc/monitor.md and the dashboard
 # ---------------------------------------------------------------------------
 
 my $dashboard = JSON::PP->new->utf8->decode(slurp_file("$top/docker/grafana/dashboards/fast_ingest.json"));
@@ -470,13 +470,13 @@ is(join(' ', @unknown), '', 'it names what there is');
 like(run_program('', 'promtool', 'check', 'rules', write_file('rules.yml', "groups:\n- name: dashboard\n  rules:\n$rules")),
 	qr/\Aexit 0\n.*SUCCESS/s, 'promtool finds nothing wrong with its queries');
 
-my $readme = slurp_file("$top/README.md");
-my %documented = $readme =~ /^\| `(fast_ingest_\w+)` \| (\w+)/mg;
-my ($scrape_config) = $readme =~ /^```yaml\n(scrape_configs:.*?)^```/ms;
-my ($alerts) = $readme =~ /^```yaml\n(groups:.*?)^```/ms;
+my $page = slurp_file("$top/doc/monitor.md");
+my %documented = $page =~ /^\| `(fast_ingest_\w+)` \| (\w+)/mg;
+my ($scrape_config) = $page =~ /^```yaml\n(scrape_configs:.*?)^```/ms;
+my ($alerts) = $page =~ /^```yaml\n(groups:.*?)^```/ms;
 
-is_deeply(\%documented, \%type, 'the README lists all metrics, and no others');
-like(run_program('', 'promtool', 'check', 'config', '--syntax-only', write_file('readme.yml', $scrape_config)),
+is_deeply(\%documented, \%type, 'doc/monitor.md lists all metrics, and no others');
+like(run_program('', 'promtool', 'check', 'config', '--syntax-only', write_file('monitor.yml', $scrape_config)),
 	qr/\Aexit 0\n/, 'its example of a configuration is valid');
 like(run_program('', 'promtool', 'check', 'rules', write_file('alerts.yml', $alerts)),
 	qr/\Aexit 0\n/, 'so are its alerts');

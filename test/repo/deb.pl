@@ -62,7 +62,7 @@ run('touch', "$root/var/lib/dpkg/status");
 	is($?, 0, 'dpkg installs it') or diag($output);
 }
 my @files = grep { -f "$root$_" } split /\n/, `dpkg --root=$root --listfiles $package`;
-ok(scalar(grep { /$_\z/ } @files), "it has $_") foreach qw(/fast_ingest.so /fast_ingest.control /copyright), qr{/fast_ingest--[\d.]+\.sql};
+ok(scalar(grep { /$_\z/ } @files), "it has $_") foreach qw(/fast_ingest.so /fast_ingest.control /copyright /README.md /doc/install.md), qr{/fast_ingest--[\d.]+\.sql};
 
 my $server = FastIngest->new('package', install_path => "$root$pg_bin" =~ s{/bin\z}{}r);
 

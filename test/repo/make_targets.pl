@@ -9,6 +9,7 @@ use FindBin;
 use lib "$FindBin::RealBin/../perl";
 
 use FastIngest;
+use FastIngest::Doc;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -76,6 +77,10 @@ my @targets = qw(health ready test-event test-metrics load-test psql);
 my (undef, $commands) = exit_and_output('', qw(make --always-make --dry-run));
 like($commands, qr/ -o fast_ingest\.so /, 'make without a target makes the extension');
 
+(undef, $commands) = exit_and_output('', qw(make --dry-run install));
+my ($documents) = $commands =~ m{^(.*/extension/fast_ingest/'?)$}m;
+is(join(' ', grep { index($documents || '', "/$_") < 0 } doc_pages()), '', 'make install: installs every page');
+
 # The tests cannot run themselves: what they would run
 foreach my $case (
 	[ 'check', qr{^TESTS= test/dev/test\.sh check$}m ],
@@ -98,6 +103,9 @@ is_target(0, 'logs', qr/there is no cluster: make run/, 'there is no cluster');
 my ($code, $output) = target('run');
 is($code, 0, 'make run') or diag($output);
 like($output, qr{ready at http://127\.0\.0\.1:$ENV{FI_PORT}$}m, 'make run: at the port that was asked for');
+ok(output_matches($output =~ s/127\.0\.0\.1:$ENV{FI_PORT}/127.0.0.1:8080/gr, block_of('README.md', qr/\Amake run$/)->{output}),
+	'make run: prints what the README says')
+  or diag($output);
 
 my $url = "http://127.0.0.1:$ENV{FI_PORT}";
 
