@@ -187,6 +187,16 @@ INSERT INTO fast_ingest.events (event_name, channel, user_id, ts) VALUES ('edge'
 SELECT events > 0 AS merged FROM fi_refresh();
 DROP PUBLICATION regress_fast_ingest;
 
+-- a range may begin with time and end within an hour
+BEGIN;
+CREATE TABLE public.edge_past PARTITION OF fast_ingest.events FOR VALUES FROM (MINVALUE) TO ('2024-09-01 00:00Z');
+INSERT INTO fast_ingest.events (event_name, channel, user_id, ts)
+  SELECT 'edge', 'web', 'user', '2024-08-31 09:10Z'::timestamptz + i * interval '20 minutes' FROM generate_series(0, 5) AS i;
+SELECT events FROM fi_refresh();
+SELECT recounted_rows FROM fi_rebuild(until => '2024-08-31 10:40Z');
+SELECT * FROM fi_metrics('edge', until => '2024-09-01 00:00Z', group_by => 'hour', fill => false);
+ROLLBACK;
+
 -- breakdowns are those of now, not of a snapshot
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 SELECT fi_add_breakdown('edge', 'path');

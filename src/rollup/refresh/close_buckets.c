@@ -167,8 +167,9 @@ delete_minutes(int breakdown, TimeRange range)
 			range.low, range.high,
 			"WITH gone AS (DELETE FROM fast_ingest.rollup"
 			" WHERE breakdown = %d AND level = 2"
-			"  AND (bucket > $1 - interval '1 hour' AND bucket < $1"
-			"   OR bucket > $2 - interval '1 hour' AND bucket < $2) RETURNING *),"
+			"  AND (bucket >= date_trunc('hour', $1, 'UTC') AND bucket < $1"
+			"   OR bucket >= date_trunc('hour', $2 - interval '1 microsecond', 'UTC')"
+			"    AND bucket < $2) RETURNING *),"
 			" kept AS (SELECT g.breakdown, g.event_name, g.bucket, g.scope, g.key,"
 			"  g.is_other, g.is_other_name, m.minute, m.events, m.users"
 			" FROM gone AS g, fast_ingest.unpack_minutes(g.users, g.minutes) AS m"
