@@ -60,16 +60,16 @@ tmp-install: all
 # Test programs. What each needs of src/ stands in UNIT_SRCS_<name> and
 # FUZZ_SRCS_<name>; none needs a server.
 UNIT_SRCS_ring_test = src/shared/ring.c
-UNIT_SRCS_client_address_test = src/base/address.c
-UNIT_SRCS_rate_limit_test = src/shared/token_bucket.c
+UNIT_SRCS_address_test = src/base/address.c
+UNIT_SRCS_token_bucket_test = src/shared/token_bucket.c
 UNIT_SRCS_timestamp_test = src/event/timestamp.c
-UNIT_SRCS_head_test = src/http/server/head_check.c src/http/server/request_target.c
-UNIT_SRCS_target_test = src/http/server/request_target.c
+UNIT_SRCS_head_check_test = src/http/server/head_check.c src/http/server/request_target.c
+UNIT_SRCS_request_target_test = src/http/server/request_target.c
 FUZZ_SRCS_event_fuzz = src/event/parse.c src/event/event_fields.c src/event/json_escape.c \
 	src/event/timestamp.c src/event/validate.c
-FUZZ_SRCS_user_set_fuzz = src/rollup/sets/roaring_check.c
-FUZZ_SRCS_decode_fuzz = src/http/server/decompress.c
-FUZZ_SRCS_head_fuzz = src/http/server/head_check.c src/http/server/request_target.c
+FUZZ_SRCS_roaring_check_fuzz = src/rollup/sets/roaring_check.c
+FUZZ_SRCS_decompress_fuzz = src/http/server/decompress.c
+FUZZ_SRCS_head_check_fuzz = src/http/server/head_check.c src/http/server/request_target.c
 FUZZ_SRCS_ring_fuzz = src/shared/ring.c
 FUZZ_SRCS_query_fuzz = src/http/answer/query_parameters.c src/query/request_parameters.c src/query/page.c \
 	src/rollup/metrics/metrics_time.c src/event/timestamp.c

@@ -93,6 +93,33 @@ BEGIN
 END $$;
 DELETE FROM fast_ingest.events WHERE channel = 'api' OR site_id = 'site' AND ts > '2024-09-02';
 
+-- damaged minutes of a closed hour, or those of other users, are an error or a wrong answer,
+-- too, where only some of the minutes are asked for: each byte in turn
+SELECT * FROM fi_metrics('edge', '2024-09-01 00:03Z', '2024-09-01 00:05Z');
+DO $$
+DECLARE
+  good bytea := (SELECT minutes FROM fast_ingest.rollup
+                 WHERE event_name = 'edge' AND breakdown = 1 AND level = 2 AND bucket = '2024-09-01 00:00Z');
+  noticed integer := 0;
+BEGIN
+  FOR i IN 0 .. length(good) - 1 LOOP
+    BEGIN
+      UPDATE fast_ingest.rollup SET minutes = set_byte(good, i, 255 - get_byte(good, i)) WHERE minutes = good;
+      PERFORM fi_metrics('edge', '2024-09-01 00:03Z', '2024-09-01 00:05Z');
+      RAISE EXCEPTION USING ERRCODE = 'P0001';
+    EXCEPTION WHEN raise_exception THEN NULL;
+      WHEN data_corrupted THEN noticed := noticed + 1;
+    END;
+  END LOOP;
+  IF noticed < length(good) / 2 THEN
+    RAISE EXCEPTION 'only % damages of % bytes were noticed', noticed, length(good);
+  END IF;
+END $$;
+BEGIN;
+UPDATE fast_ingest.rollup SET users = '{}' WHERE event_name = 'edge' AND breakdown = 1 AND bucket = '2024-09-01 00:00Z';
+SELECT * FROM fi_metrics('edge', '2024-09-01 00:03Z', '2024-09-01 00:05Z');
+ROLLBACK;
+
 -- times that are no times
 INSERT INTO fast_ingest.events (event_name, channel, user_id, ts) VALUES ('edge', 'web', 'user', 'infinity');
 CREATE TABLE fast_ingest.events_rest PARTITION OF fast_ingest.events DEFAULT;

@@ -22,7 +22,7 @@
 #include "partition/attach_from_dump.h"
 #include "partition/table_commands.h"
 #include "maintain/cron_jobs.h"
-#include "rollup/state/lost_rows.h"
+#include "rollup/changes/partition_hooks.h"
 #include "base/settings.h"
 #include "shared/shared_state.h"
 #include "worker/worker.h"
@@ -51,6 +51,6 @@ _PG_init(void)
 	RegisterWorkers();
 	DropDatabaseHookInit();
 	TableCommandsHookInit();
-	LostRowsHooksInit();
+	PartitionHooksInit();
 	UnscheduleHookInit();
 }

@@ -95,7 +95,7 @@ check_arguments(FunctionCallInfo fcinfo)
  * Store the digest of a key under its id; an ERROR if the name is taken
  */
 static void
-store_key(FunctionCallInfo fcinfo, const char *key, const ApiKeyDigest *digest)
+store_key(FunctionCallInfo fcinfo, const char *key, const Sha256Digest *digest)
 {
 	Oid types[NUM_PARAMS] = {TEXTOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
 							 INT4OID, INT4OID,		TEXTOID,	  TEXTOID,		BYTEAOID};
@@ -132,10 +132,10 @@ Datum
 fi_create_api_key(PG_FUNCTION_ARGS)
 {
 	char key[API_KEY_LENGTH + 1];
-	ApiKeyDigest digest;
+	Sha256Digest digest;
 
 	check_arguments(fcinfo);
-	if (!ApiKeyMake(key) || !ApiKeyDigestOnce(key, &digest))
+	if (!ApiKeyMake(key) || !Sha256Once((Slice){key, API_KEY_LENGTH}, &digest))
 		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not make an API key")));
 	SPI_connect();
 	store_key(fcinfo, key, &digest);

@@ -23,7 +23,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "shared/key_image.h"
+#include "auth/api_key.h"
 #include "db/own_tables.h"
 #include "base/compat.h"
 #include "db/transaction.h"
@@ -120,17 +120,19 @@ read_row(TupleTableSlot *slot)
 	Datum created_at = slot_getattr(slot, KEY_CREATED_AT, &isnull[2]);
 	Datum tenant = slot_getattr(slot, KEY_TENANT, &isnull[3]);
 	bytea *digest;
+	text *name;
 	char *digits;
 
 	if (isnull[0] || isnull[1] || isnull[2] || isnull[3])
 		return NULL;
 	digest = DatumGetByteaPP(hash);
 	digits = TextDatumGetCString(id);
+	name = DatumGetTextPP(tenant);
 	if (VARSIZE_ANY_EXHDR(digest) != sizeof(row->key.digest) ||
 		!ApiKeyParseId(digits, strlen(digits), &row->key.id))
 		return NULL;
 	memcpy(row->key.digest.bytes, VARDATA_ANY(digest), sizeof(row->key.digest));
-	if (!ApiKeyDigestOnce(TextDatumGetCString(tenant), &row->key.tenant))
+	if (!Sha256Once((Slice){VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name)}, &row->key.tenant))
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not compute a SHA-256 digest")));
 	for (int i = 0; i < scopes.n; i++)

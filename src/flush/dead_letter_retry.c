@@ -23,6 +23,8 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "db/own_tables.h"
+#include "base/unix_time.h"
 #include "event/tuple.h"
 #include "flush/conflicts.h"
 #include "partition/create_partition.h"

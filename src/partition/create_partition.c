@@ -42,6 +42,7 @@
 #include "utils/timestamp.h"
 
 #include "db/own_tables.h"
+#include "base/unix_time.h"
 #include "base/compat.h"
 #include "partition/equip_partition.h"
 #include "db/transaction.h"
@@ -86,7 +87,7 @@ partition_of(TimestampTz ts)
 static TimestampTz
 day_start(int32 day)
 {
-	return ((int64) day - (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE)) * USECS_PER_DAY;
+	return day * USECS_PER_DAY - UNIX_EPOCH_OFFSET;
 }
 
 /*
@@ -334,7 +335,7 @@ fi_create_partition(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
 				 errmsg("day is out of range for a partition: %s",
 						DatumGetCString(DirectFunctionCall1(date_out, DateADTGetDatum(date))))));
-	day = date + (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE);
+	day = date + UNIX_EPOCH_OFFSET_DAYS;
 
 	SPI_connect();
 	PartitionCreate(day);

@@ -240,11 +240,9 @@ KeyImageClaimLook(int64 now, int interval)
 void
 KeyImageAttach(void)
 {
-	ApiKeyDigest digest;
-
 	copy.data = MemoryContextAlloc(TopMemoryContext, image_room());
-	/* the digests' context, which is not to be made inside libmicrohttpd */
-	if (!ApiKeyDigestKept("", &digest))
+	/* libmicrohttpd calls ApiKeyFind(), where an ERROR could not be caught */
+	if (Sha256ProcessContext() == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not compute a SHA-256 digest")));
 }
@@ -266,16 +264,12 @@ KeyImageRefresh(bool *loaded)
 }
 
 const ApiKey *
-KeyImageFind(const char *text)
+KeyImageFind(uint64 id, const Sha256Digest *digest)
 {
-	ApiKey wanted;
-	ApiKeyDigest digest;
-	const ApiKey *key;
+	ApiKey wanted = {.id = id};
+	const ApiKey *key = bsearch(&wanted, copy.data, copy.nkeys, sizeof(ApiKey), compare_keys);
 
-	if (!ApiKeyReadId(text, &wanted.id) || !ApiKeyDigestKept(text, &digest))
-		return NULL;
-	key = bsearch(&wanted, copy.data, copy.nkeys, sizeof(ApiKey), compare_keys);
-	return key != NULL && ApiKeyDigestEquals(&key->digest, &digest) ? key : NULL;
+	return key != NULL && Sha256DigestEquals(&key->digest, digest) ? key : NULL;
 }
 
 bool

@@ -19,7 +19,7 @@
 #ifndef FAST_INGEST_KEY_IMAGE_H
 #define FAST_INGEST_KEY_IMAGE_H
 
-#include "auth/api_key.h"
+#include "base/sha256.h"
 
 /* Texts in order; n is -1 where the key is not restricted. */
 typedef struct
@@ -31,8 +31,8 @@ typedef struct
 typedef struct
 {
 	uint64 id;
-	ApiKeyDigest digest;
-	ApiKeyDigest tenant; /* of its name: events of one tenant are kept apart from others' */
+	Sha256Digest digest;
+	Sha256Digest tenant; /* of its name: events of one tenant are kept apart from others' */
 	uint32 scopes;
 	int32 rate_limit; /* events per second; 0: none, -1: that of the settings */
 	int32 burst;	  /* events; -1: that of the settings */
@@ -96,7 +96,7 @@ extern bool KeyImageClaimLook(int64 now, int interval);
  */
 extern void KeyImageAttach(void);
 extern uint64 KeyImageRefresh(bool *loaded);
-extern const ApiKey *KeyImageFind(const char *text);
+extern const ApiKey *KeyImageFind(uint64 id, const Sha256Digest *digest);
 
 /* Is the text among those of a key of the copy, or the key not restricted? */
 extern bool KeyAllows(const KeyList *list, const char *text, size_t len);

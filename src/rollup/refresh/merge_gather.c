@@ -1,7 +1,7 @@
 /*
  * merge_gather.c
  *
- * Gathering groups.
+ * Gathers groups.
  */
 #include "postgres.h"
 
@@ -12,7 +12,7 @@
 #include "base/grow_array.h"
 #include "base/seed.h"
 
-/* What gathers before it is merged. */
+/* Most groups, and most users of groups, that are gathered before they are merged. */
 #define MAX_GROUPS 100000
 #define MAX_REFS (4 * 1024 * 1024)
 
@@ -24,7 +24,7 @@ typedef struct
 } MergeGroupEntry;
 
 static inline uint32
-hash_id(const MergeGroupKey *id)
+hash_group_key(const MergeGroupKey *id)
 {
 	return (uint32) hash_bytes_extended((const unsigned char *) id, sizeof(*id), ProcessSeed());
 }
@@ -33,7 +33,7 @@ hash_id(const MergeGroupKey *id)
 #define SH_ELEMENT_TYPE MergeGroupEntry
 #define SH_KEY_TYPE MergeGroupKey
 #define SH_KEY key
-#define SH_HASH_KEY(table, key) hash_id(&(key))
+#define SH_HASH_KEY(table, key) hash_group_key(&(key))
 #define SH_EQUAL(table, a, b) (memcmp(&(a), &(b), sizeof(MergeGroupKey)) == 0)
 #define SH_SCOPE static inline
 #define SH_DECLARE

@@ -1,9 +1,9 @@
 /*
  * merge_write.c
  *
- * Merging groups into the rollup. It is SQL over the gathered groups, shown to
- * it as the relation "merged" (as batch.c shows staged events): rows that a group
- * falls into are deleted, and inserted again with the group in them.
+ * Merges groups into the rollup, by SQL statements over the gathered groups. They see the groups
+ * as the relation "merged", as statements in batch.c see staged events. They delete the rows to
+ * which a group adds, and insert them again together with the group.
  */
 #include "postgres.h"
 
@@ -18,9 +18,10 @@
 #include "utils/tuplestore.h"
 
 #include "db/own_tables.h"
-#include "rollup/state/user_numbers.h"
-#include "rollup/sets/user_set.h"
 #include "db/spi.h"
+#include "rollup/refresh/rollup_key.h"
+#include "rollup/sets/user_set.h"
+#include "rollup/users/user_numbers.h"
 
 /* Columns of "merged". */
 enum
@@ -41,11 +42,12 @@ enum
 /* $1 is RollupState.hours_closed, $2 days_closed. */
 
 /*
- * Rows of sets are not rewritten with every refresh: a key may have several rows
- * in a bucket, its parts. Those that are not larger than twice what comes to
- * them are taken up, smallest first. So there are few parts, the largest many
- * times the smallest, and no user is written again more often than that. The
- * statement goes on behind a list of new groups, one for each key.
+ * Merge new rows, of which there is one for each key, into rows without minutes.
+ *
+ * A large set is not written again in every refresh: a key may have several rows in a bucket,
+ * its parts. A new row takes up parts, smallest first, as long as a part is not larger than
+ * twice what the new row has by then. A part that stays is more than twice as large as all
+ * smaller ones together. So a key has few parts, and a user is written again only a few times.
  */
 #define TAKE_UP \
 	", parts AS (" \
@@ -77,14 +79,14 @@ enum
 	" ) AS all_of_them" \
 	" GROUP BY " KEY_COLUMNS
 
-/* Rows of the finest level, but for minutes of closed hours. */
+/* Merge into rows of the finest level, except minutes of closed hours. */
 #define MERGE_FINEST \
 	"WITH new AS (" \
 	" SELECT breakdown, finest AS level, event_name, bucket, scope, key, is_other," \
 	"  is_other_name, events, users" \
 	" FROM merged WHERE finest > 1 OR bucket >= $1)" TAKE_UP
 
-/* Rows of closed days, and of their totals. */
+/* Merge into rows of closed days, and into their totals. */
 #define MERGE_DAYS \
 	"WITH new AS (" \
 	" SELECT " KEY_COLUMNS "," \
@@ -99,7 +101,7 @@ enum
 	"  FROM merged WHERE breakdown = 1 AND bucket < $2) AS days" \
 	" GROUP BY " KEY_COLUMNS ")" TAKE_UP
 
-/* Rows of closed hours, which hold their minutes. */
+/* Merge into rows of closed hours, which hold their minutes. */
 #define MERGE_HOURS \
 	"WITH new AS (" \
 	" SELECT breakdown, event_name, date_trunc('hour', bucket, 'UTC') AS hour, scope, key," \
@@ -127,7 +129,7 @@ enum
 	"  FROM old AS o, fast_ingest.unpack_minutes(o.users, o.minutes) AS m) AS both_of_them" \
 	" GROUP BY breakdown, event_name, hour, scope, key, is_other, is_other_name"
 
-/* Totals of closed hours are counted again from their channels. */
+/* Compute the totals of closed hours again, from their channels. */
 #define MERGE_HOUR_TOTALS \
 	"WITH touched AS (" \
 	" SELECT DISTINCT event_name, is_other_name, date_trunc('hour', bucket, 'UTC') AS hour" \
@@ -146,7 +148,7 @@ enum
 	" GROUP BY r.event_name, r.bucket, r.is_other_name"
 
 static TupleDesc
-merged_desc(void)
+make_merged_desc(void)
 {
 	static const struct
 	{
@@ -178,13 +180,13 @@ text_datum(Merger *merger, uint32 number)
 }
 
 /*
- * Put the groups, with the users' numbers, where SQL finds them
+ * Show the groups that have events, with the numbers of their users, to SQL as "merged"
  */
 static Tuplestorestate *
-register_merged(Merger *merger, const uint32 *numbers)
+show_merged(Merger *merger, const uint32 *numbers)
 {
 	Tuplestorestate *store = tuplestore_begin_heap(false, false, work_mem);
-	TupleDesc desc = merged_desc();
+	TupleDesc desc = make_merged_desc();
 	MemoryContext row = AllocSetContextCreate(CurrentMemoryContext, "fast_ingest merged row",
 											  ALLOCSET_DEFAULT_SIZES);
 	int count = 0;
@@ -222,7 +224,7 @@ register_merged(Merger *merger, const uint32 *numbers)
 	}
 	MemoryContextDelete(row);
 
-	/* what SPI allocates here must outlive this flush */
+	/* what SPI allocates here stays until after the flush, when memory is reset */
 	MemoryContextSwitchTo(merger->parent);
 	SpiShow("merged", desc, store, count);
 	MemoryContextSwitchTo(merger->memory);
@@ -246,7 +248,7 @@ MergerFlush(Merger *merger)
 	MergerLimitKeys(merger);
 	numbers = palloc_extended(Max(merger->nusers, 1) * sizeof(uint32), MCXT_ALLOC_HUGE);
 	UserNumbersAssign((int) merger->nusers, merger->user_list, numbers, &state->users);
-	store = register_merged(merger, numbers);
+	store = show_merged(merger, numbers);
 	for (int i = 0; i < (int) lengthof(statements); i++)
 		(void) SpiRunWithTimes(statements[i], state->hours_closed, state->days_closed);
 	if (SPI_unregister_relation("merged") != SPI_OK_REL_UNREGISTER)

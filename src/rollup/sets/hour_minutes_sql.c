@@ -1,12 +1,13 @@
 /*
  * hour_minutes_sql.c
  *
- * The SQL functions fast_ingest.pack_minutes and fast_ingest.unpack_minutes.
+ * Packs and unpacks minutes in SQL, for the refresh.
  */
 #include "postgres.h"
 
 #include "rollup/sets/hour_minutes.h"
 
+#include "access/htup_details.h"
 #include "datatype/timestamp.h"
 #include "fmgr.h"
 #include "funcapi.h"
@@ -27,8 +28,8 @@ enum
 };
 
 /*
- * The state of pack_minutes is an HourMinutes in the memory context of the aggregate.
- * ERROR 22004 if minute or events is NULL; users may be NULL, which is no users.
+ * The state of pack_minutes is an HourMinutes in the aggregate's memory context; NULL before
+ * the first minute. Users may be NULL, which is nobody; error 22004 if minute or events is NULL.
  */
 Datum
 fi_pack_minutes_add(PG_FUNCTION_ARGS)

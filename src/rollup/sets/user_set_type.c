@@ -1,8 +1,7 @@
 /*
  * user_set_type.c
  *
- * The SQL type fi_user_set: its text and binary forms, its operators, fi_cardinality and
- * the aggregate fi_union.
+ * The functions of the SQL type fi_user_set: text and binary format, operators, aggregate.
  */
 #include "postgres.h"
 
@@ -30,7 +29,7 @@ PG_FUNCTION_INFO_V1(fi_cardinality);
 PG_FUNCTION_INFO_V1(fi_union_add);
 PG_FUNCTION_INFO_V1(fi_union_result);
 
-/* A number has up to ten digits and a comma, and the text must fit into one value. */
+/* Most users of a set that is written as text: up to ten digits and a comma for each. */
 #define MAX_TEXT_USERS ((MaxAllocSize - sizeof("{}")) / 11)
 
 #define PG_GETARG_USER_SET(n) UserSetRead(PG_GETARG_VARLENA_P(n))
@@ -44,8 +43,8 @@ skip_space(const char *text)
 }
 
 /*
- * Read one number and the spaces around it; returns what follows. ERROR 22P02 if there
- * is no number, 22003 if it is too large.
+ * Read a number and the spaces around it. Error 22P02 if there is none, 22003 if it is too
+ * large.
  */
 static const char *
 read_number(const char *text, const char *whole, uint32 *number)
@@ -70,8 +69,8 @@ read_number(const char *text, const char *whole, uint32 *number)
 }
 
 /*
- * Read {1,5,7}: numbers in any order, repetitions and spaces around numbers allowed.
- * ERROR 22P02 for any other text, 22003 for a number that is too large.
+ * Read a text like {1,5,7}. Numbers may come in any order and several times, with spaces around
+ * them. Errors as read_number, and 22P02 for anything else.
  */
 Datum
 fi_user_set_in(PG_FUNCTION_ARGS)
@@ -116,8 +115,8 @@ fi_user_set_in(PG_FUNCTION_ARGS)
 }
 
 /*
- * Write {1,5,7}. ERROR 54000 for more users than a text can list: a value of half a
- * megabyte can be the set of all 4294967296.
+ * Write the numbers in order. Error 54000 for more than MAX_TEXT_USERS: a set of all numbers has
+ * only 0.9 MB.
  */
 Datum
 fi_user_set_out(PG_FUNCTION_ARGS)
@@ -147,8 +146,8 @@ fi_user_set_out(PG_FUNCTION_ARGS)
 }
 
 /*
- * Read the portable serialization, from any client. ERROR 22P03 if it is not
- * well-formed. One set has several serializations, so it is serialized again.
+ * Read a portable serialization, which anybody may have written. Error 22P03 if it is not
+ * well-formed. It is serialized again, as a set has several well-formed serializations.
  */
 Datum
 fi_user_set_recv(PG_FUNCTION_ARGS)
@@ -173,7 +172,7 @@ fi_user_set_recv(PG_FUNCTION_ARGS)
 Datum
 fi_user_set_send(PG_FUNCTION_ARGS)
 {
-	/* a value of the type is stored in the portable serialization */
+	/* a set is stored as its portable serialization, and sent like a bytea */
 	PG_RETURN_POINTER(PG_GETARG_VARLENA_P(0));
 }
 
@@ -226,8 +225,8 @@ fi_cardinality(PG_FUNCTION_ARGS)
 }
 
 /*
- * Transition function of fi_union and fast_ingest.union_users. The state is a UserSet in
- * the memory context of the aggregate, or NULL as long as there was no set.
+ * The state of fi_union and fast_ingest.union_users is a UserSet in the aggregate's memory context;
+ * NULL before the first set. Error 0A000 outside of an aggregate.
  */
 Datum
 fi_union_add(PG_FUNCTION_ARGS)

@@ -1,5 +1,5 @@
 /*
- * rate_limit_test.c
+ * token_bucket_test.c
  *
  * The promises of token buckets: no token is lost or given twice, whoever takes
  * at the same time; debts stay; the table does not grow.

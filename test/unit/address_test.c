@@ -1,5 +1,5 @@
 /*
- * client_address_test.c
+ * address_test.c
  *
  * Whose request it is: nobody but a trusted proxy can say that it is another's.
  */

@@ -1,21 +1,21 @@
 /*
  * user_map.h
  *
- * A hash table from users to numbers.
+ * A hash table from the hashes of users to numbers.
  */
 #ifndef FAST_INGEST_USER_MAP_H
 #define FAST_INGEST_USER_MAP_H
 
 #include "common/hashfn.h"
 
-#include "rollup/delta/user_hash.h"
 #include "base/seed.h"
+#include "rollup/users/user_hash.h"
 
 typedef struct
 {
 	UserHash user;
 	uint32 number;
-	char status;
+	char status; /* of the table's slot, for simplehash.h */
 } UserMapEntry;
 
 static inline uint32
@@ -37,6 +37,7 @@ user_map_hash_of(UserHash user)
 
 typedef user_map_hash UserMap;
 
+/* Create a map in a memory context, with room for the expected number of users; it grows. */
 static inline UserMap *
 UserMapCreate(MemoryContext context, uint32 expected)
 {
@@ -44,8 +45,8 @@ UserMapCreate(MemoryContext context, uint32 expected)
 }
 
 /*
- * The entry of a user, who is added if not there: then the caller sets the
- * number. Valid until the next user is added.
+ * Find the entry of a user, or add one whose number the caller must set. The entry is valid
+ * until the next user is added.
  */
 static inline UserMapEntry *
 UserMapAdd(UserMap *map, UserHash user, bool *found)
