@@ -12,7 +12,7 @@
 #include "query/write_json.h"
 
 static void
-require(const char *name, const char *value)
+require_parameter(const char *name, const char *value)
 {
 	if (value == NULL)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -20,55 +20,57 @@ require(const char *name, const char *value)
 }
 
 static void
-answer_metrics(StringInfo text, const MetricsRequest *request, StringInfo next_cursor)
+answer_metrics(StringInfo text, const MetricsParameters *parameters, StringInfo next_cursor)
 {
+	const MetricsQuery *query = &parameters->query;
+	MetricsQuery ungrouped = *query;
 	MetricsAnswer *answer;
 	MetricsAnswer *total;
-	MetricsQuery ungrouped = request->query;
 	AnswerPage page;
 
-	require("event_name", request->query.event_name);
-	if (request->cursor != NULL && request->query.group_by == NULL)
-		RequestRefuse("cursor", request->cursor, "none without group_by");
+	require_parameter("event_name", query->event_name);
+	if (parameters->cursor != NULL && query->group_by == NULL)
+		ParameterRefuse("cursor", parameters->cursor, "none without group_by");
 
-	answer = MetricsCompute(&request->query);
-	page = AnswerPageChoose(request, answer);
+	answer = MetricsCompute(query);
+	page = AnswerPageFind(parameters, answer);
 	if (page.end < answer->nrows)
-		AnswerPageCursor(next_cursor, &request->query, &answer->rows[page.end - 1]);
-	if (request->csv)
+		AnswerPageAppendCursor(next_cursor, answer, page);
+	if (parameters->csv)
 	{
 		WriteMetricsCsv(text, answer, page);
 		return;
 	}
+	/* unique users cannot be summed across groups */
 	ungrouped.group_by = NULL;
-	total = request->query.group_by == NULL ? answer : MetricsCompute(&ungrouped);
-	WriteMetricsJson(text, request, &total->rows[0], answer, page, next_cursor->data);
+	total = query->group_by == NULL ? answer : MetricsCompute(&ungrouped);
+	WriteMetricsJson(text, parameters, &total->rows[0], answer, page, next_cursor->data);
 }
 
 static void
-answer_stats(StringInfo text, const StatsRequest *request)
+answer_stats(StringInfo text, const StatsParameters *parameters)
 {
-	require("site_id", request->site_id);
-	WriteStatsJson(text, request,
-				   StatsCompute(request->site_id, request->date, true, request->limit));
+	require_parameter("site_id", parameters->site_id);
+	WriteStatsJson(text, parameters,
+				   StatsCompute(parameters->site_id, parameters->date, true, parameters->limit));
 }
 
 void
 AnswerMetrics(StringInfo text, const char *parameters, size_t len, bool *csv,
 			  StringInfo next_cursor)
 {
-	MetricsRequest request;
+	MetricsParameters read;
 
-	MetricsRequestRead(&request, parameters, len);
-	answer_metrics(text, &request, next_cursor);
-	*csv = request.csv;
+	MetricsParametersRead(&read, parameters, len);
+	answer_metrics(text, &read, next_cursor);
+	*csv = read.csv;
 }
 
 void
 AnswerStats(StringInfo text, const char *parameters, size_t len)
 {
-	StatsRequest request;
+	StatsParameters read;
 
-	StatsRequestRead(&request, parameters, len);
-	answer_stats(text, &request);
+	StatsParametersRead(&read, parameters, len);
+	answer_stats(text, &read);
 }
