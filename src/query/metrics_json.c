@@ -1,7 +1,8 @@
 /*
  * metrics_json.c
  *
- * The bodies of GET /metrics and GET /stats.
+ * Computes the bodies of GET /metrics and GET /stats: reads the parameters, computes the
+ * answer, and writes it.
  */
 #include "postgres.h"
 
@@ -19,58 +20,45 @@ require_parameter(const char *name, const char *value)
 						errmsg("%s is missing: expected a text that is not empty", name)));
 }
 
-static void
-answer_metrics(StringInfo text, const MetricsParameters *parameters, StringInfo next_cursor)
+void
+AnswerMetrics(StringInfo text, const char *list, size_t len, bool *csv, StringInfo next_cursor)
 {
-	const MetricsQuery *query = &parameters->query;
-	MetricsQuery ungrouped = *query;
+	MetricsParameters parameters;
+	const MetricsQuery *query = &parameters.query;
 	MetricsAnswer *answer;
 	MetricsAnswer *total;
+	MetricsQuery ungrouped;
 	AnswerPage page;
 
+	MetricsParametersRead(&parameters, list, len);
 	require_parameter("event_name", query->event_name);
-	if (parameters->cursor != NULL && query->group_by == NULL)
-		ParameterRefuse("cursor", parameters->cursor, "none without group_by");
+	if (parameters.cursor != NULL && query->group_by == NULL)
+		ParameterRefuse("cursor", parameters.cursor, "none without group_by");
 
 	answer = MetricsCompute(query);
-	page = AnswerPageFind(parameters, answer);
+	page = AnswerPageFind(&parameters, answer);
 	if (page.end < answer->nrows)
 		AnswerPageAppendCursor(next_cursor, answer, page);
-	if (parameters->csv)
+	*csv = parameters.csv;
+	if (parameters.csv)
 	{
 		WriteMetricsCsv(text, answer, page);
 		return;
 	}
 	/* unique users cannot be summed across groups */
+	ungrouped = *query;
 	ungrouped.group_by = NULL;
 	total = query->group_by == NULL ? answer : MetricsCompute(&ungrouped);
-	WriteMetricsJson(text, parameters, &total->rows[0], answer, page, next_cursor->data);
-}
-
-static void
-answer_stats(StringInfo text, const StatsParameters *parameters)
-{
-	require_parameter("site_id", parameters->site_id);
-	WriteStatsJson(text, parameters,
-				   StatsCompute(parameters->site_id, parameters->date, true, parameters->limit));
+	WriteMetricsJson(text, &parameters, &total->rows[0], answer, page, next_cursor->data);
 }
 
 void
-AnswerMetrics(StringInfo text, const char *parameters, size_t len, bool *csv,
-			  StringInfo next_cursor)
+AnswerStats(StringInfo text, const char *list, size_t len)
 {
-	MetricsParameters read;
+	StatsParameters parameters;
 
-	MetricsParametersRead(&read, parameters, len);
-	answer_metrics(text, &read, next_cursor);
-	*csv = read.csv;
-}
-
-void
-AnswerStats(StringInfo text, const char *parameters, size_t len)
-{
-	StatsParameters read;
-
-	StatsParametersRead(&read, parameters, len);
-	answer_stats(text, &read);
+	StatsParametersRead(&parameters, list, len);
+	require_parameter("site_id", parameters.site_id);
+	WriteStatsJson(text, &parameters,
+				   StatsCompute(parameters.site_id, parameters.date, true, parameters.limit));
 }

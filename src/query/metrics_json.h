@@ -9,16 +9,16 @@
 #include "lib/stringinfo.h"
 
 /*
- * Compute the answer to a request and append it to text. parameters is the list of the
- * request's parameters, len bytes long: name NUL value NUL ... An active snapshot is needed.
+ * Compute the answer to a request and append it to text. list holds the request's parameters,
+ * name NUL value NUL ..., and is len bytes long. An active snapshot is needed.
  * Errors: 22023 for a parameter that is unknown, missing or not allowed, with a message that
  * names it, its value and what is expected; and the errors of MetricsCompute.
  *
  * AnswerMetrics also says whether the answer is CSV, and appends the cursor of the next page,
  * if there is one, to next_cursor: CSV has no place for it.
  */
-extern void AnswerMetrics(StringInfo text, const char *parameters, size_t len, bool *csv,
+extern void AnswerMetrics(StringInfo text, const char *list, size_t len, bool *csv,
 						  StringInfo next_cursor);
-extern void AnswerStats(StringInfo text, const char *parameters, size_t len);
+extern void AnswerStats(StringInfo text, const char *list, size_t len);
 
 #endif

@@ -12,6 +12,7 @@
 #include "utils/datetime.h"
 #include "utils/timestamp.h"
 
+#include "base/unix_time.h"
 #include "event/timestamp.h"
 
 #define METRICS_PARAMETERS \
@@ -44,16 +45,20 @@ restore_plus(const char *value)
 	return copy;
 }
 
+/*
+ * Read a time as clients write it: see TimestampRead
+ */
 static TimestampTz
 read_time(const char *name, const char *value)
 {
-	TimestampTz time;
+	const char *text = restore_plus(value);
+	int64_t unix_time;
 	const char *wrong;
 
-	if (!MetricsParseTime(restore_plus(value), &time, &wrong))
+	if (!TimestampRead(text, strlen(text), &unix_time, &wrong))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("%s \"%s\" %s: expected " TIMESTAMP_EXPECTED, name, value, wrong)));
-	return time;
+	return unix_time - UNIX_EPOCH_OFFSET;
 }
 
 static int

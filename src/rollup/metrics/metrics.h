@@ -104,10 +104,4 @@ UtcDay(TimestampTz ts)
 	return (DateADT) (BucketStart(ts, LEVEL_DAY) / USECS_PER_DAY);
 }
 
-/*
- * Read a time as clients write it: see TimestampRead. False for a text that is none; wrong
- * then says why.
- */
-extern bool MetricsParseTime(const char *text, TimestampTz *time, const char **wrong);
-
 #endif
