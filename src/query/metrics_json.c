@@ -1,7 +1,8 @@
 /*
  * metrics_json.c
  *
- * The bodies of GET /metrics and GET /stats.
+ * Computes the bodies of GET /metrics and GET /stats: reads the parameters, computes the
+ * answer, and writes it.
  */
 #include "postgres.h"
 
@@ -12,63 +13,52 @@
 #include "query/write_json.h"
 
 static void
-require(const char *name, const char *value)
+require_parameter(const char *name, const char *value)
 {
 	if (value == NULL)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("%s is missing: expected a text that is not empty", name)));
 }
 
-static void
-answer_metrics(StringInfo text, const MetricsRequest *request, StringInfo next_cursor)
+void
+AnswerMetrics(StringInfo text, const char *list, size_t len, bool *csv, StringInfo next_cursor)
 {
+	MetricsParameters parameters;
+	const MetricsQuery *query = &parameters.query;
 	MetricsAnswer *answer;
 	MetricsAnswer *total;
-	MetricsQuery ungrouped = request->query;
+	MetricsQuery ungrouped;
 	AnswerPage page;
 
-	require("event_name", request->query.event_name);
-	if (request->cursor != NULL && request->query.group_by == NULL)
-		RequestRefuse("cursor", request->cursor, "none without group_by");
+	MetricsParametersRead(&parameters, list, len);
+	require_parameter("event_name", query->event_name);
+	if (parameters.cursor != NULL && query->group_by == NULL)
+		ParameterRefuse("cursor", parameters.cursor, "none without group_by");
 
-	answer = MetricsCompute(&request->query);
-	page = AnswerPageChoose(request, answer);
+	answer = MetricsCompute(query);
+	page = AnswerPageFind(&parameters, answer);
 	if (page.end < answer->nrows)
-		AnswerPageCursor(next_cursor, &request->query, &answer->rows[page.end - 1]);
-	if (request->csv)
+		AnswerPageAppendCursor(next_cursor, answer, page);
+	*csv = parameters.csv;
+	if (parameters.csv)
 	{
 		WriteMetricsCsv(text, answer, page);
 		return;
 	}
+	/* unique users cannot be summed across groups */
+	ungrouped = *query;
 	ungrouped.group_by = NULL;
-	total = request->query.group_by == NULL ? answer : MetricsCompute(&ungrouped);
-	WriteMetricsJson(text, request, &total->rows[0], answer, page, next_cursor->data);
-}
-
-static void
-answer_stats(StringInfo text, const StatsRequest *request)
-{
-	require("site_id", request->site_id);
-	WriteStatsJson(text, request,
-				   StatsCompute(request->site_id, request->date, true, request->limit));
+	total = query->group_by == NULL ? answer : MetricsCompute(&ungrouped);
+	WriteMetricsJson(text, &parameters, &total->rows[0], answer, page, next_cursor->data);
 }
 
 void
-AnswerMetrics(StringInfo text, const char *parameters, size_t len, bool *csv,
-			  StringInfo next_cursor)
+AnswerStats(StringInfo text, const char *list, size_t len)
 {
-	MetricsRequest request;
+	StatsParameters parameters;
 
-	MetricsRequestRead(&request, parameters, len);
-	answer_metrics(text, &request, next_cursor);
-	*csv = request.csv;
-}
-
-void
-AnswerStats(StringInfo text, const char *parameters, size_t len)
-{
-	StatsRequest request;
-
-	StatsRequestRead(&request, parameters, len);
-	answer_stats(text, &request);
+	StatsParametersRead(&parameters, list, len);
+	require_parameter("site_id", parameters.site_id);
+	WriteStatsJson(text, &parameters,
+				   StatsCompute(parameters.site_id, parameters.date, true, parameters.limit));
 }

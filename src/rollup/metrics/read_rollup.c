@@ -1,8 +1,8 @@
 /*
  * read_rollup.c
  *
- * The statements are prepared once in a process and planned once, whatever
- * their parameters: finding rows by the index is always right.
+ * The statement that reads a level is prepared once in a process, with a generic plan: its
+ * rows are found by the index, whatever the parameters.
  */
 #include "postgres.h"
 
@@ -36,7 +36,7 @@ enum
 };
 
 static SPIPlanPtr
-prepared_plan(bool with_key)
+prepare_once(bool with_key)
 {
 	static SPIPlanPtr plans[2];
 	Oid types[] = {INT2OID, INT2OID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID};
@@ -47,8 +47,11 @@ prepared_plan(bool with_key)
 	return plans[with_key];
 }
 
+/*
+ * Get a column of a row of a result; 0 for NULL
+ */
 static Datum
-column(SPITupleTable *rows, uint64 row, int number)
+get_column(SPITupleTable *rows, uint64 row, int number)
 {
 	bool isnull;
 	Datum value = SPI_getbinval(rows->vals[row], rows->tupdesc, number, &isnull);
@@ -57,7 +60,7 @@ column(SPITupleTable *rows, uint64 row, int number)
 }
 
 /*
- * Visit the rows of the result
+ * Call a visitor for each row of the result
  */
 static int64
 visit_rows(RollupRowVisitor visitor, void *arg)
@@ -67,17 +70,17 @@ visit_rows(RollupRowVisitor visitor, void *arg)
 
 	for (uint64 i = 0; i < n; i++)
 	{
-		struct varlena *text = PG_DETOAST_DATUM_PACKED(column(rows, i, ROW_COLUMN_KEY));
+		struct varlena *text = PG_DETOAST_DATUM_PACKED(get_column(rows, i, ROW_COLUMN_KEY));
 		RollupRow row;
 
 		CHECK_FOR_INTERRUPTS();
-		row.bucket = DatumGetTimestampTz(column(rows, i, ROW_COLUMN_BUCKET));
-		row.key = DatumGetBool(column(rows, i, ROW_COLUMN_IS_OTHER)) ? NULL : VARDATA_ANY(text);
+		row.bucket = DatumGetTimestampTz(get_column(rows, i, ROW_COLUMN_BUCKET));
+		row.key = DatumGetBool(get_column(rows, i, ROW_COLUMN_IS_OTHER)) ? NULL : VARDATA_ANY(text);
 		row.key_len = VARSIZE_ANY_EXHDR(text);
-		row.events = DatumGetInt64(column(rows, i, ROW_COLUMN_EVENTS));
-		row.unique_users = DatumGetInt64(column(rows, i, ROW_COLUMN_UNIQUE_USERS));
-		row.users = column(rows, i, ROW_COLUMN_USERS);
-		row.minutes = column(rows, i, ROW_COLUMN_MINUTES);
+		row.events = DatumGetInt64(get_column(rows, i, ROW_COLUMN_EVENTS));
+		row.unique_users = DatumGetInt64(get_column(rows, i, ROW_COLUMN_UNIQUE_USERS));
+		row.users = get_column(rows, i, ROW_COLUMN_USERS);
+		row.minutes = get_column(rows, i, ROW_COLUMN_MINUTES);
 		visitor(&row, arg);
 	}
 	SPI_freetuptable(rows);
@@ -86,17 +89,17 @@ visit_rows(RollupRowVisitor visitor, void *arg)
 
 int64
 RollupRows(int breakdown, BucketLevel level, const char *event_name, const char *key,
-		   TimeRange span, RollupRowVisitor visitor, void *arg)
+		   TimeRange range, RollupRowVisitor visitor, void *arg)
 {
 	Datum values[6];
 
 	values[0] = Int16GetDatum((int16) breakdown);
 	values[1] = Int16GetDatum((int16) level);
 	values[2] = CStringGetTextDatum(event_name);
-	values[3] = TimestampTzGetDatum(span.low);
-	values[4] = TimestampTzGetDatum(span.high);
+	values[3] = TimestampTzGetDatum(range.low);
+	values[4] = TimestampTzGetDatum(range.high);
 	values[5] = key ? CStringGetTextDatum(key) : (Datum) 0;
-	(void) SpiSelectPlan(prepared_plan(key != NULL), values);
+	(void) SpiSelectPlan(prepare_once(key != NULL), values);
 	return visit_rows(visitor, arg);
 }
 
@@ -135,8 +138,8 @@ RollupExtent(const char *event_name)
 				 " WHERE breakdown = %d AND level = %d AND event_name = $1 AND NOT is_other_name",
 				 BREAKDOWN_CHANNEL, level);
 		(void) SpiSelect(statement, 0, 1, types, values);
-		low = column(SPI_tuptable, 0, 1);
-		high = column(SPI_tuptable, 0, 2);
+		low = get_column(SPI_tuptable, 0, 1);
+		high = get_column(SPI_tuptable, 0, 2);
 		if (high != (Datum) 0 || low != (Datum) 0)
 		{
 			extent.low = Min(extent.low, DatumGetTimestampTz(low));

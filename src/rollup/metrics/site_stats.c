@@ -1,8 +1,9 @@
 /*
  * site_stats.c
  *
- * What one website saw on a UTC day: the site's rows and the pages' rows of its
- * scope, of all event_names, with deltas and, where the day is dirty, raw rows.
+ * Computes what one website saw on a UTC day, of all event_names: the views and unique users
+ * of the site, and the views of its pages. It reads the breakdowns site and page, each from
+ * rows of the rollup and deltas, or from raw rows alone if the rollup cannot tell.
  */
 #include "postgres.h"
 
@@ -16,28 +17,25 @@
 
 #include "db/act_as_owner.h"
 #include "db/own_tables.h"
-#include "base/text_slice.h"
-#include "rollup/state/key_limit.h"
-#include "rollup/breakdown/scan_events.h"
 #include "rollup/breakdown/rollup_text.h"
+#include "rollup/breakdown/scan_events.h"
 #include "rollup/delta/delta_read.h"
+#include "rollup/metrics/metrics_private.h"
+#include "rollup/state/key_limit.h"
 #include "rollup/state/recount.h"
 #include "rollup/state/restored.h"
-#include "rollup/metrics/read_rollup.h"
-#include "rollup/metrics/group_count.h"
-#include "base/text_map.h"
 
 typedef struct
 {
-	const char *scope;
+	const char *scope; /* the site, as the rollup has it */
 	TimeRange day;
 	GroupCount site;
 	UnresolvedUsers users;
-	TextMap *paths;
-} Stats;
+	TextMap *paths; /* views by path */
+} SiteStats;
 
 static void
-count_path(Stats *stats, const char *path, int len, int64 views)
+add_views(SiteStats *stats, const char *path, int len, int64 views)
 {
 	bool found;
 	TextMapEntry *entry = TextMapAdd(stats->paths, (Slice){path, len}, &found);
@@ -50,61 +48,53 @@ count_path(Stats *stats, const char *path, int len, int64 views)
 static void
 add_site_row(const RollupRow *row, void *arg)
 {
-	GroupCountAddRow(&((Stats *) arg)->site, row->events, row->unique_users, row->users);
+	GroupCountAddRow(&((SiteStats *) arg)->site, row->events, row->unique_users, row->users);
 }
 
 static void
 add_page_row(const RollupRow *row, void *arg)
 {
-	count_path(arg, row->key, row->key_len, row->events);
+	add_views(arg, row->key, row->key_len, row->events);
 }
 
 static void
 add_site_delta(const DeltaRow *row, void *arg)
 {
-	Stats *stats = arg;
+	SiteStats *stats = arg;
 
-	if (!IsText(row->scope, row->scope_len, stats->scope))
-		return;
-	stats->site.events += row->events;
-	(void) GroupCountUsers(&stats->site);
-	for (int i = 0; i < row->nusers; i++)
-		UnresolvedUsersAdd(&stats->users, &stats->site, row->hashes[row->users[i]]);
+	if (IsText(row->scope, row->scope_len, stats->scope))
+		GroupCountAddDelta(&stats->site, row, &stats->users);
 }
 
 static void
 add_page_delta(const DeltaRow *row, void *arg)
 {
-	Stats *stats = arg;
+	SiteStats *stats = arg;
 
 	if (IsText(row->scope, row->scope_len, stats->scope))
-		count_path(stats, row->key, row->key_len, row->events);
+		add_views(stats, row->key, row->key_len, row->events);
 }
 
 static void
-add_site_raw(const ScannedEvent *row, void *arg)
+add_site_event(const ScannedEvent *event, void *arg)
 {
-	Stats *stats = arg;
+	SiteStats *stats = arg;
 
-	if (!IsText(row->scope, row->scope_len, stats->scope))
-		return;
-	stats->site.events++;
-	(void) GroupCountUsers(&stats->site);
-	if (row->has_user)
-		UnresolvedUsersAdd(&stats->users, &stats->site, row->user);
+	if (IsText(event->scope, event->scope_len, stats->scope))
+		GroupCountAddEvent(&stats->site, event, &stats->users);
 }
 
 static void
-add_page_raw(const ScannedEvent *row, void *arg)
+add_page_event(const ScannedEvent *event, void *arg)
 {
-	Stats *stats = arg;
+	SiteStats *stats = arg;
 
-	if (IsText(row->scope, row->scope_len, stats->scope))
-		count_path(stats, row->key, row->key_len, 1);
+	if (IsText(event->scope, event->scope_len, stats->scope))
+		add_views(stats, event->key, event->key_len, 1);
 }
 
 static void
-require_rows(const Stats *stats)
+require_raw_rows(const SiteStats *stats)
 {
 	const TimeRangeList *covered = EventsCoverage(stats->users.snapshot);
 
@@ -120,19 +110,19 @@ require_rows(const Stats *stats)
 }
 
 /*
- * Read one of the two breakdowns
+ * Read one of the two breakdowns. Only raw rows tell the numbers of keys that are counted
+ * together, and of a day that is to be counted again.
  */
 static void
-read_breakdown(Stats *stats, const Breakdown *breakdown, RollupRowVisitor add_row,
-			   DeltaRowVisitor add_delta, ScannedEventVisitor add_raw)
+read_breakdown(SiteStats *stats, const Breakdown *breakdown, RollupRowVisitor add_row,
+			   DeltaRowVisitor add_delta, ScannedEventVisitor add_event)
 {
-	/* what is counted with others is known of raw rows only */
 	if (KeyLimitHasOthers(breakdown, stats->day.low) ||
 		TimeRangeListHas(RecountRanges(stats->users.snapshot, breakdown->id, breakdown->finest),
 						 stats->day.low))
 	{
-		require_rows(stats);
-		ScanEvents(breakdown, NULL, NULL, stats->day, add_raw, stats);
+		require_raw_rows(stats);
+		ScanEvents(breakdown, NULL, NULL, stats->day, add_event, stats);
 		return;
 	}
 	(void) RollupScopeRows(breakdown->id, stats->scope, stats->day.low, add_row, stats);
@@ -145,13 +135,11 @@ compare_paths(const void *a, const void *b)
 	const StatsPath *left = a;
 	const StatsPath *right = b;
 
-	if (left->views != right->views)
-		return left->views > right->views ? -1 : 1;
-	return strcmp(left->path, right->path);
+	return MetricsCompareKeys(left->views, left->path, right->views, right->path);
 }
 
 static StatsAnswer *
-make_answer(Stats *stats, int max_paths)
+make_answer(SiteStats *stats, int max_paths)
 {
 	StatsAnswer *answer = palloc0(sizeof(StatsAnswer));
 	text_map_iterator iterator;
@@ -178,7 +166,7 @@ StatsCompute(const char *site_id, DateADT day, bool totals, int max_paths)
 	char scope[ROLLUP_TEXT_SIZE + 1];
 	BreakdownList *breakdowns;
 	StatsAnswer *answer;
-	Stats stats = {0};
+	SiteStats stats = {0};
 	SavedUser user;
 
 	if (site_id[0] == '\0')
@@ -201,10 +189,10 @@ StatsCompute(const char *site_id, DateADT day, bool totals, int max_paths)
 	breakdowns = BreakdownsRead(GetActiveSnapshot());
 	if (totals)
 		read_breakdown(&stats, BreakdownBuiltIn(breakdowns, BREAKDOWN_SITE), add_site_row,
-					   add_site_delta, add_site_raw);
+					   add_site_delta, add_site_event);
 	if (max_paths > 0)
 		read_breakdown(&stats, BreakdownBuiltIn(breakdowns, BREAKDOWN_PAGE), add_page_row,
-					   add_page_delta, add_page_raw);
+					   add_page_delta, add_page_event);
 	UnresolvedUsersResolve(&stats.users);
 	answer = make_answer(&stats, max_paths);
 	SPI_finish();

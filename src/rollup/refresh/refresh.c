@@ -377,7 +377,8 @@ fi_refresh(PG_FUNCTION_ARGS)
 }
 
 /*
- * fi_rebuild(since timestamptz, until timestamptz): NULL is the beginning or the end of time
+ * fi_rebuild(since timestamptz, until timestamptz): NULL is the beginning or the
+ * end of time
  */
 Datum
 fi_rebuild(PG_FUNCTION_ARGS)
