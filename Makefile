@@ -51,11 +51,12 @@ src/http/answer/pages_files.o: $(wildcard src/http/answer/pages/*)
 $(DATA_built): sql/fast_ingest.sql fast_ingest.control
 	cp $< $@
 
-# The private installation that the cluster of `make run` and the tests use
+# The private installation that the cluster of `make run` and the tests use. Files that are
+# the same are left alone: a server may be about to load them.
 .PHONY: tmp-install
 tmp-install: all
 	@test/dev/tmp_install.sh
-	@$(MAKE) -s install DESTDIR='$(CURDIR)/tmp_install'
+	@$(MAKE) -s install DESTDIR='$(CURDIR)/tmp_install' INSTALL='install -C'
 
 # Test programs, none of which needs a server. UNIT_SRCS_<name> and FUZZ_SRCS_<name> are
 # the files of src/ that each needs.
@@ -116,6 +117,14 @@ load-test:
 docker-build docker-up docker-down docker-logs:
 	@docker/compose.sh $(@:docker-%=%)
 
+# For between two edits. PGXS has a recipe for check, too, which only says that there is no
+# such thing: it runs after ours, in a shell that says nothing.
+.PHONY: check quick-test
+check: quick-test
+check: private SHELL = /bin/true
+quick-test:
+	@TESTS= test/dev/test.sh unit regress core
+
 # TESTS names single TAP or unit programs
 .PHONY: test test-regress test-isolation test-tap test-unit test-fuzz test-valgrind torture fuzz bench
 test:
@@ -174,7 +183,8 @@ help:
 	@echo 'make docker-up        build an image and run it with docker compose, see docker/compose.yml'
 	@echo 'make docker-build | docker-down | docker-logs'
 	@echo '                      only build it | stop what docker-up started | its log'
-	@echo 'make test             run every test'
+	@echo 'make check            the unit and regression tests and a few of the others: a minute or two'
+	@echo 'make test             run every test: ten minutes'
 	@echo 'make test-regress | test-isolation | test-tap | test-unit | test-fuzz'
 	@echo '                      one kind of tests (TESTS="test/http/protocol.pl": single TAP or unit tests)'
 	@echo 'make test-docker      build the image and run it without Docker: as root, ten minutes'

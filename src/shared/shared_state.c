@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/compat.h"
 #include "shared/key_image.h"
+#include "shared/maintenance_request.h"
 #include "shared/query_slot.h"
 #include "shared/rate_limits.h"
 #include "shared/shared_part.h"
@@ -91,8 +92,9 @@ attach_state(void *memory, LWLock *lock, bool is_new)
 
 static const SharedPart state_part = {"fast_ingest state", NULL, state_size, attach_state};
 
-static const SharedPart *const parts[] = {&state_part, &StagingRingsPart, &QuerySlotsPart,
-										  &KeyImagePart, &RateTablesPart};
+static const SharedPart *const parts[] = {&state_part,	   &StagingRingsPart,
+										  &QuerySlotsPart, &KeyImagePart,
+										  &RateTablesPart, &MaintenanceRequestPart};
 
 static void
 request_parts(void)

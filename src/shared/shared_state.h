@@ -63,7 +63,7 @@ typedef struct
 
 	pg_atomic_uint64 alive_at; /* when the flusher last ran, see clock.h; each second */
 
-	/* by the flusher: 1 while the table refuses every event (see flush/evidence.h) */
+	/* by the flusher: 1 while the table refuses every event (see trial_insert.h) */
 	pg_atomic_uint32 refuses_all;
 	/*
 	 * Why events of other days wait while those of today do not, or which partition is in

@@ -1,5 +1,5 @@
-# API keys: with fast_ingest.require_api_key nobody comes in without one, a key does
-# what it is for and nothing else, and a change is in force when it is committed,
+# With fast_ingest.require_api_key nobody gets in without a key, a key permits what it was made
+# for and nothing else, and a change of the keys is in force as soon as it is committed,
 # whatever the workers are doing.
 
 use strict;
@@ -38,12 +38,12 @@ sub refused
 	return;
 }
 
-# Off, which is the default: keys are not looked at
+# Off, which is the default: nobody checks keys
 
 is(status(post()), 202, 'off: no key');
 is(status(post(bearer('nonsense'))), 202, 'off: any key');
 
-# Keys are there before they are needed
+# Keys can be created before they are required
 
 my $writer = create("'writer'");
 my $reader = create("'reader', '{read}'");
@@ -91,7 +91,7 @@ $connection->send("POST /events HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nC
 is($connection->read_answer->{status}, 401, 'the body is not waited for');
 is(status($server->get($_)), 200, "$_ needs none") foreach qw(/health /ready /openapi.json /docs);
 
-# The three ways to send one
+# The three ways to send a key
 
 is(status(post(bearer($writer))), 202, 'Authorization: Bearer');
 is(status(post(headers => [ 'Authorization', "bearer  $writer" ])), 202, 'bearer, in small letters');
@@ -297,7 +297,7 @@ refused("BEGIN; SELECT fi_create_api_key('prepared'); PREPARE TRANSACTION 'p'", 
 $server->sql("SET session_replication_role = replica; SELECT fi_revoke_api_key('first')");
 is_error(post(bearer($first)), 401, qr/./, 'a replication worker\'s change counts as well');
 
-# A body that takes its time: its key is looked at again when it is there
+# A slow body: its key is checked again when the body is complete
 
 $connection = $server->connect;
 my $body = encode_json(event(++$n));
@@ -383,7 +383,7 @@ $server->wait_ready;
 is(status($server->get('/stats?site_id=shop', bearer($site))), 200, 'after a crash they are valid again');
 is_error(post(bearer($writer)), 401, qr/./, 'as they were');
 
-# Not loaded: closed, not open
+# Keys that could not be loaded let nobody in
 
 $server->sql('DROP EXTENSION fast_ingest');
 $server->sql('CREATE EXTENSION fast_ingest');
@@ -414,12 +414,12 @@ is($new->post_event(event(1, site_id => 'x'), bearer($kept))->{status}, 403, 'an
 is($new->sql("SELECT rate_limit, tenant FROM fi_api_keys()"), '5|shop', 'with its limit and its tenant');
 $new->node->stop;
 
-# Nothing of it is in the log
+# No key is in the log
 
 my $log = slurp_file($server->node->logfile);
 unlike($log, qr/\Q@{[substr $_, -64]}\E/, 'no key is in the log') foreach $writer, $reader, $next;
 
-# Who listens to the world is told
+# A server that listens to the world without requiring keys warns
 
 unlike($log, qr/can be reached from elsewhere/, 'on localhost nobody is warned');
 $server->node->append_conf('postgresql.conf', "fast_ingest.listen_addresses = '0.0.0.0'");

@@ -1,9 +1,9 @@
-# Rate limits: as many events as a client, a key, a channel may send are accepted, however
-# many connections they come by, and no more; who is refused hears when to come back, and
-# has paid nothing.
+# A client, a key and a channel may send as many events as their rate limits allow, over any
+# number of connections, and no more. Who is refused hears when to come back, and the refusal
+# costs no tokens.
 #
-# Buckets here gain 1 token a second and hold 1000, so that the seconds that a test takes
-# on a slow machine make no difference.
+# Buckets here gain 1 token a second and hold 1000. So it makes no difference how many seconds a
+# test takes on a slow machine.
 
 use strict;
 use warnings;
@@ -29,7 +29,7 @@ sub from { return (headers => [ 'X-Forwarded-For', $_[0] ]) }
 sub bearer { return (headers => [ 'Authorization', "Bearer $_[0]" ]) }
 sub remaining { my $left = $_[0]->{headers}{'ratelimit-remaining'}; return defined $left ? $left : -1 }
 
-# Is it a number that a few seconds, or a minute, do not explain away?
+# Is the count as expected, give or take the tokens of a minute?
 sub is_about
 {
 	my ($number, $expected, $name) = @_;
@@ -38,7 +38,7 @@ sub is_about
 	return;
 }
 
-# Set, and wait until requests like this one are limited like this.
+# Change settings, and wait until requests like this one have these limits.
 sub set_limit
 {
 	my ($limit, $ask, %settings) = @_;
@@ -120,7 +120,7 @@ is_about(remaining($answer), $left - 100, 'client: they count, too');
 $left = remaining($answer);
 is_about(remaining($server->post_event({ bad => 1 })), $left - 1, 'client: and so does an invalid one');
 is_about(remaining($server->post('/events', 'no JSON')), $left - 2, 'client: and what is no event at all');
-is_about(remaining($server->get('/metrics?event_name=page_view')), $left - 3, 'client: and a question');
+is_about(remaining($server->get('/metrics?event_name=page_view')), $left - 3, 'client: and a query');
 is($server->get('/health')->{status}, 200, 'client: /health');
 ok(!exists $server->get('/ready')->{headers}{'ratelimit-limit'}, 'client: /ready is not limited');
 is_error($server->post_bulk(bulk(1001)), 413, qr/1001 events at a time.*client address ever allows: at most 1000/,
@@ -148,7 +148,7 @@ ok( wait_until(
 		}),
 	'the body of a refused request is not waited for');
 
-# Whose it is
+# Whose bucket it is
 
 is_refused($server->wait_for_answer(429, sub { post(from('192.0.2.1')) }), qr/client address/, 'anybody can say to be another');
 $server->set('fast_ingest.trusted_proxies' => '10.0.0.0/8,127.0.0.1');
@@ -234,7 +234,7 @@ $server->sql("UPDATE fast_ingest.api_keys SET rate_limit = 2 WHERE name = 'calm'
 $answer = post(bearer($calm));
 is($answer->{headers}{'ratelimit-limit'}, 2000, 'a change of a limit counts at once');
 is_about(remaining($answer), $left + 1000 - 302, 'and keeps what was taken');
-is_about(remaining($server->get('/metrics?event_name=page_view', bearer($calm))), $left + 1000 - 303, 'key: questions count');
+is_about(remaining($server->get('/metrics?event_name=page_view', bearer($calm))), $left + 1000 - 303, 'key: queries count');
 $server->set('fast_ingest.require_api_key' => 'off', 'fast_ingest.rate_limit_per_key' => 0);
 $server->wait_for_answer(202, \&post);
 

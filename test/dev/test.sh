@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 #
-# test.sh [SUITE...]: run the tests against tmp_install/, every suite whatever
-# became of the one before. The last line is "N passed, N failed". A suite without
-# a test counts as a failed one. Reads from the environment:
+# test.sh [SUITE...]: run the tests against tmp_install/, all suites whatever becomes of
+# the others. Without arguments that is every test, the suites side by side. The last lines
+# say what each suite came to, and "N passed, N failed". A suite without a test counts as a
+# failed one. Reads from the environment:
 #   REGRESS, ISOLATION  names of tests, set by make
 #   TESTS               single TAP or unit programs (default: all)
+#   TEST_JOBS           how many TAP programs run at a time (default: twice the cores)
 #   FUZZ_SECONDS        for each fuzz target (default 10)
 #   VALGRIND            yes: run the server under valgrind; each process that it reports
 #                       something of counts as a failed test
@@ -15,6 +17,11 @@ prepare "test${VALGRIND:+-valgrind}" "$@"
 
 pgxs=$(dirname "$("$PG_CONFIG" --pgxs)")/../..
 check=$tree/tmp_check
+cores=$(nproc)
+jobs=${TEST_JOBS:-$((2 * cores))}
+# Seconds after which a TAP program, and a fuzz target's input, is taken to hang
+limit=1800
+input_limit=10
 sockets=$(mktemp -d /tmp/fast_ingest.XXXXXX)
 running=
 database=contrib_regression
@@ -65,7 +72,8 @@ start_server()
 	local data=$check/$1/data http_port
 
 	initialize "$data" "$database"
-	http_port=$(perl -MIO::Socket::INET -e 'print IO::Socket::INET->new(Listen => 1, LocalAddr => "127.0.0.1")->sockport')
+	# No port that PostgreSQL::Test gives (10200 to 32767), nor one of an outgoing connection
+	http_port=$(perl -MIO::Socket::INET -e 'for (7000 .. 10199) { print and last if IO::Socket::INET->new(Listen => 1, LocalAddr => "127.0.0.1", LocalPort => $_) }')
 	{
 		cat test/regress.conf
 		echo "unix_socket_directories = '$sockets'"
@@ -111,13 +119,13 @@ pg_regress_suite()
 	count "$1" "$status" "$(grep -cE '\.\.\. ok |^ok ' "$log")" "$(grep -cE '\.\.\. FAILED|^not ok ' "$log")"
 }
 
-# tap_suite SUITE PROGRAM...
+# tap_suite SUITE JOBS PROGRAM... [-- PROGRAM...]: so many at a time, those behind "--" alone
 tap_suite()
 {
 	local good=0 bad=0 status=0
 
-	if [ $# -gt 1 ]; then
-		perl test/dev/tap.pl "$check/$1/tap" "${@:2}" || status=$?
+	if [ $# -gt 2 ]; then
+		perl test/dev/tap.pl --jobs="$2" --limit="$limit" "$check/$1/tap" "${@:3}" || status=$?
 		read -r good bad <"$check/$1/tap"
 	fi
 	count "$1" "$status" "$good" "$bad"
@@ -133,10 +141,14 @@ suite_isolation()
 	pg_regress_suite isolation "$pgxs/src/test/isolation/pg_isolation_regress" test/isolation "${ISOLATION:-}"
 }
 
-# The TAP programs, which stand in folders named by subject
+# The TAP programs, which stand in folders named by subject. Those that take longest come
+# first, so that none of them is left over at the end.
 tap_programs()
 {
-	find test -mindepth 2 -maxdepth 2 -name '*.pl' ! -path 'test/api/*' ! -path 'test/dev/*' | sort
+	{
+		printf 'test/%s\n' rollup/exactness.pl maintain/maintenance.pl load/faults.pl load/memory.pl http/hostile.pl
+		find test -mindepth 2 -maxdepth 2 -name '*.pl' ! -path 'test/api/*' ! -path 'test/dev/*' | sort
+	} | awk '!seen[$0]++'
 }
 
 # What makes no sense under valgrind, and why
@@ -153,33 +165,63 @@ not_under_valgrind()
 	esac
 }
 
-# PostgreSQL::Test takes from its environment where things are
+
+# What must run alone, and why. All else may share the machine.
+must_be_alone()
+{
+	case "$1" in
+		*/overload.pl) echo "it compares how many events are taken at one time and at another" ;;
+		*) return 1 ;;
+	esac
+}
+
+# PostgreSQL::Test takes from its environment where things are. It gives a port to one
+# program at a time, which it notes in a directory that all programs share.
 suite_tap()
 {
-	local suite=${1:-tap} programs=() program reason
+	local suite=${1:-tap} programs=() alone=() program reason
 
 	for program in ${TESTS:-$(tap_programs)}; do
 		if [ -n "${VALGRIND:-}" ] && [ -z "${TESTS:-}" ] && reason=$(not_under_valgrind "$program"); then
 			echo "$program is left out: $reason"
-		elif [ -f "$program" ]; then
+		elif [ ! -f "$program" ]; then
+			echo "there is no $program"
+		elif must_be_alone "$program" >/dev/null; then
+			alone+=("$program")
+		else
 			programs+=("$program")
 		fi
 	done
 	export PATH=$bindir:$PATH PERL5LIB=$pgxs/src/test/perl:$tree/test/perl
 	export PG_REGRESS=$pgxs/src/test/regress/pg_regress top_builddir=$check/$suite
 	if [ -n "${VALGRIND:-}" ]; then
+		jobs=1 limit=7200
 		# what takes a second takes a minute
 		echo "fast_ingest.request_timeout = '3min'" >"$check/$suite/slow.conf"
 		export TEMP_CONFIG=$check/$suite/slow.conf PG_TEST_TIMEOUT_DEFAULT="${PG_TEST_TIMEOUT_DEFAULT:-900}"
 	fi
 	export TESTDIR=$check/$suite TESTDATADIR=$check/$suite/tmp_check TESTLOGDIR=$check/$suite/tmp_check/log
-	tap_suite "$suite" "${programs[@]}"
+	# many at a time make each of them slow
+	export PG_TEST_TIMEOUT_DEFAULT="${PG_TEST_TIMEOUT_DEFAULT:-600}"
+	[ "${#alone[@]}" = 0 ] || programs+=(-- "${alone[@]}")
+	tap_suite "$suite" "$jobs" "${programs[@]}"
+}
+
+# The way of an event and of an answer, from the first byte to the last: for `make check`
+suite_core()
+{
+	TESTS=$(printf 'test/%s\n' http/protocol.pl events/bulk.pl events/validation.pl events/json.pl \
+		events/idempotency.pl auth/api_keys.pl flush/dead_letters.pl query/metrics.pl query/site_stats.pl \
+		query/paging_and_csv.pl rollup/other_keys.pl server/workers.pl)
+	suite_tap core
 }
 
 # The long form of the tests of faults, hostile clients and overload, about 20
 # minutes, and its table of results
 suite_torture()
 {
+	local jobs=1 limit=7200
+
 	export FI_TORTURE=1 FI_RESULTS=$check/torture/results
 	TESTS=${TESTS:-$(tap_programs | xargs grep -l FI_TORTURE)}
 	suite_tap torture
@@ -194,7 +236,7 @@ suite_unit()
 	for program in ${TESTS:-tmp_build/unit/*_test}; do
 		[ ! -x "$program" ] || programs+=("$program")
 	done
-	tap_suite unit "${programs[@]}"
+	tap_suite unit "$cores" "${programs[@]}"
 }
 
 # fuzz NAME SECONDS: new inputs are kept in tmp_build, so that the next run goes on
@@ -205,7 +247,7 @@ fuzz()
 
 	mkdir -p "${corpus[0]}"
 	[ ! -d "test/fuzz/corpus/$1" ] || corpus+=("test/fuzz/corpus/$1")
-	if "tmp_build/fuzz/$1" -max_total_time="$2" -timeout=10 -print_final_stats=1 \
+	if "tmp_build/fuzz/$1" -max_total_time="$2" -timeout="$input_limit" -print_final_stats=1 \
 		-artifact_prefix="$check/fuzz/$1-" "${corpus[@]}" >"$log" 2>&1; then
 		echo "$1: no fault in $(sed -n 's/^stat::number_of_executed_units: *//p' "$log") inputs"
 	else
@@ -217,9 +259,8 @@ fuzz()
 # As many targets at a time as there are cores
 suite_fuzz()
 {
-	local seconds=${FUZZ_SECONDS:-10} all=0 bad=0 source cores
+	local seconds=${FUZZ_SECONDS:-10} all=0 bad=0 source
 
-	cores=$(nproc)
 	make -s -j"$cores" fuzz-programs
 	for source in test/fuzz/*_fuzz.c; do
 		[ -f "$source" ] || continue
@@ -234,29 +275,66 @@ suite_fuzz()
 	count fuzz 0 $((all - bad)) "$bad"
 }
 
-# A suite runs in a process of its own: when it breaks, the others still run
+# run_suite SUITE: in a process of its own: when it breaks, the others still run
+run_suite()
+{
+	echo "# $1"
+	export REPORTS=$check/$1/valgrind
+	mkdir -p "$check/$1" ${VALGRIND:+"$REPORTS"}
+	set +e
+	(
+		set -e
+		trap stop_server EXIT
+		"suite_$1"
+		[ -z "${VALGRIND:-}" ] || count_reports "$1"
+	) 9>&-
+	set -e
+}
+
+# Every suite. The TAP programs wait most of their time, which leaves the processor to the
+# others; fuzzing gives way to them.
+run_all()
+{
+	local pids=()
+
+	mkdir -p "$check"
+	{
+		run_suite regress
+		run_suite isolation
+		run_suite unit
+	} >"$check/short.output" 2>&1 &
+	pids+=($!)
+	{
+		renice -n 10 "$BASHPID"
+		input_limit=60
+		run_suite fuzz
+	} >"$check/fuzz.output" 2>&1 &
+	pids+=($!)
+	run_suite tap
+	wait "${pids[@]}"
+	cat "$check/short.output" "$check/fuzz.output"
+}
+
 trap 'rm -rf "$sockets"' EXIT
 rm -rf "$check"
 passed=0
 failed=0
 [ -z "${VALGRIND:-}" ] || use_valgrind
-[ $# -gt 0 ] || set -- regress isolation tap unit fuzz
-for suite in "$@"; do
-	echo "# $suite"
-	export REPORTS=$check/$suite/valgrind
-	mkdir -p "$check/$suite" ${VALGRIND:+"$REPORTS"}
-	set +e
-	(
-		set -e
-		trap stop_server EXIT
-		"suite_$suite"
-		[ -z "${VALGRIND:-}" ] || count_reports "$suite"
-	) 9>&-
-	set -e
+if [ $# -gt 0 ]; then
+	suites=("$@")
+	for suite in "$@"; do
+		run_suite "$suite"
+	done
+else
+	suites=(regress isolation tap unit fuzz)
+	run_all
+fi
+for suite in "${suites[@]}"; do
 	if ! read -r good bad 2>/dev/null <"$check/$suite/counts"; then
 		good=0 bad=1
 		echo "$suite broke off"
 	fi
+	echo "$suite: $good passed, $bad failed"
 	passed=$((passed + good))
 	failed=$((failed + bad))
 done

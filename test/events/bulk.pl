@@ -1,5 +1,5 @@
-# Many events in one request: the three forms, what is answered when some of
-# them are invalid, and that a request that cannot be read stores nothing.
+# One request may carry many events, in three forms. When some of them are invalid, the answer
+# says which. A request that cannot be read stores nothing.
 
 use strict;
 use warnings;
@@ -34,7 +34,7 @@ sub ndjson
 	return join '', map { encode_json($_) . "\n" } @_;
 }
 
-# The answer accepts this many and nothing else; they are stored.
+# The answer accepts exactly this many events, and they are stored.
 sub accepts
 {
 	my ($answer, $count, $name) = @_;
@@ -172,7 +172,7 @@ foreach (
 	refuses($server->post_bulk([ valid(1), invalid() ], query => $query), $pattern, "?$query");
 }
 
-# A text that cannot be stored costs its event, and no other
+# A text that cannot be stored refuses its own event and no other
 
 my @bad = ('a\u0000b', '\u0000', '\ud83d', 'x\ude00', '\ud83d\ud83d\ude00', '\ud83d\u0041', '\ud83d\\\\u', '\uD83Dx', '\udfff\udbff');
 my @places = (
@@ -237,7 +237,7 @@ foreach ("$one$one", "$one\n$one\n", $one, "{\"events\":[$one]}{\"events\":[$one
 refuses($server->post_bulk("$one$one\n", @ndjson), qr/at byte \d+.* Send one event a line/, 'two on a line');
 refuses($server->post_bulk($one =~ s/,/,\n/r, @ndjson), qr/at byte \d+.* Send one event a line/, 'one on two lines');
 
-# What is no list of events
+# Bodies that are no list of events
 
 refuses($server->post_bulk([]), qr/./, 'an empty array');
 refuses($server->post_bulk({ events => [] }), qr/./, 'an object with no events');
@@ -258,7 +258,7 @@ $answer = $server->post_bulk(ndjson(@events), @ndjson);
 is($answer->{status}, 413, 'NDJSON: more than max_bulk_events');
 is($server->count, $stored, 'NDJSON: none of them is stored');
 
-# Malformed: nothing of the request counts
+# Malformed bodies: nothing of the request is stored
 
 my @good = map { encode_json($_) } valid(5);
 my $good = join ',', @good;

@@ -1,6 +1,5 @@
-# The same event is stored once, however often, however quickly and over
-# however many restarts a client sends it; different events are never taken
-# for the same.
+# The same event is stored once, however often and however quickly a client sends it, also across
+# restarts. Different events are never taken for the same.
 
 use strict;
 use warnings;
@@ -62,7 +61,7 @@ is( $server->post_event(
 	'the same uuid in capitals');
 once('uuid', 'the same uuid in capitals');
 
-# At once, the first time: several clients race for the same new events
+# Several clients send the same new events at the same time
 
 my @race = map { event($_, user_id => "race-$_") } 1 .. 10;
 my @waiting = map { $server->send_events(@race) } 1 .. 10;
@@ -138,7 +137,7 @@ is_error(
 	$server->post_bulk([ event(1) ], headers => [ 'Idempotency-Key', '' ]),
 	400, qr/Idempotency-Key is empty/, 'an empty header of a bulk request');
 
-# One key of two websites, in the field, as a UUID, and in the header
+# Two websites use the same key: in the field, as a UUID, and in the header
 
 foreach my $key ('1001', '6f1f3a52-4c1b-4f0e-9a8e-0b6d3c2a1f00')
 {
@@ -154,13 +153,13 @@ foreach my $key ('1001', '6f1f3a52-4c1b-4f0e-9a8e-0b6d3c2a1f00')
 	}
 }
 
-# What could be split in another way
+# Texts that would be equal if they were joined without their lengths
 
 $server->post_event(event(1, user_id => 'split', site_id => $_->[0], idempotency_key => $_->[1]))
   foreach [ 'a', 'bc' ], [ 'ab', 'c' ], [ 'abc', ' ' ];
 is($server->count("user_id = 'split'"), 3, 'a website and a key are not one text');
 
-# A key is more than the content, and its day is its scope
+# A key overrides the content, and is one of its day
 
 my $late = 86400 - 12 * 3600 - 1;
 $server->post_event(
@@ -209,7 +208,7 @@ foreach (1, 2)
 		scalar @different, 'all of them are stored, once');
 }
 
-# Without a timestamp there is nothing to know a repeated visit by
+# Without a timestamp a repeated visit cannot be recognized
 
 foreach (1 .. 3)
 {
@@ -261,7 +260,7 @@ is($server->count("user_id = 'differ'"),
 	scalar @different, 'many after a restart: nothing is added');
 is($server->status->{duplicate}, 2 + @different, 'they are counted');
 
-# Only keys
+# Deduplication by key only
 
 my $n = 0;
 $server->set('fast_ingest.deduplicate' => 'key');

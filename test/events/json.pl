@@ -1,7 +1,6 @@
-# JSON of every kind that RFC 8259 names, valid and not, as one event, in both
-# forms of bulk, and as lines. Each is answered: 202, and then it is stored as
-# PostgreSQL itself reads it, or 400 with an error that says where or what.
-# Nothing of it is a dead letter.
+# Every kind of JSON that RFC 8259 names, valid or not, is answered: as one event, in both forms
+# of bulk, and as lines. After 202 it is stored as PostgreSQL itself reads it; a 400 says where
+# or what is wrong. None of it becomes a dead letter.
 
 use strict;
 use warnings;
@@ -67,7 +66,7 @@ my @invalid = (
 	(map { ('[' x $_ . ']' x $_, '{"a":' x $_ . '1' . '}' x $_, '[{"a":' x $_ . '1' . '}]' x $_, '[' x $_) }
 		  130, 1000, 100_000, 1_000_000));
 
-# What a test of that JSON is called.
+# The name of a test of that JSON
 sub name_of
 {
 	my ($text) = @_;
@@ -127,7 +126,7 @@ sub accepted
 	return;
 }
 
-# 400, and the error names the byte or the field.
+# The answer is 400, and the error names the byte or the field.
 sub refused
 {
 	my ($form, $name) = @_;
@@ -144,7 +143,7 @@ sub refused
 	return;
 }
 
-# Each as a value of metadata, and a text also as a field and as a key
+# Each value is sent in metadata, and a text also as a field and as a key
 foreach my $json (@valid)
 {
 	my $name = name_of($json);

@@ -1,4 +1,4 @@
-# 9,999 real website events arrive as they are, and arrive once.
+# 9,999 events of a real website are stored as they were sent, once each.
 
 use strict;
 use warnings;

@@ -1,5 +1,5 @@
-# What an event may be: each rule of the field table, the message that names
-# the field and the value, and how what is accepted is stored.
+# Each field of an event follows its rule. An error names the field and the value, and what is
+# accepted is stored as the contract says.
 
 use strict;
 use warnings;
@@ -23,7 +23,7 @@ my $text_201 = 'a' x 201;
 my $wide_200 = "\xe9" x 100;
 my $wide_201 = "\xe9" x 100 . 'a';
 
-# A valid event but for what is said.
+# A valid event with these changes
 sub with
 {
 	return event(++$n, @_);
@@ -271,7 +271,7 @@ foreach (
 is($server->post_event("\xef\xbb\xbf{$head,\"user_id\":\"marked\"}")->{status}, 202, 'a byte order mark');
 is($server->count("user_id = 'marked'"), 1, 'the event behind it is stored');
 
-# What a missing Content-Type means, an empty one means, too
+# An empty Content-Type means the same as none
 
 foreach (undef, '', ' ', "\t ")
 {
@@ -280,7 +280,7 @@ foreach (undef, '', ' ', "\t ")
 }
 is($server->post_event(event(++$n), type => 'text/html')->{status}, 415, 'Content-Type text/html');
 
-# Parameters that are none
+# Parameters that do not exist
 
 foreach (
 	[ 'atomic=true', qr/unknown parameter "atomic": expected key/ ],
@@ -296,7 +296,7 @@ foreach (
 is($server->count("event_name = 'unasked'"), 0, 'nothing of it was stored');
 is($server->post('/events?key=any', event(++$n))->{status}, 202, 'a key that nobody asks for');
 
-# All fields there and back
+# All fields are stored as they were sent
 
 my %full = (
 	event_name => 'purchase',

@@ -1,8 +1,8 @@
-# What an administrator does to the table by mistake is not taken out on events: when the table
-# refuses every event for one reason, none of them is given up. They wait, everybody hears of
-# it, and when the table is mended they are stored. A client whose own events are bad is told so.
-# What a door without a key shows of it has no event's text. And settings of the database or the
-# role, which are meant for others, change nothing.
+# No event is lost because an administrator made a mistake with the table. When the table refuses
+# every event for one reason, events wait, clients and monitoring see why, and the events are
+# stored when the table is mended. A client whose own events are bad is told so. What is shown
+# without a key contains no text of an event. Settings of the database or of the role, which are
+# meant for others, change nothing.
 
 use strict;
 use warnings;
@@ -103,7 +103,7 @@ refuses_all('a trigger that looks for a file', trigger(q{PERFORM pg_read_file(NE
 refuses_all('a column that is gone', 'ALTER TABLE fast_ingest.events RENAME COLUMN campaign_id TO gone',
 	'ALTER TABLE fast_ingest.events RENAME COLUMN gone TO campaign_id', qr/campaign_id/, refused => 0);
 
-# Of the partition of today only, while other days' events are stored
+# The mistake is in the partition of today only, and events of other days are stored
 
 my $today = $server->sql("SELECT tableoid::regclass FROM fast_ingest.events WHERE user_id = '$PRIVATE-1'");
 
@@ -117,7 +117,7 @@ refuses_all('a trigger that meets a unique index', 'CREATE TABLE public.seen (ch
 	. trigger('INSERT INTO public.seen VALUES (NEW.channel)'),
 	"$no_trigger; DROP TABLE public.seen", qr/error 23505 of constraint \\?"seen_pkey/, refused => 1);
 
-# It lasts until staging is full.
+# The mistake lasts until staging is full.
 
 $server->sql('ALTER TABLE fast_ingest.events ADD CONSTRAINT none CHECK (false) NOT VALID');
 my @waiting;
@@ -221,13 +221,13 @@ foreach my $of ('DATABASE postgres', 'ROLE ' . $server->sql('SELECT current_user
 	$server->set('fast_ingest.refresh_backlog' => 1000000);
 	my $from = $server->sql("SELECT to_char(min(ts), 'YYYY-MM-DD') FROM fast_ingest.events WHERE user_id = '$events[0]{user_id}'");
 	like($server->get("/metrics?event_name=page_view&from=${from}T00:00:00Z&to=${from}T23:59:59Z")->{body},
-		qr/"total_events":1,/, "settings of $of: questions are answered");
+		qr/"total_events":1,/, "settings of $of: queries are answered");
 	$server->sql(join ';', map { "ALTER $of RESET $_" } sort keys %settings);
 	delete $ENV{PGOPTIONS};
 	$first_day += 50;
 }
 # ---------------------------------------------------------------------------
-# The partition of today is gone, and somebody is in the way of another one
+# The partition of today is gone, and somebody prevents a new one
 # ---------------------------------------------------------------------------
 
 {

@@ -1,7 +1,7 @@
-# Dead letters are for people: they can be read, posted again, retried once their
-# cause is gone, and purged. However a refused event comes back, by a retry or by its
-# client, it is stored once and counted once. There are no more of them than allowed,
-# and those that had to go are counted.
+# People can read dead letters, post them again, retry them once the cause is gone, and purge
+# them. Whether a refused event comes back by a retry or from its client, it is stored and
+# counted once. There are never more dead letters than allowed, and those that had to be deleted
+# are counted.
 
 use strict;
 use warnings;
@@ -56,7 +56,7 @@ sub statuses
 }
 
 # ---------------------------------------------------------------------------
-# A constraint that should not have been
+# A constraint that was a mistake
 # ---------------------------------------------------------------------------
 
 refuse();
@@ -100,11 +100,11 @@ is_deeply(
 is($server->sql(qq{SELECT extract(epoch FROM ts)::bigint FROM fast_ingest.events WHERE user_id = '$with_key->{user_id}'}),
 	$with_key->{timestamp}, 'at the time that it said');
 
-# By their client, which tries again
+# The client sends them again
 
 is(statuses($bots[1], $with_key), '202 202', 'clients send their own again');
 
-# By a retry
+# fi_retry_dead_letters()
 
 is(retry(), '9|5|4|0', 'a retry stores what is not stored yet');
 is(letters(), 0, 'no letter is left');
@@ -203,7 +203,7 @@ $server->stored_once($load, 'beside retries');
 $server->books_balance('several at once');
 
 # ---------------------------------------------------------------------------
-# The bound
+# The limit of their number
 # ---------------------------------------------------------------------------
 
 # Users of the letters, the oldest first
@@ -237,7 +237,7 @@ ok($server->wait_for_log_line(qr/fast_ingest dropped \d+ of the oldest dead lett
 unlike(substr(PostgreSQL::Test::Utils::slurp_file($server->node->logfile), $log),
 	qr/LOG: .*bot-\d/, 'and names no user');
 
-# What others take away makes room
+# Letters that others delete make room
 $server->sql('DELETE FROM fast_ingest.dead_letters');
 $dropped = status_of('dead_letters_dropped');
 ($codes, @users) = post_bots(5);
@@ -255,7 +255,7 @@ $session->query_safe('ROLLBACK');
 ($codes, @users) = post_bots(2);
 is(letter_users() =~ tr/ //, 4, 'after it the bound holds again');
 
-# Nobody counted before the restart
+# After a restart the number is counted first
 $server->restart;
 $session->quit;
 my @kept = split / /, letter_users();
@@ -263,7 +263,7 @@ my @kept = split / /, letter_users();
 is(letter_users(), join(' ', @kept[ 2 .. 4 ], @users), 'it holds from the first letter on after a restart');
 is(status_of('dead_letters_dropped'), 2, 'counted from the start');
 
-# Lowered, and switched off
+# The limit lowered, and switched off
 $server->set('fast_ingest.max_dead_letters' => 2);
 ok(wait_until(sub { post_bots(1); letters() == 2 }), 'a lower bound is met with the next letter');
 $server->set('fast_ingest.max_dead_letters' => 0);

@@ -1,7 +1,7 @@
-# Events of today never wait for those of others: not for a thousand days whose partitions
-# have to be made, for a partition that is locked or in the way, nor for an event for which a
-# trigger raises an error of whatever kind, is slow, or waits for a lock. What is held up
-# itself is stored when it can be, or is a dead letter that says why.
+# Events of today never wait for other events: not for a thousand days whose partitions must be
+# created, not for a partition that is locked or in the way, and not for an event whose trigger
+# raises an error of any kind, is slow, or waits for a lock. The events that are held up are
+# stored as soon as possible, or become dead letters that say why.
 
 use strict;
 use warnings;
@@ -13,7 +13,7 @@ use FastIngest;
 use Test::More;
 use Time::HiRes qw(time);
 
-# Much longer than it takes, and much shorter than any trouble here lasts.
+# In seconds: much longer than a commit takes, and much shorter than any trouble here lasts
 my $SOON = 5;
 
 my $server = FastIngest->new('head_of_line');
@@ -126,11 +126,11 @@ is($locked->read_answer->{status}, 202, 'a locked partition: its event is stored
 is($server->count("user_id = '$old->{user_id}'"), 1, 'a locked partition: once');
 ok(wait_until(sub { $server->get('/ready')->{body} eq '{"status":"ready"}' }), 'a locked partition: the warning is gone');
 
-# A partition in somebody's own time: 21:00Z to 21:00Z
+# A partition of a local day: 21:00Z to 21:00Z
 
 $server->sql(q{SET timezone = 'Europe/Istanbul'; CREATE TABLE fast_ingest.local_day
 	PARTITION OF fast_ingest.events FOR VALUES FROM ('2023-05-01') TO ('2023-05-02')});
-# not one of those whose metrics are looked at: it goes with its partition
+# no event whose metrics are checked: it is dropped with its partition
 my $taken = event(++$n, timestamp => '2023-05-01T10:00:00Z', event_name => 'local');
 my $rest = event(++$n, timestamp => '2023-05-01T22:00:00Z', user_id => 'rest');
 is($server->post_event($taken)->{status}, 202, 'a partition in local time takes what it can');
@@ -143,7 +143,7 @@ ok($server->wait_for_log_line(qr/partition "local_day" takes a part of the UTC d
 $server->sql('DROP TABLE fast_ingest.local_day');
 ok(wait_until(sub { $server->get('/ready')->{body} eq '{"status":"ready"}' }), 'the warning ends with the partition');
 
-# No partition can be made at all
+# No partition can be created
 
 $server->sql(<<'EOQ');
 CREATE FUNCTION no_ddl() RETURNS event_trigger LANGUAGE plpgsql AS
@@ -221,7 +221,7 @@ is($bots->read_answer->{json}{accepted}, 334, 'a bulk of bad events: the good on
 is($server->sql(q{SELECT count(*) FROM fast_ingest.dead_letters WHERE event->>'channel' = 'bot'}), 666, 'a bulk of bad events: the others are dead letters');
 $server->sql('ALTER TABLE fast_ingest.events DROP CONSTRAINT no_bots');
 
-# They hang
+# Events whose triggers hang
 
 foreach my $kind ('slow', 'count')
 {
@@ -240,7 +240,7 @@ $holder->query_safe('ROLLBACK');
 is($hangs->read_answer->{status}, 202, 'it is stored when it can be');
 $holder->quit;
 
-# What is deferred to the commit hangs, or refuses a thousand events
+# A deferred trigger hangs at the commit, or refuses a thousand events
 
 $server->sql(<<'EOQ');
 CREATE CONSTRAINT TRIGGER deferred AFTER INSERT ON fast_ingest.events DEFERRABLE INITIALLY DEFERRED
@@ -255,13 +255,13 @@ others_pass('a deferred constraint that refuses', 5);
 is($refused->read_answer->{json}{accepted}, 334, 'a deferred constraint that refuses: other events are stored');
 $server->sql(q{DROP TRIGGER deferred ON fast_ingest.events; ALTER TABLE fast_ingest.events ENABLE TRIGGER strange});
 
-# A thousand events for which a trigger raises what says "not now"
+# A thousand events for which a trigger raises an error that means "not now"
 
 my $denied = send_bulk(map { now_event($_ % 3 ? (event_name => 'raise', path => '42501') : ()) } 0 .. 999);
 others_pass('a bulk of events that are denied', 5);
 is($denied->read_answer->{json}{accepted}, 334, 'a bulk of events that are denied: the others are stored');
 
-# Slow, but in nobody's way
+# A slow event delays nobody
 
 $server->sql(<<'EOQ');
 CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(1); RETURN NEW; END $$;
@@ -269,7 +269,7 @@ CREATE TRIGGER slowly BEFORE INSERT ON fast_ingest.events FOR EACH ROW WHEN (NEW
 EOQ
 is($server->post_event(now_event(event_name => 'slowly'))->{status}, 202, 'a slow event is stored if nobody waits for it');
 
-# All of them are
+# All events are slow
 
 $server->sql('DROP TRIGGER slowly ON fast_ingest.events;'
 	. 'CREATE TRIGGER slowly BEFORE INSERT ON fast_ingest.events FOR EACH ROW EXECUTE FUNCTION slowly()');
@@ -277,7 +277,7 @@ my @slow = $server->send_events(map { now_event() } 1 .. 3);
 is(join(' ', map { $_->read_answer->{status} } @slow), '202 202 202', 'where every event is slow, every event is stored');
 $server->sql('DROP TRIGGER slowly ON fast_ingest.events');
 
-# A constraint of the user's that ON CONFLICT cannot do without
+# A constraint of the user's that ON CONFLICT cannot use
 
 foreach my $deferrable ('', ' DEFERRABLE')
 {

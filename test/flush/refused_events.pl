@@ -1,6 +1,6 @@
-# What the database refuses is refused alone: its client hears why, it is kept
-# as a dead letter, and its neighbours of the same transaction are stored.
-# What the database only refuses for the moment is tried again.
+# The database refuses one event without harm to its neighbours: the client hears why, the event
+# is kept as a dead letter, and the other events of the transaction are stored. An event that is
+# refused only for the moment is tried again.
 
 use strict;
 use warnings;
@@ -57,8 +57,8 @@ is_deeply(
 is($server->status->{dead_lettered}, 1, 'it is counted');
 is($server->count, 1, 'it is not among the events');
 
-# In one batch with others: what comes while the table is locked is one batch,
-# but for what the flusher had taken already.
+# In one batch with others: the events that come while the table is locked are one batch,
+# except those that the flusher had taken before.
 
 $lock = $server->lock_table;
 my @events =
@@ -193,7 +193,7 @@ is($server->count("user_id = 'patient'"), 1, 'and the event is stored once');
 
 is(dead_letters(), $letters, 'nothing of this was given up');
 
-# Not now: no partition can be made. That is never the events' fault.
+# Not now: no partition can be created, which is never the events' fault.
 
 $server->sql(<<'EOQ');
 CREATE FUNCTION no_ddl() RETURNS event_trigger LANGUAGE plpgsql AS

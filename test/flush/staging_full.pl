@@ -1,6 +1,5 @@
-# The staging area is bounded. When it is full, clients hear so at once and
-# are told when to come back; what was accepted is stored in the end, and
-# nobody has to help.
+# The staging area is bounded. When it is full, clients hear it at once and are told when to come
+# back. What was accepted is stored in the end, without help.
 
 use strict;
 use warnings;
@@ -14,6 +13,7 @@ use Time::HiRes qw(time);
 
 my $server = FastIngest->new('staging', conf => <<'EOC');
 fast_ingest.staging_size = '1MB'
+fast_ingest.request_timeout = '5min'
 EOC
 my $n = 0;
 my $answer;
@@ -54,7 +54,7 @@ sub fill
 	}
 }
 
-# The server takes events again without anyone's help.
+# The server takes events again without help.
 sub recovers
 {
 	my ($name) = @_;
@@ -115,7 +115,7 @@ is(scalar(grep { $_->read_answer->{status} eq 202 } @waiting),
 is($server->count, $stored + 100 * @waiting, 'and stored');
 recovers('a flusher that runs again');
 
-# It stands for longer than the clients wait
+# The flusher stands still for longer than the clients wait
 
 $server->set('fast_ingest.request_timeout' => '2s');
 $server->pause($flusher);
@@ -130,7 +130,7 @@ is($answer->{status}, 503, 'a flusher that stands for long: 503 in the end');
 $server->resume($flusher);
 is($server->wait_for_count(1, "user_id = '$event->{user_id}'"),
 	1, 'the event is stored when it goes on');
-$server->set('fast_ingest.request_timeout' => '30s');
+$server->set('fast_ingest.request_timeout' => '5min');
 recovers('a flusher that stood for long');
 
 # More than the staging area could ever hold
@@ -142,7 +142,7 @@ $answer = $server->post_bulk(
 is($answer->{status}, 413, 'a request larger than the staging area');
 recovers('too large');
 
-# Round and round: many times the staging area goes through it.
+# Many times the size of the staging area goes through it.
 
 my $accepted = 0;
 $stored = $server->count;

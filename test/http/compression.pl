@@ -1,6 +1,6 @@
-# Bodies come compressed, in chunks, and after 100 Continue: they are stored as if
-# they came as they are. The limit of a body counts what it stands for, and what is
-# not what its Content-Encoding says is refused.
+# Bodies may come compressed, in chunks, and after 100 Continue, and are stored like plain ones.
+# The size limit counts the decompressed bytes. A body that is not what its Content-Encoding says
+# is refused.
 
 use strict;
 use warnings;
@@ -117,7 +117,7 @@ foreach my $encoding (sort keys %encode)
 		'<', $before + 16 * 1024, "$encoding: of which the listener keeps nothing");
 }
 
-# One after the other stand for both.
+# Two compressed streams in one body are read as one text.
 is( post('/events/bulk', 'gzip',
 		join('', map { Compress::Zlib::memGzip($_) } '[', encode_json(event(++$n)), ']'))->{json}{accepted},
 	1, 'gzip: members');

@@ -1,5 +1,5 @@
-# Pages of the origins that fast_ingest.cors_origins names may send requests and read
-# answers; a browser's question is answered so that it asks once a day.
+# Pages of the origins in fast_ingest.cors_origins may send requests and read the answers. The
+# answer to a preflight request makes browsers ask only once a day.
 
 use strict;
 use warnings;
@@ -80,11 +80,11 @@ like(header($answer, 'expose-headers'), qr/Retry-After.*X-Request-Id/, 'and thei
 is(header($server->post_event({}, headers => [ 'Origin', $shop ]), 'allow-origin'), $shop, 'errors, too');
 is(header($server->get('/nowhere', headers => [ 'Origin', $shop ]), 'allow-origin'), $shop, 'of any path');
 is($server->get('/health')->{headers}{vary}, 'Origin', 'who is no browser hears that answers differ');
-is(preflight('/nowhere', $shop)->{status}, 404, 'no path, no question');
+is(preflight('/nowhere', $shop)->{status}, 404, 'a path that does not exist');
 is_error($server->request('OPTIONS', '/events', headers => [ 'Origin', $shop ]),
-	405, qr/expected POST/, 'OPTIONS without a question is not allowed');
+	405, qr/expected POST/, 'OPTIONS without the headers of a preflight request is not allowed');
 
-# Keys: a browser asks without one
+# API keys: a preflight request needs none
 
 $server->set('fast_ingest.require_api_key' => 'on');
 $answer =
@@ -95,7 +95,7 @@ is(preflight('/events', $shop)->{status}, 204, 'to ask needs none');
 $server->set('fast_ingest.require_api_key' => 'off');
 is($server->wait_for_answer(400, sub { $server->post_event({}) })->{status}, 400, 'and none again');
 
-# All of them, and none again
+# All origins, and none again
 
 set_origins('*', 204);
 is(header(preflight('/events', 'https://evil.example'), 'allow-origin'), '*', 'any origin may');

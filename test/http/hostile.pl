@@ -1,7 +1,6 @@
-# Clients that mean harm. Whatever they send, each is answered with an error or
-# cut by a limit of the README's; nothing that they hide in a body is taken for a
-# request; the listener's memory stays below the bound that the README gives; and
-# an honest client beside them gets 202 for every event.
+# Hostile clients do no harm. Whatever they send is answered with an error or cut off by a
+# documented limit. Nothing hidden in a body is taken for a request. The memory of the listener
+# stays below the documented bound. An honest client beside them gets 202 for every event.
 #
 # FI_TORTURE=1: the floods are ten times as long.
 
@@ -70,7 +69,7 @@ sub start_sampler
 	POSIX::_exit(0);
 }
 
-# What must hold after each kind of harm.
+# Check what must hold after each kind of attack.
 sub unharmed
 {
 	my ($what) = @_;
@@ -132,7 +131,7 @@ sub flood
 # Smuggling and malformed requests: each shape once, all at a time
 # ---------------------------------------------------------------------------
 
-# An event that only a server that is led astray takes for a request.
+# A request that only a server that was misled would see
 sub inner
 {
 	my ($what) = @_;
@@ -282,7 +281,7 @@ foreach (@sent)
 
 	$what =~ s/([^ -~])/sprintf '\\x%02x', ord $1/ge;
 	$what = substr $what, 0, 70;
-	# what does not even begin like a request is hung up on
+	# a connection that does not even begin like a request is closed without an answer
 	like($answer->{status},
 		$what =~ m{^line (GET|/health| GET /health HTTP/1.1|.*\\x0[09].*|X{40})$} ? qr/^(4\d\d|closed)$/ : qr/^(4\d\d|50[15])$/,
 		"$what: refused")
@@ -292,7 +291,7 @@ foreach (@sent)
 }
 is($server->count("path = '/smuggled' AND user_id <> 'smuggled line'"), 0, 'no inner request was taken');
 
-# What is legal stays legal. (libmicrohttpd 1.0 reads no extension of a chunk.)
+# Legal requests are served. (libmicrohttpd 1.0 reads no extension of a chunk.)
 foreach (
 	[ 'chunks', 'Chunked', '', qr/^202$/ ],
 	[ 'a chunk extension', 'chunked', ';a=b', qr/^(202|400)$/ ])
@@ -337,15 +336,15 @@ flood($nonsense x (50 * $times), @flooders[ 8 .. 27 ]);
 unharmed('pipelined errors without an end');
 
 # Answers of 600 kB that are not read, of which max_request_memory holds a dozen.
-my $question = http_message('GET',
+my $query = http_message('GET',
 	"/metrics?event_name=none&group_by=hour&from=$NOON&to=" . ($NOON + 8_000 * 3600));
 my @askers = map { $server->connect } 1 .. 10;
-flood($question x 2, @askers);
-unharmed('pipelined questions');
+flood($query x 2, @askers);
+unharmed('pipelined queries');
 my %statuses;
 $statuses{ $_->read_answer->{status} }++ foreach @askers;
-is(join(' ', grep { !/^(200|503|closed)$/ } keys %statuses), '', 'pipelined questions: answered or cut');
-cmp_ok($statuses{200} || 0, '>', 0, 'pipelined questions: some are answered');
+is(join(' ', grep { !/^(200|503|closed)$/ } keys %statuses), '', 'pipelined queries: answered or cut');
+cmp_ok($statuses{200} || 0, '>', 0, 'pipelined queries: some are answered');
 note(explain(\%statuses));
 $_->close foreach @flooders, @askers;
 back_to_idle('floods');
@@ -403,7 +402,7 @@ my @slow = map { { what => $_->[0], begin => $_->[1], drip => $_->[2], statuses 
 	[ 'half of headers, closed', "GET /health HTTP/1.1\r\nHost: x\r\n", '', qr/^(408|closed)$/ ],
 	[ 'half a body, closed', post('Content-Length: 1000', '{'), '', qr/^(408|closed)$/ ],
 	[ 'half of the chunks, closed', $chunked . "2\r\n{}\r\n", '', qr/^(408|closed)$/ ],
-	[ 'answers that are not read', $question x 20, '', undef ]);
+	[ 'answers that are not read', $query x 20, '', undef ]);
 foreach my $slow (@slow)
 {
 	$slow->{connection} = $server->connect;
@@ -437,7 +436,7 @@ back_to_idle('slow clients'); # also the one that has not read its answers
 # More connections than there may be
 # ---------------------------------------------------------------------------
 
-# (no time-out shall make room meanwhile)
+# (no time-out may make room meanwhile)
 $server->set('fast_ingest.request_timeout' => '180s');
 my @idle = map { $server->connect } 1 .. $max_connections - 2;
 my %turned_away;
@@ -457,7 +456,7 @@ $server->set('fast_ingest.request_timeout' => '5s');
 
 $honest->stop;
 $server->stored_once($honest, 'honest clients');
-# A line that does not end leaves libmicrohttpd nothing to do but to look again.
+# A line without an end gives libmicrohttpd nothing to do but to look again.
 my $stuck = $server->connect;
 $stuck->send($chunked . '5;' . 'x' x 100_000);
 my $before = FastIngest::cpu_time($listener);

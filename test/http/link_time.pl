@@ -1,5 +1,5 @@
-# Distributions build PostgreSQL, and with it its extensions, with link-time optimization: the
-# files that are built into the library must be in it all the same.
+# The files that are built into the library are in it also when PostgreSQL and its extensions are
+# built with link-time optimization, as distributions do.
 
 use strict;
 use warnings;

@@ -1,7 +1,7 @@
-# A listener takes its part in the cluster also while it reads a long body: what waits for
-# every process, as DROP DATABASE does, need not wait for the body's end. A process that
-# looks at interrupts also says what memory it uses, when it is asked to: it must be asked
-# in the midst of an event that has megabytes by then.
+# A listener that reads a long body still takes its part in the cluster: DROP DATABASE and others
+# that wait for every process need not wait for the end of the body. A process that handles
+# interrupts also reports its memory when asked, here in the middle of an event that has
+# megabytes already.
 
 use strict;
 use warnings;
@@ -31,7 +31,7 @@ my $offset = length slurp_file($server->node->logfile);
 
 my $seen = 0;
 
-# it is a matter of luck when it is asked
+# when the listener is asked is a matter of luck
 for (my $try = 0; $try < 20 && !$seen; $try++)
 {
 	$asker->query_until(qr/asked/, "\\echo asked\n$asked;\n");

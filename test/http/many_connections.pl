@@ -1,6 +1,6 @@
-# More connections than PostgreSQL grants descriptors of its own: they are
-# served, and the server ends in order with all of them open. And fewer
-# descriptors than connections: the listener pauses, and goes on.
+# More connections than PostgreSQL reserves descriptors for are served, and the server stops in
+# order with all of them open. With fewer descriptors than connections the listener pauses, and
+# goes on.
 
 use strict;
 use warnings;

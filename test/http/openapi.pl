@@ -1,6 +1,6 @@
-# GET /openapi.json describes the routes that there are, and the answers that they
-# give: every example is sent, every answer is checked against its schema. What is
-# made from it is up to date, and GET /docs needs nothing from elsewhere.
+# GET /openapi.json describes exactly the routes that exist and their answers: every example is
+# sent, and every answer is checked against its schema. The files made from it are up to date.
+# GET /docs loads nothing from elsewhere.
 
 use strict;
 use warnings;
@@ -24,7 +24,7 @@ is($answer->{status}, 200, 'GET /openapi.json');
 is($answer->{body}, $text, 'it is the file');
 is($answer->{headers}{'content-type'}, 'application/json', 'as JSON');
 
-# What a $ref stands for
+# The description that a $ref names
 sub resolve
 {
 	my ($node) = @_;
@@ -45,7 +45,7 @@ sub schema_errors
 	return join '; ', JSON::Validator->new->schema($whole)->validate($value);
 }
 
-# The answer is one that the operation's description has.
+# Check that the operation's description has this answer.
 sub is_described
 {
 	my ($got, $operation, $name) = @_;
@@ -212,7 +212,7 @@ $server->set(
 	'fast_ingest.rate_limit_burst' => '1ms');
 is_described($server->wait_for_answer(413, sub { $server->post_bulk([ event(5), event(6) ]) }), $bulk, 'more than a limit ever allows');
 
-# As many as a high limit allows are far too many for a low one
+# Send more than a low limit allows and fewer than a high one
 $server->set('fast_ingest.rate_limit_burst' => '1000s');
 ok(wait_until(sub { $server->post_bulk([ map { event($_) } 1 .. 200 ])->{status} == 429 }), 'all that a limit allows');
 $server->set('fast_ingest.rate_limit_burst' => '1ms');
@@ -230,7 +230,7 @@ is_described(
 	$server->wait_for_answer(503, sub { $server->get('/metrics?event_name=x') }),
 	$metrics, 'no extension, metrics');
 
-# What is made from it
+# The files made from the description
 
 my $directory = PostgreSQL::Test::Utils::tempdir();
 system_or_bail($^X, "$top/test/api/generate.pl", $directory);

@@ -1,6 +1,6 @@
-# GET /metrics/prometheus is what Prometheus expects, and true: a real Prometheus scrapes
-# it and is asked for what was sent. It answers when nothing else does, and what is made
-# of it (the README's table, the dashboard of docker/) names nothing else.
+# GET /metrics/prometheus is what Prometheus expects, and its figures are true: a real Prometheus
+# scrapes it and is asked for what was sent. It answers when nothing else does. The README's
+# table and the dashboard in docker/ name only metrics that exist.
 
 use strict;
 use warnings;
@@ -194,7 +194,7 @@ sub ask_prometheus
 		} @{ $content->{data}{result} } };
 }
 
-# Prometheus comes to say that, with some scrape soon
+# Wait until Prometheus says that, after one of the next scrapes.
 sub scraped
 {
 	my ($expression, $expected, $name) = @_;
@@ -218,7 +218,7 @@ ok(wait_until(sub { ask_prometheus('vector(1)') }), 'Prometheus runs')
 scraped(qq(up{job="$_"}), 1, "it scrapes $_") foreach qw(one keyless two standby);
 
 # ---------------------------------------------------------------------------
-# What was sent
+# What was sent is counted
 # ---------------------------------------------------------------------------
 
 my $body_bytes = 0;
@@ -252,10 +252,10 @@ $by_library->send("POST /events HTTP/1.1\r\nHost: localhost\r\nContent-Length: x
 is($by_library->read_answer->{status}, 400, 'one that libmicrohttpd refuses');
 is($server->get("/no/$_")->{status}, 404, 'an unknown path') foreach 1 .. 3;
 is($server->request('HEAD', '/health')->{status}, 200, 'HEAD');
-is($server->get('/metrics?event_name=page_view')->{json}{total_events}, 24, 'a question');
-is($server->get('/metrics')->{status}, 400, 'half a question');
+is($server->get('/metrics?event_name=page_view')->{json}{total_events}, 24, 'a query');
+is($server->get('/metrics')->{status}, 400, 'half a query');
 
-# (It has been read as far as it goes when it is asked to go on.)
+# (The listener has read all that is there when it answers 100 Continue.)
 my $broken = $server->connect;
 
 $broken->send("POST /events HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n");
@@ -329,7 +329,7 @@ is($now->{'fast_ingest_oldest_staged_seconds{pair="1",lane="other_days"}'}, 0, '
 # Refreshes
 # ---------------------------------------------------------------------------
 
-# How many were done, and how many were not
+# How many refreshes succeeded, and how many failed
 sub refreshes
 {
 	my $got = scrape($server);
@@ -422,7 +422,7 @@ kill 'KILL', $two->sql("SELECT pid FROM fi_status() WHERE worker = 'query 1'");
 scraped('fast_ingest_events_received_total{job="two"}', 0, 'after a crash they begin at zero');
 
 # ---------------------------------------------------------------------------
-# Where nothing else is answered
+# When nothing else is answered
 # ---------------------------------------------------------------------------
 
 scraped('fast_ingest_standby{job="standby"}', 1, 'a standby says that it is one');
@@ -438,7 +438,7 @@ $server->sql('CREATE EXTENSION fast_ingest');
 scraped('fast_ingest_worker_up{job="one",worker="flusher 1"}', { 'flusher 1' => 1 }, 'until it does');
 
 # ---------------------------------------------------------------------------
-# What is made of it
+# The README's table and the dashboard
 # ---------------------------------------------------------------------------
 
 my $dashboard = JSON::PP->new->utf8->decode(slurp_file("$top/docker/grafana/dashboards/fast_ingest.json"));
@@ -468,7 +468,7 @@ foreach my $expression (map { $_->{expr} } @targets)
 push @unknown, grep { !$series{$_} } map { $_->{definition} =~ /(fast_ingest_\w+)/g } @{ $dashboard->{templating}{list} };
 is(join(' ', @unknown), '', 'it names what there is');
 like(run_program('', 'promtool', 'check', 'rules', write_file('rules.yml', "groups:\n- name: dashboard\n  rules:\n$rules")),
-	qr/\Aexit 0\n.*SUCCESS/s, 'promtool finds nothing wrong with its questions');
+	qr/\Aexit 0\n.*SUCCESS/s, 'promtool finds nothing wrong with its queries');
 
 my $readme = slurp_file("$top/README.md");
 my %documented = $readme =~ /^\| `(fast_ingest_\w+)` \| (\w+)/mg;

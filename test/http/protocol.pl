@@ -1,6 +1,5 @@
-# The listener speaks HTTP/1.1: routes, error answers, and every way in which
-# a client can be slow, odd, gone or hostile. Nothing of it may cost the
-# server its listener.
+# The listener speaks HTTP/1.1: its routes, its error answers, and every way in which a client can
+# be slow, odd, gone or hostile. Nothing of it ends the listener.
 
 use strict;
 use warnings;
@@ -266,7 +265,7 @@ $connection->send(
 $connection->close;
 still_serves('a client that left in the middle of its body');
 
-# Garbage: refused or hung up on, never served. (The limit is short so that
+# Garbage is refused or cut off, and never served. (The limit is short so that
 # what looks like the beginning of a request is not waited for.)
 
 $server->set('fast_ingest.request_timeout' => '2s', 'fast_ingest.keepalive_timeout' => '2s');
@@ -374,7 +373,7 @@ $_->close foreach @held;
 is($server->wait_for_answer(200, sub { $server->get('/health') })->{status},
 	200, 'the next one gets in once they have left');
 
-# And after all that
+# After all that the server works as before
 
 is($server->worker_pid('listener'), $listener, 'it is still the same listener');
 is($server->sql('SELECT pg_postmaster_start_time()'),

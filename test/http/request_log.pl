@@ -1,9 +1,9 @@
-# The log of requests: each level logs the requests that it is about, one line each, with
-# what happened to them; and nothing that a client sends gets into a log but the id of its
-# request, which every answer names.
+# Each log level logs one line for each of its requests, which says what happened to the request.
+# Nothing that a client sends gets into the log but the id of its request, which every answer
+# names.
 #
-# The server reads its settings between two turns of its loop: a level is in force once
-# the origin that was set with it may ask.
+# The listener reads its settings between two turns of its loop. A level is in force once the
+# origin that was set together with it is allowed.
 
 use strict;
 use warnings;
@@ -18,7 +18,7 @@ use Socket qw(SOL_SOCKET SO_LINGER SO_RCVBUF);
 use Test::More;
 use Time::HiRes qw(time);
 
-# In every user_id, and in all that no log may have
+# This text is in every user_id, and in everything else that must not get into a log.
 my $private = 'PrivateMatter';
 
 my $server = FastIngest->new('request_log', conf => <<'EOC');
@@ -73,7 +73,7 @@ sub logged
 	return ($answer, entry($id));
 }
 
-# The entry has these members
+# Check that the entry has these members.
 sub is_entry
 {
 	my ($entry, $name, %expected) = @_;
@@ -111,7 +111,7 @@ sub set_level
 	return;
 }
 
-# Off by default, but ids are there
+# Off by default, but answers have ids
 
 is($server->sql('SHOW fast_ingest.log_requests'), 'off', 'no log by default');
 my @kept = ('a', 'f81d4fae-7dec-11d0-a765-00a0c91e6bf6', 'A.b_c:d/e+f-9', 'x' x 128);
@@ -181,7 +181,7 @@ is_logged(403, [ 'OPTIONS', '/events', headers => [ 'Origin', $private, 'Access-
 $server->request('HEAD', '/health', with_id('a-head'));
 is_entry(entry('a-head'), 'HEAD', method => 'HEAD', status => 200, reply_bytes => 0);
 
-# Where it comes from
+# The address of the client
 
 foreach my $case (
 	[ '203.0.113.9', '203.0.113.9' ],
@@ -193,7 +193,7 @@ foreach my $case (
 	is_logged(200, [ 'GET', '/health', headers => [ 'X-Forwarded-For', $case->[0] ] ], client => $case->[1]);
 }
 
-# What the database refuses: the log says so, but not whose event it was
+# An event that the database refuses is logged without the user it is of
 
 $server->sql(<<'EOQ');
 ALTER TABLE fast_ingest.events ADD CONSTRAINT short CHECK (length(user_id) < 60);
@@ -217,7 +217,7 @@ is_logged(422, [ 'POST', '/events', body => visit(path => '/table') ]);
 ok(wait_until(sub { slurp_file($log) =~ /fast_ingest flusher: error 42P01$/m }), 'or that it was SQL made of the event');
 $server->sql('DROP TRIGGER bouncer ON fast_ingest.events');
 
-# A question that cannot be answered
+# A query that fails
 
 $server->sql('ALTER TABLE fast_ingest.rollup_delta RENAME TO elsewhere');
 is_logged(503, [ 'GET', "/metrics?event_name=$private" ], route => '/metrics');
@@ -242,7 +242,7 @@ $connection->close;
 $lock->quit;
 is_entry(entry('gone'), 'and gave up', status => 202, sent => 'no', events => 1, rejected => 0);
 
-# What libmicrohttpd answers by itself has no id to name, but a line
+# Requests that libmicrohttpd rejects by itself are logged, but the answer carries no id
 
 $connection = $server->connect;
 $connection->send("POST /events HTTP/1.1\r\nHost: x\r\nX-Request-Id: chunks\r\nTransfer-Encoding: chunked\r\n\r\n$private\r\n");
@@ -250,7 +250,7 @@ my $answer = $connection->read_answer;
 is($answer->{status}, 400, 'chunks that are none');
 is_entry(entry('chunks'), 'have a line', status => 400, sent => 'yes', route => '/events');
 
-# Lines stay lines
+# No client can break a line of the log
 
 $connection = $server->connect;
 $connection->send("GET /health HTTP/1.1\r\nHost: x\r\nX-Request-Id: cut\nLOG:  00000: fast_ingest request id=forged\r\n\r\n");
@@ -379,7 +379,7 @@ ok( wait_until(
 	'each listener, and each start, has ids of its own');
 is(entry($_)->{status}, 200, 'logged by either') foreach grep { defined } values %ids;
 
-# A listener that ends, with no time left for anything
+# A listener that has to end at once
 
 set_level('all', 'fast_ingest.drain_timeout' => 0);
 $lock = $server->lock_table;
@@ -387,7 +387,7 @@ $lock = $server->lock_table;
 $late->send(http_message('POST', '/events', body => visit(), with_id('abandoned')));
 is($server->wait_for_staged(1), 1, 'a request waits');
 
-# who sends more requests than it reads answers
+# a client that sends more requests than it reads answers
 my $reader = $server->connect;
 my $written = 0;
 setsockopt $reader->{socket}, SOL_SOCKET, SO_RCVBUF, 4096;
@@ -410,13 +410,13 @@ $server->books_balance;
 
 # What the server says of a worker that dies
 
-is($server->get("/metrics?event_name=$private")->{status}, 200, 'a question');
+is($server->get("/metrics?event_name=$private")->{status}, 200, 'a query');
 kill 'KILL', $server->worker_pid('query');
 ok(wait_until(sub { slurp_file($log) =~ /DETAIL:  Failed process was running: GET \/metrics$/m }), 'its worker is killed');
 $server->wait_ready;
 $server->node->stop;
 
-# One line for each request, and nothing of anybody
+# One line for each request, and no data of users
 
 my %lines;
 $lines{ $_->{id} }++ foreach entries();

@@ -1,5 +1,5 @@
-# HTTP as its RFCs have it: blanks around the values of headers, the forms of a target, what is
-# escaped in it, one answer to each request, and how long an idle connection is kept.
+# HTTP is spoken as its RFCs say: blanks around the values of headers, the forms of a target and
+# the escapes in it, one answer to each request, and how long an idle connection is kept.
 
 use strict;
 use warnings;
@@ -223,7 +223,7 @@ is($options->{status}, 204, 'OPTIONS *');
 is($options->{headers}{allow}, 'GET, HEAD, POST, OPTIONS', 'OPTIONS *: Allow');
 
 # ---------------------------------------------------------------------------
-# What is escaped in a path
+# Escapes in a path
 # ---------------------------------------------------------------------------
 
 is(get($_)->{status}, 200, "GET $_") foreach '/%68ealth', '/healt%68', '/%68%65%61%6c%74%68', '/%68%65%61%6C%74%68',
@@ -316,7 +316,7 @@ foreach my $target ('/metrics?' . 'x' x 40_000, '/metrics?' . join('&', map { 'x
 {
 	my $answer = get($target);
 
-	# who still sends when the connection ends may miss the answer
+	# a client that still sends when the connection ends may miss the answer
 	like($answer->{status}, qr/^(4\d\d|closed)$/, 'target ' . substr $target, 0, 20);
 	is($answer->{more}, '', '... nothing more');
 	ok($answer->{ended}, '... closed');
@@ -345,7 +345,7 @@ sub idle_connection
 	return $idle;
 }
 
-# The server has a setting once it cuts a connection because of it
+# A setting is in force once the server cuts a connection because of it
 sub reload
 {
 	my (%settings) = @_;

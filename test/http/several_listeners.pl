@@ -1,6 +1,6 @@
-# Several listeners on one port, each with a flusher of its own, are one server to
-# their clients: nothing is lost or stored twice whichever of them ends, limits are
-# those of all together, and the port is nobody else's.
+# Several listeners on one port, each with a flusher of its own, look like one server: nothing is
+# lost or stored twice whichever of them ends, limits hold for all of them together, and nobody
+# else can take the port.
 
 use strict;
 use warnings;
@@ -185,7 +185,7 @@ foreach my $n (1, 2)
 is($server->sql('SELECT count(*) FROM fast_ingest.dead_letters'), 2, 'and in the dead letters');
 $server->sql('ALTER TABLE fast_ingest.events DROP CONSTRAINT good');
 
-# A pair in trouble
+# A listener and a flusher in trouble
 
 my $flusher = worker($server, 'flusher 2');
 
@@ -209,7 +209,7 @@ $server->resume($flusher);
 ok(wait_until(sub { ask($pair[1], 'GET', '/ready')->{status} eq 200 }), 'until it goes on');
 $server->set('fast_ingest.request_timeout' => '30s');
 
-# Questions of both to one query worker
+# Both send queries to one query worker
 
 my $query = worker($server, 'query 1');
 my @asking = map { $server->connect } 1 .. 16;
@@ -219,7 +219,7 @@ $asked{ listener_of($server, $_) }++ foreach @asking;
 is(scalar(keys %asked), 2, 'clients of both listeners');
 $server->pause($query);
 $_->send(http_message('GET', '/metrics?event_name=page_view')) foreach @asking;
-is(ask($pair[$_], 'POST', '/events', body => event(++$event_number))->{status}, 202, 'questions wait, events do not') foreach 0, 1;
+is(ask($pair[$_], 'POST', '/events', body => event(++$event_number))->{status}, 202, 'queries wait, events do not') foreach 0, 1;
 $server->resume($query);
 is(join(' ', map { $_->read_answer->{status} } @asking), join(' ', (200) x 16), 'ask together, and all have answers');
 $_->close foreach @asking;
@@ -228,7 +228,7 @@ $_->close foreach @asking;
 # Each of them ends
 # ---------------------------------------------------------------------------
 
-# Connections that a listener has not accepted are not lost when it ends: the
+# Connections that a listener has not accepted are not lost when it ends, because the
 # others accept them. (It has the more connections, and does not go first.)
 my @held = grep { listener_of($server, $_) == 1 } map { $server->connect } 1 .. 16;
 

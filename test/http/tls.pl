@@ -1,6 +1,6 @@
-# HTTPS: the same server behind TLS. Certificate and key are checked before they are
-# used, are replaced while the server runs, and a port for TLS is never anything else.
-# Whoever begins a handshake and leaves it there, or sends what is none, harms nobody.
+# HTTPS is the same server behind TLS. Certificate and key are checked before they are used, and
+# are replaced while the server runs. A port for TLS never speaks anything else. A client that
+# leaves its handshake unfinished, or sends none, harms nobody.
 
 use strict;
 use warnings;
@@ -209,7 +209,7 @@ ok(tls_connect($tls_port, $authority, SSL_version => 'TLSv1_2', SSL_cipher_list 
 is( tls_connect($tls_port, $authority, SSL_version => 'TLSv1_2', SSL_cipher_list => 'AES128-GCM-SHA256'),
 	undef, 'and not by RSA, which has no forward secrecy');
 
-# What is wrong is refused, and what was there goes on being served.
+# Wrong files are refused, and the certificate in use stays.
 
 sub refused
 {
@@ -286,10 +286,10 @@ is($server->worker_pid('listener'), $pid, 'all of it by the same listener');
 is(ask($kept, 'GET', '/health')->{status}, 200, 'and the first connection is still served');
 
 # ---------------------------------------------------------------------------
-# What is no TLS
+# Clients that do not speak TLS
 # ---------------------------------------------------------------------------
 
-# What a client says first.
+# The first bytes of a client
 sub client_hello
 {
 	my $listener = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1', Proto => 'tcp') or die $!;
@@ -456,7 +456,7 @@ $server->resume($hanging);
 undef @open;
 
 # ---------------------------------------------------------------------------
-# What others can reach
+# The address that others can reach
 # ---------------------------------------------------------------------------
 
 sub warns

@@ -1,5 +1,5 @@
-# The books balance when the disk is full and has room again. The disk is a small
-# file system in memory, in a mount namespace of the test's own.
+# The books balance when the disk is full and has room again. The disk is a small file system in
+# memory, in a mount namespace of this test.
 
 use strict;
 use warnings;
@@ -33,7 +33,7 @@ my ($rounds, $seconds) = $ENV{FI_TORTURE} ? (3, 10) : (1, 2);
 my $disk = PostgreSQL::Test::Utils::tempdir();
 my $elsewhere = PostgreSQL::Test::Utils::tempdir();
 
-# No byte is left, for some seconds.
+# Fill the disk for some seconds.
 sub fill_disk
 {
 	my $file = "$disk/ballast";
@@ -50,7 +50,7 @@ sub mount_disk
 	return;
 }
 
-# Tables cannot grow: nothing is stored meanwhile, and nothing has to be started
+# Tables cannot grow: nothing is stored meanwhile, and nothing needs to be started
 # again.
 mount_disk();
 my $server = FastIngest->new(

@@ -1,6 +1,7 @@
-# The books balance while processes are killed, tables changed, clocks set, and a
-# primary is lost; see FastIngest::Fault. FI_TORTURE=1 has more rounds and longer
-# faults (`make torture`).
+# The books balance while processes are killed, tables are changed, clocks are set, and a primary
+# is lost: see FastIngest::Fault.
+#
+# FI_TORTURE=1: more rounds and longer faults (`make torture`).
 
 use strict;
 use warnings;

@@ -1,12 +1,10 @@
-# Memory is constant. Requests of every kind and end come in rounds that are all
-# alike, and so does what sessions of SQL do; after the first round, none of the
-# workers needs more from round to round. A leak of 64 bytes per request, batch or
-# query would show.
+# The workers need no more memory however long they run. Requests of every kind and outcome come
+# in rounds that are all alike, with statements of sessions beside them. After the first round no
+# worker grows from round to round. A leak of 64 bytes per request, batch or query would show.
 #
-# Looked at are palloc'ed memory in use, as the process itself counts it, and
-# RssAnon of the kernel, which has malloc'ed memory, too. Something may happen
-# once, such as a cache that is built again; a leak happens in each round: the
-# round with the least growth counts.
+# The test looks at palloc'ed memory in use, as the process itself counts it, and at RssAnon of
+# the kernel, which includes malloc'ed memory. Memory may be taken once, as for a cache that is
+# built again, but a leak grows in each round. So the round with the least growth counts.
 
 use strict;
 use warnings;
@@ -23,12 +21,12 @@ use Time::HiRes ();
 my $rounds = $ENV{FI_MEMORY_ROUNDS} || 3;
 my $cycles = 180;    # of requests in a round
 
-# What may come on top in a round: by request, batch or query, and in all. The kernel
+# How much more memory a round may take: by request, batch or query, and in all. The kernel
 # counts pages, and malloc leaves holes.
 my $bytes_per_thing = 20;
 my %bytes_per_round = (palloc => 16 * 1024, RssAnon => 128 * 1024);
-# A refresh merges what it finds, which is more now and then: memory for the most that
-# there ever was stays with malloc.
+# The deltas that a refresh merges vary in number: malloc keeps the memory for the most that
+# there ever were.
 my %bytes_on_top = (maintenance => { RssAnon => 512 * 1024 });
 
 my $server = FastIngest->new('memory', conf => <<'EOC');
@@ -120,7 +118,7 @@ sub cycle
 		post(415, '/events', single(), headers => [ 'Content-Encoding', 'br' ]),
 		[ 404, http_message('GET', '/nothing') ],
 		[ 405, http_message('DELETE', '/events') ],
-		# questions
+		# queries
 		get(200, '/health'),
 		get(200, '/health', 'HEAD'),
 		get(200, '/ready'),
@@ -135,7 +133,7 @@ sub cycle
 		get(400, '/stats'));
 }
 
-# What each of these does to the processes
+# How many things the processes did for a request
 sub note_done
 {
 	my ($message, $status) = @_;
@@ -271,7 +269,7 @@ sub stage_too_much
 	return;
 }
 
-# What sessions of SQL do: triggers, refreshes, questions, breakdowns, user sets
+# Sessions of SQL: triggers, refreshes, queries, breakdowns, user sets
 my $session = $server->node->background_psql($server->{database});
 $session->set_query_timer_restart;
 my $session_pid = $session->query_safe('SELECT pg_backend_pid()');

@@ -1,9 +1,9 @@
-# Twice the load that it can take: events are accepted as fast as before, everything
-# else is 503 with Retry-After, memory does not grow, nothing acknowledged is
+# Under twice the load that the server can take, events are accepted as fast as before and
+# everything else is answered 503 with Retry-After. Memory does not grow, nothing acknowledged is
 # lost, and when the load ends everything is as it was.
 #
-# FI_TORTURE=1: for two minutes, with figures for the throughput, which is not
-# judged otherwise: machines are shared. FI_RESULTS: a file that they are added to.
+# FI_TORTURE=1: for two minutes, and the throughput is judged, which makes no sense on a shared
+# machine. FI_RESULTS: a file to which the figures are added.
 
 use strict;
 use warnings;
@@ -35,7 +35,7 @@ shared_buffers = 256MB
 max_wal_size = 4GB
 EOC
 
-# Run event_client for so many seconds; what it counted, and the largest RssAnon of
+# Run event_client for so many seconds. Returns what it counted, and the RssAnon of
 # listener and flusher, in kB, in each second.
 sub run_client
 {

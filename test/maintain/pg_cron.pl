@@ -1,6 +1,5 @@
-# pg_cron as the clock: fi_schedule() has it refresh the rollup and maintain the
-# partitions, whatever becomes of the extension no job is left that fails, and
-# without pg_cron a hint says what to do.
+# fi_schedule() has pg_cron refresh the rollup and maintain the partitions. Whatever happens to the
+# extension, no job is left that fails. Without pg_cron a hint says what to do.
 
 use strict;
 use warnings;
@@ -108,7 +107,7 @@ run_job('maintain', \$maintain_errors)->finish;
 is($maintain_errors, '', 'so does the other job');
 $server->sql('ALTER DATABASE postgres SET default_transaction_isolation = serializable; ALTER DATABASE postgres SET row_security = off');
 
-# The clock strikes. Both jobs are due at the next minute.
+# Both jobs run at the next minute.
 
 my $events = 50;
 
@@ -146,7 +145,7 @@ is($server->sql('SELECT fi_unschedule()'), 2, 'fi_unschedule() removes them');
 is(jobs($server), '', 'they are gone');
 is($server->sql('SELECT fi_unschedule()'), 0, 'there is nothing left to remove');
 
-# Only an owner's job would work; it is the owner's
+# A job works only as the owner of the tables, so it is the owner's
 
 $server->sql(<<'EOQ');
 CREATE ROLE ingest LOGIN;
@@ -163,7 +162,7 @@ is($server->sql('SET ROLE nobody; SELECT fi_unschedule()'), 0, 'others do not re
 $server->sql('SELECT * FROM fi_schedule()');
 is(jobs($server), "$maintain\n$refresh", 'a superuser replaces them');
 
-# The extension goes, and the jobs with it
+# Jobs are removed with the extension
 
 $server->sql("SELECT cron.schedule('mine', '0 0 * * *', 'SELECT 1')");
 my $mine = 'mine|0 0 * * *|postgres|postgres|t';
@@ -175,7 +174,7 @@ is(jobs($server), "$maintain\n$refresh\n$mine", 'DROP EXTENSION, rolled back: th
 $server->sql('DROP EXTENSION fast_ingest');
 is(jobs($server), $mine, 'DROP EXTENSION: they are gone');
 
-# A job that stayed all the same finds out, calls nobody else's function, and goes
+# A job that was left nevertheless calls no function of another owner, and removes itself
 
 $server->sql(<<'EOQ');
 CREATE TABLE public.called ();
@@ -205,7 +204,7 @@ foreach my $how ('DROP SCHEMA "odd Schema" CASCADE', 'DROP OWNED BY app CASCADE'
 }
 $server->node->stop;
 
-# pg_cron works in another database: the hint has what to run there, and it works
+# pg_cron works in another database: the command of the hint, run there, works
 
 my $other = cron_server('other', 'postgres', database => 'app');
 
@@ -229,7 +228,7 @@ fails($other, 'SET ROLE reader; SELECT * FROM fi_schedule()', qr/ERROR:  55000: 
 	'another database: a hint for those who may not read settings', 'app');
 $other->node->stop;
 
-# No pg_cron at all: all but the clock works
+# Without pg_cron everything but the schedule works
 
 my $plain = FastIngest->new('plain');
 

@@ -1,17 +1,17 @@
-# Whatever becomes of partitions, answers stay those of the raw rows: random commands
-# make, attach, detach, drop and truncate partitions, default ones, wide ones, ones
-# that take part of a day or are partitioned again; rows come and go; breakdowns are
-# added and dropped; the rollup is refreshed or not; and the database is dumped and
-# restored. After every step everything is asked and compared.
+# Whatever happens to partitions, answers stay those of the raw rows. Random commands create,
+# attach, detach, drop and truncate partitions: default ones, wide ones, ones of a part of a day,
+# ones that are partitioned again. Rows come and go, breakdowns are added and dropped, the rollup
+# is refreshed or not, and the database is dumped and restored. After every step everything is
+# asked and compared.
 #
-# The model is in the database as well, in tables of the test's: "ghosts" are the rows
-# of partitions that were dropped or detached, which the metrics keep. An answer is
-# that of the raw rows and the ghosts; or, where a range cuts a bucket that has ghosts,
-# the error that says so, also if the events asked for are late ones of such a day.
-# fast_ingest.dropped has the days of the ghosts and no other.
+# The model is in the database as well, in tables of the test: "ghosts" are the rows of partitions
+# that were dropped or detached, which the metrics keep. An answer is that of the raw rows and the
+# ghosts. Where a range cuts a bucket that has ghosts, the answer is the error that says so, also
+# if the events asked for are late ones of such a day. fast_ingest.dropped has the days of the
+# ghosts and no other.
 #
-# FI_PARTITIONS_SEED: what to do again (the seed is printed). FI_PARTITIONS_STEPS: how
-# much. FI_TORTURE: ten times as much.
+# FI_PARTITIONS_SEED: repeats a run (the seed is printed). FI_PARTITIONS_STEPS: how much.
+# FI_TORTURE: ten times as much.
 
 use strict;
 use warnings;
@@ -54,7 +54,7 @@ sub timestamp
 }
 
 # ---------------------------------------------------------------------------
-# The model, and the questions
+# The model, and the queries
 # ---------------------------------------------------------------------------
 
 my $MODEL = <<'EOQ';
@@ -346,7 +346,7 @@ my %steps = (
 		return 'SELECT fi_rebuild(' . pick('', join ', ', map { literal(timestamp($_)) } sort { $a <=> $b } any_time(), any_time() + 1) . ");\n";
 	});
 
-# How often, if not once
+# How often a step is chosen, if not once
 my %often = (insert => 6, insert_more => 4, copy => 2, delete => 3, update => 2, move => 2, detach => 3, drop => 2, refresh => 4,
 	partition => 3, attach_again => 3, day => 4, dump => 2, http => 2);
 
@@ -409,7 +409,7 @@ sub post
 	} 1 .. between(1, 20);
 
 	return unless $database eq $server->{database};
-	# one that a part of which is taken is none for HTTP
+	# a day of which another partition takes a part is none for HTTP
 	my ($status) = $server->node->psql($database, "SELECT fi_create_partition('$name')");
 	return if $status != 0 || $server->sql("SELECT count(*) FROM fi_partitions() WHERE day = '$name'", $database) == 0;
 	is($server->post('/events/bulk', \@events)->{status}, 202, "events of $name by HTTP");
@@ -418,7 +418,7 @@ sub post
 
 # ---------------------------------------------------------------------------
 
-# Run a step, ask, and look around; returns what is wrong
+# Run a step, and ask everything. Returns what is wrong.
 sub run_and_check
 {
 	my ($sql, $full) = @_;

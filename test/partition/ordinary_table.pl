@@ -1,6 +1,6 @@
-# What a user does to fast_ingest.events as to any table works, or is refused at once with
-# a reason: tablespaces, columns, constraints, replica identities, triggers that drop rows,
-# rules, names.
+# What users do to ordinary tables works on fast_ingest.events, or is refused at once with a
+# reason: tablespaces, columns, constraints, replica identities, triggers that drop rows, rules,
+# names.
 
 use strict;
 use warnings;
@@ -30,7 +30,7 @@ sub partition
 	return $server->sql("SELECT 'events_' || to_char(to_timestamp($time) AT TIME ZONE 'UTC', 'YYYYMMDD')");
 }
 
-# Post one event of that time; the status
+# Post one event of that time. Returns the status.
 sub post
 {
 	my ($time, %changes) = @_;
@@ -56,7 +56,7 @@ sub exact
 }
 
 # ---------------------------------------------------------------------------
-# Partitions are what CREATE TABLE ... PARTITION OF would make
+# Partitions are like those that CREATE TABLE ... PARTITION OF creates
 # ---------------------------------------------------------------------------
 
 $server->sql(<<'EOQ');
@@ -98,7 +98,7 @@ is(post(next_day(), channel => 'fax'), 422, 'in a new partition, too');
 is(post($time, site_id => 'nowhere'), 422, 'and a foreign key');
 exact('columns');
 
-# A column more or less while events come
+# A column is added or dropped while events come
 
 $server->sql('ALTER TABLE fast_ingest.events ADD COLUMN later timestamptz DEFAULT clock_timestamp(), DROP COLUMN remark');
 is(join(' ', map { post($_) } $time + 1, next_day()), '202 202', 'columns were added and dropped: the next events');
@@ -207,7 +207,7 @@ sub books
 	return map { $status->{$_} } qw(committed duplicate discarded dead_lettered);
 }
 
-# What a request adds to the books
+# The counters of a request
 sub added
 {
 	my ($action) = @_;
@@ -276,7 +276,7 @@ exact('triggers that change');
 $server->sql('DROP FUNCTION public.change() CASCADE; DROP FUNCTION public.check_late() CASCADE');
 
 # ---------------------------------------------------------------------------
-# Refused at the door, and what works
+# Changes that are refused at once, and those that work
 # ---------------------------------------------------------------------------
 
 refused('ALTER TABLE fast_ingest.events RENAME TO happenings', '0A000', qr/cannot rename table "fast_ingest\.events".*HINT:  Create a view/, 'RENAME');

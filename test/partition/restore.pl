@@ -1,7 +1,6 @@
-# A database whose fast_ingest.events has columns and indexes of the user's survives a
-# dump: its partitions are attached again with rows, columns and indexes, the table has
-# these, too, and the metrics are the same. Whichever way it is restored, preloaded or
-# not.
+# A database whose fast_ingest.events has columns and indexes of the user's survives a dump: its
+# partitions are attached again with rows, columns and indexes, the table has them, too, and the
+# metrics are the same. This holds for every way to restore, with the library preloaded or not.
 
 use strict;
 use warnings;
@@ -16,7 +15,7 @@ use Test::More;
 my $server = FastIngest->new('old', conf => "fast_ingest.refresh_backlog = 0\n");
 my $dump = PostgreSQL::Test::Utils::tempdir() . '/dump';
 
-# What must be the same on both sides; grants are the dump's to restore as well
+# What must be the same on both sides, grants among it
 my $PICTURE = <<'EOQ';
 SET timezone = 'UTC';
 SET search_path = pg_catalog;
@@ -102,14 +101,14 @@ foreach my $name (qw(plain parallel sections parts))
 	is_restored($name, $server->node);
 }
 
-# The copy of a copy
+# A dump of the restored database
 
 $server->sql('CREATE DATABASE again');
 command_ok([ 'pg_dump', '-f', "$dump.again", '-d', $server->node->connstr('plain') ], 'pg_dump of a restored database');
 command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-f', "$dump.again", '-d', $server->node->connstr('again') ], 'psql');
 is($server->node->safe_psql('again', $PICTURE), $server->node->safe_psql('plain', $PICTURE), 'it is the same');
 
-# A column too many is a mistake still, where it is no dump that attaches
+# Outside a restore, a partition with a column too many is refused
 
 my ($status, undef, $error) = $server->node->psql('again', <<'EOQ');
 CREATE TABLE public.wide (LIKE fast_ingest.events, one_more text);

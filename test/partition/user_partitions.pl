@@ -1,6 +1,6 @@
-# Partitions that a user made: events that come by HTTP go into what takes them, each is
-# stored once and counted once, by whatever name rows come; and what such a partition
-# leaves of a day the server makes.
+# Partitions that a user created work: an event that comes by HTTP goes into the partition that
+# takes it, and is stored and counted once, whatever the partition is called. The server creates
+# partitions for what such a partition leaves of a day.
 
 use strict;
 use warnings;
@@ -82,7 +82,7 @@ exact('rows by the partition\'s name');
 $server->sql("DELETE FROM fast_ingest.month WHERE user_id = 'by name'; UPDATE \"Else Where\".\"Old Events\" SET user_id = 'another' WHERE user_id = 'by name'");
 exact('changed by the partition\'s name');
 
-# A key is one of a day, also where a partition has more of them
+# A key belongs to its day, also in a partition of several days
 
 foreach my $time ('2024-03-08 10:00Z', '2024-03-09 10:00Z')
 {
@@ -91,7 +91,7 @@ foreach my $time ('2024-03-08 10:00Z', '2024-03-09 10:00Z')
 }
 is($server->count("user_id = 'one key'"), 2, 'one key on two days: two events');
 
-# Attached as it is: an index that will do is not made again, one that would not is
+# A table is attached with its indexes: a suitable index is used, and a missing one is created
 
 $server->sql(<<'EOQ');
 CREATE TABLE public.good (LIKE fast_ingest.events);
@@ -112,7 +112,7 @@ $server->sql("ALTER TABLE fast_ingest.events DETACH PARTITION public.good; ALTER
 post_twice('attached again', '2024-04-02 11:00Z');
 is($server->sql("SELECT count(*) FROM pg_index WHERE indrelid = 'public.good'::regclass"), 1, 'attached again: nothing is made twice');
 
-# Rows that are there twice cannot be
+# Rows with the same key cannot be attached
 $server->sql(<<'EOQ');
 CREATE TABLE public.doubled (LIKE fast_ingest.events);
 INSERT INTO public.doubled (event_name, channel, user_id, ts, ingested_at, event_key)
@@ -163,7 +163,7 @@ exact('parts of days');
 $server->sql('DELETE FROM fast_ingest.local; SELECT fi_refresh(); DROP TABLE fast_ingest.local');
 post_twice('local time, dropped', '2024-02-10 10:00Z', '2024-02-10 22:00Z');
 
-# Of other tables of the name, nothing is known
+# A table of the same name in another schema is left alone
 
 $server->sql('CREATE SCHEMA strange; CREATE TABLE strange.events (ts timestamptz) PARTITION BY RANGE (ts); CREATE TABLE strange.part PARTITION OF strange.events DEFAULT');
 is($server->sql("SELECT count(*) FROM pg_trigger WHERE tgrelid = 'strange.part'::regclass"), 0, 'another table has no triggers of ours');
@@ -230,7 +230,7 @@ is($server->post_event(event(++$n, timestamp => at('2024-10-05 13:00Z'), channel
 $server->sql('ALTER TABLE fast_ingest.events DROP CONSTRAINT no_fax');
 is($server->sql('SELECT * FROM fi_retry_dead_letters(reason => $$no_fax$$)'), '1|1|0|0', 'is retried into the default partition');
 
-# It goes: the days have their partitions again
+# Without the default partition, days get their own partitions again
 $server->sql('ALTER TABLE fast_ingest.events DETACH PARTITION fast_ingest.rest');
 post_twice('without it', '2024-10-05 10:00Z', '2024-10-08 10:00Z');
 $server->sql('DROP TABLE fast_ingest.rest');

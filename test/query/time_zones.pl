@@ -1,6 +1,6 @@
-# A day is the day that SQL says, and so is an hour: in every zone of the time zone
-# database, around every change of its clock from 1970 to 2037, and in answers over HTTP.
-# Names of zones are those of the database. Pages end anywhere in time.
+# A day and an hour are what SQL says: in every zone of the time zone database, around every change
+# of its clock from 1970 to 2037, and in answers over HTTP. The names of zones are those of the
+# database. A page may end anywhere in time.
 
 use strict;
 use warnings;
@@ -17,22 +17,7 @@ my $server = FastIngest->new('zones', conf => "fast_ingest.refresh_backlog = 0\n
 my $pg_config = $ENV{PG_CONFIG} || 'pg_config';
 my $answer;
 
-sub path_of
-{
-	my (@parameters) = @_;
-	my @pairs;
-
-	while (my ($name, $value) = splice @parameters, 0, 2)
-	{
-		push @pairs, "$name=" . ($value =~ s/([^A-Za-z0-9._-])/sprintf '%%%02X', ord $1/ger);
-	}
-	return '/metrics?' . join('&', @pairs);
-}
-
-sub metrics
-{
-	return $server->get(path_of(@_));
-}
+sub metrics { return $server->query('/metrics', @_) }
 
 # ---------------------------------------------------------------------------
 # Every zone, every change: src/rollup/metrics/calendar.c against AT TIME ZONE. A session's time
@@ -298,7 +283,7 @@ sub made_up
 	{
 		$connection->send(
 			join '',
-			map { http_message('GET', path_of(event_name => 'e', timezone => 'x/' . (++$n =~ tr/0-9/a-j/r) . '5')) } 1 .. 100);
+			map { http_message('GET', query_path('/metrics', event_name => 'e', timezone => 'x/' . (++$n =~ tr/0-9/a-j/r) . '5')) } 1 .. 100);
 		$refused += $connection->read_answer->{status} eq 400 foreach 1 .. 100;
 	}
 	return $refused;

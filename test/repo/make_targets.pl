@@ -1,5 +1,6 @@
-# The make targets that ask the cluster of `make run`: each says what it does and what
-# came back, and fails when that is not right, or when there is no cluster.
+# Each make target that asks the cluster of `make run` says what it does and what came back, and
+# fails when that is not right or when there is no cluster. The other targets run what `make help`
+# says.
 
 use strict;
 use warnings;
@@ -17,7 +18,7 @@ chdir "$FindBin::RealBin/../.." or die "could not go to the top of the tree: $!"
 $ENV{PATH} = join ':', grep { !m{/tmp_install/} } split /:/, $ENV{PATH};
 delete @ENV{qw(MAKEFLAGS MAKELEVEL MFLAGS SECONDS CONNECTIONS TESTS)};
 
-# A cluster of its own: that of the developer is none of the tests' business
+# A cluster of its own, beside that of the developer
 my $parent = PostgreSQL::Test::Utils::tempdir_short();
 $ENV{FI_RUN} = "$parent/run";
 $ENV{FI_PORT} = PostgreSQL::Test::Cluster::get_free_port();
@@ -39,7 +40,7 @@ sub target
 	return exit_and_output($opt{input} || '', 'make', '-s', $name, @{ $opt{variables} || [] });
 }
 
-# The target ends well, or not, and its output matches
+# Check that the target succeeds, or fails, and that its output matches.
 sub is_target
 {
 	my ($good, $name, $pattern, $description, %opt) = @_;
@@ -75,6 +76,22 @@ my @targets = qw(health ready test-event test-metrics load-test psql);
 my (undef, $commands) = exit_and_output('', qw(make --always-make --dry-run));
 like($commands, qr/ -o fast_ingest\.so /, 'make without a target makes the extension');
 
+# The tests cannot run themselves: what they would run
+foreach my $case (
+	[ 'check', qr{^TESTS= test/dev/test\.sh unit regress core$}m ],
+	[ 'test', qr{^test/dev/test\.sh$}m ],
+	(map { [ "test-$_", qr{^TESTS='a b' test/dev/test\.sh $_$}m ] } qw(regress isolation tap unit fuzz)),
+	[ 'torture', qr{^TESTS='a b' test/dev/test\.sh torture$}m ],
+	[ 'test-valgrind', qr{^VALGRIND=yes TESTS='a b' test/dev/test\.sh tap$}m ],
+	[ 'fuzz', qr{^FUZZ_SECONDS='300' test/dev/test\.sh fuzz$}m ],
+	[ 'check-includes', qr{^perl test/dev/check_includes\.pl$}m ])
+{
+	my ($name, $pattern) = @$case;
+	my (undef, $output) = target($name, variables => [ '--dry-run', 'TESTS=a b' ]);
+
+	like($output, $pattern, "make $name");
+}
+
 is_target(0, $_, qr/there is no cluster running: make run/, 'there is no cluster') foreach @targets;
 is_target(0, 'logs', qr/there is no cluster: make run/, 'there is no cluster');
 
@@ -101,7 +118,7 @@ is_target(1, 'test-metrics',
 	qr{fi_metrics\('test_event'.*web +\| +2 \| +2\n.*\$ curl -s -G $url/metrics .*\n200 \{.*"total_events":2,.*\nSQL, HTTP and the raw rows say the same\n\z}s,
 	'by SQL and by HTTP');
 
-# What is wrong is seen
+# Wrong metrics are noticed
 
 sql(q{SET session_replication_role = replica; INSERT INTO fast_ingest.events (event_name, channel, user_id, ts) SELECT 'test_event', 'web', 'unseen', max(ts) FROM fast_ingest.events});
 is_target(0, 'test-metrics', qr/the raw rows say .*"total_events": 3/, 'a row that no trigger saw');
@@ -119,7 +136,7 @@ is_target(1, 'load-test',
 is(sql('SELECT sum(duplicate) FROM fi_status()'), 0, 'make load-test: the second one posts other events than the first');
 is_target(0, 'load-test', qr/SECONDS is 1h: expected 1 to 999/, 'for how long?', variables => ['SECONDS=1h']);
 
-# Refused, and not for a reason that holds for every event
+# Refused events, for a reason that does not hold for every event
 
 sql(q{DO $$ BEGIN EXECUTE format('ALTER TABLE fast_ingest.events ADD CONSTRAINT nothing_new CHECK (ts < %L AND event_name <> ''product_view'') NOT VALID', date_trunc('second', now())); END $$});
 is_target(0, 'test-event', qr/\n422 .*nothing_new.*\n.*the answer is not 202/, 'a refusal is a failure');
@@ -141,10 +158,11 @@ is_target(1, 'logs', qr/database system is shut down/, 'what it said is still th
 is_target(1, 'reset', qr/there is no cluster running/, 'deletes it');
 ok(!-e $ENV{FI_RUN}, 'make reset: nothing is left');
 
-# What there is
+# The list of targets
 
 ($code, $output) = target('help');
 like($output, qr/^make .*\b$_\b/m, "make help: lists $_")
-  foreach qw(run demo health ready test-event test-metrics load-test psql logs stop reset);
+  foreach qw(run demo health ready test-event test-metrics load-test psql logs stop reset check test torture test-valgrind fuzz
+  test-regress test-isolation test-tap test-unit test-fuzz bench format format-check check-includes tmp-install clean);
 
 done_testing();

@@ -1,5 +1,4 @@
-# The README's table of settings is the server's: every setting is there with
-# its default, and nothing else is.
+# The README's table of settings has every setting of the server with its default, and no other.
 
 use strict;
 use warnings;
@@ -20,7 +19,7 @@ while ($readme =~ /^\| `(fast_ingest\.\w+)` \| (?:`([^`]*)`|empty) \|[^|]*\| (re
 }
 cmp_ok(scalar keys %documented, '>', 10, 'the README has a table of settings');
 
-# What SHOW prints of a default is what a server prints that has nothing set.
+# A server without any setting shows the defaults as SHOW prints them.
 my $plain = PostgreSQL::Test::Cluster->new('plain');
 
 $plain->init;

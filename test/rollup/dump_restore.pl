@@ -1,7 +1,6 @@
-# The rollup survives what the events do, and more: dump and restore, by psql and
-# by pg_restore with two jobs, with deltas not yet merged, with marks of changed
-# buckets, with breakdowns of the user's and with days whose raw rows are gone. A
-# hot standby answers as its primary does.
+# The rollup survives a dump and a restore, by psql and by pg_restore with two jobs: with deltas
+# that are not merged yet, with marks of changed buckets, with breakdowns of the user's, and with
+# days whose raw rows are gone. A hot standby answers as its primary does.
 
 use strict;
 use warnings;
@@ -91,7 +90,7 @@ sub later_events
 	return [ grep { $_->{timestamp} >= $NOON - 86400 - 43200 } @{ events(@_) } ];
 }
 
-# The server has what the other one had, knows what it is made of, and goes on.
+# The server has the same answers as the other one, and goes on.
 sub is_like
 {
 	my ($new, $answers, $pending, $name) = @_;
@@ -102,7 +101,7 @@ sub is_like
 	return;
 }
 
-# Merged and changed; what comes then tells users that are known and that are not
+# Merge and change it, and add events of known and of unknown users.
 sub goes_on
 {
 	my ($new, $answers, $name) = @_;
@@ -121,7 +120,7 @@ sub goes_on
 	return;
 }
 
-# All a rollup can hold: rows, a dropped day, deltas, marks, breakdowns, event_names that are
+# Everything that a rollup can hold: rows, a dropped day, deltas, marks, breakdowns, event_names that are
 # counted together
 
 $old->sql("SELECT fi_add_breakdown('campaign', 'campaign_id')");
@@ -158,7 +157,7 @@ INSERT INTO fast_ingest.events (event_name, channel, user_id, ts)
 SELECT 'page_view', 'sql', CASE WHEN n > 3 THEN 'sql-' || n END, '2024-08-13 11:59:57Z'::timestamptz + n * interval '1 second'
 FROM generate_series(1, 9) n;
 EOQ
-# A breakdown of which everything is to be counted yet
+# A breakdown that is not counted yet
 $old->sql("SELECT fi_add_breakdown('length', 'length(user_id)::text')");
 my $answers = $old->sql($ANSWERS);
 my $pending = $old->sql($PENDING);

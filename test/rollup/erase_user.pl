@@ -1,9 +1,9 @@
-# fi_erase_user(): what was acknowledged before the call is gone, what is sent after
-# it is a new user's, whatever clients do meanwhile; every answer is that of the raw
-# rows that are left, and where these were dropped the user is counted no more; nothing
-# that is made of the user_id is left in a table, or in a dump.
+# After fi_erase_user() everything acknowledged before the call is gone, and what is sent later
+# belongs to a new user, whatever clients do meanwhile. Every answer is that of the raw rows that
+# are left. Where raw rows were dropped, the user is not counted any more. Nothing that is made of
+# the user_id is left in a table, or in a dump.
 #
-# FI_ERASE_SEED: what to do again (the seed is printed).
+# FI_ERASE_SEED: repeats a run (the seed is printed).
 
 use strict;
 use warnings;
@@ -56,7 +56,7 @@ EOQ
 }
 
 # ---------------------------------------------------------------------------
-# What is staged
+# Staged events
 # ---------------------------------------------------------------------------
 
 is($server->post_event(event(1, user_id => $victim))->{status}, 202, 'an event');
@@ -86,10 +86,10 @@ is(traces($server, $victim), '', 'and nothing of the erased user');
 is($server->get('/metrics?event_name=page_view')->{json}{unique_users}, 1, 'GET /metrics knows it');
 
 # ---------------------------------------------------------------------------
-# Clients that go on
+# Clients that go on sending
 # ---------------------------------------------------------------------------
 
-# Clients of a process each, which note when they sent an event and when they heard of it
+# Each client is a process that notes when it sent an event and when it got the answer
 my $stop = "$tempdir/stop";
 my @clients;
 
@@ -293,7 +293,7 @@ for my $round (1 .. 12)
 	{
 		my $day = pick(grep { !$dropped{$_} } @days[ 0 .. 4 ]);
 
-		# what was deleted is known before the rows are gone
+		# the test must know which rows are deleted before they are gone
 		$server->sql('SELECT fi_refresh()');
 		insert_events(10);
 		$counted{$day} = picture($day);

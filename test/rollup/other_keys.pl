@@ -1,7 +1,7 @@
-# What clients make up: more event_names, channels, sites, paths and keys than the
-# rollup keeps apart, and the text "(other)" in all of them. Every answer is that of the
-# raw rows, what is counted together is told apart from every text of a client, and the
-# rollup has no more rows than its limits allow.
+# Clients may invent more event_names, channels, sites, paths and keys than the rollup keeps apart,
+# and send the text "(other)" in all of them. Every answer is that of the raw rows, what is counted
+# together differs from every text of a client, and the rollup has no more rows than its limits
+# allow.
 
 use strict;
 use warnings;
@@ -53,21 +53,6 @@ sub post_all
 	return;
 }
 
-sub escaped
-{
-	my ($text) = @_;
-
-	$text =~ s/([^A-Za-z0-9._-])/sprintf '%%%02X', ord $1/ge;
-	return $text;
-}
-
-sub ask
-{
-	my ($path, %parameters) = @_;
-
-	return $server->get("$path?" . join '&', map { "$_=" . escaped($parameters{$_}) } sort keys %parameters);
-}
-
 # The counts of an answer
 sub counts
 {
@@ -99,11 +84,11 @@ sub is_exact
 
 	foreach my $event_name ((grep { !/^name-\d\d/ || /^name-(1?7|3.77)$/ } sort keys %$names), 'never')
 	{
-		my $got = ask('/metrics', event_name => $event_name, %range);
+		my $got = $server->query('/metrics', event_name => $event_name, %range);
 		my $wanted = $names->{$event_name} || '0|0';
 
 		push @wrong, "$event_name: $got->{body}" if counts($got->{json}) ne $wanted;
-		my $hours = ask('/metrics', event_name => $event_name, group_by => 'hour');
+		my $hours = $server->query('/metrics', event_name => $event_name, group_by => 'hour');
 		my $sum = 0;
 
 		$sum += $_->{total_events} foreach @{ $hours->{json}{data} };
@@ -116,7 +101,7 @@ sub is_exact
 	{
 		foreach my $channel (grep { !/^channel-\d\d/ || /^channel-3.77$/ } sort keys %known)
 		{
-			my $got = ask('/metrics', event_name => $event_name, channel => $channel, %range);
+			my $got = $server->query('/metrics', event_name => $event_name, channel => $channel, %range);
 
 			push @wrong, "$event_name, $channel: $got->{body}"
 			  if counts($got->{json}) ne ($channels->{"$event_name~$channel"} || '0|0');
@@ -131,7 +116,7 @@ sub is_exact
 
 		foreach my $event_name (grep { /^(name-[0-3]|\(other\))$/ } sort keys %$names)
 		{
-			my $got = ask('/metrics', event_name => $event_name, group_by => $group, limit => 10000, %range);
+			my $got = $server->query('/metrics', event_name => $event_name, group_by => $group, limit => 10000, %range);
 			my ($others, @others) = 0;
 			my $sum = 0;
 			my $wanted = 0;
@@ -161,7 +146,7 @@ sub is_exact
 	my $paths = raw('site_id, path', 'site_id IS NOT NULL AND path IS NOT NULL');
 	foreach my $site ((grep { !/^site-\d\d/ || /^site-(1?7|3.77)$/ } sort keys %$sites), 'never')
 	{
-		my $got = ask('/stats', site_id => $site, date => $DAY, limit => 10000);
+		my $got = $server->query('/stats', site_id => $site, date => $DAY, limit => 10000);
 		my $json = $got->{json};
 		my $views = join ' ', sort map { "$_->{path}=$_->{views}" } @{ $json->{top_paths} };
 		my $wanted = join ' ', sort map { /^\Q$site\E~(.*)/ ? "$1=" . (split /\|/, $paths->{$_})[0] : () } keys %$paths;
@@ -192,7 +177,7 @@ sub has_few_rows
 	return;
 }
 
-wait_until(sub { ask('/stats', site_id => 'x')->{status} eq 200 });
+wait_until(sub { $server->query('/stats', site_id => 'x')->{status} eq 200 });
 
 # A client's "(other)" in every field, while all is kept apart
 
@@ -204,7 +189,7 @@ post_all('a few events, some of them called (other)',
 is_exact('deltas');
 $server->sql('SELECT fi_refresh()');
 is_exact('merged');
-my $answer = ask('/metrics', event_name => '(other)', group_by => 'page');
+my $answer = $server->query('/metrics', event_name => '(other)', group_by => 'page');
 is($answer->{body},
 	'{"event_name":"(other)","grouped_by":"page","total_events":20,"unique_users":1,"data":[{"group":"(other)","total_events":20,"unique_users":1}]}',
 	'a client\'s (other) is a key');
@@ -239,7 +224,7 @@ cmp_ok($server->sql('SELECT count(*) FROM fast_ingest.rollup'), '<', 2 * $rows, 
 is($server->sql('SELECT string_agg(DISTINCT scope || key || event_name, \'\') FROM fast_ingest.rollup WHERE is_other AND is_other_name'),
 	'', 'what is counted together has no texts');
 
-# Who came first is kept apart, and costs no raw rows
+# The first keys are kept apart, and their answers need no raw rows
 
 is( $server->sql("SELECT string_agg(event_name, ' ' ORDER BY event_name) FROM fast_ingest.event_names WHERE NOT is_other"),
 	'(other) name-0 name-1 name-2',
@@ -270,17 +255,17 @@ SELECT fi_refresh();
 INSERT INTO fast_ingest.events (event_name, channel, user_id, ts) VALUES ('room', 'c4', 'u5', '2024-07-01 18:30Z');
 SELECT fi_refresh();
 EOQ
-is(counts(ask('/metrics', event_name => 'room', channel => "c$_")->{json}), $_ == 1 ? '0|0' : $_ == 4 ? '2|2' : '1|1',
+is(counts($server->query('/metrics', event_name => 'room', channel => "c$_")->{json}), $_ == 1 ? '0|0' : $_ == 4 ? '2|2' : '1|1',
 	"channel c$_ after another was deleted") foreach 1 .. 4;
 
 # Pages of an answer with a group of others: every group once, in order
 
 my @all = map { defined $_->{group} ? "=$_->{group}" : 'others' }
-  @{ ask('/metrics', event_name => '(other)', group_by => 'plan')->{json}{data} };
+  @{ $server->query('/metrics', event_name => '(other)', group_by => 'plan')->{json}{data} };
 my (@paged, $cursor);
 do
 {
-	my $page = ask('/metrics', event_name => '(other)', group_by => 'plan', limit => 1, defined $cursor ? (cursor => $cursor) : ())->{json};
+	my $page = $server->query('/metrics', event_name => '(other)', group_by => 'plan', limit => 1, defined $cursor ? (cursor => $cursor) : ())->{json};
 
 	push @paged, map { defined $_->{group} ? "=$_->{group}" : 'others' } @{ $page->{data} };
 	$cursor = $page->{next_cursor};
@@ -297,7 +282,7 @@ EOQ
 (@paged, $cursor) = ();
 do
 {
-	my $page = ask('/metrics', event_name => 'tie', group_by => 'page', limit => 1, defined $cursor ? (cursor => $cursor) : ())->{json};
+	my $page = $server->query('/metrics', event_name => 'tie', group_by => 'page', limit => 1, defined $cursor ? (cursor => $cursor) : ())->{json};
 
 	push @paged, map { defined $_->{group} ? $_->{group} : 'others' } @{ $page->{data} };
 	$cursor = $page->{next_cursor};
@@ -311,7 +296,7 @@ INSERT INTO fast_ingest.events (event_name, channel, user_id, ts, site_id, path)
 SELECT 'visit', 'web', 'user-' || n % 5, '2024-07-01 15:00Z', 'site-' || n % 8, '/' || n % 6 FROM generate_series(1, 240) n;
 SELECT fi_refresh();
 EOQ
-is( ask('/stats', site_id => "site-$_", date => '2024-07-01')->{body},
+is( $server->query('/stats', site_id => "site-$_", date => '2024-07-01')->{body},
 	$server->sql("SELECT format('{\"site_id\":\"site-$_\",\"date\":\"2024-07-01\",\"total_views\":%s,\"unique_users\":%s,\"top_paths\":[%s]}',"
 		  . ' sum(n), (SELECT count(DISTINCT user_id) FROM fast_ingest.events WHERE site_id = min(s) AND ts < \'2024-07-02\'),'
 		  . " string_agg(format('{\"path\":\"%s\",\"views\":%s}', path, n), ',' ORDER BY n DESC, path))"
@@ -321,10 +306,10 @@ is($server->sql("SELECT string_agg(DISTINCT scope, '') FROM fast_ingest.rollup W
 
 # In CSV and SQL
 
-like(ask('/metrics', event_name => '(other)', group_by => 'plan', format => 'csv')->{body},
+like($server->query('/metrics', event_name => '(other)', group_by => 'plan', format => 'csv')->{body},
 	qr/^group,total_events,unique_users,is_other\r\n(?=[^\0]*^,\d+,\d+,true\r?$)(?=[^\0]*^\(other\),\d+,\d+,false\r?$)/m,
 	'CSV has a column for it');
-unlike(ask('/metrics', event_name => '(other)', group_by => 'hour', format => 'csv')->{body}, qr/other/, 'hours have none');
+unlike($server->query('/metrics', event_name => '(other)', group_by => 'hour', format => 'csv')->{body}, qr/other/, 'hours have none');
 is($server->sql("SELECT count(*) FILTER (WHERE group_key IS NULL), count(*) FILTER (WHERE group_key = '(other)') FROM fi_metrics('(other)', group_by => 'plan')"),
 	'1|1', 'in SQL its key is NULL');
 
@@ -335,18 +320,18 @@ my @kept = (
 	[ '/metrics', event_name => 'name-1' ],
 	[ '/metrics', event_name => '(other)', channel => '(other)' ],
 	[ '/metrics', event_name => '(other)', group_by => 'plan' ]);
-my @before = map { ask(@$_)->{body} } @kept;
+my @before = map { $server->query(@$_)->{body} } @kept;
 $server->sql('DROP TABLE fast_ingest.events_20240812');
-is(join("\n", map { ask(@$_)->{body} } @kept), join("\n", @before), 'without raw rows, what is kept apart is known');
-is_error(ask(@$_), 422, qr/raw events .* are needed and have been dropped/, "without them, an error: @$_")
+is(join("\n", map { $server->query(@$_)->{body} } @kept), join("\n", @before), 'without raw rows, what is kept apart is known');
+is_error($server->query(@$_), 422, qr/raw events .* are needed and have been dropped/, "without them, an error: @$_")
   foreach [ '/metrics', event_name => 'name-4' ],
   [ '/metrics', event_name => 'name-4', group_by => 'hour' ],
   [ '/metrics', event_name => 'never', group_by => 'page' ],
   [ '/metrics', event_name => '(other)', channel => 'channel-9' ],
   [ '/stats', site_id => 'site-0', date => $DAY ];
-is(counts(ask('/metrics', event_name => 'never', to => $NOON - 86400)->{json}), '0|0', 'other times know that there is none');
+is(counts($server->query('/metrics', event_name => 'never', to => $NOON - 86400)->{json}), '0|0', 'other times know that there is none');
 
-# With room for all, they are chosen anew when a day is counted again
+# With room for all keys, a day that is counted again keeps all of them apart
 
 my $ten_names = "INSERT INTO fast_ingest.events (event_name, channel, user_id, ts, site_id)"
   . " SELECT 'name-' || n, 'web', 'u', '2024-07-01 13:00Z', 'site-' || n FROM generate_series(1, 10) n; SELECT fi_refresh()";
@@ -355,12 +340,12 @@ $server->sql($ten_names);
 $server->set('fast_ingest.max_event_names' => 1000);
 wait_until(sub { $server->sql('SHOW fast_ingest.max_event_names') == 1000 });
 $server->sql("UPDATE fast_ingest.breakdowns SET max_keys = 1000; $ten_names");
-my @twice = grep { counts(ask('/metrics', event_name => "name-$_", from => $NOON - 50 * 86400, to => $NOON - 86400)->{json}) ne '2|1' } 1 .. 10;
+my @twice = grep { counts($server->query('/metrics', event_name => "name-$_", from => $NOON - 50 * 86400, to => $NOON - 86400)->{json}) ne '2|1' } 1 .. 10;
 is("@twice", '', 'a limit that is raised changes no answer');
 $server->sql('SELECT fi_rebuild()');
 is($server->sql("SELECT count(*), bool_or(is_other) FROM fast_ingest.event_names WHERE day = '2024-07-01'"), '13|f', 'fi_rebuild() chooses anew');
 is($server->sql("SELECT count(*) FROM fast_ingest.rollup WHERE (is_other OR is_other_name) AND bucket < '2024-08-01'"), 0, 'nothing is counted together any more');
-is(ask('/metrics', event_name => 'tie', group_by => 'page')->{json}{capped}, undef, 'nor in answers');
+is($server->query('/metrics', event_name => 'tie', group_by => 'page')->{json}{capped}, undef, 'nor in answers');
 
 $server->node->stop;
 done_testing();

@@ -1,6 +1,6 @@
-# A dump restores to the same answers though the rollup is refreshed, rebuilt and read
-# while the restore is under way: after each of its statements, and by the maintenance
-# worker. What was done too early would stay wrong. So it is refused, with SQLSTATE 55000.
+# A dump restores to the same answers though the rollup is refreshed, rebuilt and read while the
+# restore is under way: after each of its statements, and by the maintenance worker. A refresh that
+# came too early would stay wrong. So it is refused, with SQLSTATE 55000.
 
 use strict;
 use warnings;
@@ -24,7 +24,7 @@ SELECT g, m.* FROM unnest('{channel,site,page,plan}'::text[]) g, fi_metrics('pag
 SELECT 'dropped day', m.* FROM fi_metrics('page_view', '2024-08-10 00:00Z', '2024-08-11 00:00Z') m;
 EOQ
 
-# The same where raw rows are there
+# The same for days with raw rows
 my $DIFFERENCES = <<'EOQ';
 SELECT * FROM
   (SELECT g, k, t, u FROM unnest('{channel,site,page,plan}'::text[]) g, fi_metrics('page_view', '2024-08-11 00:00Z'::timestamptz, group_by => g) m (k, t, u)) ours
@@ -37,7 +37,7 @@ EOQ
 
 my $TOTAL = "SELECT total_events, unique_users FROM fi_metrics('page_view')";
 
-# What anybody may do in the midst of a restore
+# What others may do in the middle of a restore
 my %MEANWHILE = (
 	refreshed => [ 'SELECT fi_refresh()', $TOTAL ],
 	rebuilt => [ 'SELECT fi_rebuild()', q(SELECT fi_erase_user('nobody')), q(SELECT fi_stats('site-1', '2024-08-11')), $TOTAL ]
@@ -77,7 +77,7 @@ DELETE FROM fast_ingest.events WHERE path = '/4' AND ts > '2024-08-12 18:00Z' OR
 UPDATE fast_ingest.events SET ts = ts + interval '90 minutes' WHERE path = '/3' AND ts > '2024-08-11 08:00Z' AND ts < '2024-08-11 14:00Z';
 EOQ
 
-# All that a rollup can have, some of it merged and some not
+# Everything that a rollup can hold, partly merged
 create_tables('postgres');
 insert_events('postgres', 1, 300);
 $old->sql('SELECT fi_refresh()');
@@ -104,7 +104,7 @@ sub dump_of
 	my $file = "$tempdir/$database.sql";
 
 	command_ok([ 'pg_dump', '-f', $file, '-d', $old->node->connstr($database) ], "$database: pg_dump");
-	# newer ones keep psql from running commands of ours
+	# newer versions restrict psql's commands, so that ours would fail
 	my @pieces = split /^(?=--\n-- (?:Data for )?Name: )/m, slurp_file($file) =~ s/^\\(?:un)?restrict .*\n//mgr;
 	like($pieces[0], qr/search_path/, 'the first piece is the settings');
 	return @pieces;
@@ -179,7 +179,7 @@ ok(wait_until(sub { $server->sql('SELECT count(*) FROM fast_ingest.rollup_delta'
 is(() = slurp_file($server->node->logfile) =~ /the rollup is being restored/g, 1, 'it has said once that it waits');
 is_restored($server->node, 'postgres', 'postgres', 'with the maintenance worker');
 
-# What replaces the secret does it for that table alone
+# Replacing the secret affects its table alone
 
 my $secret = $server->sql('SELECT secret FROM fast_ingest.secret');
 my (undef, undef, $error) = $server->node->psql('postgres', <<'EOQ');

@@ -1,5 +1,4 @@
-# The database of the events may come and go, and the others are not held up
-# by the workers for a moment.
+# The database of the events may come and go, and the workers never hold up other databases.
 
 use strict;
 use warnings;
@@ -14,7 +13,7 @@ use Time::HiRes qw(time);
 
 my $n = 0;
 
-# Run it, in template1 unless told otherwise; the seconds that it took.
+# Run a statement, in template1 by default. Returns the seconds that it took.
 sub seconds
 {
 	my ($server, $query, $database) = @_;
@@ -115,7 +114,7 @@ is( $server->sql(
 	'none is stored twice');
 comes_to_life($server, 'after the last CREATE EXTENSION');
 
-# The database itself: the extension steps aside
+# DROP DATABASE of the database with the events: the workers give way
 
 foreach my $how ('', ' WITH (FORCE)')
 {

@@ -1,6 +1,5 @@
-# Events, dead letters and what the user has made around them survive
-# pg_dump | psql into a new server, and ingestion goes on there: it knows what
-# it has stored before.
+# Events, dead letters and what the user has made around them survive pg_dump | psql into a new
+# server. Ingestion goes on there, and the server recognizes events that it stored before.
 
 use strict;
 use warnings;
@@ -90,7 +89,7 @@ command_ok(
 is(picture($new), picture($old), 'the new server has what the old one has');
 is($new->wait_ready->{status}, 200, 'the new server is ready');
 
-# It goes on there
+# Ingestion goes on there
 
 my $count = $new->count;
 

@@ -1,7 +1,7 @@
-# From one version to the next: the new library with the old SQL objects, ALTER
-# EXTENSION UPDATE under load, the old library with the new SQL objects. The next
-# version is made here, of a copy of the tree: it has a column, and a function in C,
-# that this one lacks, and it writes the column.
+# An update from one version to the next loses nothing: the new library works with the old SQL
+# objects, ALTER EXTENSION UPDATE runs under load, and the old library works with the new SQL
+# objects. The next version is made here from a copy of the tree: it has a column, and a function
+# in C, that this version lacks, and it writes the column.
 
 use strict;
 use warnings;
@@ -111,7 +111,7 @@ sub install
 }
 
 # ---------------------------------------------------------------------------
-# The walk
+# From version to version
 # ---------------------------------------------------------------------------
 
 my %options = (install_path => $bin =~ s{/bin\z}{}r, conf => "fast_ingest.request_timeout = '2s'\n");
@@ -189,7 +189,7 @@ ok($server->wait_for_log_line(qr/library is that of fast_ingest \Q$next_version\
 	'the log says so, and what to do');
 works('the new library with the old SQL objects');
 
-# What needs the new ones waits, and says what for; nothing is lost
+# Events that need the new SQL objects wait, and the error says for what; nothing is lost
 forbid();
 is_error($server->post_event(event(0, user_id => 'bot')), 503, qr/./, 'what needs the new SQL objects is not acknowledged');
 ok($server->wait_not_ready(qr/origin.*library of fast_ingest \Q$next_version\E found the SQL objects of \Q$version\E: run ALTER EXTENSION fast_ingest UPDATE/),
@@ -255,14 +255,14 @@ is($server->sql(q(SELECT string_agg(coalesce(origin, 'none'), ' ' ORDER BY id) F
 ($status, $out, $error) = $server->node->psql('postgres', 'SELECT fi_next()');
 like($error, qr/could not find function "fi_next"/, 'a function that it has not: an error');
 
-# SQL objects of another age
+# SQL objects of an unknown version
 
 $server->sql("UPDATE pg_extension SET extversion = '9.0' WHERE extname = 'fast_ingest'");
 $server->node->restart;
 ok($server->wait_not_ready(qr/library of fast_ingest \Q$version\E does not know the SQL objects of 9\.0 .*install the library of 9\.0/),
 	'SQL objects that it cannot know: /ready says so');
 is_error($server->post_event(event(++$n)), 503, qr/does not know/, 'events are refused');
-is_error($server->get('/metrics?event_name=page_view'), 503, qr/does not know/, 'so are questions');
+is_error($server->get('/metrics?event_name=page_view'), 503, qr/does not know/, 'so are queries');
 $server->sql("UPDATE pg_extension SET extversion = '$next_version' WHERE extname = 'fast_ingest'");
 $server->wait_ready;
 works('with the right ones again');

@@ -1,7 +1,7 @@
-# pg_upgrade takes the cluster with it: the workers keep out of it, and afterwards
-# everything is there, partitions, triggers, rollup, dictionary, what was dropped
-# and the role's rights; events sent again are known, and ingestion goes on. It is
-# run between two clusters of the version that is tested.
+# pg_upgrade takes everything along: the workers keep out of it, and afterwards partitions,
+# triggers, rollup, user numbers, lost rows and the rights of the role are there. Events that are
+# sent again are recognized, and ingestion goes on. It runs between two clusters of the version
+# that is tested.
 
 use strict;
 use warnings;
@@ -78,7 +78,7 @@ sub events
 	];
 }
 
-# All there can be, some of it not merged
+# Everything that a rollup can hold, partly not merged
 
 $old->sql('CREATE ROLE ingest LOGIN');
 $old->create_extension;
@@ -125,7 +125,7 @@ $new->node->start;
 $new->wait_ready;
 is($new->sql($PICTURE), $picture, 'everything is there, and the answers are the same');
 
-# It goes on
+# Ingestion goes on
 
 
 my $known = [ grep { $_->{timestamp} >= $NOON - 43200 && $_->{timestamp} < $NOON + 43200 + 86400 } @{ events(1, 1000, 1) } ];

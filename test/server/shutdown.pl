@@ -1,5 +1,5 @@
-# A server that is asked to stop commits and answers what it has taken, then
-# stops, and is never kept from stopping by what cannot be committed.
+# A server that is asked to stop first commits and answers what it has taken. What cannot be
+# committed never keeps it from stopping.
 
 use strict;
 use warnings;
@@ -12,7 +12,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time);
 
-# Seconds that a stop may take beside the drain.
+# Seconds that a stop may take in addition to the drain
 my $some = 15;
 my $drain_timeout = 5;
 my $n = 0;

@@ -1,6 +1,6 @@
-# A hot standby answers questions exactly, of what it has replayed, and takes no
-# events; whatever replay does to a query is none of the client's business.
-# Promoted, it takes events at once, and its listener has not even noticed.
+# A hot standby answers queries exactly, from what it has replayed, and takes no events. Clients do
+# not notice what replay does to a query. Once promoted it takes events at once, and its listener
+# keeps running.
 
 use strict;
 use warnings;
@@ -40,7 +40,7 @@ sub wait_for_replay
 
 sub bearer { return (headers => [ 'Authorization', "Bearer $_[0]" ]) }
 
-# Set fast_ingest.require_api_key, and wait until a question without a key is answered
+# Set fast_ingest.require_api_key, and wait until a query without a key is answered
 # by this status.
 sub require_key
 {
@@ -58,7 +58,7 @@ sub workers
 }
 
 # ---------------------------------------------------------------------------
-# Before there is anything to ask
+# Before the extension exists
 # ---------------------------------------------------------------------------
 
 ok( wait_until(sub { $standby->get('/ready?for=read')->{body} =~ /extension fast_ingest is not created/ }),
@@ -75,7 +75,7 @@ is_error($standby->get($metrics), 401, qr/an API key is needed/, 'and it knows t
 is(require_key($standby, 'off', 200)->{status}, 200, 'without keys it answers');
 
 # ---------------------------------------------------------------------------
-# Questions and events
+# Queries and events
 # ---------------------------------------------------------------------------
 
 my @events = map { event($_, site_id => 'shop', channel => (qw(web mobile))[ $_ % 2 ]) } 1 .. 50;
@@ -137,10 +137,10 @@ is($cascade->wait_for_answer(200, sub { $cascade->get('/ready?for=read') })->{st
 is($cascade->get($metrics)->{body}, $primary->get($metrics)->{body}, 'and answers as the primary does');
 
 # ---------------------------------------------------------------------------
-# Replay in the way of a question
+# Replay in the way of a query
 # ---------------------------------------------------------------------------
 
-# The question has locked the events, which replay wants, and wants the rollup,
+# The query has locked the events, which replay wants, and wants the rollup,
 # which replay has locked.
 my $session = $primary->node->background_psql('app');
 my $connection = $standby->connect;
@@ -173,7 +173,7 @@ ok( wait_until(
 			$standby->sql(q(SELECT wait_event_type FROM pg_stat_activity WHERE backend_type = 'fast_ingest query'))
 			  eq 'Lock';
 		}),
-	'a question waits for it');
+	'a query waits for it');
 lock_on_primary('events');
 ok(wait_for_lock('events'), 'replay takes from it what it has locked');
 $session->quit;
@@ -181,7 +181,7 @@ $answer = $connection->read_answer;
 is($answer->{status}, 200, 'and the client has its answer');
 is($answer->{body}, $primary->get($metrics)->{body}, 'the right one');
 
-# Nor does a look at the API keys keep the worker
+# Nor does a check of the API keys keep the worker
 $session = $primary->node->background_psql('app');
 $session->query_safe('BEGIN');
 lock_on_primary('api_keys');
@@ -193,25 +193,25 @@ ok( wait_until(
 				  . " AND query = 'looking at the API keys' AND state_change > '$locked_at'") == 1;
 		}),
 	'the query worker looks at them');
-is($standby->get($metrics)->{status}, 200, 'and questions are answered');
+is($standby->get($metrics)->{status}, 200, 'and queries are answered');
 $session->quit;
 
 # ---------------------------------------------------------------------------
-# Questions under load
+# Queries under load
 # ---------------------------------------------------------------------------
 
-# Each event is of a user of its own, so that a snapshot that is not one shows.
+# Each event has a user of its own, so that a torn snapshot shows.
 my $load = $primary->start_load(clients => 3, bulks => 1, think => 0.005, ports => [ $primary->port, $standby->port ]);
-my $questions = 0;
+my $queries = 0;
 my $wrong = 0;
 my $last = 0;
 my $enough = 0;
 
-until ($enough >= 150 || $questions > 5000)
+until ($enough >= 150 || $queries > 5000)
 {
-	$primary->sql('VACUUM fast_ingest.rollup_delta') if $questions % 10 == 0;
+	$primary->sql('VACUUM fast_ingest.rollup_delta') if $queries % 10 == 0;
 	$answer = $standby->get($metrics);
-	$questions++;
+	$queries++;
 
 	my $json = $answer->{json};
 	my $sum = 0;
@@ -230,7 +230,7 @@ until ($enough >= 150 || $questions > 5000)
 }
 is($wrong, 0, 'all answers of the standby under load are those of one snapshot');
 cmp_ok($enough, '>=', 150, 'and there was something to see');
-note("$questions questions up to event $last; conflicts: "
+note("$queries queries up to event $last; conflicts: "
 	  . $standby->sql(
 		q(SELECT to_json(c) FROM pg_stat_database_conflicts c WHERE datname = 'app')));
 
@@ -291,7 +291,7 @@ wait_for_replay($standby, $cascade);
 is($cascade->wait_for_answer(200, sub { $cascade->get($metrics) })->{json}{total_events},
 	50, 'are known to the standby by themselves');
 
-# Without questions there is nothing to listen for, before the promotion.
+# Without query workers there is nothing to listen for before the promotion.
 $cascade->node->append_conf('postgresql.conf', 'hot_standby = off');
 my $offset = -s $cascade->node->logfile;
 $cascade->node->restart;

@@ -1,5 +1,5 @@
-# The workers are good citizens of their server: seen in its views, back after
-# whatever ends them, listening to reloads, and known to autovacuum.
+# The workers are good citizens of their server: its views show them, they come back whatever ends
+# them, they follow reloads, and autovacuum knows of their work.
 
 use strict;
 use warnings;
@@ -29,7 +29,7 @@ sub still_serves
 	return;
 }
 
-# What can be seen of them
+# The workers in the server's views
 
 ok( wait_until(
 		sub {
@@ -115,7 +115,7 @@ ok( wait_until(
 		}),
 	'the inserts are in the statistics that autovacuum reads');
 
-# Ended and back
+# Workers that end come back
 
 foreach my $which (qw(listener flusher))
 {

@@ -12,7 +12,7 @@ sub new
 {
 	my ($class) = @_;
 	my $directory = PostgreSQL::Test::Utils::tempdir();
-	my $self = bless { file => "$directory/clock", library => "$directory/clock.so" }, $class;
+	my $self = bless { file => "$directory/clock", library => "$directory/clock.so", ahead => 0 }, $class;
 	my ($cc) = split ' ', `"@{[ $ENV{PG_CONFIG} || 'pg_config' ]}" --cc`;
 
 	foreach my $compiler ($cc || 'cc', 'cc')
@@ -40,6 +40,7 @@ sub set_ahead
 	return;
 }
 
+sub advance { return $_[0]->set_ahead($_[0]->ahead + $_[1]) }
 sub ahead { return $_[0]->{ahead} }
 sub now { return time + $_[0]->{ahead} }
 

@@ -11,6 +11,10 @@ package FastIngest::Load;
 use strict;
 use warnings;
 
+use FastIngest::Connection;
+use FastIngest::Event;
+use FastIngest::Http;
+use FastIngest::Wait;
 use File::Temp ();
 use POSIX ();
 use Time::HiRes qw(time);
@@ -150,7 +154,7 @@ sub post_until_told
 		my @events = map {
 			my $id = "$self->{name}-$client-$_";
 
-			FastIngest::event(
+			event(
 				$_,
 				user_id => $id,
 				channel => (qw(web mobile api))[ $_ % 3 ],
@@ -158,8 +162,8 @@ sub post_until_told
 		} $acknowledged + 1 .. $acknowledged + $events;
 		my $message =
 		  $events == 1
-		  ? FastIngest::http_message('POST', '/events', body => $events[0])
-		  : FastIngest::http_message('POST', '/events/bulk', body => \@events);
+		  ? http_message('POST', '/events', body => $events[0])
+		  : http_message('POST', '/events/bulk', body => \@events);
 
 		write_position($position, $acknowledged + $events, $acknowledged);
 		my $answer = $self->ask_until_answered($message);
@@ -181,7 +185,7 @@ sub post_until_told
 sub read_until_told
 {
 	my ($self) = @_;
-	my $message = FastIngest::http_message('GET', '/metrics?event_name=page_view&group_by=channel');
+	my $message = http_message('GET', '/metrics?event_name=page_view&group_by=channel');
 
 	until ($self->{told_to_stop})
 	{
@@ -243,7 +247,7 @@ sub wait_for_acknowledgements
 	my ($self, $count) = @_;
 	my $wanted = $self->acknowledged + $count;
 
-	return FastIngest::wait_until(sub { $self->acknowledged >= $wanted });
+	return wait_until(sub { $self->acknowledged >= $wanted });
 }
 
 # Wait until every client is acknowledged once more.
@@ -252,7 +256,7 @@ sub wait_for_every_client
 	my ($self) = @_;
 	my @before = $self->positions;
 
-	return FastIngest::wait_until(
+	return wait_until(
 		sub {
 			my @now = $self->positions;
 
@@ -317,7 +321,7 @@ sub stop
 	foreach my $pid (@pids)
 	{
 		next
-		  if FastIngest::wait_until(sub { waitpid($pid, POSIX::WNOHANG()) != 0 }, 30);
+		  if wait_until(sub { waitpid($pid, POSIX::WNOHANG()) != 0 }, 30);
 		kill 'KILL', $pid;
 		waitpid $pid, 0;
 	}

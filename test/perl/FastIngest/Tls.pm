@@ -11,7 +11,6 @@ use strict;
 use warnings;
 
 use Exporter 'import';
-use FastIngest;
 use File::Copy ();
 use File::Temp ();
 use PostgreSQL::Test::Utils;
@@ -93,6 +92,8 @@ package FastIngest::TlsConnection;
 use strict;
 use warnings;
 
+use FastIngest::Connection;
+use FastIngest::Wait;
 use IO::Socket::SSL;
 use Socket qw(IPPROTO_TCP TCP_NODELAY);
 
@@ -104,7 +105,7 @@ sub new
 	my $socket = IO::Socket::SSL->new(
 		PeerAddr => '127.0.0.1',
 		PeerPort => $port,
-		Timeout => $FastIngest::TIMEOUT,
+		Timeout => $TIMEOUT,
 		SSL_ca_file => "$authority.crt",
 		SSL_verifycn_name => 'localhost',
 		SSL_verifycn_scheme => 'http',

@@ -1,0 +1,141 @@
+# What became of the events: counts of the server and of its clients, compared.
+
+package FastIngest::Books;
+
+use strict;
+use warnings;
+
+use FastIngest::Load;
+use FastIngest::Wait;
+use JSON::PP ();
+use Test::More;
+
+my $test_pid = $$;
+my @loads;
+
+# Rows of events, of those that match the condition.
+sub count
+{
+	my ($self, $where) = @_;
+
+	return $self->sql('SELECT count(*) FROM fast_ingest.events'
+		  . ($where ? " WHERE $where" : ''));
+}
+
+sub wait_for_count
+{
+	my ($self, $count, $where) = @_;
+	my $found;
+
+	wait_until(sub { ($found = $self->count($where)) == $count });
+	return $found;
+}
+
+# The counters of fi_status(), summed over the workers.
+sub status
+{
+	my ($self) = @_;
+
+	return JSON::PP::decode_json($self->sql(<<'EOQ'));
+SELECT row_to_json(s) FROM (
+  SELECT sum(received) AS received, sum(accepted) AS accepted,
+    sum(rejected) AS rejected, sum(duplicate) AS duplicate, sum(discarded) AS discarded,
+    sum(committed) AS committed, sum(dead_lettered) AS dead_lettered,
+    sum(staged) AS staged
+  FROM fi_status()) s
+EOQ
+}
+
+sub wait_for_staged
+{
+	my ($self, $count) = @_;
+	my $status;
+
+	wait_until(sub { ($status = $self->status)->{staged} == $count });
+	return $status->{staged};
+}
+
+# At rest, every event that was accepted is somewhere, and only once.
+sub books_balance
+{
+	my ($self, $name) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	my $status;
+
+	$name = $name ? "$name: the books balance" : 'the books balance';
+	wait_until(sub { ($status = $self->status)->{staged} == 0 });
+
+	my $ok =
+		 defined $status->{received}
+	  && defined $status->{staged}
+	  && $status->{staged} == 0
+	  && $status->{accepted} ==
+	  $status->{committed} + $status->{duplicate} + $status->{discarded} + $status->{dead_lettered}
+	  && $status->{received} == $status->{accepted} + $status->{rejected};
+
+	ok($ok, $name) or diag(explain($status));
+	return $ok;
+}
+
+# Rows in which the metrics of page_view differ from a count of the raw rows, in
+# one snapshot: in total, by channel and by hour. Empty when there are none.
+sub wrong_metrics
+{
+	my ($self) = @_;
+
+	return $self->sql(<<'EOQ');
+WITH metrics AS (
+  SELECT * FROM fi_metrics('page_view')
+  UNION ALL SELECT * FROM fi_metrics('page_view', group_by => 'channel')
+  UNION ALL SELECT * FROM fi_metrics('page_view', group_by => 'hour', fill => false)),
+raw AS (
+  SELECT channel, to_char(ts AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:00:00Z') AS hour, user_id
+  FROM fast_ingest.events WHERE event_name = 'page_view'),
+recount AS (
+  SELECT coalesce(channel, hour), count(*), count(DISTINCT user_id) FROM raw
+  GROUP BY GROUPING SETS ((), (channel), (hour)))
+(SELECT 'metrics', * FROM metrics EXCEPT SELECT 'metrics', * FROM recount)
+UNION ALL (SELECT 'recount', * FROM recount EXCEPT SELECT 'recount', * FROM metrics)
+EOQ
+}
+
+# Clients that post until they are told to stop; see FastIngest::Load.
+sub start_load
+{
+	my ($self, %opt) = @_;
+	my $load = FastIngest::Load->new($self, %opt);
+
+	push @loads, $load;
+	return $load;
+}
+
+# What was acknowledged is stored, nothing is stored twice, and clients heard
+# nothing else than what they may hear.
+sub stored_once
+{
+	my ($self, $load, $name, %opt) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	my $books = $load->books(%opt);
+
+	ok( $books->{acknowledged} > 0
+		  && $books->{lost} == 0
+		  && $books->{twice} == 0
+		  && $books->{unexpected} == 0,
+		"$name: $books->{acknowledged} acknowledged events are stored, none twice")
+	  or diag(explain($books));
+	is(join("\n", $load->complaints), '', "$name: no other answer than 202 and 503");
+	return $books;
+}
+
+END
+{
+	my $exit_code = $?;
+
+	if ($$ == $test_pid)
+	{
+		$_->stop foreach @loads;
+	}
+	$? = $exit_code;
+}
+
+1;

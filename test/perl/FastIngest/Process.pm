@@ -1,0 +1,119 @@
+# The processes of a server: which there are, what they use, and stopping them.
+
+package FastIngest::Process;
+
+use strict;
+use warnings;
+
+use Exporter 'import';
+use FastIngest::Wait;
+use POSIX ();
+use PostgreSQL::Test::Utils;
+
+our @EXPORT = qw(is_running memory_of cpu_time);
+
+my $test_pid = $$;
+my %stopped_processes;
+
+# A process that nobody has waited for yet (state Z) does not run.
+sub is_running
+{
+	my ($pid) = @_;
+
+	return 0 unless kill 0, $pid;
+	open my $stat, '<', "/proc/$pid/stat" or return kill 0, $pid;
+	return <$stat> !~ /\) Z /;
+}
+
+# A line of the worker's /proc/<pid>/status, in kB.
+sub memory_of
+{
+	my ($pid, $what) = @_;
+	my ($kb) = PostgreSQL::Test::Utils::slurp_file("/proc/$pid/status") =~ /^$what:\s*(\d+) kB/m;
+
+	return $kb;
+}
+
+# Seconds of processor time that a process has used.
+sub cpu_time
+{
+	my ($pid) = @_;
+	my ($user, $system) = (split / /,
+		PostgreSQL::Test::Utils::slurp_file("/proc/$pid/stat") =~ s/^.*\) //sr)[ 11, 12 ];
+
+	return ($user + $system) / POSIX::sysconf(&POSIX::_SC_CLK_TCK);
+}
+
+# Connections that the listener says it has; it says so once a second at most.
+sub open_connections
+{
+	my ($self) = @_;
+
+	return $self->sql("SELECT substring(query from '(\\d+) connections') FROM pg_stat_activity"
+		  . " WHERE backend_type = 'fast_ingest listener'");
+}
+
+# which: 'listener' or 'flusher'; empty when there is none.
+sub worker_pid
+{
+	my ($self, $which, $database) = @_;
+
+	return $self->sql(
+		'SELECT pid FROM pg_stat_activity'
+		  . " WHERE backend_type = 'fast_ingest $which'",
+		$database);
+}
+
+# The worker's pid, once there is one.
+sub any_worker_pid
+{
+	my ($self, $which) = @_;
+
+	return $self->wait_for_other_pid($which, '');
+}
+
+# The worker's new pid, once it is another one than this; undef when there is
+# none in time.
+sub wait_for_other_pid
+{
+	my ($self, $which, $old_pid) = @_;
+	my $pid;
+
+	return wait_until(
+		sub {
+			$pid = eval { $self->worker_pid($which) };
+			return defined $pid && $pid ne '' && $pid ne $old_pid;
+		}) ? $pid : undef;
+}
+
+# SIGSTOP a worker until resume(); END lets it go in any case.
+sub pause
+{
+	my ($self, $pid) = @_;
+
+	kill 'STOP', $pid or die "could not stop process $pid: $!";
+	$stopped_processes{$pid} = 1;
+	return;
+}
+
+sub resume
+{
+	my ($self, $pid) = @_;
+
+	delete $stopped_processes{$pid};
+	kill 'CONT', $pid;
+	return;
+}
+
+END
+{
+	my $exit_code = $?;
+
+	if ($$ == $test_pid)
+	{
+		kill 'CONT', $_ foreach keys %stopped_processes;
+	}
+	$? = $exit_code;
+}
+
+1;

@@ -1,0 +1,188 @@
+# Random queries, each as SQL that compares the answer with that of the raw rows in the same
+# snapshot: what fi_metrics and fi_stats say, and what count(*) and count(DISTINCT user_id)
+# say. The SQL returns a row that begins with ASKED, and one with DIFFERS for each group that
+# differs.
+
+package FastIngest::RandomQueries;
+
+use strict;
+use warnings;
+
+use Exporter 'import';
+use FastIngest::RandomEvents;
+
+our @EXPORT = qw(query @breakdowns %capped %CAPS @ZONES);
+
+our @ZONES = ('UTC', 'UTC', 'Europe/Istanbul', 'America/New_York',
+	'Asia/Kathmandu', 'Australia/Lord_Howe', 'Atlantic/Azores');
+
+# Breakdowns and what gives their key. The first three are there from the start.
+my %KEYS = (
+	channel => 'channel',
+	site => 'site_id',
+	page => 'path',
+	campaign => 'campaign_id',
+	plan => "metadata->>'plan'",
+	person => 'user_id');
+our @breakdowns = qw(channel site page);
+
+# Breakdowns with more keys than have rows of their own: one from the first round on,
+# and those of the second half
+our %capped;
+our %CAPS = (person => 5, channel => 2, site => 2, page => 4);
+
+# from and to: SQL of timestamptz, or NULL. Returns also the width in days where
+# both are given.
+sub range
+{
+	my ($zone) = @_;
+	my $end = now() + $DAY_LENGTH;
+	my $width = exp(rand(log(20 * $DAY_LENGTH)));
+	my ($from, $to);
+
+	$width = $DAY_LENGTH * between(1, 6) if chance(0.2);
+	$to = chance(0.7) ? $end - rand(4 * $DAY_LENGTH) : first_day() * $DAY_LENGTH + rand($end - first_day() * $DAY_LENGTH);
+	$from = $to - $width;
+	if (chance(0.2) && $width > 2 * $DAY_LENGTH)
+	{
+		# local days
+		return ((map { literal(day_name(int($_ / $DAY_LENGTH)) . " 00:00:00 $zone") . '::timestamptz' } $from, $to),
+			$width / $DAY_LENGTH);
+	}
+	foreach ($from, $to)
+	{
+		my $unit = pick(1, 1, $MINUTE, $MINUTE, $HOUR, $HOUR, $DAY_LENGTH, 1e-6);
+
+		$_ = int($_ / $unit) * int($unit * 1e6);
+	}
+	$to = $from + pick(1, 1e6, 60e6, 3600e6, 86400e6) if $to <= $from;
+	my $days = ($to - $from) / 86400e6;
+	($from, $to) = map { literal(timestamp($_)) . '::timestamptz' } $from, $to;
+	if (chance(0.2))
+	{
+		$from = 'NULL' if chance(0.6);
+		$to = 'NULL' if $from ne 'NULL' || chance(0.6);
+		$days = undef;
+	}
+	return ($from, $to, $days);
+}
+
+# Compare our rows with those of the raw events, both of columns k, t, u. The
+# query returns what differs, and that it asked.
+sub comparison
+{
+	my ($query, $ours, $raw) = @_;
+	my $text = literal($query);
+
+	return <<EOQ;
+WITH ours AS (SELECT k, t, u, row_number() OVER (PARTITION BY k) AS n FROM ($ours) o),
+raw AS (SELECT k, t, u, 1 AS n FROM ($raw) r)
+SELECT 'DIFFERS', $text, ours.k, ours.t, ours.u, 'not', raw.k, raw.t, raw.u
+FROM ours FULL JOIN raw ON coalesce(ours.k, '(null)') = coalesce(raw.k, '(null)') AND ours.n = raw.n
+WHERE (ours.t, ours.u) IS DISTINCT FROM (raw.t, raw.u)
+UNION ALL
+SELECT 'ASKED', NULL, NULL, NULL, NULL, NULL, NULL, (SELECT sum(t) FROM raw), NULL;
+EOQ
+}
+
+# Keys of hours and days are compared as the instants they are.
+sub metrics_query
+{
+	my ($group, %opt) = @_;
+	my $name = chance(0.03) ? 'nothing' : pick(@NAMES);
+	my $zone = pick(@ZONES);
+	my $channel = chance(0.3) ? pick(@CHANNELS, 'nothing') : undef;
+	my ($from, $to, $days) = range($zone);
+	my $by_time = defined $group && $group =~ /^(hour|day)$/;
+	my $filled = $by_time && chance(0.5);
+	my $exactly = $filled && defined $days && $days < ($group eq 'hour' ? 5 : 60);
+	my $where = join ' AND ', 'event_name = ' . literal($name),
+	  ($from ne 'NULL' ? "ts >= $from" : ()), ($to ne 'NULL' ? "ts < $to" : ()),
+	  (defined $channel ? 'channel = ' . literal($channel) : ());
+	my $arguments = join ', ', literal($name), $from eq 'NULL' ? 'NULL::timestamptz' : $from,
+	  $to eq 'NULL' ? 'NULL::timestamptz' : $to, literal($group), literal($channel), literal($zone);
+	my $call = "fi_metrics($arguments, " . ($filled ? 'true' : 'false') . ')';
+	my ($ours, $raw);
+
+	if (!defined $group)
+	{
+		$ours = "SELECT group_key AS k, total_events AS t, unique_users AS u FROM $call";
+		$raw = "SELECT NULL::text AS k, count(*) AS t, count(DISTINCT user_id) AS u FROM fast_ingest.events WHERE $where";
+	}
+	elsif ($by_time)
+	{
+		$ours = "SELECT group_key::timestamptz::text AS k, total_events AS t, unique_users AS u FROM $call"
+		  . ($filled && !$exactly ? ' WHERE total_events > 0' : '');
+		$raw = "SELECT date_trunc('$group', ts, '$zone')::text AS k, count(*) AS t, count(DISTINCT user_id) AS u"
+		  . " FROM fast_ingest.events WHERE $where GROUP BY 1";
+
+		# every bucket that has a moment in the range; offsets are multiples of 15 minutes
+		$raw = "SELECT k, coalesce(t, 0) AS t, coalesce(u, 0) AS u FROM ($raw) counted FULL JOIN"
+		  . " (SELECT DISTINCT date_trunc('$group', greatest(moment, $from), '$zone')::text AS k"
+		  . " FROM generate_series(date_bin('15 minutes', $from, '2000-01-01'), $to - interval '1 microsecond', '15 minutes') moment) filled USING (k)"
+		  if $exactly;
+	}
+	else
+	{
+		$ours = "SELECT group_key AS k, total_events AS t, unique_users AS u FROM $call";
+		$raw = "SELECT $KEYS{$group} AS k, count(*) AS t, count(DISTINCT user_id) AS u"
+		  . " FROM fast_ingest.events WHERE $where AND $KEYS{$group} IS NOT NULL GROUP BY 1";
+	}
+	return ($capped{ $group || '' } ? capped_comparison($call, $ours, $raw) : comparison($call, $ours, $raw))
+	  . ($opt{plan} ? "SELECT 'PLAN', source FROM fi_metrics_plan($arguments) WHERE rows_read > 0;\n" : '');
+}
+
+# For a breakdown with more keys than rows of their own: all events are
+# counted somewhere, and no key has events that it has not. Where there is no group of
+# others, every key is right.
+sub capped_comparison
+{
+	my ($call, $ours, $raw) = @_;
+
+	return comparison(
+		"sum of $call",
+		"SELECT NULL::text AS k, coalesce(sum(t), 0)::bigint AS t, 0 AS u FROM ($ours) o",
+		"SELECT NULL::text AS k, coalesce(sum(t), 0)::bigint AS t, 0 AS u FROM ($raw) r")
+	  . comparison(
+		"keys of $call",
+		"SELECT o.* FROM ($ours) o LEFT JOIN ($raw) r USING (k) WHERE NOT EXISTS (SELECT FROM ($ours) o WHERE k IS NULL)"
+		  . ' OR k IS NOT NULL AND (o.t > coalesce(r.t, 0) OR o.u > coalesce(r.u, 0))',
+		"SELECT * FROM ($raw) r WHERE NOT EXISTS (SELECT FROM ($ours) o WHERE k IS NULL)");
+}
+
+# fi_stats: its first row is the whole site, those with a path are the most viewed, most
+# first
+sub stats_query
+{
+	my $site = literal(pick(grep { defined } @SITES));
+	my $day = literal(day_name(any_day()));
+	my $paths = between(1, 6);
+	my $call = "fi_stats($site, $day, $paths)";
+
+	my $events = "fast_ingest.events WHERE site_id = $site AND ts >= ${day}::timestamp AT TIME ZONE 'UTC'"
+	  . " AND ts < (${day}::date + 1)::timestamp AT TIME ZONE 'UTC'";
+
+	return comparison(
+		"all of $call",
+		"SELECT path AS k, views AS t, unique_users AS u FROM $call WHERE path IS NULL",
+		"SELECT NULL::text AS k, count(*) AS t, count(DISTINCT user_id) AS u FROM $events")
+	  . comparison(
+		"paths of $call",
+		"SELECT path AS k, views AS t, 0 AS u FROM $call WHERE path IS NOT NULL",
+		"SELECT path AS k, count(*) AS t, 0 AS u FROM $events AND path IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, path COLLATE \"C\""
+		  . " LIMIT $paths");
+}
+
+sub query
+{
+	my (%opt) = @_;
+
+	return stats_query() if chance(0.06);
+	return metrics_query(
+		chance(0.3) ? undef
+		: chance(0.45) ? pick('hour', 'day')
+		: pick(@breakdowns),
+		%opt);
+}
+
+1;
