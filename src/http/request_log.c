@@ -79,7 +79,7 @@ print_line(Request *request, unsigned int status, bool sent, int64 now, char tex
 	char staged[32];
 	char committed[32];
 	char key[32];
-	char client[CLIENT_ADDRESS_TEXT_SIZE];
+	char client[IP_ADDRESS_TEXT_SIZE];
 	const char *id = RequestId(request); /* before its client is read */
 
 	return snprintf(
@@ -94,7 +94,7 @@ print_line(Request *request, unsigned int status, bool sent, int64 now, char tex
 		print_duration(request->began, now, duration),
 		print_duration(request->began, request->staged, staged),
 		print_duration(request->staged, request->committed, committed),
-		ClientAddressPrint(&request->client, client), print_key_id(request->access.key_id, key));
+		IpAddressPrint(&request->client, client), print_key_id(request->access.key_id, key));
 }
 
 /*

@@ -30,10 +30,10 @@ compute_default_burst(int rate)
 static RateId
 make_client_id(const Request *request)
 {
-	ClientAddress address = request->client;
+	IpAddress address = request->client;
 	RateId id;
 
-	ClientAddressToNetwork(&address);
+	IpAddressToNetwork(&address);
 	memcpy(id.bytes, address.bytes, sizeof(id.bytes));
 	return id;
 }

@@ -47,13 +47,13 @@ typedef struct
 
 static const PairCounter pair_counters[] = {
 	{"fast_ingest_http_requests_aborted_total", "Requests that ended without an answer.",
-	 offsetof(Pair, traffic.aborted)},
+	 offsetof(Pair, counters.aborted)},
 	{"fast_ingest_http_connections_refused_total",
-	 "Connections beyond fast_ingest.max_connections.", offsetof(Pair, traffic.refused)},
+	 "Connections beyond fast_ingest.max_connections.", offsetof(Pair, counters.refused)},
 	{"fast_ingest_http_request_body_bytes_total", "Bytes of request bodies as they came.",
-	 offsetof(Pair, traffic.request_bytes)},
+	 offsetof(Pair, counters.request_bytes)},
 	{"fast_ingest_http_response_body_bytes_total", "Bytes of the bodies of answers.",
-	 offsetof(Pair, traffic.response_bytes)},
+	 offsetof(Pair, counters.response_bytes)},
 	{"fast_ingest_events_received_total", "Events of requests that could be read.",
 	 offsetof(Pair, received)},
 	{"fast_ingest_dead_letters_dropped_total",
@@ -64,7 +64,7 @@ static const PairCounter pair_counters[] = {
 static const PairHistogram pair_histograms[] = {
 	{"fast_ingest_commit_wait_seconds",
 	 "Time from the staging of a request's events until its listener saw their commit.",
-	 offsetof(Pair, traffic.commit_waits), DurationBounds, MICROSECONDS},
+	 offsetof(Pair, counters.commit_waits), DurationBounds, MICROSECONDS},
 	{"fast_ingest_commit_duration_seconds",
 	 "Time of a flusher's transaction that stored events, its commit included.",
 	 offsetof(Pair, commits), DurationBounds, MICROSECONDS},
@@ -105,15 +105,15 @@ append_requests(StringInfo out)
 
 	PrometheusTextFamily(out, name, "counter", "Requests answered, by path and status code.");
 	for (int route = 0; route <= NUM_ROUTES; route++)
-		for (int code = 0; code < TRAFFIC_CODES; code++)
+		for (int code = 0; code < COUNTED_CODES; code++)
 		{
 			appendStringInfo(out, "%s{route=\"%s\",code=\"", name, name_route(route));
-			if (code < TRAFFIC_CODES - 1)
+			if (code < COUNTED_CODES - 1)
 				appendStringInfo(out, "%u", CountedStatusCodes[code]);
 			else
 				appendStringInfoString(out, "other");
 			appendStringInfo(out, "\"} " UINT64_FORMAT "\n",
-							 sum_counters(offsetof(Pair, traffic.requests[route][code])));
+							 sum_counters(offsetof(Pair, counters.requests[route][code])));
 		}
 
 	name = "fast_ingest_http_request_duration_seconds";
@@ -121,7 +121,7 @@ append_requests(StringInfo out)
 						 "Time from a request's first line until its answer was sent, by path.");
 	for (int route = 0; route <= NUM_ROUTES; route++)
 	{
-		HistogramTotal total = sum_histograms(offsetof(Pair, traffic.durations[route]));
+		HistogramTotal total = sum_histograms(offsetof(Pair, counters.durations[route]));
 
 		PrometheusTextHistogram(out, name, name_route(route), &total, DurationBounds, MICROSECONDS);
 	}
@@ -163,7 +163,7 @@ append_connections(StringInfo out)
 	for (int i = 0; i < fi_listeners; i++)
 	{
 		connections += pg_atomic_read_u32(&Shared->pairs[i].connections);
-		waiting += pg_atomic_read_u32(&Shared->pairs[i].questions);
+		waiting += pg_atomic_read_u32(&Shared->pairs[i].waiting_queries);
 	}
 	PrometheusTextValue(out, "fast_ingest_http_connections", "gauge", "Connections open now.",
 						connections);

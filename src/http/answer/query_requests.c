@@ -47,7 +47,7 @@ static void
 set_waiting(int n)
 {
 	waiting = n;
-	pg_atomic_write_u32(&my_pair->questions, n);
+	pg_atomic_write_u32(&my_pair->waiting_queries, n);
 }
 
 /*
@@ -56,7 +56,7 @@ set_waiting(int n)
 static void
 leave_slots(int code, Datum arg)
 {
-	pg_atomic_write_u32(&my_pair->questions, 0);
+	pg_atomic_write_u32(&my_pair->waiting_queries, 0);
 	for (int i = 0; i < fi_query_workers; i++)
 		if (asked[i] != NULL)
 			QuerySlotAbandon(&QuerySlots[i]);
@@ -287,7 +287,7 @@ yield_to_others(void)
 	{
 		Pair *pair = &Shared->pairs[i];
 
-		if (pair == my_pair || pg_atomic_read_u32(&pair->questions) == 0)
+		if (pair == my_pair || pg_atomic_read_u32(&pair->waiting_queries) == 0)
 			continue;
 		WorkerWake(&pair->listener);
 		yield_until = MonotonicAfter(ServerNow, YIELD_TIME);

@@ -148,7 +148,7 @@ typedef struct Request
 
 	char id[REQUEST_ID_SIZE]; /* "" until the head is complete */
 	const char *method;		  /* constant text; NULL if it is not a known one */
-	ClientAddress client;	  /* all zeros until the head is complete */
+	IpAddress client;		  /* all zeros until the head is complete */
 	RequestAccess access;
 	RequestLimit limit;
 	Reply reply;

@@ -12,10 +12,10 @@
 
 #include "base/clock.h"
 
-StaticAssertDecl(NUM_ROUTES < TRAFFIC_ROUTES,
+StaticAssertDecl(NUM_ROUTES < COUNTED_ROUTES,
 				 "every route needs a counter, and all other paths share one");
 
-const unsigned int CountedStatusCodes[TRAFFIC_CODES - 1] = {
+const unsigned int CountedStatusCodes[COUNTED_CODES - 1] = {
 	MHD_HTTP_OK,
 	MHD_HTTP_ACCEPTED,
 	MHD_HTTP_NO_CONTENT,
@@ -40,7 +40,7 @@ static RequestCounters *counters;
 void
 RequestCountInit(Pair *pair)
 {
-	counters = &pair->traffic;
+	counters = &pair->counters;
 }
 
 /*
@@ -51,7 +51,7 @@ find_counter(unsigned int code)
 {
 	int i = 0;
 
-	while (i < TRAFFIC_CODES - 1 && CountedStatusCodes[i] != code)
+	while (i < COUNTED_CODES - 1 && CountedStatusCodes[i] != code)
 		i++;
 	return i;
 }

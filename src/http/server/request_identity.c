@@ -31,7 +31,7 @@ typedef struct
 	const char *values[MAX_FORWARDED];
 } ForwardedValues;
 
-static AddressRange *trusted = NULL;
+static IpRange *trusted = NULL;
 static int ntrusted = 0;
 
 /* new ids begin with a random number, so each start of each process has its own ids */
@@ -60,9 +60,9 @@ RequestIdentityReadSettings(void)
 	ntrusted = 0;
 	if (SplitGUCList(copy, ',', &items) && items != NIL)
 	{
-		trusted = MemoryContextAlloc(TopMemoryContext, list_length(items) * sizeof(AddressRange));
+		trusted = MemoryContextAlloc(TopMemoryContext, list_length(items) * sizeof(IpRange));
 		foreach (cell, items)
-			if (AddressRangeParse(lfirst(cell), &trusted[ntrusted]))
+			if (IpRangeParse(lfirst(cell), &trusted[ntrusted]))
 				ntrusted++;
 	}
 	list_free(items);
@@ -132,7 +132,7 @@ read_peer_address(Request *request)
 		MHD_get_connection_info(request->mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
 
 	if (info != NULL && info->client_addr != NULL)
-		(void) ClientAddressOfSocket(info->client_addr, &request->client);
+		(void) IpAddressOfSocket(info->client_addr, &request->client);
 }
 
 void
@@ -141,12 +141,12 @@ RequestIdentify(Request *request, const char *method)
 	const char *id = RequestHeader(request, REQUEST_ID_HEADER);
 
 	read_peer_address(request);
-	if (AddressRangesHold(trusted, ntrusted, &request->client))
+	if (IpRangesContain(trusted, ntrusted, &request->client))
 	{
 		ForwardedValues forwarded = {0};
 
 		(void) MHD_get_connection_values(request->mhd, MHD_HEADER_KIND, add_forwarded, &forwarded);
-		ClientAddressForwarded(&request->client, forwarded.values, forwarded.n, trusted, ntrusted);
+		IpAddressReadForwarded(&request->client, forwarded.values, forwarded.n, trusted, ntrusted);
 	}
 	if (id != NULL && is_acceptable_id(id))
 		strlcpy(request->id, id, sizeof(request->id));
