@@ -13,8 +13,8 @@ PG_CPPFLAGS = -I$(srcdir)/src
 # PostgreSQL's callbacks have parameters not every one of them needs
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter $(if $(WERROR),-Werror) -MMD -MP
 SHLIB_LINK = -lmicrohttpd -lgnutls -lroaring -lz -lzstd
-# It knows the library's version, which the SQL objects need not have
-src/db/own_tables.o src/worker/wait_for_extension.o src/http/answer/prometheus.o: CPPFLAGS += -DFI_VERSION='"$(EXTVERSION)"'
+# It knows the version of the library; the SQL objects may have another one
+src/db/extension_version.o: CPPFLAGS += -DFI_VERSION='"$(EXTVERSION)"'
 # Its loops are written to be vectorized, as those over PostgreSQL's checksums are
 src/rollup/sets/roaring_check.o: CFLAGS += $(CFLAGS_VECTORIZE)
 # It holds these files
@@ -45,7 +45,7 @@ all install clean:
 endif
 
 -include $(OBJS:.o=.d)
-src/db/own_tables.o src/worker/wait_for_extension.o src/http/answer/prometheus.o: fast_ingest.control
+src/db/extension_version.o: fast_ingest.control
 src/http/answer/pages_files.o: $(wildcard src/http/answer/pages/*)
 
 $(DATA_built): sql/fast_ingest.sql fast_ingest.control
@@ -58,23 +58,26 @@ tmp-install: all
 	@test/dev/tmp_install.sh
 	@$(MAKE) -s install DESTDIR='$(CURDIR)/tmp_install' INSTALL='install -C'
 
-# Test programs. What each needs of src/ stands in UNIT_SRCS_<name> and
-# FUZZ_SRCS_<name>; none needs a server.
+# Test programs, none of which needs a server. UNIT_SRCS_<name> and FUZZ_SRCS_<name> are
+# the files of src/ that each needs.
 UNIT_SRCS_ring_test = src/shared/ring.c
-UNIT_SRCS_client_address_test = src/base/address.c
-UNIT_SRCS_rate_limit_test = src/shared/token_bucket.c
+UNIT_SRCS_address_test = src/base/address.c
+UNIT_SRCS_token_bucket_test = src/shared/token_bucket.c
+UNIT_SRCS_sha256_test = src/base/sha256.c
 UNIT_SRCS_timestamp_test = src/event/timestamp.c
-UNIT_SRCS_head_test = src/http/server/head_check.c src/http/server/request_target.c
-UNIT_SRCS_target_test = src/http/server/request_target.c
+UNIT_SRCS_head_check_test = src/http/server/head_check.c src/http/server/request_target.c
+UNIT_SRCS_request_target_test = src/http/server/request_target.c
 FUZZ_SRCS_event_fuzz = src/event/parse.c src/event/event_fields.c src/event/json_escape.c \
 	src/event/timestamp.c src/event/validate.c
-FUZZ_SRCS_user_set_fuzz = src/rollup/sets/roaring_check.c
-FUZZ_SRCS_decode_fuzz = src/http/server/decompress.c
-FUZZ_SRCS_head_fuzz = src/http/server/head_check.c src/http/server/request_target.c
+FUZZ_SRCS_roaring_check_fuzz = src/rollup/sets/roaring_check.c
+FUZZ_SRCS_decompress_fuzz = src/http/server/decompress.c
+FUZZ_SRCS_head_check_fuzz = src/http/server/head_check.c src/http/server/request_target.c
 FUZZ_SRCS_ring_fuzz = src/shared/ring.c
 FUZZ_SRCS_query_fuzz = src/http/answer/query_parameters.c src/query/request_parameters.c src/query/page.c \
 	src/rollup/metrics/metrics_time.c src/event/timestamp.c
-# Compiled as for a server, though without one
+# What includes postgres_fe.h rather than postgres.h: these unit programs, and all fuzz
+# programs but those
+UNIT_FRONTEND = sha256_test
 FUZZ_SERVER_CODE = ring_fuzz query_fuzz
 
 UNIT_PROGRAMS = $(patsubst test/unit/%.c,tmp_build/unit/%,$(wildcard test/unit/*_test.c))
@@ -93,7 +96,7 @@ fuzz-programs: $(FUZZ_PROGRAMS)
 .SECONDEXPANSION:
 tmp_build/unit/%: test/unit/%.c test/assert.c $$(UNIT_SRCS_$$*) $(wildcard src/*.[ch] src/*/*.[ch] src/*/*/*.[ch])
 	@mkdir -p $(@D)
-	$(CC) $(filter-out -MMD -MP,$(CFLAGS)) $(PROGRAM_CPPFLAGS) -o $@ $< test/assert.c $(UNIT_SRCS_$*) $(PROGRAM_LIBS)
+	$(CC) $(filter-out -MMD -MP,$(CFLAGS)) $(if $(filter $*,$(UNIT_FRONTEND)),-DFRONTEND) $(PROGRAM_CPPFLAGS) -o $@ $< test/assert.c $(UNIT_SRCS_$*) $(PROGRAM_LIBS)
 
 tmp_build/fuzz/%: test/fuzz/%.c test/assert.c $$(FUZZ_SRCS_$$*) $(wildcard src/*.h src/*/*.h src/*/*/*.h)
 	@mkdir -p $(@D)

@@ -923,165 +923,11 @@ COMMENT ON FUNCTION fi_partitions() IS
 
 CREATE FUNCTION fi_maintain()
 RETURNS TABLE (action text, partition text, detail text)
-    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
-    SET search_path = pg_catalog, pg_temp
-    SET timezone = 'UTC'
-    -- pg_cron hides rows of others by it
-    SET row_security = on
-AS $$
-DECLARE
-    -- Nothing may wait for long behind a lock that waits.
-    short_wait CONSTANT text := '100ms';
-    longest_hold CONSTANT interval := '200 ms';
-    tries CONSTANT integer := 3;
-    callers_wait CONSTANT text := current_setting('lock_timeout');
-    owner CONSTANT oid := (SELECT c.relowner FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'fast_ingest' AND c.relname = 'events');
-    today CONSTANT date := now()::date;
-    retention CONSTANT interval := (SELECT s.setting::bigint * interval '1 second' FROM pg_settings s WHERE s.name = 'fast_ingest.retention');
-    ahead CONSTANT integer := (SELECT s.setting::integer FROM pg_settings s WHERE s.name = 'fast_ingest.partitions_ahead');
-    last_expired CONSTANT date := CASE WHEN retention > interval '0' THEN (now() - retention)::date - 1 END;
-    item record;
-    n bigint;
-    locked_at timestamptz;
-BEGIN
-    IF retention IS NULL OR ahead IS NULL THEN
-        RAISE EXCEPTION 'fast_ingest is not loaded' USING
-            ERRCODE = 'object_not_in_prerequisite_state',
-            DETAIL = 'fast_ingest.retention and fast_ingest.partitions_ahead are not known.',
-            HINT = 'Add fast_ingest to shared_preload_libraries and restart the server.';
-    END IF;
-    IF NOT pg_has_role(owner, 'USAGE') THEN
-        RAISE EXCEPTION 'must be owner of table fast_ingest.events' USING
-            ERRCODE = 'insufficient_privilege',
-            HINT = format('Run fi_maintain() as role %s, or as a member of it.', owner::regrole);
-    END IF;
-    IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
-        RAISE EXCEPTION 'fi_maintain() cannot run in a transaction of isolation level %', current_setting('transaction_isolation') USING
-            ERRCODE = 'feature_not_supported',
-            HINT = 'Run BEGIN ISOLATION LEVEL READ COMMITTED, the same again, and COMMIT.';
-    END IF;
-    IF current_setting('transaction_read_only')::boolean THEN
-        RAISE EXCEPTION 'fi_maintain() cannot run in a read-only transaction' USING
-            ERRCODE = 'read_only_sql_transaction',
-            HINT = 'Run BEGIN READ WRITE, the same again, and COMMIT; not on a standby.';
-    END IF;
-
-    PERFORM set_config('lock_timeout', short_wait, true);
-
-    -- Indexes by block range learn what was inserted since. VACUUM does it too,
-    -- and has the lock meanwhile.
-    FOR item IN
-        SELECT p.partition, i.indexrelid::regclass AS index
-        FROM @extschema@.fi_partitions() p
-            JOIN pg_index i ON i.indrelid = p.partition
-            JOIN pg_class c ON c.oid = i.indexrelid
-            JOIN pg_am a ON a.oid = c.relam
-        WHERE a.amname = 'brin' AND pg_has_role(c.relowner, 'USAGE') AND p.day BETWEEN today - 1 AND today
-    LOOP
-        BEGIN
-            n := brin_summarize_new_values(item.index);
-            IF n > 0 THEN
-                RETURN QUERY VALUES ('summarized', item.partition::text, format('%s block ranges of %s', n, item.index));
-            END IF;
-        EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
-            NULL;
-        END;
-    END LOOP;
-
-    -- pg_cron notes every run of our jobs and forgets none.
-    IF EXISTS (SELECT FROM pg_extension e WHERE e.extname = 'pg_cron') AND has_schema_privilege('cron', 'USAGE') THEN
-        IF has_table_privilege('cron.job_run_details', 'DELETE') THEN
-            -- one that did not come to run has no time, only a number
-            DELETE FROM cron.job_run_details d
-            WHERE d.database = current_database() AND strpos(d.command, 'DO $fast_ingest$') > 0
-                AND d.runid <= (SELECT max(r.runid) FROM cron.job_run_details r WHERE r.end_time < now() - interval '1 day')
-                AND d.status IN ('succeeded', 'failed');
-            GET DIAGNOSTICS n = ROW_COUNT;
-            IF n > 0 THEN
-                RETURN QUERY VALUES ('cleaned', NULL, format('%s rows of cron.job_run_details', n));
-            END IF;
-        END IF;
-    END IF;
-
-    -- The rollup has what was inserted, if only as deltas, but what was changed it
-    -- learns from the rows. What a breakdown has a mark of without an end can be counted.
-    IF last_expired IS NOT NULL THEN
-        IF EXISTS (SELECT FROM @extschema@.fi_partitions() p, fast_ingest.rollup_dirty d
-            WHERE p.day <= last_expired AND d.low < p.day + 1 AND d.high > p.day
-                AND (d.breakdown IS NULL OR d.high = 'infinity'))
-        THEN
-            PERFORM set_config('lock_timeout', callers_wait, true);
-            PERFORM @extschema@.fi_refresh();
-            PERFORM set_config('lock_timeout', short_wait, true);
-        END IF;
-    END IF;
-
-    -- DROP TABLE locks the parent as well. Inserts wait while we wait for that lock,
-    -- and then to the end of the transaction. Who has it may be a refresh.
-    FOR try IN 1 .. tries LOOP
-        EXIT WHEN NOT EXISTS (SELECT FROM @extschema@.fi_partitions() p WHERE p.day <= last_expired);
-        BEGIN
-            LOCK TABLE ONLY fast_ingest.events IN ACCESS EXCLUSIVE MODE;
-            locked_at := clock_timestamp();
-            EXIT;
-        EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
-            IF try < tries THEN
-                PERFORM pg_sleep(1);
-            ELSE
-                RAISE LOG 'fast_ingest: expired partitions were not dropped: %', SQLERRM;
-                RETURN QUERY SELECT 'skipped', p.partition::text, 'fast_ingest.events is in use'
-                    FROM @extschema@.fi_partitions() p WHERE p.day <= last_expired;
-            END IF;
-        END;
-    END LOOP;
-
-    FOR item IN
-        SELECT today + g AS day FROM generate_series(0, ahead) g
-        WHERE NOT EXISTS (SELECT FROM @extschema@.fi_partitions() p WHERE p.day = today + g)
-    LOOP
-        IF clock_timestamp() > locked_at + longest_hold THEN
-            RETURN QUERY VALUES ('skipped', NULL, format('the partition of %s: inserts have waited long enough', item.day));
-            CONTINUE;
-        END IF;
-        BEGIN
-            PERFORM @extschema@.fi_create_partition(item.day);
-            -- there may have been one for more than the day
-            RETURN QUERY SELECT 'created', p.partition::text, NULL::text FROM @extschema@.fi_partitions() p WHERE p.day = item.day;
-        -- the default partition may be in use, or have rows of the day
-        EXCEPTION WHEN lock_not_available OR deadlock_detected OR check_violation THEN
-            RETURN QUERY VALUES ('skipped', NULL, format('the partition of %s: %s', item.day, SQLERRM));
-        END;
-    END LOOP;
-
-    FOR item IN SELECT p.partition::text AS name, p.day FROM @extschema@.fi_partitions() p WHERE p.day <= last_expired
-    LOOP
-        EXIT WHEN locked_at IS NULL;
-        IF clock_timestamp() > locked_at + longest_hold THEN
-            RETURN QUERY VALUES ('skipped', item.name, 'inserts have waited long enough');
-            CONTINUE;
-        END IF;
-        BEGIN
-            EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE NOWAIT', item.name);
-            IF EXISTS (SELECT FROM fast_ingest.rollup_dirty d WHERE d.low < item.day + 1 AND d.high > item.day
-                AND (d.breakdown IS NULL OR d.high = 'infinity'))
-            THEN
-                RETURN QUERY VALUES ('skipped', item.name, 'rows were changed that the rollup does not know yet');
-                CONTINUE;
-            END IF;
-            EXECUTE format('DROP TABLE %s', item.name);
-            RETURN QUERY VALUES ('dropped', item.name, NULL);
-        EXCEPTION WHEN lock_not_available OR deadlock_detected OR dependent_objects_still_exist OR insufficient_privilege THEN
-            RAISE LOG 'fast_ingest: expired partition % was not dropped: %', item.name, SQLERRM;
-            RETURN QUERY VALUES ('skipped', item.name, SQLERRM);
-        END;
-    END LOOP;
-
-    PERFORM set_config('lock_timeout', callers_wait, true);
-END
-$$;
+    AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp;
 
 COMMENT ON FUNCTION fi_maintain() IS
-'What has to be done now and then, for pg_cron to call: makes the partitions of today and of fast_ingest.partitions_ahead days more, drops those whose events are all older than fast_ingest.retention (the rollup keeps them), summarizes BRIN indexes of today and yesterday, deletes what pg_cron noted about our jobs more than a day ago. Returns what it did: action (created, dropped, skipped, summarized, cleaned), partition, detail. What would make inserts wait for more than about 0.3 seconds is skipped and left to the next call. Error 42501 unless the caller owns fast_ingest.events, 0A000 at isolation level REPEATABLE READ or above, 25006 in a read-only transaction, 55000 if fast_ingest is not in shared_preload_libraries.';
+'What has to be done now and then, for pg_cron to call. Makes the partitions of today and of fast_ingest.partitions_ahead days more, drops those whose events are all older than fast_ingest.retention (the rollup keeps them), summarizes BRIN indexes of today and yesterday, deletes what pg_cron noted about our jobs more than a day ago, as far as the caller may. The maintenance worker does this in short transactions of its own, and the function waits for it: what is done stays done if the caller''s transaction is rolled back. No insert waits for more than about 0.3 seconds; what would make it wait longer is skipped and left to the next call. Callers are served one after the other. Returns what was done: action (created, dropped, skipped, summarized, cleaned), partition, detail. Rows that do not fit into 64 kB, more than a thousand, are only counted, in a last row of action omitted. Errors: 42501 unless the caller owns fast_ingest.events; 25006 in a read-only transaction; 55000 if fast_ingest is not in shared_preload_libraries, or the maintenance worker does not run or works in another database; 57000 if the worker ended meanwhile; any other that the worker met.';
 
 CREATE FUNCTION fi_unschedule() RETURNS integer
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -1120,8 +966,8 @@ DECLARE
     -- command, so these come before the function.
     settings CONSTANT text := 'SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;'
         ' SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0; ';
-    -- A job outlives the extension where unschedule.c could not remove it. Then it removes itself
-    -- and calls nobody's function that happens to have the name.
+    -- A job outlives the extension where cron_jobs.c cannot remove it. Then it removes itself,
+    -- and calls no function of others that happens to have the name.
     command CONSTANT text := settings || 'DO $fast_ingest$ BEGIN PERFORM pg_catalog.set_config(''search_path'', ''pg_catalog, pg_temp'', true);'
         ' IF EXISTS (SELECT FROM pg_extension WHERE extname = ''fast_ingest'' AND extnamespace = to_regnamespace(%L))'
         ' THEN PERFORM %s.%s(); ELSE PERFORM cron.unschedule(%L); END IF; END $fast_ingest$';
@@ -1239,9 +1085,7 @@ BEGIN
             -- to find the table, and to make its partitions
             ('GRANT USAGE ON SCHEMA fast_ingest TO %s'),
             ('GRANT CREATE ON SCHEMA fast_ingest TO %s'),
-            ('GRANT INSERT ON TABLE fast_ingest.dead_letters TO %s'),
-            -- fi_maintain() drops nothing that is to be counted again
-            ('GRANT SELECT ON TABLE fast_ingest.rollup_dirty TO %s')
+            ('GRANT INSERT ON TABLE fast_ingest.dead_letters TO %s')
         ) AS c (command)
         UNION ALL
         SELECT format('GRANT EXECUTE ON FUNCTION %s TO %s', p.oid::regprocedure, grantee)

@@ -1,30 +1,38 @@
 /*
  * fast_ingest.c
  *
- * Event ingestion over HTTP inside PostgreSQL: what the library does when it
- * is loaded. The way of an event leads through the folders:
+ * Event ingestion over HTTP inside PostgreSQL: what happens when the library is loaded.
  *
- *     http/	a listener worker reads requests and answers them
- *     auth/	who may, by API key, and how much
- *     event/	bytes become events, events become tuples
- *     stage/	tuples wait in shared memory
- *     flush/	a flusher worker inserts them and commits
- *     rollup/	triggers count them, questions are answered
- *     query/	query workers answer questions that came over HTTP
- *     maintain/	a maintenance worker keeps the rollup up to date
+ * A folder may include itself and the folders before it in this list (`make check-includes`):
+ *
+ *     base/		settings, clocks, maps: nothing of fast_ingest in particular
+ *     db/			SQL and catalogs
+ *     shared/		shared memory: staging rings, query slots, counters, API keys, rate limits
+ *     worker/		starting and ending background workers
+ *     event/		from JSON to an event, from an event to a tuple
+ *     auth/		API keys
+ *     partition/	making partitions of fast_ingest.events, and what users do to them
+ *     rollup/		triggers count events, refreshes merge the counts, metrics are read from them
+ *     query/		query workers answer queries that came over HTTP
+ *     flush/		flushers insert staged events and commit
+ *     http/		listeners read requests, admit them and answer them
+ *     maintain/	the maintenance worker, pg_cron's jobs, the status functions
+ *
+ * An event goes from http/ by event/ to a staging ring in shared/, from there by flush/ into
+ * its partition, and in the same transaction by a trigger of rollup/ into the rollup.
  */
 #include "postgres.h"
 
 #include "fmgr.h"
 #include "miscadmin.h"
 
-#include "worker/database_hold.h"
+#include "base/settings.h"
+#include "maintain/cron_jobs.h"
 #include "partition/attach_from_dump.h"
 #include "partition/table_commands.h"
-#include "maintain/cron_jobs.h"
 #include "rollup/state/lost_rows.h"
-#include "base/settings.h"
 #include "shared/shared_state.h"
+#include "worker/database_hold.h"
 #include "worker/worker.h"
 
 PG_MODULE_MAGIC;
@@ -32,10 +40,10 @@ PG_MODULE_MAGIC;
 void _PG_init(void);
 
 /*
- * Without preloading nothing exists, not even settings, some of which cannot
- * come to life in a running server. CREATE EXTENSION, pg_dump and a restore, which
- * begins with CREATE EXTENSION and so loads the library, work all the same, and
- * functions that need shared memory say what to set.
+ * Without preloading there are no settings, workers or shared memory: some settings cannot be
+ * defined in a running server. CREATE EXTENSION, pg_dump and a restore work all the same (a
+ * restore loads the library by CREATE EXTENSION). Functions that need shared memory raise an
+ * ERROR that says what to set.
  */
 void
 _PG_init(void)

@@ -1,14 +1,14 @@
 /*
  * api_key.c
  *
- * Making, reading and digesting API keys. Nothing here raises an error: the
+ * Making, reading and finding API keys. Nothing here raises an error, because the
  * listener calls it inside libmicrohttpd.
  */
 #include "postgres.h"
 
 #include "auth/api_key.h"
 
-#include "common/cryptohash.h"
+#include "base/sha256.h"
 
 #define RANDOM_BYTES ((API_KEY_ID_DIGITS + API_KEY_SECRET_DIGITS) / 2)
 
@@ -88,42 +88,14 @@ ApiKeyReadId(const char *text, uint64 *id)
 		   digits[API_KEY_ID_DIGITS] == '_' && ApiKeyParseId(digits, API_KEY_ID_DIGITS, id);
 }
 
-static bool
-digest_with(pg_cryptohash_ctx *context, const char *text, ApiKeyDigest *digest)
+const ApiKey *
+ApiKeyFind(const char *text)
 {
-	return context != NULL && pg_cryptohash_init(context) >= 0 &&
-		   pg_cryptohash_update(context, (const uint8 *) text, strlen(text)) >= 0 &&
-		   pg_cryptohash_final(context, digest->bytes, sizeof(digest->bytes)) >= 0;
-}
+	Slice whole = {text, strlen(text)};
+	Sha256Digest digest;
+	uint64 id;
 
-bool
-ApiKeyDigestKept(const char *text, ApiKeyDigest *digest)
-{
-	static pg_cryptohash_ctx *kept = NULL;
-
-	if (kept == NULL)
-		kept = pg_cryptohash_create(PG_SHA256);
-	return digest_with(kept, text, digest);
-}
-
-bool
-ApiKeyDigestOnce(const char *text, ApiKeyDigest *digest)
-{
-	pg_cryptohash_ctx *context = pg_cryptohash_create(PG_SHA256);
-	bool done = digest_with(context, text, digest);
-
-	pg_cryptohash_free(context);
-	return done;
-}
-
-bool
-ApiKeyDigestEquals(const ApiKeyDigest *a, const ApiKeyDigest *b)
-{
-	const volatile uint8 *left = a->bytes;
-	const volatile uint8 *right = b->bytes;
-	uint8 difference = 0;
-
-	for (int i = 0; i < (int) sizeof(a->bytes); i++)
-		difference |= left[i] ^ right[i];
-	return difference == 0;
+	if (!ApiKeyReadId(text, &id) || !Sha256(Sha256ProcessContext(), &whole, 1, &digest))
+		return NULL;
+	return KeyImageFind(id, &digest);
 }

@@ -1,7 +1,7 @@
 /*
  * key_admin.c
  *
- * fi_create_api_key(): the one place that ever holds a key and its digest.
+ * fi_create_api_key(): the only code that has both a new key and its digest.
  */
 #include "postgres.h"
 
@@ -37,7 +37,8 @@ static const char *const argument_names[NUM_ARGS] = {
 	"name", "scopes", "site_ids", "channels", "origins", "rate_limit", "burst", "tenant"};
 
 /*
- * Check a list, which is not empty and has no NULL; scopes are scopes
+ * Raise an ERROR if a list is empty or has a NULL, or if it is that of the scopes and has
+ * anything else
  */
 static void
 check_list(ArrayType *list, const char *name, bool is_scopes)
@@ -92,10 +93,10 @@ check_arguments(FunctionCallInfo fcinfo)
 }
 
 /*
- * Store the digest of a key under its id; an ERROR if the name is taken
+ * Store the digest of a key under its id; an ERROR if there is a key of that name
  */
 static void
-store_key(FunctionCallInfo fcinfo, const char *key, const ApiKeyDigest *digest)
+store_key(FunctionCallInfo fcinfo, const char *key, const Sha256Digest *digest)
 {
 	Oid types[NUM_PARAMS] = {TEXTOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
 							 INT4OID, INT4OID,		TEXTOID,	  TEXTOID,		BYTEAOID};
@@ -132,10 +133,10 @@ Datum
 fi_create_api_key(PG_FUNCTION_ARGS)
 {
 	char key[API_KEY_LENGTH + 1];
-	ApiKeyDigest digest;
+	Sha256Digest digest;
 
 	check_arguments(fcinfo);
-	if (!ApiKeyMake(key) || !ApiKeyDigestOnce(key, &digest))
+	if (!ApiKeyMake(key) || !Sha256Once((Slice){key, API_KEY_LENGTH}, &digest))
 		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not make an API key")));
 	SPI_connect();
 	store_key(fcinfo, key, &digest);

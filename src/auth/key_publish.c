@@ -1,7 +1,7 @@
 /*
  * key_publish.c
  *
- * Reading the API keys, and publishing them at commit: see key_publish.h.
+ * Reading the API keys, and publishing them at the commit; see key_publish.h.
  */
 #include "postgres.h"
 
@@ -23,7 +23,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "shared/key_image.h"
+#include "auth/api_key.h"
 #include "db/own_tables.h"
 #include "base/compat.h"
 #include "db/transaction.h"
@@ -32,12 +32,12 @@
 #include "db/scan_own_table.h"
 #include "worker/worker.h"
 
-#define LOOK_INTERVAL 60000		  /* ms */
-#define STANDBY_LOOK_INTERVAL 500 /* ms: where no commit publishes */
+#define READ_INTERVAL 60000		  /* ms */
+#define STANDBY_READ_INTERVAL 500 /* ms */
 
 PG_FUNCTION_INFO_V1(fi_api_keys_changed);
 
-/* Columns of the table. */
+/* Columns of fast_ingest.api_keys. */
 enum
 {
 	KEY_ID = 1,
@@ -53,7 +53,7 @@ enum
 	KEY_CREATED_AT
 };
 
-/* A row. */
+/* A row of it. */
 typedef struct
 {
 	TimestampTz created_at;
@@ -63,12 +63,12 @@ typedef struct
 	KeyTexts origins;
 } KeyRow;
 
-/* What the transaction at hand has to do at its end. */
+/* What the current transaction has to do at its end. */
 static bool changed = false;
-static bool enlarged = false; /* there may be more keys than before, or larger ones */
+static bool enlarged = false; /* there may be more or larger keys than before */
 static KeyImage *to_publish = NULL;
 
-static int64 looked_at = 0;
+static int64 read_at = 0; /* by this worker; see clock.h */
 
 /*
  * Read a column of type text[]; NULL is n = -1
@@ -106,7 +106,7 @@ read_limit(TupleTableSlot *slot, int number)
 }
 
 /*
- * Read the row at hand; NULL if it is none that the table's constraints allow
+ * Read the current row; NULL if the table's constraints do not allow it
  */
 static KeyRow *
 read_row(TupleTableSlot *slot)
@@ -119,17 +119,19 @@ read_row(TupleTableSlot *slot)
 	Datum created_at = slot_getattr(slot, KEY_CREATED_AT, &isnull[2]);
 	Datum tenant = slot_getattr(slot, KEY_TENANT, &isnull[3]);
 	bytea *digest;
+	text *name;
 	char *digits;
 
 	if (isnull[0] || isnull[1] || isnull[2] || isnull[3])
 		return NULL;
 	digest = DatumGetByteaPP(hash);
 	digits = TextDatumGetCString(id);
+	name = DatumGetTextPP(tenant);
 	if (VARSIZE_ANY_EXHDR(digest) != sizeof(row->key.digest) ||
 		!ApiKeyParseId(digits, strlen(digits), &row->key.id))
 		return NULL;
 	memcpy(row->key.digest.bytes, VARDATA_ANY(digest), sizeof(row->key.digest));
-	if (!ApiKeyDigestOnce(TextDatumGetCString(tenant), &row->key.tenant))
+	if (!Sha256Once((Slice){VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name)}, &row->key.tenant))
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not compute a SHA-256 digest")));
 	for (int i = 0; i < scopes.n; i++)
@@ -153,9 +155,8 @@ compare_rows(const ListCell *a, const ListCell *b)
 }
 
 /*
- * Read the table as of now, with what this transaction has done; the oldest keys
- * first, for which there is room in any case. NULL if there is no table. Says how many
- * keys found no room.
+ * Read the table as it is, with the changes of this transaction. NULL if there is no table.
+ * left_out is the number of keys for which there is no room: the youngest.
  */
 static KeyImage *
 read_image(int *left_out)
@@ -195,12 +196,12 @@ read_image(int *left_out)
 }
 
 /*
- * Read what will be published. From here to the end of the commit nobody else who
- * changed keys does this: so the commits are published in their order, and each knows
- * of those before it.
+ * Read what will be published. The lock keeps others who have changed keys from doing the
+ * same until this transaction has ended. So images are published in the order of the
+ * commits, and each contains the changes of those before it.
  */
 static void
-before_commit(void)
+read_image_to_publish(void)
 {
 	MemoryContext caller = MemoryContextSwitchTo(TopTransactionContext);
 	Oid relation = OwnTableIfThere("api_keys");
@@ -222,14 +223,14 @@ before_commit(void)
 }
 
 static void
-at_transaction_end(XactEvent event, void *arg)
+publish_at_transaction_end(XactEvent event, void *arg)
 {
 	if (!changed)
 		return;
 	switch (event)
 	{
 		case XACT_EVENT_PRE_COMMIT:
-			before_commit();
+			read_image_to_publish();
 			return;
 		case XACT_EVENT_PRE_PREPARE:
 			ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -248,8 +249,8 @@ at_transaction_end(XactEvent event, void *arg)
 }
 
 /*
- * Trigger: the keys are about to change. Where nobody has them in shared memory it
- * does nothing: without preloading, or in another database than fast_ingest.database.
+ * Trigger: the keys are about to change. It does nothing where there is no image of them:
+ * without preloading, or in another database than fast_ingest.database.
  */
 Datum
 fi_api_keys_changed(PG_FUNCTION_ARGS)
@@ -266,7 +267,7 @@ fi_api_keys_changed(PG_FUNCTION_ARGS)
 		return PointerGetDatum(NULL);
 
 	if (!registered)
-		RegisterXactCallback(at_transaction_end, NULL);
+		RegisterXactCallback(publish_at_transaction_end, NULL);
 	registered = true;
 	changed = true;
 	enlarged |=
@@ -277,29 +278,29 @@ fi_api_keys_changed(PG_FUNCTION_ARGS)
 bool
 KeyPublishIsDue(void)
 {
-	return !KeyImageIsLoaded() || MonotonicNow() >= MonotonicAfter(looked_at, LOOK_INTERVAL);
+	return !KeyImageIsLoaded() || MonotonicNow() >= MonotonicAfter(read_at, READ_INTERVAL);
 }
 
 bool
 KeyPublishIsDueOnStandby(void)
 {
-	return RecoveryInProgress() && KeyImageClaimLook(MonotonicNow(), STANDBY_LOOK_INTERVAL);
+	return RecoveryInProgress() && KeyImageClaimLook(MonotonicNow(), STANDBY_READ_INTERVAL);
 }
 
 typedef struct
 {
 	bool done;
 	int left_out;
-} Look;
+} PublishResult;
 
 /*
- * The body of a look's transaction. Who has locked the table is about to change it, or
- * replay is; others wait for this worker meanwhile, so it comes back later.
+ * The body of the transaction. If the table is locked, somebody is about to change it, or
+ * replay is. This worker does not wait for the lock, because others wait for this worker.
  */
 static void
-look(void *arg)
+read_and_publish(void *arg)
 {
-	Look *result = arg;
+	PublishResult *result = arg;
 	uint64 generation = KeyImageGeneration();
 	Oid relation = OwnTableIfThere("api_keys");
 
@@ -312,15 +313,15 @@ void
 KeyPublish(WorkerSlot *slot)
 {
 	static int reported = 0;
-	Look result = {0};
-	ErrorData *error = RunTransaction("looking at the API keys", look, &result);
+	PublishResult result = {0};
+	ErrorData *error = RunTransaction("looking at the API keys", read_and_publish, &result);
 
-	/* what replay cancels on a standby is not worth a word: the next look is soon */
+	/* replay on a standby cancels transactions; then the next attempt is soon */
 	if (error != NULL && ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_TRANSACTION_ROLLBACK)
 		WorkerReportError(error, "It looks at the API keys again.");
 	if (error != NULL || !result.done)
 		return;
-	looked_at = MonotonicNow();
+	read_at = MonotonicNow();
 	if (result.left_out > 0 && result.left_out != reported)
 		ereport(LOG, (errmsg("fast_ingest has no room for %d of the API keys, which are refused",
 							 result.left_out),

@@ -40,7 +40,7 @@ ClientAddressOfSocket(const struct sockaddr *socket, ClientAddress *address)
 }
 
 /*
- * Read an address alone
+ * Read an address without port, brackets or quotes
  */
 static bool
 parse_bare(const char *text, ClientAddress *address)
@@ -58,7 +58,7 @@ parse_bare(const char *text, ClientAddress *address)
 bool
 ClientAddressParse(const char *text, size_t len, ClientAddress *address)
 {
-	char copy[64]; /* [an address]:a port */
+	char copy[64]; /* the longest is [address]:port */
 	char *begin = copy;
 	char *colon;
 
@@ -82,7 +82,7 @@ ClientAddressParse(const char *text, size_t len, ClientAddress *address)
 		begin++;
 	}
 	else if (colon != NULL && strchr(colon + 1, ':') == NULL)
-		*colon = '\0'; /* one colon only: a port behind an address of IPv4 */
+		*colon = '\0'; /* with one colon it is IPv4 and a port */
 	return parse_bare(begin, address);
 }
 
@@ -92,7 +92,7 @@ AddressRangeParse(const char *text, AddressRange *range)
 	char copy[64];
 	const char *slash = strchr(text, '/');
 	size_t len = slash ? (size_t) (slash - text) : strlen(text);
-	int most;
+	int most_bits;
 
 	if (len >= sizeof(copy))
 		return false;
@@ -100,18 +100,18 @@ AddressRangeParse(const char *text, AddressRange *range)
 	copy[len] = '\0';
 	if (!parse_bare(copy, &range->address))
 		return false;
-	most = strchr(copy, ':') != NULL ? 128 : 32;
-	range->bits = most;
+	most_bits = strchr(copy, ':') != NULL ? 128 : 32;
+	range->bits = most_bits;
 	if (slash != NULL)
 	{
 		char *end;
 		long bits = strtol(slash + 1, &end, 10);
 
-		if (slash[1] < '0' || slash[1] > '9' || *end != '\0' || bits > most)
+		if (slash[1] < '0' || slash[1] > '9' || *end != '\0' || bits > most_bits)
 			return false;
 		range->bits = (int) bits;
 	}
-	range->bits += most == 32 ? IPV4_PREFIX_BITS : 0;
+	range->bits += most_bits == 32 ? IPV4_PREFIX_BITS : 0;
 	return true;
 }
 

@@ -1,9 +1,8 @@
 /*
  * address.h
  *
- * Where a request comes from: the address of the connection, or, where that is a
- * trusted proxy's, the one that it forwards for. Addresses are those of IPv6; one of
- * IPv4 is ::ffff:a.b.c.d.
+ * Addresses of clients: that of the connection, or if that one is a trusted proxy's, the one
+ * that the proxy forwards for. All are kept as IPv6; an address of IPv4 is ::ffff:a.b.c.d.
  *
  * Nothing here needs a server, allocates memory or raises an error.
  */
@@ -23,39 +22,45 @@ typedef struct
 typedef struct
 {
 	ClientAddress address;
-	int bits; /* how many of them count */
+	int bits; /* length of the prefix that must match, 0 to 128 */
 } AddressRange;
 
-/* The address of a connection; false if it is not of IP. */
+/* Read the address of a connection; false if it is neither of IPv4 nor of IPv6. */
 extern bool ClientAddressOfSocket(const struct sockaddr *socket, ClientAddress *address);
 
 /*
- * Read an address, alone or as proxies write them: with a port, in brackets, in double
- * quotes. False if it is none.
+ * Read an address as clients and proxies write it: plain, with a port, in brackets, in double
+ * quotes. False if the text is no address.
  */
 extern bool ClientAddressParse(const char *text, size_t len, ClientAddress *address);
 
-/* Read an address, or a range of them like 10.0.0.0/8 or fd00::/8; false if it is none. */
+/* Read an address, or a range like 10.0.0.0/8 or fd00::/8; false if the text is neither. */
 extern bool AddressRangeParse(const char *text, AddressRange *range);
 
+/* Is an address in any of n ranges? */
 extern bool AddressRangesHold(const AddressRange *ranges, int n, const ClientAddress *address);
 
 /*
- * The address that a trusted proxy forwards for: from the end of its X-Forwarded-For,
- * the first one that is not a trusted proxy's own. What is left of that anybody can have
- * written. Where it ends, or what follows is no address, it is the last trusted one.
+ * Replace the address of a trusted proxy by the one that it forwards for, by its
+ * X-Forwarded-For. The list is read from its end: each trusted proxy vouches for the entry
+ * that it added, and the first address that is not a trusted proxy's is the client. Entries
+ * to the left of it may be forged. If the list ends, or the next entry is no address, the
+ * last trusted proxy is the client. An address that is not trusted stays as it is.
  *
- * values are those of all the request's headers of that name, in order.
+ * values are those of all headers of that name, in their order in the request.
  */
 extern void ClientAddressForwarded(ClientAddress *address, const char *const *values, int nvalues,
 								   const AddressRange *trusted, int ntrusted);
 
-/* Write an address as people do: one of IPv4 without the prefix; returns text. */
+/* Write an address as people do, IPv4 without the prefix; returns text. */
 #define CLIENT_ADDRESS_TEXT_SIZE 46
 extern const char *ClientAddressPrint(const ClientAddress *address,
 									  char text[CLIENT_ADDRESS_TEXT_SIZE]);
 
-/* What limits are kept for: an address of IPv4, or the /64 of one of IPv6. */
+/*
+ * Reduce an address to what rate limits are kept for: the whole of IPv4, the /64 of IPv6,
+ * whose addresses belong to one customer.
+ */
 extern void ClientAddressToNetwork(ClientAddress *address);
 
 #endif

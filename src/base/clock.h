@@ -1,9 +1,9 @@
 /*
  * clock.h
  *
- * Time for deadlines and waits, in microseconds: it never leaps, whoever sets the
- * machine's clock, and is the same in all processes. TimestampTz is for what people
- * and tables read.
+ * Time for deadlines and waits, in microseconds. It never jumps, even when somebody sets the
+ * machine's clock, and is the same in all processes. What people and tables read is
+ * TimestampTz.
  */
 #ifndef FAST_INGEST_CLOCK_H
 #define FAST_INGEST_CLOCK_H
@@ -19,7 +19,7 @@ MonotonicNow(void)
 	return (int64) INSTR_TIME_GET_MICROSEC(now);
 }
 
-/* The moment so many milliseconds after another. */
+/* The moment that many milliseconds after another. */
 static inline int64
 MonotonicAfter(int64 moment, int64 milliseconds)
 {

@@ -1,9 +1,8 @@
 /*
  * compat.h
  *
- * Every difference between PostgreSQL 14 and 18 that fast_ingest meets. The
- * rest of the source is written for one PostgreSQL and never looks at
- * PG_VERSION_NUM.
+ * All differences between PostgreSQL 14 and 18 that matter to fast_ingest. No other file
+ * looks at PG_VERSION_NUM.
  */
 #ifndef FAST_INGEST_COMPAT_H
 #define FAST_INGEST_COMPAT_H
@@ -12,7 +11,7 @@
 #error "fast_ingest supports PostgreSQL 14 to 18"
 #endif
 
-/* Counters and times are read after the memory that SPI had for them is gone. */
+/* int64 columns are read after SPI has freed its memory, so they must be passed by value. */
 #if !defined(FRONTEND) && !defined(USE_FLOAT8_BYVAL)
 #error "fast_ingest needs a PostgreSQL for 64 bits"
 #endif
@@ -43,7 +42,7 @@
 #define MarkGUCPrefixReserved(prefix) EmitWarningsOnPlaceholders(prefix)
 #endif
 
-/* A set-returning function's tuplestore: 14 leaves it to every function. */
+/* The tuplestore of a set-returning function: in 14 each function makes its own. */
 #if PG_VERSION_NUM < 150000
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -68,14 +67,14 @@ InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
 }
 #endif
 
-/* Parse analysis of a statement without parameters. */
+/* Parse analysis of a statement without parameters; renamed in 15. */
 #if PG_VERSION_NUM >= 150000
 #define AnalyzeStatement(raw, text) parse_analyze_fixedparams((raw), (text), NULL, 0, NULL)
 #else
 #define AnalyzeStatement(raw, text) parse_analyze((raw), (text), NULL, 0, NULL)
 #endif
 
-/* An index scan; 18 can count its work. */
+/* The begin of an index scan; since 18 it takes counters of its work. */
 #if PG_VERSION_NUM >= 180000
 #define BeginIndexScan(table, index, snapshot, nkeys) \
 	index_beginscan((table), (index), (snapshot), NULL, (nkeys), 0)
@@ -84,14 +83,14 @@ InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
 	index_beginscan((table), (index), (snapshot), (nkeys), 0)
 #endif
 
-/* 18 wants to know whether a deferrable key will do. */
+/* Since 18 the caller says whether a deferrable key is good enough. */
 #if PG_VERSION_NUM >= 180000
 #define PrimaryKeyIndex(table) RelationGetPrimaryKeyIndex((table), false)
 #else
 #define PrimaryKeyIndex(table) RelationGetPrimaryKeyIndex(table)
 #endif
 
-/* Ownership checks have one function for all kinds of objects since 16. */
+/* Since 16 one function checks the ownership of all kinds of objects. */
 #if PG_VERSION_NUM >= 160000
 #define OwnsDatabase(oid) object_ownercheck(DatabaseRelationId, (oid), GetUserId())
 #define OwnsRelation(oid) object_ownercheck(RelationRelationId, (oid), GetUserId())
@@ -105,14 +104,14 @@ InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
 #define BGWORKER_BYPASS_ROLELOGINCHECK 0
 #endif
 
-/* The set lives as long as the process: it needs no resource owner. */
+/* A set that lives as long as the process. Since 17 sets belong to a resource owner or to none. */
 #if PG_VERSION_NUM >= 170000
 #define CreateProcessWaitEventSet(nevents) CreateWaitEventSet(NULL, (nevents))
 #else
 #define CreateProcessWaitEventSet(nevents) CreateWaitEventSet(TopMemoryContext, (nevents))
 #endif
 
-/* 18 keeps a short form of each attribute beside it, and pads tuples for its callers. */
+/* Since 18 a descriptor also has a compact form of each attribute, and tuples can be padded. */
 #if PG_VERSION_NUM >= 180000
 #define PopulateCompactAttribute(desc, i) populate_compact_attribute((desc), (i))
 #define FormMinimalTuple(desc, values, isnull) \
@@ -124,17 +123,17 @@ InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
 
 #endif /* not FRONTEND */
 
-/* Goes before a declaration; 18 has it in place of pg_attribute_noreturn(). */
+/* Stands before a declaration; since 18 in place of pg_attribute_noreturn(). */
 #if PG_VERSION_NUM < 180000
 #define pg_noreturn pg_attribute_noreturn()
 #endif
 
-/* Before 17 only the server explains what is wrong with JSON. */
+/* Before 17 only the server has texts about wrong JSON. */
 #if defined(FRONTEND) && PG_VERSION_NUM < 170000
 #define json_errdetail(error, lex) "malformed"
 #endif
 
-/* JSON lexing: the caller's lexer struct came with 17, results of actions with 16. */
+/* JSON parsing: since 17 the caller may provide the lexer, since 16 actions return a result. */
 #if PG_VERSION_NUM >= 170000
 #define MakeJsonLexer(json, len) makeJsonLexContextCstringLen(NULL, (json), (len), PG_UTF8, true)
 #else

@@ -1,7 +1,7 @@
 /*
  * grow_array.h
  *
- * Arrays that grow as items come, to any size.
+ * Arrays that grow as items are added, to any size.
  */
 #ifndef FAST_INGEST_GROW_ARRAY_H
 #define FAST_INGEST_GROW_ARRAY_H
@@ -9,9 +9,9 @@
 #include "utils/memutils.h"
 
 /*
- * Make room for one more behind the n items of an array. Returns where the array
- * is from here on. The first call, with NULL and room 0, allocates it in the
- * context.
+ * Make room for one more behind the n items of an array. Returns the array, which may have
+ * moved. The first call, with items NULL and room 0, allocates it in the context. An ERROR
+ * without memory.
  */
 static inline void *
 GrowArray(MemoryContext context, void *items, uint32 n, uint32 *room, size_t size)

@@ -1,7 +1,7 @@
 /*
  * seed.c
  *
- * Draws seeds.
+ * Drawing seeds.
  */
 #include "postgres.h"
 

@@ -1,8 +1,8 @@
 /*
  * settings.c
  *
- * One table of every setting: name, default, limits, unit, and when it can
- * change. The README's table of settings is checked against it by a test.
+ * The table of all settings: name, default, limits, unit, and when it can change. A test
+ * compares the documentation with it.
  */
 #include "postgres.h"
 
@@ -61,7 +61,7 @@ int fi_log_min_duration_request;
 char *fi_ssl_cert_file;
 char *fi_ssl_key_file;
 
-/* Rates times times stay far below what an int64 holds (see auth/rate_limit.c). */
+/* So low that rates times durations fit an int64 (see shared/token_bucket.c). */
 #define MAX_RATE_LIMIT 10000000
 
 static const struct config_enum_entry acknowledge_modes[] = {
@@ -122,7 +122,7 @@ typedef struct
 } BoolSetting;
 
 /*
- * Refuse a value that is not a list, so that it is never half understood
+ * Refuse a value that is not a list, so that no part of it is silently ignored
  */
 static bool
 check_list(char **value, void **extra, GucSource source)
@@ -139,7 +139,7 @@ check_list(char **value, void **extra, GucSource source)
 }
 
 /*
- * Refuse a list of anything but addresses and ranges of them
+ * Refuse a list with anything but addresses and ranges of addresses
  */
 static bool
 check_addresses(char **value, void **extra, GucSource source)
@@ -283,9 +283,6 @@ static const BoolSetting bool_settings[] = {
 	 false},
 };
 
-/*
- * Define all settings; called by _PG_init
- */
 void
 DefineSettings(void)
 {

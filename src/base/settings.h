@@ -1,8 +1,8 @@
 /*
  * settings.h
  *
- * The settings of fast_ingest (fast_ingest.*). settings.c holds the table of
- * their names, defaults, units and limits.
+ * The settings of fast_ingest (fast_ingest.*). settings.c has the table of their names,
+ * defaults, units and limits.
  */
 #ifndef FAST_INGEST_SETTINGS_H
 #define FAST_INGEST_SETTINGS_H
@@ -25,7 +25,7 @@ typedef enum
 	UNKNOWN_FIELDS_METADATA
 } UnknownFieldsMode;
 
-/* Each is about those before it, too. */
+/* Each value includes the requests of those before it. */
 typedef enum
 {
 	LOG_REQUESTS_OFF,
@@ -34,7 +34,7 @@ typedef enum
 	LOG_REQUESTS_ALL
 } LogRequests;
 
-/* set at server start */
+/* fixed at server start */
 extern char *fi_database;
 extern char *fi_role;
 extern char *fi_listen_addresses;
@@ -66,7 +66,7 @@ extern int fi_query_timeout;   /* ms */
 extern int fi_refresh_backlog; /* events */
 extern int fi_refresh_backlog_deltas;
 extern int fi_refresh_backlog_age; /* s */
-extern int fi_retention;		   /* s; 0 keeps all */
+extern int fi_retention;		   /* s; 0: keep all */
 extern int fi_partitions_ahead;	   /* days */
 extern int fi_max_dead_letters;	   /* 0: any number */
 extern int fi_max_event_names;	   /* of a day */
@@ -81,14 +81,16 @@ extern int fi_log_min_duration_request; /* ms */
 extern char *fi_ssl_cert_file;
 extern char *fi_ssl_key_file;
 
-/* The most pairs of a listener and its flusher. */
+/* The largest value of fast_ingest.listeners. */
 #define MAX_LISTENERS 16
 
-/* The largest request head that is read; longer ones are answered with 431. */
+/* Bytes of the largest request head that is read. Longer ones are answered with 431. */
 #define MAX_REQUEST_HEAD_SIZE (16 * 1024)
 
+/* Bytes of the largest request body. */
 #define MAX_BODY_BYTES ((size_t) fi_max_body_size * 1024)
 
+/* Define all settings; called by _PG_init. */
 extern void DefineSettings(void);
 
 #endif

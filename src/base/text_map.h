@@ -1,8 +1,8 @@
 /*
  * text_map.h
  *
- * A hash table from texts to what is known of each. It copies the texts it is
- * given into its own memory context, and ends them with a NUL.
+ * A hash table from texts to a value of the caller's. It copies the texts into its own
+ * memory context and adds a NUL behind each.
  */
 #ifndef FAST_INGEST_TEXT_MAP_H
 #define FAST_INGEST_TEXT_MAP_H
@@ -10,15 +10,15 @@
 #include "common/hashfn.h"
 #include "utils/memutils.h"
 
-#include "event/event.h"
 #include "base/seed.h"
+#include "base/text_slice.h"
 
 typedef struct
 {
 	Slice text;
 	uint32 hash;
-	char status;
-	union /* what the map's owner wants to know */
+	char status; /* of the table's slot, for simplehash.h */
+	union		 /* the caller's value */
 	{
 		uint32 number;
 		int64 count;
@@ -48,6 +48,7 @@ text_map_hash_of(Slice text)
 
 typedef text_map_hash TextMap;
 
+/* Create a map in a memory context, with room for the expected number of texts; it grows. */
 static inline TextMap *
 TextMapCreate(MemoryContext context, uint32 expected)
 {
@@ -55,8 +56,8 @@ TextMapCreate(MemoryContext context, uint32 expected)
 }
 
 /*
- * The entry of a text, which is added if it is not there: then the caller sets
- * what is known of it. Valid until the next text is added.
+ * Find the entry of a text, or add one whose value the caller must set. The entry is valid
+ * until the next text is added.
  */
 static inline TextMapEntry *
 TextMapAdd(TextMap *map, Slice text, bool *found)

@@ -1,21 +1,28 @@
 /*
  * user_map.h
  *
- * A hash table from users to numbers.
+ * Users as the rollup knows them, by hash, and a hash table from users to numbers.
  */
 #ifndef FAST_INGEST_USER_MAP_H
 #define FAST_INGEST_USER_MAP_H
 
 #include "common/hashfn.h"
 
-#include "rollup/delta/user_hash.h"
 #include "base/seed.h"
+
+#define USER_HASH_SIZE 16
+
+/* The hash of a user_id; see rollup/delta/user_hash.h. */
+typedef struct
+{
+	uint8 bytes[USER_HASH_SIZE];
+} UserHash;
 
 typedef struct
 {
 	UserHash user;
 	uint32 number;
-	char status;
+	char status; /* of the table's slot, for simplehash.h */
 } UserMapEntry;
 
 static inline uint32
@@ -37,6 +44,7 @@ user_map_hash_of(UserHash user)
 
 typedef user_map_hash UserMap;
 
+/* Create a map in a memory context, with room for the expected number of users; it grows. */
 static inline UserMap *
 UserMapCreate(MemoryContext context, uint32 expected)
 {
@@ -44,8 +52,8 @@ UserMapCreate(MemoryContext context, uint32 expected)
 }
 
 /*
- * The entry of a user, who is added if not there: then the caller sets the
- * number. Valid until the next user is added.
+ * Find the entry of a user, or add one whose number the caller must set. The entry is valid
+ * until the next user is added.
  */
 static inline UserMapEntry *
 UserMapAdd(UserMap *map, UserHash user, bool *found)

@@ -1,57 +1,26 @@
 /*
  * own_tables.c
  *
- * Finding our own tables and functions. The tables are always in schema
- * fast_ingest; functions and types are where CREATE EXTENSION put them.
+ * Finding and locking our own objects.
  */
 #include "postgres.h"
 
 #include "db/own_tables.h"
 
-#include "access/genam.h"
 #include "access/htup_details.h"
-#include "access/stratnum.h"
 #include "access/table.h"
-#include "catalog/pg_class.h"
-#include "catalog/pg_extension.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_extension.h"
 #include "catalog/pg_type.h"
+#include "commands/extension.h"
 #include "miscadmin.h"
-#include "utils/acl.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
-#include "utils/guc.h"
 #include "utils/lsyscache.h"
-#include "utils/rel.h"
 #include "utils/rls.h"
 #include "utils/syscache.h"
 
-bool
-ExtensionVersion(char version[EXTENSION_VERSION_SIZE])
-{
-	Relation extensions = table_open(ExtensionRelationId, AccessShareLock);
-	SysScanDesc scan;
-	ScanKeyData key;
-	HeapTuple tuple;
-	bool found;
-
-	ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber, F_NAMEEQ,
-				CStringGetDatum("fast_ingest"));
-	scan = systable_beginscan(extensions, ExtensionNameIndexId, true, NULL, 1, &key);
-	tuple = systable_getnext(scan);
-	found = HeapTupleIsValid(tuple);
-	if (found)
-	{
-		bool isnull;
-		Datum value = heap_getattr(tuple, Anum_pg_extension_extversion,
-								   RelationGetDescr(extensions), &isnull);
-
-		strlcpy(version, isnull ? "" : TextDatumGetCString(value), EXTENSION_VERSION_SIZE);
-	}
-	systable_endscan(scan);
-	table_close(extensions, AccessShareLock);
-	return found;
-}
+#include "db/extension_version.h"
 
 Oid
 OwnTableIfThere(const char *name)
@@ -66,19 +35,19 @@ OwnTable(const char *name)
 {
 	Oid table = OwnTableIfThere(name);
 	char version[EXTENSION_VERSION_SIZE];
+	bool differ;
 
 	if (OidIsValid(table))
 		return table;
-	if (ExtensionVersion(version) && strcmp(version, FI_VERSION) != 0)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
-						errmsg("table \"fast_ingest.%s\" does not exist", name),
-						errdetail("The library is that of fast_ingest %s, the SQL objects are "
-								  "those of %s.",
-								  FI_VERSION, version),
-						errhint("Run ALTER EXTENSION fast_ingest UPDATE.")));
+	differ = ExtensionVersion(version) && strcmp(version, LibraryVersion) != 0;
 	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
 					errmsg("table \"fast_ingest.%s\" does not exist", name),
-					errhint("Run CREATE EXTENSION fast_ingest.")));
+					differ ? errdetail("The library is that of fast_ingest %s, the SQL objects are "
+									   "those of %s.",
+									   LibraryVersion, version)
+						   : 0,
+					differ ? errhint("Run ALTER EXTENSION fast_ingest UPDATE.")
+						   : errhint("Run CREATE EXTENSION fast_ingest.")));
 }
 
 Oid
@@ -105,6 +74,21 @@ ExtensionSchema(void)
 }
 
 void
+ExtensionLock(void)
+{
+	Oid extension = get_extension_oid("fast_ingest", true);
+
+	if (OidIsValid(extension))
+	{
+		LockDatabaseObject(ExtensionRelationId, extension, 0, AccessShareLock);
+		if (get_extension_oid("fast_ingest", true) == extension)
+			return;
+	}
+	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+					errmsg("extension \"fast_ingest\" does not exist")));
+}
+
+void
 LockEventsTable(void)
 {
 	Oid events = OwnTable("events");
@@ -116,46 +100,4 @@ LockEventsTable(void)
 							   GetUserNameFromId(GetUserId(), false)),
 						errdetail("Row security hides rows of fast_ingest.events from it, and the "
 								  "rollup counts all of them.")));
-}
-
-/*
- * Act as the owner of a table of ours
- */
-static SavedUser
-become_owner_of(const char *name, int security)
-{
-	Oid table = OwnTable(name);
-	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(table));
-	SavedUser saved;
-
-	if (!HeapTupleIsValid(tuple))
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
-						errmsg("table \"fast_ingest.%s\" was dropped", name)));
-	saved.settings = NewGUCNestLevel();
-	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
-	GetUserIdAndSecContext(&saved.user, &saved.security);
-	SetUserIdAndSecContext(((Form_pg_class) GETSTRUCT(tuple))->relowner,
-						   saved.security | security | SECURITY_LOCAL_USERID_CHANGE);
-	ReleaseSysCache(tuple);
-	return saved;
-}
-
-SavedUser
-ActAsRollupOwner(void)
-{
-	return become_owner_of("rollup_delta", SECURITY_RESTRICTED_OPERATION);
-}
-
-SavedUser
-ActAsEventsOwner(void)
-{
-	return become_owner_of("events", SECURITY_RESTRICTED_OPERATION | SECURITY_NOFORCE_RLS);
-}
-
-void
-ActAsCallerAgain(SavedUser saved)
-{
-	SetUserIdAndSecContext(saved.user, saved.security);
-	AtEOXact_GUC(true, saved.settings);
 }

@@ -1,67 +1,36 @@
 /*
  * own_tables.h
  *
- * What CREATE EXTENSION made, by name.
+ * Finding what CREATE EXTENSION made. The tables are always in schema fast_ingest, functions
+ * and types where the user put them. All functions need a transaction.
  */
 #ifndef FAST_INGEST_OWN_TABLES_H
 #define FAST_INGEST_OWN_TABLES_H
 
-/* A version, with its zero. */
-#define EXTENSION_VERSION_SIZE 32
-
-/*
- * The version of the SQL objects, which may be older than the library, or newer:
- * ALTER EXTENSION comes after the server's restart. False if there is no
- * extension.
- */
-extern bool ExtensionVersion(char version[EXTENSION_VERSION_SIZE]);
-
-/* A table of schema fast_ingest; an ERROR if it is not there. */
+/* Find a table of schema fast_ingest. An ERROR with a hint if it does not exist. */
 extern Oid OwnTable(const char *name);
 
-/* The same, or InvalidOid: in the midst of DROP EXTENSION, say. */
+/* The same, but InvalidOid if it does not exist, as in the middle of DROP EXTENSION. */
 extern Oid OwnTableIfThere(const char *name);
 
-/* The type fi_user_set. */
+/* Find the type fi_user_set. An ERROR if table rollup does not exist. */
 extern Oid ExtensionSetType(void);
 
-/* The schema of our functions and types, quoted; allocated in the current context. */
+/*
+ * Find the schema of our functions and types; quoted, allocated in the current memory
+ * context. An ERROR if it does not exist.
+ */
 extern const char *ExtensionSchema(void);
 
+/* Keep the extension from being dropped until the transaction ends; an ERROR without one. */
+extern void ExtensionLock(void);
+
 /*
- * Keep events from being truncated or dropped until the transaction ends; to be
- * called before any other table of ours is opened, as whoever truncates them
- * locks them first. An ERROR if row security would hide rows from the user: ask
- * before the user becomes an owner.
+ * Keep table events from being truncated or dropped until the transaction ends. Call it
+ * before any other table of ours is opened, because TRUNCATE locks events first. Call it
+ * before ActAsRollupOwner(): it raises an ERROR if row security would hide rows from the
+ * current user.
  */
 extern void LockEventsTable(void);
-
-/*
- * Whose rights what is done with. Who writes events, asks about them or refreshes
- * the rollup needs no rights on the tables behind it: not even to see them, for
- * events have user_ids in them. The functions are not SECURITY DEFINER: that would
- * run all of it as one role. There are two:
- *
- * - The owner of the rollup, usually a superuser, reads and writes the tables of
- *   the rollup, on which nobody else can put a function.
- * - The owner of events, who may be an ordinary role, reads raw rows, evaluates
- *   breakdowns over them and makes partitions. Casts, constraints, indexes and
- *   functions that come with the table's definition run with its owner's rights,
- *   and so do the expressions of breakdowns: as REINDEX and ANALYZE do it.
- *
- * Each until ActAsCallerAgain or an ERROR, restricted as those commands are, and
- * with a search_path of its own: hooks and triggers run with that of whoever drops
- * a partition or inserts.
- */
-typedef struct
-{
-	Oid user;
-	int security;
-	int settings; /* nesting level */
-} SavedUser;
-
-extern SavedUser ActAsRollupOwner(void);
-extern SavedUser ActAsEventsOwner(void);
-extern void ActAsCallerAgain(SavedUser saved);
 
 #endif

@@ -1,7 +1,7 @@
 /*
  * scan_own_table.c
  *
- * Scans of our small tables.
+ * Sequential scans through the table access method.
  */
 #include "postgres.h"
 

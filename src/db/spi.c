@@ -8,7 +8,7 @@
 #include "db/spi.h"
 
 /*
- * What every call ends with
+ * Return to the caller's memory context, check the result, return SPI_processed
  */
 static uint64
 finish_call(MemoryContext caller, const char *statement, int result, int expected_result)

@@ -1,7 +1,7 @@
 /*
  * transaction.c
  *
- * Transactions of a worker, and subtransactions of anybody.
+ * Running code in a transaction or a subtransaction, and catching its error.
  */
 #include "postgres.h"
 
@@ -13,13 +13,13 @@
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
-#include "worker/wait_for_extension.h"
+#include "db/extension_version.h"
 
 /*
- * Go back to a state in which the next transaction can begin
+ * Copy the error and return to a state in which the next transaction can begin
  */
 static ErrorData *
-recover(MemoryContext caller)
+catch_error(MemoryContext caller)
 {
 	ErrorData *error;
 
@@ -30,7 +30,7 @@ recover(MemoryContext caller)
 	AbortCurrentTransaction();
 	FlushErrorState();
 	RESUME_INTERRUPTS();
-	ExtensionExplain(error);
+	ExtensionExplainError(error);
 	return error;
 }
 
@@ -52,12 +52,12 @@ RunTransaction(const char *activity, TransactionBody body, void *arg)
 		PopActiveSnapshot();
 		SPI_finish();
 		CommitTransactionCommand();
-		/* a cancellation that came during the commit has nothing left to cancel */
+		/* a cancel request that came during the commit is too late */
 		QueryCancelPending = false;
 	}
 	PG_CATCH();
 	{
-		error = recover(caller);
+		error = catch_error(caller);
 	}
 	PG_END_TRY();
 
@@ -93,37 +93,4 @@ RunSubtransaction(TransactionBody body, void *arg)
 	MemoryContextSwitchTo(caller);
 	CurrentResourceOwner = owner;
 	return error;
-}
-
-/*
- * Besides the classes of passing trouble (connection, transaction state,
- * rollback, resources, objects in use, operator intervention, system), all that
- * concerns the table and not the row: wrong or missing objects, columns, types
- * and privileges, and damaged files. An administrator will mend it, and then
- * the same event is welcome.
- */
-bool
-ErrorIsTransient(int sqlerrcode)
-{
-	switch (ERRCODE_TO_CATEGORY(sqlerrcode))
-	{
-		case ERRCODE_CONNECTION_EXCEPTION:
-		case ERRCODE_INVALID_TRANSACTION_STATE:
-		case ERRCODE_TRANSACTION_ROLLBACK:
-		case ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION:
-		case ERRCODE_INSUFFICIENT_RESOURCES:
-		case ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE:
-		case ERRCODE_OPERATOR_INTERVENTION:
-		case ERRCODE_SYSTEM_ERROR:
-			return true;
-	}
-	switch (sqlerrcode)
-	{
-		case ERRCODE_UNDEFINED_OBJECT:
-		case ERRCODE_UNDEFINED_SCHEMA:
-		case ERRCODE_DATA_CORRUPTED:
-		case ERRCODE_INDEX_CORRUPTED:
-			return true;
-	}
-	return false;
 }

@@ -1,8 +1,8 @@
 /*
  * transaction.h
  *
- * The one way in which workers use SPI: a transaction of its own, whose error
- * comes back as a value.
+ * Transactions of a worker and subtransactions of any process, whose errors come back as
+ * values.
  */
 #ifndef FAST_INGEST_TRANSACTION_H
 #define FAST_INGEST_TRANSACTION_H
@@ -13,23 +13,16 @@
 typedef void (*TransactionBody)(void *arg);
 
 /*
- * Run body in a transaction with SPI connected and a snapshot set, and commit.
- * NULL when it committed; otherwise nothing of it happened, and the error is
- * returned, allocated in the caller's memory context. activity is shown in
- * pg_stat_activity.
+ * Run body in a transaction, connected to SPI and with an active snapshot, and commit. NULL
+ * if it committed. Otherwise all is rolled back and the error is returned, allocated in the
+ * caller's memory context. activity is shown in pg_stat_activity.
  */
 extern ErrorData *RunTransaction(const char *activity, TransactionBody body, void *arg);
 
 /*
- * Run body in a subtransaction of the caller's. NULL when it is done; otherwise
- * nothing of it happened, and the error is returned, allocated as above.
+ * Run body in a subtransaction of the current transaction. NULL if it succeeded. Otherwise
+ * what it did is rolled back and the error is returned, allocated as above.
  */
 extern ErrorData *RunSubtransaction(TransactionBody body, void *arg);
-
-/*
- * Does an error say "not now" rather than "never"? Its work is then worth
- * another try as it is.
- */
-extern bool ErrorIsTransient(int sqlerrcode);
 
 #endif

@@ -16,37 +16,27 @@
 
 #include <ctype.h>
 
-#include "common/cryptohash.h"
-#include "common/sha2.h"
 #include "lib/stringinfo.h"
 #include "utils/fmgrprotos.h"
 #include "utils/formatting.h"
-#include "utils/memutils.h"
 #include "utils/uuid.h"
 
-#include "event/tuple.h"
+#include "base/sha256.h"
+#include "base/unix_time.h"
 
 /*
- * SHA-256 of some bytes. The context is made once: it needs a resource owner,
- * which the process provides.
+ * Cut a key's bytes from the digest of what identifies the event
  */
 static void
-sha256(const char *data, size_t len, uint8 digest[PG_SHA256_DIGEST_LENGTH])
+digest_into(const StringInfo content, unsigned char *key, size_t size)
 {
-	static pg_cryptohash_ctx *context = NULL;
+	Slice text = {content->data, content->len};
+	Sha256Digest digest;
 
-	if (context == NULL)
-	{
-		MemoryContext caller = MemoryContextSwitchTo(TopMemoryContext);
-
-		context = pg_cryptohash_create(PG_SHA256);
-		MemoryContextSwitchTo(caller);
-	}
-	if (context == NULL || pg_cryptohash_init(context) < 0 ||
-		pg_cryptohash_update(context, (const uint8 *) data, len) < 0 ||
-		pg_cryptohash_final(context, digest, PG_SHA256_DIGEST_LENGTH) < 0)
+	if (!Sha256(Sha256ProcessContext(), &text, 1, &digest))
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not compute a SHA-256 digest")));
+	memcpy(key, digest.bytes, size);
 }
 
 /*
@@ -101,7 +91,6 @@ void
 KeyFromIdempotencyKey(const Event *event, const EventSender *sender,
 					  unsigned char key[EVENT_KEY_SIZE])
 {
-	uint8 digest[PG_SHA256_DIGEST_LENGTH];
 	Slice text = event->idempotency_key;
 	int32 position = event->key_position;
 	int32 day = EVENT_DAY(event->time);
@@ -119,15 +108,13 @@ KeyFromIdempotencyKey(const Event *event, const EventSender *sender,
 	appendBinaryStringInfo(&identity, (const char *) &day, sizeof(day));
 	if (position > 0)
 		appendBinaryStringInfo(&identity, (const char *) &position, sizeof(position));
-	sha256(identity.data, identity.len, digest);
-	memcpy(key, digest, EVENT_KEY_SIZE);
+	digest_into(&identity, key, EVENT_KEY_SIZE);
 }
 
 void
 KeyFromContent(const Event *event, const EventSender *sender, Slice metadata,
 			   unsigned char key[EVENT_KEY_SIZE])
 {
-	uint8 digest[PG_SHA256_DIGEST_LENGTH];
 	StringInfoData content;
 	uint32 ntags = event->has_tags ? (uint32) event->ntags : PG_UINT32_MAX;
 	uint64 milliseconds = (uint64) event->time / 1000;
@@ -146,8 +133,7 @@ KeyFromContent(const Event *event, const EventSender *sender, Slice metadata,
 	for (int i = 0; i < event->ntags; i++)
 		append_slice(&content, event->tags[i]);
 
-	sha256(content.data, content.len, digest);
 	for (int i = 0; i < 6; i++)
 		key[i] = (unsigned char) (milliseconds >> (8 * (5 - i)));
-	memcpy(key + 6, digest, EVENT_KEY_SIZE - 6);
+	digest_into(&content, key + 6, EVENT_KEY_SIZE - 6);
 }

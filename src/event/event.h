@@ -12,19 +12,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/text_slice.h"
+
 /* Limits that API.md fixes, in bytes. */
 #define MAX_NAME_LENGTH 200
 /* Elements of tags; each costs several times its bytes while it is converted. */
 #define MAX_TAGS 10000
 /* Room for an error message that quotes one value. */
 #define EVENT_ERROR_SIZE 320
-
-/* Text that belongs to somebody else; data is NULL where it is absent. */
-typedef struct
-{
-	const char *data;
-	size_t len;
-} Slice;
 
 /* Which fields a request may carry: POST /events and /events/bulk, or POST /event. */
 typedef enum

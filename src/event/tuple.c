@@ -6,6 +6,7 @@
  */
 #include "postgres.h"
 
+#include "base/unix_time.h"
 #include "event/tuple.h"
 
 #include "access/tupmacs.h"

@@ -10,7 +10,6 @@
 
 #include "access/htup_details.h"
 #include "access/tupdesc.h"
-#include "datatype/timestamp.h"
 
 #include "event/event.h"
 #include "event/content_key.h"
@@ -34,11 +33,5 @@ extern MinimalTuple EventFormTuple(TupleDesc desc, const Event *event, const Eve
 
 /* The event_key of such a tuple, EVENT_KEY_SIZE bytes; NULL without one. */
 extern const char *EventTupleKey(MinimalTuple tuple);
-
-/* A Unix time in microseconds less this is a TimestampTz. */
-#define UNIX_EPOCH_OFFSET ((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY)
-
-/* Day of a Unix time in microseconds, counted from 1970-01-01 UTC. */
-#define EVENT_DAY(time) ((int32) ((time) / INT64CONST(86400000000)))
 
 #endif

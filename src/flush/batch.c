@@ -1,55 +1,50 @@
 /*
  * batch.c
  *
- * From staged records to rows. A batch is of one lane.
- *
- * What a commit changes in shared memory is prepared before and done in a
- * transaction callback at the moment of commit: a flusher that dies afterwards
- * does not store the batch again.
+ * From staged records to rows. All records of a batch are of one lane.
  */
 #include "postgres.h"
 
 #include "flush/batch.h"
 
-#include "access/xact.h"
 #include "executor/executor.h"
-#include "miscadmin.h"
 #include "utils/memutils.h"
 
 #include "event/tuple.h"
-#include "flush/conflicts.h"
+#include "db/count_conflicts.h"
 #include "flush/day_partition.h"
 #include "flush/dead_letter.h"
-#include "worker/wait_for_extension.h"
-#include "flush/give_way.h"
+#include "db/own_tables.h"
+#include "flush/cancel_when_blocking.h"
+#include "flush/batch_commit.h"
 #include "flush/batch_order.h"
-#include "flush/sift.h"
-#include "flush/staged.h"
+#include "flush/insert_one_by_one.h"
+#include "flush/staged_relation.h"
 #include "db/transaction.h"
 #include "base/clock.h"
 #include "base/settings.h"
 #include "db/spi.h"
 #include "worker/worker.h"
 
-/* What one transaction may hold of memory and touch of partitions. */
+/* Bounds of one transaction: the memory of its tuples, the partitions that it locks. */
 #define MAX_BATCH_BYTES (16 * 1024 * 1024)
 #define MAX_BATCH_DAYS 64
-/* Partitions made before events are stored again: others may wait behind this batch. */
+/* Partitions that are made before events are stored again: others may wait behind this batch. */
 #define MAX_PARTITIONS_MADE 8
 
 /*
- * ms that a transaction may hold up today's events, to begin with: longer with each try that
- * was broken off, and for a large batch. Events of other days get no more than the last.
+ * For how many milliseconds a transaction may hold up events of today: longer for a large
+ * batch, and doubled with each try that failed
  */
 #define FIRST_PATIENCE 250
 #define EVENTS_PER_MS 20
 #define LONGEST_PATIENCE 8000
-#define LONGEST_PATIENCE_OF_OTHERS 500
+#define LONGEST_PATIENCE_OF_OTHERS 500 /* in the lane of other days */
 
-/* Events of a batch that are stored one by one. */
-#define MAX_SIFTED 200
+/* Events of a batch that are inserted one by one. */
+#define MAX_ONE_BY_ONE 200
 
-/* Batches that check for conflicts after one that met an event stored already. */
+/* Batches that are inserted with care after one that held an event that was stored already. */
 #define CAREFUL_BATCHES 64
 
 #define INSERT_STAGED \
@@ -64,87 +59,37 @@ typedef struct
 	int n;
 	Size payload; /* bytes of all tuples */
 	Lane lane;
-	int patience;	 /* ms, see GiveWayRun */
-	int looked_days; /* whose partitions were looked for at this try */
+	int patience;	 /* ms, see RunUnlessBlocking */
+	int looked_days; /* days whose partitions this try has looked for */
 } Batch;
 
-/* What the transaction in progress will change when it commits. */
-typedef struct
-{
-	bool active;
-	int64 began; /* see clock.h */
-	Lane lane;
-	uint64 position;
-	uint64 committed;
-	uint64 duplicate;
-	uint64 discarded;
-	uint64 dead_lettered;
-	DeadLetterRoom room;
-	Refused *refused; /* dead_lettered of them */
-} PendingCommit;
-
-static Pair *my_pair;
 static Ring **my_rings; /* of each lane */
 static SPIPlanPtr insert_plan = NULL;
 static SPIPlanPtr careful_plan = NULL;
-static int careful_batches = 0; /* left to be stored by careful_plan */
+static int careful_batches = 0; /* so many batches to come are inserted by careful_plan */
 static Batch batch;
-static PendingCommit pending;
 
-/* Does ON CONFLICT work for this batch? Not where the user has made a deferrable constraint. */
+/* Does ON CONFLICT work for this batch? It does not where a constraint is deferrable. */
 static bool careful_works;
-
-static void
-at_transaction_end(XactEvent event, void *arg)
-{
-	uint64 events =
-		pending.committed + pending.duplicate + pending.discarded + pending.dead_lettered;
-
-	if (!pending.active)
-		return;
-	if (event == XACT_EVENT_COMMIT)
-	{
-		for (uint64 i = 0; i < pending.dead_lettered; i++)
-			RefusedWrite(&pending.refused[i]);
-		if (pending.dead_lettered > 0)
-			DeadLetterCommitted(my_pair, pending.dead_lettered, &pending.room);
-		/* a wait for a standby may have been cut short: then this is no acknowledgement */
-		if (ProcDiePending)
-			pg_atomic_write_u64(&my_pair->in_doubt[pending.lane], pending.position);
-		CounterAdd(&my_pair->committed, pending.committed);
-		CounterAdd(&my_pair->duplicate, pending.duplicate);
-		CounterAdd(&my_pair->discarded, pending.discarded);
-		CounterAdd(&my_pair->dead_lettered, pending.dead_lettered);
-		pg_atomic_write_u64(&my_pair->last_commit, GetCurrentTransactionStopTimestamp());
-		HistogramAdd(&my_pair->batches, EventBounds, events);
-		HistogramAdd(&my_pair->commits, DurationBounds, MonotonicNow() - pending.began);
-		RingCommit(my_rings[pending.lane], pending.position, events);
-		WorkerWake(&my_pair->listener);
-		pending.active = false;
-	}
-	else if (event == XACT_EVENT_ABORT)
-		pending.active = false;
-}
 
 void
 BatchInit(Pair *pair, Ring **rings)
 {
 	MemoryContext caller = MemoryContextSwitchTo(TopMemoryContext);
 
-	my_pair = pair;
 	my_rings = rings;
-	StagedInit();
-	GiveWayInit();
-	EvidenceInit();
+	BatchCommitInit(pair, rings);
+	StagedRelationInit();
+	CancelWhenBlockingInit();
+	TrialInit();
 	batch.room = 1024;
 	batch.records = palloc(batch.room * sizeof(RingRecord *));
 	batch.ends = palloc(batch.room * sizeof(uint64));
-	RegisterXactCallback(at_transaction_end, NULL);
 	MemoryContextSwitchTo(caller);
 }
 
 /*
- * Add a record to the batch, unless it would become too large or touch too many
+ * Add a record to the batch; false if the batch would become too large, or touch too many
  * partitions, each of which takes locks
  */
 static bool
@@ -198,7 +143,7 @@ BatchTake(Lane lane, int max_events, int tries)
 }
 
 /*
- * Does the transaction in progress hold up events of today? Asked in a signal handler.
+ * Do events of today wait for the transaction in progress? Called in a signal handler.
  */
 static bool
 today_waits(void)
@@ -212,124 +157,124 @@ today_waits(void)
 }
 
 /*
- * Insert what "staged" shows
+ * Insert what the relation "staged" shows
  */
-static Inserted
+static InsertCounts
 insert_shown(bool careful)
 {
 	SPIPlanPtr *plan = careful ? &careful_plan : &insert_plan;
-	Inserted inserted = {0};
+	InsertCounts counts = {0};
 
-	if (!careful_works && batch.n == 1 && StagedIsStored(batch.records[0]->day))
-		return (Inserted){.duplicate = 1};
+	if (!careful_works && batch.n == 1 && StagedRelationIsStored(batch.records[0]->day))
+		return (InsertCounts){.duplicate = 1};
 	if (*plan == NULL)
 		*plan = SpiPrepare(careful ? INSERT_CAREFULLY : INSERT_STAGED, 0, NULL, 0);
 	if (careful)
-		ConflictsWatch(INSERT_CAREFULLY);
+		ConflictCountBegin(INSERT_CAREFULLY);
 	if (SPI_execute_plan(*plan, NULL, NULL, false, 0) != SPI_OK_INSERT)
 		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not insert staged events")));
-	inserted.stored = SPI_processed;
+	counts.stored = SPI_processed;
 	if (careful)
-		inserted.duplicate = ConflictsCounted();
-	return inserted;
-}
-
-static Inserted
-insert_for_sift(void)
-{
-	Inserted inserted = insert_shown(careful_works);
-
-	/* a deferred constraint would refuse an event when others have been stored with it */
-	(void) SpiRun("SET CONSTRAINTS ALL IMMEDIATE", SPI_OK_UTILITY);
-	return inserted;
+		counts.duplicate = ConflictCountEnd();
+	return counts;
 }
 
 /*
- * Insert the batch. Events that are stored already are rare, and looking for
- * them costs as much as storing: a batch is inserted as if there were none, and
- * one that turns out to hold some is inserted again with care, as are those
- * after it.
+ * The same, and have deferred constraints checked at once: at the commit one would refuse
+ * an event together with others that were stored
+ */
+static InsertCounts
+insert_shown_now(void)
+{
+	InsertCounts counts = insert_shown(careful_works);
+
+	(void) SpiRun("SET CONSTRAINTS ALL IMMEDIATE", SPI_OK_UTILITY);
+	return counts;
+}
+
+/*
+ * Insert the batch. Events that are stored already are rare, and looking for them costs as
+ * much as storing. So a batch is inserted as if it had none. If it turns out to have some,
+ * it is inserted again with ON CONFLICT, and so are the batches after it.
  */
 static void
-store_body(void *arg)
+insert_batch(void *arg)
 {
 	int64 began = MonotonicNow();
 	Tuplestorestate *store;
-	Inserted inserted;
+	InsertCounts counts;
 
 	ExtensionLock();
-	store = StagedShow(fi_listeners > 1 ? BatchOrder(batch.records, batch.n) : batch.records,
-					   batch.n, batch.payload);
-	inserted = insert_shown(careful_batches > 0);
+	store =
+		StagedRelationShow(fi_listeners > 1 ? BatchOrder(batch.records, batch.n) : batch.records,
+						   batch.n, batch.payload);
+	counts = insert_shown(careful_batches > 0);
 	tuplestore_end(store);
-	EvidenceKeep(batch.lane,
-				 inserted.stored == (uint64) batch.n ? batch.records[batch.n - 1] : NULL);
+	TrialKeep(batch.lane, counts.stored == (uint64) batch.n ? batch.records[batch.n - 1] : NULL);
 
-	pending = (PendingCommit){
-		.active = true,
+	BatchCommitPrepare(&(BatchCommit){
 		.began = began,
 		.lane = batch.lane,
 		.position = batch.ends[batch.n - 1],
-		.committed = inserted.stored,
-		.duplicate = inserted.duplicate,
+		.committed = counts.stored,
+		.duplicate = counts.duplicate,
 		/* by a BEFORE trigger */
-		.discarded = batch.n - inserted.stored - inserted.duplicate,
-	};
+		.discarded = batch.n - counts.stored - counts.duplicate,
+	});
 }
 
 static void
-bury_body(void *arg)
+bury_event(void *arg)
 {
 	const ErrorData *reason = arg;
 	int64 began = MonotonicNow();
 	Tuplestorestate *store;
 	DeadLetterRoom room;
-	static Refused refused;
+	static Refusal refusal;
 
-	refused = (Refused){batch.records[0],
+	refusal = (Refusal){batch.records[0],
 						reason->message ? reason->message : "the database refused the event"};
 	ExtensionLock();
 	DeadLetterMakeRoom(&room);
-	store = StagedShow(batch.records, 1, batch.records[0]->payload_size);
+	store = StagedRelationShow(batch.records, 1, batch.records[0]->payload_size);
 	DeadLetterInsert(reason);
 	tuplestore_end(store);
 
-	pending = (PendingCommit){
-		.active = true,
+	BatchCommitPrepare(&(BatchCommit){
 		.began = began,
 		.lane = batch.lane,
 		.position = batch.ends[0],
 		.dead_lettered = 1,
 		.room = room,
-		.refused = &refused,
-	};
+		.refusals = &refusal,
+	});
 }
 
 static void
-sift_body(void *arg)
+insert_events_one_by_one(void *arg)
 {
-	Sift sift = {.records = batch.records, .n = batch.n, .reason = arg, .insert = insert_for_sift};
+	OneByOneInsert job = {
+		.records = batch.records, .n = batch.n, .reason = arg, .insert = insert_shown_now};
 	int64 began = MonotonicNow();
 
 	ExtensionLock();
-	SiftRecords(&sift);
-	EvidenceKeep(batch.lane, sift.last_stored);
-	pending = (PendingCommit){
-		.active = true,
+	InsertOneByOne(&job);
+	TrialKeep(batch.lane, job.last_stored);
+	BatchCommitPrepare(&(BatchCommit){
 		.began = began,
 		.lane = batch.lane,
-		.position = batch.ends[sift.done - 1],
-		.committed = sift.inserted.stored,
-		.duplicate = sift.inserted.duplicate,
-		.discarded = sift.done - sift.nrefused - sift.inserted.stored - sift.inserted.duplicate,
-		.dead_lettered = sift.nrefused,
-		.refused = sift.refused,
-	};
+		.position = batch.ends[job.done - 1],
+		.committed = job.counts.stored,
+		.duplicate = job.counts.duplicate,
+		.discarded = job.done - job.nrefused - job.counts.stored - job.counts.duplicate,
+		.dead_lettered = job.nrefused,
+		.refusals = job.refusals,
+	});
 }
 
 /*
- * Make the partitions that the batch needs. A batch that needs many is cut before the first
- * event that must wait: others do not wait for more than one of them.
+ * Make the partitions that the batch needs. If they are many, or events of today wait, the
+ * batch is cut before the next one that is missing: then nobody waits for more than one.
  */
 static ErrorData *
 ensure_partitions(void)
@@ -362,7 +307,7 @@ ensure_partitions(void)
 }
 
 /*
- * Forget what was found out about the table: it may have changed
+ * Forget what is known about the table: it may have changed
  */
 static void
 forget_cached(void)
@@ -373,11 +318,11 @@ forget_cached(void)
 	if (careful_plan != NULL)
 		SPI_freeplan(careful_plan);
 	insert_plan = careful_plan = NULL;
-	EvidenceForgetPlan();
+	TrialForgetPlan();
 }
 
 /*
- * A row without a partition violates a nameless check
+ * Was there no partition for a row? PostgreSQL reports it as a check without a name.
  */
 static bool
 is_without_partition(const ErrorData *error)
@@ -386,9 +331,9 @@ is_without_partition(const ErrorData *error)
 }
 
 /*
- * A batch was not stored: may it be at once, in another way? That is for conflicts with what
- * is stored, for rows without a partition, which somebody may have dropped, and where ON
- * CONFLICT turns out not to work.
+ * The batch was not stored: is there another way to try at once? There is if events
+ * conflict with what is stored, if ON CONFLICT turns out not to work, and if somebody has
+ * dropped a partition.
  */
 static bool
 try_another_way(const ErrorData *error, bool careful)
@@ -423,14 +368,15 @@ store_batch(ErrorData **error)
 		return BATCH_NO_PARTITION;
 	}
 
-	*error = GiveWayRun("storing staged events", store_body, NULL, batch.patience, today_waits);
+	*error =
+		RunUnlessBlocking("storing staged events", insert_batch, NULL, batch.patience, today_waits);
 	if (*error == NULL)
 	{
-		EvidenceKept(batch.lane);
+		TrialKeepCommitted(batch.lane);
 		careful_batches -= careful;
 		return BATCH_STORED;
 	}
-	if (GiveWayFired())
+	if (LastRunWasCancelled())
 		return BATCH_GAVE_WAY;
 	if (try_another_way(*error, careful))
 		return store_batch(error);
@@ -447,31 +393,31 @@ BatchStore(ErrorData **error)
 	return store_batch(error);
 }
 
-Evidence
-BatchEvidence(const ErrorData *reason, bool same_day)
+TrialResult
+BatchTryOthers(const ErrorData *reason, bool same_day)
 {
-	/* whoever tries the batch once more shall not take longer than the others do */
+	/* from here on the batch is tried for no longer than the others are */
 	batch.patience = FIRST_PATIENCE;
-	return EvidenceFor(reason, batch.records[0],
-					   (RingConsumer){my_rings[batch.lane], batch.ends[0]}, same_day);
+	return TrialOfOthers(reason, batch.records[0],
+						 (RingConsumer){my_rings[batch.lane], batch.ends[0]}, same_day);
 }
 
 bool
-BatchSift(const char *reason)
+BatchInsertOneByOne(const char *reason)
 {
-	batch.n = Min(batch.n, MAX_SIFTED);
+	batch.n = Min(batch.n, MAX_ONE_BY_ONE);
 	if (!DeadLetterHasRoom(batch.n) ||
-		GiveWayRun("storing staged events without those refused", sift_body, (void *) reason,
-				   batch.patience, today_waits) != NULL)
+		RunUnlessBlocking("storing staged events without those refused", insert_events_one_by_one,
+						  (void *) reason, batch.patience, today_waits) != NULL)
 		return false;
-	EvidenceKept(batch.lane);
+	TrialKeepCommitted(batch.lane);
 	return true;
 }
 
 bool
 BatchTodayPasses(const ErrorData *reason)
 {
-	return EvidenceOfToday(reason) == EVIDENCE_OTHERS_PASS;
+	return TrialOfToday(reason) == TRIAL_OTHERS_ACCEPTED;
 }
 
 void
@@ -490,8 +436,8 @@ BatchStagedAt(void)
 ErrorData *
 BatchBury(const ErrorData *reason)
 {
-	ErrorData *error = GiveWayRun("storing a dead letter", bury_body, (void *) reason,
-								  batch.patience, today_waits);
+	ErrorData *error = RunUnlessBlocking("storing a dead letter", bury_event, (void *) reason,
+										 batch.patience, today_waits);
 
 	if (error == NULL)
 		DeadLetterReportDropped();

@@ -8,60 +8,62 @@
 
 #include "utils/elog.h"
 
-#include "flush/evidence.h"
+#include "flush/trial_insert.h"
 #include "shared/shared_state.h"
 
 /* Prepare this process for batches of a pair with a ring for each lane; called once. */
 extern void BatchInit(Pair *pair, Ring **rings);
 
 /*
- * Take at most max_events staged events of a lane, from the first uncommitted one on,
- * and no more bytes and days than fit into a transaction; returns how many. They were
- * tried so many times before.
+ * Take the batch: at most max_events staged events of a lane, from the first uncommitted
+ * one on, and no more bytes and days than fit into a transaction. tries: how often storing
+ * the first of them has failed in a row; more tries may take more time. Returns how many
+ * events were taken. The other functions are about this batch.
  */
 extern int BatchTake(Lane lane, int max_events, int tries);
 
 typedef enum
 {
 	BATCH_STORED,
-	BATCH_NOT_NOW,		/* worth another try as it is */
-	BATCH_NO_PARTITION, /* the same: a partition cannot be made */
-	BATCH_GAVE_WAY,		/* it took too long while events of today waited */
-	BATCH_REFUSED		/* because of some event of it */
+	BATCH_NOT_NOW,		/* an error that may pass */
+	BATCH_NO_PARTITION, /* the same: a partition could not be made */
+	BATCH_GAVE_WAY,		/* cancelled, as it took long and events of today waited */
+	BATCH_REFUSED		/* the database refuses some event of it */
 } BatchResult;
 
 /*
- * Store the batch, or its first part if it needs many partitions that are not
- * there yet, in one transaction, and advance the ring's committed position.
- * Unless it was stored nothing happened, and *error says why.
+ * Store the batch in one transaction, and advance the ring's committed position. If the
+ * batch needs many partitions that are missing, only its first part is stored. For any
+ * result but BATCH_STORED nothing has happened, and *error says why; it is allocated in the
+ * current memory context.
  */
 extern BatchResult BatchStore(ErrorData **error);
 
 /*
- * Store the first events of the batch that was refused, and make those of them dead letters
- * that are refused for that reason, as WorkerDescribeError says it; false if nothing
+ * Insert the first events of a refused batch one by one, and make dead letters of those
+ * that are refused for that reason, as ErrorDescribe words it. False if nothing
  * happened.
  */
-extern bool BatchSift(const char *reason);
+extern bool BatchInsertOneByOne(const char *reason);
 
 /*
- * Would the table take another event than the first one of the batch, which it does not
- * take for that reason? See evidence.h.
+ * The first event of the batch was refused for that reason: would the table accept
+ * another one? See TrialOfOthers.
  */
-extern Evidence BatchEvidence(const ErrorData *reason, bool same_day);
+extern TrialResult BatchTryOthers(const ErrorData *reason, bool same_day);
 
-/* Would it take an event of today? By those that it took before. */
+/* Would it accept an event of today, by those that it accepted before? */
 extern bool BatchTodayPasses(const ErrorData *reason);
 
-/* Look again at the day whose partition is odd (see day_partition.h). */
+/* Look again at the day whose partition is odd (see DayOddity). */
 extern void BatchLookAtOddDay(void);
 
-/* When the first event of the batch was staged. */
+/* When the first event of the batch was staged, see clock.h. */
 extern int64 BatchStagedAt(void);
 
 /*
- * Make the first event of the batch a dead letter because of that error.
- * NULL on success; else nothing happened.
+ * Make the first event of the batch a dead letter because of that error. NULL on success;
+ * else nothing has happened, and the error is returned.
  */
 extern ErrorData *BatchBury(const ErrorData *reason);
 

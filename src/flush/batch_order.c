@@ -1,10 +1,10 @@
 /*
  * batch_order.c
  *
- * A flusher that meets an event_key which another one has stored and not yet
- * committed waits for it. If all of them store their keys in one order, none waits
- * for one that waits for it: no deadlock. The day is part of the order, as the same
- * key may be in several partitions.
+ * A flusher that inserts an event_key which another flusher has inserted and not yet
+ * committed waits for that one. If all of them insert their keys in one order, no two can
+ * wait for each other. The day is part of the order, as several partitions may have the
+ * same key.
  */
 #include "postgres.h"
 

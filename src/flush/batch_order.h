@@ -1,7 +1,7 @@
 /*
  * batch_order.h
  *
- * The order in which several flushers store events.
+ * The order in which flushers store events so that they do not deadlock.
  */
 #ifndef FAST_INGEST_BATCH_ORDER_H
 #define FAST_INGEST_BATCH_ORDER_H
@@ -9,8 +9,8 @@
 #include "shared/ring.h"
 
 /*
- * The n records by day and event_key, allocated in the current context; those
- * that have the same, or no key, stay in the order in which they came.
+ * Sort n records by day and event_key; the array is allocated in the current memory
+ * context. Records of the same key, or without one, stay in the order in which they came.
  */
 extern RingRecord **BatchOrder(RingRecord **records, int n);
 

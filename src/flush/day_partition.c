@@ -10,22 +10,22 @@
 #include "nodes/bitmapset.h"
 #include "utils/memutils.h"
 
-#include "worker/wait_for_extension.h"
+#include "db/own_tables.h"
 #include "partition/create_partition.h"
 #include "worker/worker.h"
 
 typedef struct
 {
 	int32 day;
-	bool create;
-	char oddity[WORKER_ERROR_SIZE]; /* see PartitionOddity */
+	bool create;					/* its partition, if it is missing */
+	char oddity[WORKER_ERROR_SIZE]; /* "" if there is none */
 } DayLook;
 
 static Bitmapset *known_days = NULL;
-static DayLook odd = {.day = ANY_DAY}; /* the last day that is odd */
+static DayLook odd = {.day = ANY_DAY}; /* the last day that was found odd */
 
 static void
-look_body(void *arg)
+look_at_day(void *arg)
 {
 	DayLook *look = arg;
 	char *oddity;
@@ -44,18 +44,19 @@ DayIsKnown(int32 day)
 }
 
 ErrorData *
-DayEnsure(int32 day, int patience, bool (*others_wait)(void))
+DayEnsure(int32 day, int patience, OthersWaitCheck others_wait)
 {
 	DayLook look = {.day = day, .create = true};
 	MemoryContext caller;
-	ErrorData *error = GiveWayRun("creating a partition", look_body, &look, patience, others_wait);
+	ErrorData *error =
+		RunUnlessBlocking("creating a partition", look_at_day, &look, patience, others_wait);
 
 	if (error != NULL)
 	{
 		error->message = psprintf("the partition of %s cannot be made: %s", PartitionDayText(day),
 								  error->message);
 		error->sqlerrcode = ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE;
-		/* no event has a part in it: see WorkerDescribeError */
+		/* such an error may be shown: no event has a part in it, see ErrorDescribe */
 		error->domain = NULL;
 		error->context = NULL;
 		return error;
@@ -83,10 +84,11 @@ DayOddity(void)
 }
 
 void
-DayLookAgain(int patience, bool (*others_wait)(void))
+DayLookAgain(int patience, OthersWaitCheck others_wait)
 {
 	DayLook look = {.day = odd.day};
 
-	if (GiveWayRun("looking at a partition", look_body, &look, patience, others_wait) == NULL)
+	if (RunUnlessBlocking("looking at a partition", look_at_day, &look, patience, others_wait) ==
+		NULL)
 		odd = look;
 }

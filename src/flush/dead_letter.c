@@ -1,18 +1,18 @@
 /*
  * dead_letter.c
  *
- * The way into fast_ingest.dead_letters, and its bound.
+ * Inserts into fast_ingest.dead_letters, and keeps the table within its bound.
  *
- * At the bound the oldest make room. To refuse the event as "not now" instead
- * would stop all ingestion: it cannot be stored, and those behind it wait.
+ * At the bound the oldest letters make room. To leave the event staged instead would
+ * stop all ingestion: it cannot be stored, and those behind it wait.
  *
- * Nobody counts the table for every letter. Shared->dead_letters is what the last
- * count found and what flushers have inserted since. Others only take letters away,
- * so it is not too small, but for what a restore brings, until the next count. The
- * table is counted when the number reaches the bound, and a hundredth more is
- * dropped than must be, so that the next letters need no count. Two flushers that
- * count at the same moment do not see each other's letter: the bound is exceeded by
- * one less than there are flushers, until the next count.
+ * The table is not counted for every letter. Shared->dead_letters is what the last count
+ * found, and what flushers have inserted since. Other sessions only delete letters, so
+ * the number is not too small, unless a restore has brought letters since the last count.
+ * The table is counted when the number reaches the bound. Then a hundredth more is
+ * dropped than must be, so that the next letters need no count. Two flushers that count
+ * at the same moment do not see each other's letter: until the next count the bound may
+ * be exceeded by one less than there are flushers.
  */
 #include "postgres.h"
 
@@ -22,18 +22,18 @@
 #include "executor/spi.h"
 #include "utils/builtins.h"
 
-#include "db/own_tables.h"
+#include "db/act_as_owner.h"
 #include "base/clock.h"
 #include "base/settings.h"
 #include "db/spi.h"
 
 #define REPORT_INTERVAL 60000 /* ms */
 
-static uint64 unreported = 0; /* dropped by this process and not in the log yet */
+static uint64 unreported = 0; /* letters that this process has dropped and not logged yet */
 
 /*
- * Drop the n oldest letters, but none that somebody is about to retry or purge;
- * returns how many
+ * Drop the n oldest letters, except those that somebody retries or purges at the moment;
+ * returns how many were dropped
  */
 static uint64
 drop_oldest(int64 n)
@@ -57,7 +57,7 @@ DeadLetterMakeRoom(DeadLetterRoom *room)
 	if (bound == 0 || pg_atomic_read_u64(&Shared->dead_letters) < bound)
 		return;
 
-	/* who may insert letters need not have the right to read or to delete them */
+	/* fast_ingest.role may insert letters, but need not be able to read or delete them */
 	user = ActAsRollupOwner();
 	(void) SpiRun("SELECT pg_catalog.count(*) FROM fast_ingest.dead_letters", SPI_OK_SELECT);
 	room->letters = SpiFirstInt64();

@@ -1,14 +1,14 @@
 /*
  * dead_letter_retry.c
  *
- * fi_retry_dead_letters(): dead letters go the flusher's way once more, in the
- * caller's transaction and with the caller's rights. Letters are locked first, and
- * those that another retry has locked are left to it.
+ * fi_retry_dead_letters(): inserts dead letters as events once more, in the caller's
+ * transaction and with the caller's rights. Letters are locked first. Letters that
+ * another retry has locked are left to that one.
  *
- * What the database refuses is found as the flusher finds it: a chunk of letters is
- * inserted and deleted in one subtransaction, and halved if that fails. The one that
- * is refused again stays, with the new reason. An error that says "not now" is not
- * the letters' fault: it ends the call, and nothing of it has happened.
+ * A chunk of letters is inserted and deleted in one subtransaction, and halved if that
+ * fails, until the letter is found that is refused. It stays, with the new reason. An
+ * error that may pass is not the letters' fault: it ends the call, and nothing has
+ * happened.
  */
 #include "postgres.h"
 
@@ -23,13 +23,15 @@
 #include "utils/timestamp.h"
 
 #include "db/own_tables.h"
+#include "base/unix_time.h"
 #include "event/tuple.h"
-#include "flush/conflicts.h"
+#include "db/count_conflicts.h"
 #include "partition/create_partition.h"
+#include "db/error_class.h"
 #include "db/transaction.h"
 #include "db/spi.h"
 
-#define CHUNK 1000
+#define CHUNK 1000 /* letters */
 
 /* In the types of a staged event, whatever columns the table has besides. */
 #define INSERT_LETTERS \
@@ -44,7 +46,7 @@ PG_FUNCTION_INFO_V1(fi_retry_dead_letters);
 typedef struct
 {
 	Datum id;
-	bool has_day; /* false only for what somebody else wrote into the table */
+	bool has_day; /* false only for a row that no flusher wrote */
 	int32 day;
 } Letter;
 
@@ -56,7 +58,7 @@ typedef struct
 	int64 failed;
 } Counts;
 
-/* Letters that are stored together, or not at all. */
+/* Letters that are stored together or not at all. */
 typedef struct
 {
 	const Letter *letters;
@@ -136,9 +138,9 @@ store_letters(void *arg)
 	value = PointerGetDatum(
 		construct_array(ids, attempt->n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 
-	ConflictsWatch(INSERT_LETTERS);
+	ConflictCountBegin(INSERT_LETTERS);
 	attempt->stored = SpiRunWith(INSERT_LETTERS, SPI_OK_INSERT, 1, &type, &value);
-	attempt->duplicates = ConflictsCounted();
+	attempt->duplicates = ConflictCountEnd();
 	(void) SpiRunWith("DELETE FROM fast_ingest.dead_letters WHERE id = ANY ($1)", SPI_OK_DELETE, 1,
 					  &type, &value);
 }
@@ -156,7 +158,7 @@ keep_letter(const Letter *letter, const ErrorData *error)
 }
 
 /*
- * Store letters, those of them that the database takes
+ * Store those letters that the database accepts
  */
 static void
 retry_letters(const Letter *letters, int n, Counts *counts)

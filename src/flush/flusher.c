@@ -1,19 +1,28 @@
 /*
  * flusher.c
  *
- * The flusher worker: takes all that is staged, stores it, commits, wakes the
- * listener, and looks again. It waits for no timer: while it commits, the next
- * batch gathers.
+ * The flusher worker stores what its listener has staged. The listener stages events in
+ * two lanes, which take turns. The flusher waits for no timer: while it commits one
+ * batch, the next one gathers.
  *
- * The lanes take turns. One that is in trouble is tried again after a pause that
- * doubles, while the other goes on.
+ * How a batch is stored (batch.c):
+ * 1. BatchTake takes what is staged in a lane, within the bounds of a transaction.
+ * 2. Partitions that are missing are made, each in a transaction (day_partition.c).
+ * 3. One INSERT ... SELECT stores all records (staged_relation.c).
+ * 4. At the commit the ring's committed position moves, and the listener is woken, which
+ *    answers its clients (batch_commit.c).
  *
- * Errors. One that says "not now" leaves the events staged. Any other means that the
- * database refuses some event of the batch: the batch is halved until it is the one
- * that is refused. So it is with a batch that is not stored for the moment for several
- * moments, or that takes so long that others have to wait. Of the event that is left,
- * evidence says whether it is the only one: then it becomes a dead letter, and batches
- * grow again. Else nothing is wrong with it, and it stays staged like all the others.
+ * A transaction that takes long while events of today wait is cancelled and tried again
+ * later (cancel_when_blocking.c). An error that may pass leaves the events staged; the lane
+ * is tried again after a pause that doubles, while the other lane goes on.
+ *
+ * Any other error means that the database refuses some event. The batch is halved until
+ * that event is alone, or its records are inserted one by one if the reason is known
+ * (insert_one_by_one.c). So is a batch that is still not stored after several tries.
+ * Then blame.c finds out whether the table accepts other events. If it does, the event is
+ * to blame: it becomes a dead letter (dead_letter.c), and batches grow again. If it does
+ * not, the administrator has made a mistake: all events stay staged, are tried again, and
+ * the log and /ready say so.
  */
 #include "postgres.h"
 
@@ -25,11 +34,12 @@
 
 #include "base/compat.h"
 #include "flush/batch.h"
+#include "flush/blame.h"
 #include "flush/day_partition.h"
 #include "worker/wait_for_extension.h"
-#include "flush/sift.h"
 #include "base/clock.h"
 #include "base/settings.h"
+#include "db/error_class.h"
 #include "worker/worker.h"
 
 #define IDLE_WAIT 1000	   /* ms between two looks at the extension */
@@ -37,29 +47,17 @@
 #define FIRST_RETRY 20	   /* ms */
 #define LONGEST_RETRY 5000 /* ms */
 #define LISTENER_GRACE 300 /* ms in which a listener hears that it shall end */
-#define DRAIN_TICK 1000	   /* ms */
-#define BLAME_TIME 1000	   /* ms in which what was found out about events holds for others */
+#define TICK_INTERVAL 1000 /* ms */
+#define SLOW_GROWTH 1000   /* ms in which batches do not grow after one was cancelled */
 #define ODDITY_WAIT 5000   /* ms between two looks at a partition that is odd */
 
-/* Errors that say "not now", or of no clear kind, before an event is blamed; and hangs. */
-#define TRIES 3
-#define TRIES_THAT_HANG 2
-#define BLAMES 8 /* that are remembered */
-
-/* A lane's events in the eyes of those who ask whether we are ready. */
+/* Which events a lane cannot store, for those who ask whether the server is ready. */
 typedef enum
 {
 	TROUBLE_NONE,
-	TROUBLE_OF_DAYS, /* events of other days wait, today's would be stored */
+	TROUBLE_OF_DAYS, /* those of other days; today's would be stored */
 	TROUBLE_OF_ALL
 } Trouble;
-
-/* For what some event was to blame, and until when others are with it. */
-typedef struct
-{
-	char reason[WORKER_ERROR_SIZE];
-	int64 until; /* see clock.h */
-} Blame;
 
 typedef struct
 {
@@ -69,24 +67,23 @@ typedef struct
 	int tries;		/* that failed, in a row */
 	int64 retry_at; /* see clock.h */
 	Trouble trouble;
-	bool refuses_all; /* see evidence.h */
-	char reason[WORKER_ERROR_SIZE];
-
-	Blame blames[BLAMES];
-	int next_blame;
+	bool refuses_all;				/* the table does, for that reason */
+	char reason[WORKER_ERROR_SIZE]; /* of the trouble */
+	BlameList blames;
 } LaneState;
 
 static Pair *pair;
 static MemoryContext batch_context;
 static LaneState lanes[NUM_LANES];
-static TimeoutId drain_timeout_id;
+static TimeoutId tick_timeout_id;
 
 /*
- * A statement that hangs (a lock, a synchronous standby) must not keep the
- * server from stopping: after drain_timeout the process ends as a backend would
+ * Called by a timer each second, to show that the process is alive. A statement that hangs
+ * in a lock or in the wait for a synchronous standby must not keep the server from
+ * stopping: after drain_timeout the process ends as a backend would.
  */
 static void
-drain_tick(void)
+tick(void)
 {
 	pg_atomic_write_u64(&pair->alive_at, MonotonicNow());
 	if (WorkerShutdownRequested && WorkerDrainTimeLeft() == 0)
@@ -94,11 +91,11 @@ drain_tick(void)
 		ProcDiePending = true;
 		InterruptPending = true;
 	}
-	enable_timeout_after(drain_timeout_id, DRAIN_TICK);
+	enable_timeout_after(tick_timeout_id, TICK_INTERVAL);
 }
 
 /*
- * Show what state the lanes are in
+ * Publish the state of the lanes for the listener, /ready and fi_status()
  */
 static void
 publish_state(void)
@@ -148,14 +145,14 @@ note_success(LaneState *lane)
 }
 
 /*
- * The lane's events stay staged. Those of other days are all that waits if the table would
- * take one of today.
+ * The lane's events stay staged. If the table would accept an event of today, only events
+ * of other days are in trouble.
  */
 static void
 note_trouble(LaneState *lane, BatchResult result, const ErrorData *error)
 {
 	lane->tries++;
-	if (result == BATCH_GAVE_WAY && lane->id == LANE_TODAY && lane->tries < TRIES_THAT_HANG)
+	if (result == BATCH_GAVE_WAY && lane->id == LANE_TODAY && lane->tries < CANCELLED_TRIES)
 		return;
 	lane->trouble =
 		lane->id == LANE_OTHER_DAYS && BatchTodayPasses(error) ? TROUBLE_OF_DAYS : TROUBLE_OF_ALL;
@@ -165,173 +162,107 @@ note_trouble(LaneState *lane, BatchResult result, const ErrorData *error)
 				   ? "The table refuses every event for this reason: they stay staged and will "
 					 "be tried again. Change what refuses them, and they are stored."
 				   : "The events stay staged and will be tried again.");
-	(void) WorkerDescribeError(error, lane->reason);
+	(void) ErrorDescribe(error, lane->reason);
 	if (lane->refuses_all)
 		strlcat(lane->reason, ": the table refuses every event", sizeof(lane->reason));
 	publish_state();
 
-	/* a try that hung has been a pause itself */
+	/* a try of today's events that was cancelled has been a pause itself */
 	if (result != BATCH_GAVE_WAY || lane->id != LANE_TODAY)
 		lane->retry_at = MonotonicAfter(
 			MonotonicNow(), Min(FIRST_RETRY << Min(lane->tries - 1, 10), LONGEST_RETRY));
 }
 
 /*
- * Would the table take other events than the first one of the batch? Where the partition may
- * be at fault, those of its day: for a lock, and in the lane of today, which waits for no other
- * partition than today's.
- */
-static Evidence
-evidence_for(LaneState *lane, BatchResult result, const ErrorData *error)
-{
-	bool same_day = result == BATCH_GAVE_WAY || lane->id == LANE_TODAY;
-	Evidence evidence = BatchEvidence(error, same_day);
-
-	/* a day that has just begun has none */
-	if (evidence == EVIDENCE_NONE && same_day && result != BATCH_GAVE_WAY)
-		evidence = BatchEvidence(error, false);
-	return evidence;
-}
-
-/*
- * The reason of that error, if it is known to be an event's fault; else NULL
- */
-static const char *
-blamed_already(LaneState *lane, const ErrorData *error)
-{
-	for (int i = 0; i < BLAMES; i++)
-		if (MonotonicNow() < lane->blames[i].until && SiftIsReason(error, lane->blames[i].reason))
-			return lane->blames[i].reason;
-	return NULL;
-}
-
-/*
- * For a while others with the same error are not looked at one by one
- */
-static void
-note_blame(LaneState *lane, const ErrorData *error)
-{
-	Blame *blame = &lane->blames[lane->next_blame];
-
-	lane->next_blame = (lane->next_blame + 1) % BLAMES;
-	(void) WorkerDescribeError(error, blame->reason);
-	blame->until = MonotonicAfter(MonotonicNow(), BLAME_TIME);
-}
-
-/*
- * Is an error that says "not now" worth some tries before an event is blamed? Not if code of
- * the user's has refused one with it: it may raise any code.
+ * Find out about an event that is not stored alone: make it a dead letter if it is to
+ * blame. Returns true if it is settled. Else *failure says why it stays staged.
  */
 static bool
-may_pass(LaneState *lane, BatchResult result, const ErrorData *error)
+settle_event(LaneState *lane, FailedTry *failure)
 {
-	return result == BATCH_NOT_NOW && lane->tries < TRIES && blamed_already(lane, error) == NULL;
+	ErrorData *error;
+
+	if (!EventIsToBlame(&lane->blames, failure))
+		return false;
+	/* what stood in its way may have gone while the others were tried */
+	failure->result = BatchStore(&error);
+	if (failure->result == BATCH_STORED)
+		return true;
+	failure->error = error;
+	if (!EventIsToBlame(&lane->blames, failure))
+		return false;
+
+	WorkerReportError(error, "The event is in fast_ingest.dead_letters.");
+	BlameAdd(&lane->blames, error);
+	failure->error = BatchBury(error);
+	failure->result = BATCH_NOT_NOW;
+	return failure->error == NULL;
 }
 
 /*
- * Is the one event of the batch to blame? Not for a partition that cannot be made, or that is
- * locked.
+ * A batch of several events was not stored. Returns true if it need not be tried again as it
+ * is: less of it will be taken, or its first events were stored one by one.
  */
 static bool
-is_to_blame(LaneState *lane, BatchResult result, const ErrorData *error)
+split_batch(LaneState *lane, const FailedTry *failure, int n)
 {
-	Evidence evidence;
+	const char *blamed = BlameFind(&lane->blames, failure->error);
+	bool may_be_refused = failure->result == BATCH_REFUSED || failure->result == BATCH_NOT_NOW;
 
-	switch (result)
+	if (may_be_refused && blamed != NULL && FailureOfOthers(failure) == TRIAL_OTHERS_ACCEPTED &&
+		BatchInsertOneByOne(blamed))
 	{
-		case BATCH_REFUSED:
-			if (EvidenceOfConflict(error))
-				return true;
-			break;
-		case BATCH_GAVE_WAY:
-			if (lane->tries + 1 < TRIES_THAT_HANG ||
-				(lane->id == LANE_OTHER_DAYS &&
-				 MonotonicNow() < MonotonicAfter(BatchStagedAt(), fi_request_timeout)))
-				return false;
-			break;
-		case BATCH_NOT_NOW:
-			if (may_pass(lane, result, error))
-				return false;
-			break;
-		default:
-			return false;
+		note_success(lane);
+		return true;
 	}
-
-	evidence = evidence_for(lane, result, error);
-	if (result == BATCH_REFUSED && evidence == EVIDENCE_NONE)
-		return !EvidenceOfColumn(error);
-	return evidence == EVIDENCE_OTHERS_PASS;
+	if (failure->result == BATCH_GAVE_WAY)
+	{
+		/* each try costs others a moment: few of them, to find one event among many */
+		lane->limit = Max(n / 8, 1);
+		lane->grows_at = MonotonicAfter(MonotonicNow(), SLOW_GROWTH);
+		return true;
+	}
+	if (may_be_refused && !FailureMayPass(&lane->blames, failure))
+	{
+		lane->limit = n / 2;
+		return true;
+	}
+	return false;
 }
 
 /*
- * Store one batch, or learn why it cannot be stored
+ * Store a batch of n events, or learn why it cannot be stored
  */
 static void
 flush_batch(LaneState *lane, int n)
 {
 	ErrorData *error;
-	BatchResult result = BatchStore(&error);
-	const char *blamed;
+	FailedTry failure = {.lane = lane->id, .tries = lane->tries};
 
-	if (result == BATCH_STORED)
+	failure.result = BatchStore(&error);
+	if (failure.result == BATCH_STORED)
 	{
 		note_success(lane);
 		return;
 	}
-	if (result == BATCH_REFUSED && error->sqlerrcode == ERRCODE_INTERNAL_ERROR &&
-		lane->tries < TRIES)
-		result = BATCH_NOT_NOW;
+	failure.error = error;
+	if (failure.result == BATCH_REFUSED && error->sqlerrcode == ERRCODE_INTERNAL_ERROR &&
+		lane->tries < PASSING_TRIES)
+		failure.result = BATCH_NOT_NOW;
 
-	if (n > 1 && (result == BATCH_REFUSED || result == BATCH_NOT_NOW) &&
-		(blamed = blamed_already(lane, error)) != NULL &&
-		evidence_for(lane, result, error) == EVIDENCE_OTHERS_PASS && BatchSift(blamed))
-	{
-		note_success(lane);
+	if (n > 1 && split_batch(lane, &failure, n))
 		return;
-	}
-	if (n > 1 && result == BATCH_GAVE_WAY)
-	{
-		/* each try costs others a moment: few of them, to find one event among many */
-		lane->limit = Max(n / 8, 1);
-		lane->grows_at = MonotonicAfter(MonotonicNow(), BLAME_TIME);
-		return;
-	}
-	if (n > 1 &&
-		(result == BATCH_REFUSED || (result == BATCH_NOT_NOW && !may_pass(lane, result, error))))
-	{
-		lane->limit = n / 2;
-		return;
-	}
-	/* less may fit where all of it did not: into the lock table, say */
+	/* a part of it may fit where all of it did not: into the lock table, say */
 	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_INSUFFICIENT_RESOURCES)
 		lane->limit = Max(n / 2, 1);
-	if (n == 1 && is_to_blame(lane, result, error))
-	{
-		/* what stood in its way may have gone while the others were tried */
-		result = BatchStore(&error);
-		if (result == BATCH_STORED)
-		{
-			note_success(lane);
-			return;
-		}
-		if (is_to_blame(lane, result, error))
-		{
-			WorkerReportError(error, "The event is in fast_ingest.dead_letters.");
-			note_blame(lane, error);
-			error = BatchBury(error);
-			if (error == NULL)
-			{
-				note_success(lane);
-				return;
-			}
-			result = BATCH_NOT_NOW;
-		}
-	}
-	note_trouble(lane, result, error);
+	if (n == 1 && settle_event(lane, &failure))
+		note_success(lane);
+	else
+		note_trouble(lane, failure.result, failure.error);
 }
 
 /*
- * Is it the lane's turn, and is there something to do?
+ * Take a batch of the lane, unless it pauses after a failure; returns how many events
  */
 static int
 take_batch(LaneState *lane)
@@ -356,12 +287,12 @@ idle_wait(void)
 }
 
 /*
- * After SIGTERM: may this process end? Not while a listener that was told to
- * end, too, still stages or waits for answers. One that was not will be there
- * for the next flusher; but its own signal may be on its way.
+ * After SIGTERM: may this process end? Not while its listener was told to end as well and
+ * still stages events or waits for answers. A listener that goes on will have the next
+ * flusher. But its own signal may still be on its way.
  */
 static bool
-drained(uint64 staged)
+may_end(uint64 staged)
 {
 	if (WorkerDrainTimeLeft() == 0)
 		return true;
@@ -373,18 +304,18 @@ drained(uint64 staged)
 }
 
 /*
- * What a flusher does while there is nothing to store. Returns false when it shall look for
- * the extension again.
+ * Wait while there is nothing to store. Returns false when it is time to look for the
+ * extension again.
  */
 static bool
-rest(int64 *looked_at)
+wait_for_events(int64 *looked_at)
 {
 	static int64 odd_at = 0;
 
 	WorkerWait(idle_wait());
 	if (MonotonicNow() < MonotonicAfter(*looked_at, IDLE_WAIT))
 		return true;
-	/* a quiet moment, for statistics, and to see whether the extension is there */
+	/* a quiet moment for statistics */
 	pgstat_report_stat(true);
 	if (DayOddity() != NULL && MonotonicNow() >= MonotonicAfter(odd_at, ODDITY_WAIT))
 	{
@@ -412,11 +343,12 @@ FlusherMain(Datum arg)
 	int64 looked_at = 0;
 
 	pair = &Shared->pairs[DatumGetInt32(arg)];
+	ErrorExpectUserTriggers();
 	WorkerStart(&pair->flusher, fi_database);
 	BatchInit(pair, rings);
 	pg_atomic_write_u64(&pair->alive_at, MonotonicNow());
-	drain_timeout_id = RegisterTimeout(USER_TIMEOUT, drain_tick);
-	enable_timeout_after(drain_timeout_id, DRAIN_TICK);
+	tick_timeout_id = RegisterTimeout(USER_TIMEOUT, tick);
+	enable_timeout_after(tick_timeout_id, TICK_INTERVAL);
 	batch_context =
 		AllocSetContextCreate(TopMemoryContext, "fast_ingest batch", ALLOCSET_DEFAULT_SIZES);
 	for (int i = 0; i < NUM_LANES; i++)
@@ -443,7 +375,7 @@ FlusherMain(Datum arg)
 			if (attached)
 				publish_state();
 		}
-		if (WorkerShutdownRequested && (!attached || drained(PairStagedRecords(rings))))
+		if (WorkerShutdownRequested && (!attached || may_end(PairStagedRecords(rings))))
 			proc_exit(1);
 
 		for (int i = 0; attached && i < NUM_LANES; i++)
@@ -459,6 +391,6 @@ FlusherMain(Datum arg)
 		else if (WorkerShutdownRequested && (!stored || is_in_trouble()))
 			WorkerWait(is_in_trouble() ? 50 : 10);
 		else if (!stored)
-			attached = rest(&looked_at);
+			attached = wait_for_events(&looked_at);
 	}
 }

@@ -3,13 +3,13 @@
  *
  * Removes the jobs of fi_schedule() from pg_cron when the extension is dropped,
  * in the same transaction. They are rows of cron.job, which nothing ties to the
- * extension. A hook on the dropped object sees it whichever command does it: DROP
- * EXTENSION, DROP SCHEMA ... CASCADE, DROP OWNED. An event trigger would not: it is
- * dropped with the extension before it could fire.
+ * extension. A hook on the dropped object sees every command that drops it: DROP
+ * EXTENSION, DROP SCHEMA ... CASCADE, DROP OWNED. An event trigger would not see
+ * them, as it is dropped with the extension before it could fire.
  *
- * Where the library is not preloaded, or the user that drops may not remove a
- * job of another, the job finds at its next run that the extension is gone and
- * removes itself (see fi_schedule()).
+ * A job stays where the library is not preloaded, or where the user who drops the
+ * extension may not remove the job of another. At its next run it finds that the
+ * extension is gone and removes itself (see fi_schedule()).
  */
 #include "postgres.h"
 
@@ -18,10 +18,11 @@
 #include "catalog/objectaccess.h"
 #include "catalog/pg_extension.h"
 #include "commands/extension.h"
-#include "executor/spi.h"
 #include "utils/guc.h"
 
-#define MAY_HAVE_JOBS \
+#include "db/spi.h"
+
+#define SELECT_CRON \
 	"SELECT FROM pg_catalog.pg_extension e, pg_catalog.pg_namespace n" \
 	" WHERE e.extname OPERATOR(pg_catalog.=) 'pg_cron'::pg_catalog.name" \
 	" AND n.nspname OPERATOR(pg_catalog.=) 'cron'::pg_catalog.name" \
@@ -36,21 +37,26 @@
 
 static object_access_hook_type prev_object_access_hook = NULL;
 
+bool
+CronMayBeUsed(void)
+{
+	return SpiRun(SELECT_CRON, SPI_OK_SELECT) > 0;
+}
+
 static void
 remove_jobs(void)
 {
 	/* pg_cron's functions fail where it is not preloaded, and its jobs do not run */
 	if (GetConfigOption("cron.database_name", true, false) == NULL)
 		return;
-	if (SPI_connect() != SPI_OK_CONNECT)
-		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not connect to SPI")));
-	if (SPI_execute(MAY_HAVE_JOBS, false, 1) == SPI_OK_SELECT && SPI_processed > 0)
-		(void) SPI_execute(REMOVE_JOBS, false, 0);
+	SPI_connect();
+	if (CronMayBeUsed())
+		(void) SpiRun(REMOVE_JOBS, SPI_OK_SELECT);
 	SPI_finish();
 }
 
 static void
-object_access(ObjectAccessType access, Oid class, Oid object, int sub_id, void *arg)
+remove_jobs_of_extension(ObjectAccessType access, Oid class, Oid object, int sub_id, void *arg)
 {
 	if (prev_object_access_hook)
 		prev_object_access_hook(access, class, object, sub_id, arg);
@@ -64,5 +70,5 @@ void
 UnscheduleHookInit(void)
 {
 	prev_object_access_hook = object_access_hook;
-	object_access_hook = object_access;
+	object_access_hook = remove_jobs_of_extension;
 }

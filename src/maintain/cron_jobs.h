@@ -1,12 +1,18 @@
 /*
  * cron_jobs.h
  *
- * What fi_schedule() gave to pg_cron goes with the extension.
+ * The jobs that fi_schedule() gives to pg_cron.
  */
 #ifndef FAST_INGEST_CRON_JOBS_H
 #define FAST_INGEST_CRON_JOBS_H
 
-/* Install the hook; called by _PG_init. */
+/* Have the jobs removed when the extension is dropped; called by _PG_init. */
 extern void UnscheduleHookInit(void);
+
+/*
+ * Is extension pg_cron in this database, and may the current user see its schema? Needs a
+ * transaction with SPI connected.
+ */
+extern bool CronMayBeUsed(void);
 
 #endif

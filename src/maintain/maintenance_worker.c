@@ -1,17 +1,24 @@
 /*
  * maintenance_worker.c
  *
- * The maintenance worker. pg_cron is the clock of the rollup; this is its alarm:
- * it refreshes the rollup when too much waits for it, or for too long, be it that events
- * come fast or that there is no pg_cron. It looks at counters in shared memory and
- * runs no transaction while there is nothing to do, but one a minute: it looks at
- * the API keys, too (see auth/key_load.h).
+ * The maintenance worker does three things:
  *
- * It rests for as long as the last refresh took, so that inserts have their share of
- * the processors and disks however often it is woken.
+ * It refreshes the rollup when too many events wait for that, or one waits for too
+ * long. pg_cron is the clock of the rollup, and this worker is its alarm: for when
+ * events come fast, and for servers without pg_cron. After a refresh it rests for as
+ * long as the refresh took, so that inserts get their share of the processors and
+ * disks however often the worker is woken.
  *
- * A refresh is all or nothing. So SIGTERM ends the worker in the midst of one,
- * and the next one begins again.
+ * It does the steps of fi_maintain() when somebody calls that function (see
+ * maintenance_steps.h).
+ *
+ * It reads the API keys now and then (see auth/key_publish.h).
+ *
+ * While there is nothing to do it only looks at counters in shared memory. It runs no
+ * transaction but one a minute, for the API keys.
+ *
+ * SIGTERM ends the worker in the midst of a transaction. Each transaction leaves
+ * everything in order if it does not commit, and the next worker begins again.
  */
 #include "postgres.h"
 
@@ -28,12 +35,26 @@
 #include "rollup/delta/backlog.h"
 #include "rollup/refresh/refresh.h"
 #include "base/settings.h"
+#include "maintain/maintenance_steps.h"
+#include "shared/maintenance_request.h"
 #include "worker/worker.h"
 
 #define BACKLOG_WAIT 500	/* ms between two looks at the backlog */
 #define EXTENSION_WAIT 1000 /* ms between two looks while the extension is missing */
 #define FIRST_RETRY 1000	/* ms */
 #define LONGEST_RETRY 60000 /* ms */
+
+/*
+ * For how long the worker waits for a lock, unless a step says otherwise. Whoever holds the
+ * lock may be the caller of fi_maintain(), who waits for the worker.
+ */
+#define LOCK_WAIT "30s"
+
+typedef struct
+{
+	int failures;	  /* in a row */
+	int64 rest_until; /* see clock.h */
+} RefreshPace;
 
 static void
 run_refresh(void *arg)
@@ -44,21 +65,57 @@ run_refresh(void *arg)
 }
 
 /*
- * Refresh the rollup; false where it failed
+ * Refresh the rollup, and rest afterwards: longer after each failure in a row
  */
-static bool
-refresh(WorkerSlot *slot)
+static void
+refresh_rollup(WorkerSlot *slot, RefreshPace *pace)
 {
-	ErrorData *error;
+	int64 began = MonotonicNow();
+	ErrorData *error = RunTransaction("refreshing the rollup", run_refresh, NULL);
+	int64 ended = MonotonicNow();
 
-	error = RunTransaction("refreshing the rollup", run_refresh, NULL);
-	/* what was merged is for autovacuum to know, and the worker may be idle from here on */
+	/* autovacuum shall know what was deleted, and the worker may be idle from here on */
 	pgstat_report_stat(true);
 	if (error == NULL)
-		return true;
+	{
+		*pace = (RefreshPace){.rest_until = ended + (ended - began)};
+		return;
+	}
 	WorkerReportError(error, "The rollup will be refreshed later.");
 	WorkerSetRetrying(slot, error);
-	return false;
+	pace->rest_until =
+		MonotonicAfter(ended, Min(FIRST_RETRY << Min(pace->failures, 10), LONGEST_RETRY));
+	pace->failures++;
+}
+
+/*
+ * Do what a caller of fi_maintain() asks for
+ */
+static void
+serve_request(void)
+{
+	ErrorData *error;
+	Oid role;
+
+	if (!MaintenanceRequestBegin(&role))
+		return;
+	/* with the settings that the caller sees */
+	(void) WorkerHandleInterrupts();
+	error = CreatePartitionsAhead();
+	if (error == NULL)
+		error = DropExpiredPartitions();
+	if (error == NULL)
+		error = SummarizeIndexes();
+	if (error == NULL)
+		error = CleanCronLog(role);
+	MaintenanceRequestEnd(error);
+	pgstat_report_stat(true);
+}
+
+static void
+fail_request(int code, Datum arg)
+{
+	MaintenanceRequestFail();
 }
 
 /*
@@ -79,11 +136,12 @@ MaintenanceMain(Datum arg)
 	WorkerSlot *slot = &Shared->maintenance;
 	MemoryContext context;
 	bool attached = false;
-	int failures = 0; /* in a row */
-	int64 rest_until = 0;
+	RefreshPace pace = {0};
 
 	WorkerEndAtOnce();
 	WorkerStart(slot, fi_database);
+	before_shmem_exit(fail_request, (Datum) 0);
+	SetConfigOption("lock_timeout", LOCK_WAIT, PGC_SUSET, PGC_S_OVERRIDE);
 	context =
 		AllocSetContextCreate(TopMemoryContext, "fast_ingest maintenance", ALLOCSET_DEFAULT_SIZES);
 	ereport(LOG, (errmsg("fast_ingest maintenance started for database \"%s\"", fi_database)));
@@ -92,6 +150,7 @@ MaintenanceMain(Datum arg)
 	{
 		bool is_long;
 		bool is_due;
+		bool is_asked;
 		bool keys_are_due;
 		uint64 keys_generation;
 
@@ -103,36 +162,25 @@ MaintenanceMain(Datum arg)
 		MemoryContextSwitchTo(context);
 
 		is_long = BacklogIsLong();
-		if (!is_long && failures > 0)
-			failures = rest_until = 0;
-		is_due = is_long && MonotonicNow() >= rest_until;
+		if (!is_long && pace.failures > 0)
+			pace = (RefreshPace){0};
+		is_due = is_long && MonotonicNow() >= pace.rest_until;
+		is_asked = MaintenanceRequestIsAsked();
 		keys_are_due = KeyPublishIsDue();
 		keys_generation = KeyImageGeneration();
-		if (!attached || is_due || keys_are_due)
+		if (!attached || is_due || is_asked || keys_are_due)
 			attached = ExtensionFind(slot);
+		if (attached && is_asked)
+			serve_request();
 		if (attached && keys_are_due)
 			KeyPublish(slot);
 		else if (!attached && pg_atomic_read_u32(&slot->state) == WORKER_WAITING)
 			KeyPublishForget(keys_generation);
 		if (attached && is_due)
-		{
-			int64 began = MonotonicNow();
-
-			if (refresh(slot))
-			{
-				failures = 0;
-				rest_until = MonotonicNow() + (MonotonicNow() - began);
-			}
-			else
-			{
-				rest_until = MonotonicAfter(MonotonicNow(),
-											Min(FIRST_RETRY << Min(failures, 10), LONGEST_RETRY));
-				failures++;
-			}
-		}
-		if (attached && failures == 0)
+			refresh_rollup(slot, &pace);
+		if (attached && pace.failures == 0)
 			WorkerSetState(slot, WORKER_RUNNING, NULL);
 		if (!WorkerShutdownRequested)
-			WorkerWait(time_to_wait(attached, rest_until));
+			WorkerWait(time_to_wait(attached, pace.rest_until));
 	}
 }

@@ -1,15 +1,18 @@
 /*
  * attach_from_dump.c
  *
- * pg_dump writes down the partitions of fast_ingest.events, which are the user's,
- * with all their columns and indexes, but not the table itself, which is the
- * extension's: CREATE EXTENSION makes it anew, without the columns and indexes that
- * the user has added, and no partition that has them could be attached. All
- * partitions have those of their table. So the first that a dump attaches brings
- * them along.
+ * When a restore attaches the first partition, fast_ingest.events gets the columns and
+ * indexes that the partition has and the table lacks.
  *
- * pg_dump attaches with ALTER TABLE ONLY, where ONLY means nothing. Without it the
- * command is a user's, and a column too many a mistake for PostgreSQL to report.
+ * pg_dump writes the partitions, which belong to the user, with all their columns and
+ * indexes, but not the table, which belongs to the extension. CREATE EXTENSION makes the
+ * table without the columns and indexes that the user had added. PostgreSQL would refuse
+ * to attach a partition that has more than its table. But every partition of the dump has
+ * all that the table had.
+ *
+ * pg_dump attaches partitions with ALTER TABLE ONLY, where ONLY has no effect. A command
+ * without ONLY comes from a user, and a column too many is a mistake that PostgreSQL
+ * reports.
  */
 #include "postgres.h"
 
@@ -23,17 +26,18 @@
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "storage/lmgr.h"
-#include "tcop/utility.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 
+#include "db/act_as_owner.h"
 #include "db/own_tables.h"
 #include "base/compat.h"
 #include "db/spi.h"
+#include "db/utility_hook.h"
 
-/* A command that adds the columns that table $1 has and events has not, or NULL. */
+/* Write a command that adds the columns that table $1 has and events lacks; NULL if none. */
 #define WRITE_COLUMNS \
 	"SELECT 'ALTER TABLE fast_ingest.events '" \
 	" || string_agg(format('ADD COLUMN %I %s%s%s%s', a.attname," \
@@ -52,7 +56,7 @@
 	"  (SELECT FROM pg_attribute o WHERE o.attrelid = 'fast_ingest.events'::regclass" \
 	"   AND o.attname = a.attname AND NOT o.attisdropped)"
 
-/* A command that makes an index of events like index $1, named $2. */
+/* Write a command that makes an index of events like index $1, named $2. */
 #define WRITE_INDEX \
 	"SELECT CASE WHEN c.oid IS NULL THEN format('CREATE %sINDEX %I ON ONLY fast_ingest.events%s'," \
 	"  CASE WHEN i.indisunique THEN 'UNIQUE ' END, $2," \
@@ -63,13 +67,11 @@
 	"  ON c.conindid = i.indexrelid AND c.contype IN ('p', 'u', 'x')" \
 	" WHERE i.indexrelid = $1"
 
-static ProcessUtility_hook_type prev_process_utility = NULL;
-
 /*
- * Run the command that a query writes, if it writes one, as the owner of events
+ * Run the command that a query writes, unless that is NULL, as the owner of events
  */
 static void
-run_written(const char *query, int n, Oid *types, Datum *values)
+run_written_command(const char *query, int n, Oid *types, Datum *values)
 {
 	SavedUser user = ActAsEventsOwner();
 	char *command;
@@ -96,7 +98,7 @@ is_own_events(Oid table)
 }
 
 /*
- * Before a table is attached to another
+ * Add the columns of a table that a dump attaches to events
  */
 static void
 add_columns(const RangeVar *parent, const RangeVar *partition)
@@ -111,13 +113,13 @@ add_columns(const RangeVar *parent, const RangeVar *partition)
 	if (!OidIsValid(table) || !OwnsRelation(table))
 		return;
 	values[0] = ObjectIdGetDatum(table);
-	run_written(WRITE_COLUMNS, 1, types, values);
+	run_written_command(WRITE_COLUMNS, 1, types, values);
 }
 
 /*
- * Before an index of a partition is attached to one of its table, which nobody but a
- * dump does where there is none. Of several that a parallel restore attaches, one
- * makes it.
+ * Make the index of events to which a dump attaches the index of a partition. Only a dump
+ * names an index of the table that does not exist. Of the sessions of a parallel restore
+ * one makes the index, and the others wait for it.
  */
 static void
 add_index(const RangeVar *parent, const RangeVar *index)
@@ -138,47 +140,40 @@ add_index(const RangeVar *parent, const RangeVar *index)
 	if (!get_rel_relispartition(partition) || get_partition_parent(partition, true) != events)
 		return;
 	LockRelationOid(events, ShareRowExclusiveLock);
-	/* while we waited */
+	/* another session has made it */
 	if (OidIsValid(RangeVarGetRelid(parent, NoLock, true)))
 		return;
 	values[0] = ObjectIdGetDatum(partition_index);
 	namestrcpy(&name, parent->relname);
 	values[1] = NameGetDatum(&name);
-	run_written(WRITE_INDEX, 2, types, values);
+	run_written_command(WRITE_INDEX, 2, types, values);
 }
 
-static void
-before_alter(const AlterTableStmt *alter)
+static void *
+before_attach(Node *command)
 {
-	const AlterTableCmd *action = linitial_node(AlterTableCmd, alter->cmds);
+	const AlterTableStmt *alter;
+	const AlterTableCmd *action;
 	const RangeVar *partition;
 
+	if (!IsA(command, AlterTableStmt))
+		return NULL;
+	alter = castNode(AlterTableStmt, command);
+	action = linitial_node(AlterTableCmd, alter->cmds);
 	if (action->subtype != AT_AttachPartition)
-		return;
+		return NULL;
 	partition = castNode(PartitionCmd, action->def)->name;
 	if (alter->objtype == OBJECT_INDEX)
 		add_index(alter->relation, partition);
 	else
 		add_columns(alter->relation, partition);
-}
-
-static void
-process_utility(PlannedStmt *statement, const char *query_string, bool read_only_tree,
-				ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *environment,
-				DestReceiver *receiver, QueryCompletion *completion)
-{
-	ProcessUtility_hook_type next =
-		prev_process_utility ? prev_process_utility : standard_ProcessUtility;
-
-	if (IsA(statement->utilityStmt, AlterTableStmt))
-		before_alter(castNode(AlterTableStmt, statement->utilityStmt));
-	next(statement, query_string, read_only_tree, context, params, environment, receiver,
-		 completion);
+	return NULL;
 }
 
 void
 RestoreHookInit(void)
 {
-	prev_process_utility = ProcessUtility_hook;
-	ProcessUtility_hook = process_utility;
+	static const UtilityHook hook = {.before = before_attach};
+
+	UtilityHookRegister(&hook);
 }

@@ -1,23 +1,22 @@
 /*
  * create_partition.c
  *
- * A partition is created as a table of its own and then attached: ATTACH takes
- * no lock that stops inserts, as CREATE TABLE ... PARTITION OF would. But for the
- * lock the partition is the one that CREATE TABLE ... PARTITION OF would make.
+ * A partition is created as a table of its own and then attached, because ATTACH
+ * PARTITION takes no lock that stops inserts. CREATE TABLE ... PARTITION OF would, and
+ * makes the same partition otherwise.
  *
- * Days are whole, unless somebody made a partition that takes part of a day: then
- * those that the server makes take the rest of it, so that every event has its place.
- * A default partition takes what it already has; beside it the day's partition is
- * made all the same.
+ * A partition takes a whole UTC day. If a user has made one that takes a part of the day,
+ * the server's partitions take the rest, so that every event has a place. A default
+ * partition does not count: the day's partition is made beside it.
  *
- * Indexes exist on partitions only. The unique one on event_key because an
- * index of the parent would have to contain ts: the day is the scope in which a
- * key is unique. Those of both kinds because pg_dump writes down partitions,
- * which are the user's, but not the parent, which is the extension's: attaching
- * a partition would make the parent's indexes before the dump makes its own.
+ * Only partitions have indexes. A unique index of the parent would have to contain ts,
+ * while a key shall be unique in its day. And pg_dump writes the partitions, which belong
+ * to the user, but not the parent, which belongs to the extension: if the parent had
+ * indexes, attaching a restored partition would make them there before the dump makes its
+ * own.
  *
- * It is made as the owner of events (see own_tables.h), whoever of those that may act
- * for the owner asks for it.
+ * The partition is made as the owner of events (see own_tables.h), and any role that has
+ * the owner's rights may ask for it.
  */
 #include "postgres.h"
 
@@ -41,7 +40,9 @@
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
+#include "db/act_as_owner.h"
 #include "db/own_tables.h"
+#include "base/unix_time.h"
 #include "base/compat.h"
 #include "partition/equip_partition.h"
 #include "db/transaction.h"
@@ -52,11 +53,11 @@
 
 PG_FUNCTION_INFO_V1(fi_create_partition);
 
-/* ms to wait for a default partition, behind which everybody who reads it waits */
+/* ms to wait for the lock on a default partition, while others wait behind us to read it */
 #define DEFAULT_PARTITION_WAIT "1000"
 
 /*
- * Which partition takes a time? InvalidOid where none does.
+ * The partition that takes a time, or InvalidOid
  */
 static Oid
 partition_of(TimestampTz ts)
@@ -83,15 +84,9 @@ partition_of(TimestampTz ts)
 	return partition;
 }
 
-static TimestampTz
-day_start(int32 day)
-{
-	return ((int64) day - (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE)) * USECS_PER_DAY;
-}
-
 /*
- * The first part of a day that no partition takes but a default one; false where
- * there is none
+ * Find the first part of a day that no partition takes, a default partition aside; false
+ * if there is none
  */
 static bool
 find_gap(int32 day, TimestampTz *low, TimestampTz *high)
@@ -100,8 +95,8 @@ find_gap(int32 day, TimestampTz *low, TimestampTz *high)
 	TimestampTz *uppers;
 	int n = PartitionRanges(false, &lowers, &uppers);
 
-	*low = day_start(day);
-	*high = day_start(day + 1);
+	*low = DayStart(day);
+	*high = DayStart(day + 1);
 	for (int i = 0; i < n && lowers[i] < *high; i++)
 	{
 		if (lowers[i] > *low)
@@ -125,7 +120,7 @@ partition_exists(int32 day)
 }
 
 /*
- * InvalidOid where there is none
+ * The default partition, or InvalidOid
  */
 static Oid
 default_partition(void)
@@ -138,7 +133,7 @@ default_partition(void)
 }
 
 /*
- * A time as SQL reads it in any time zone
+ * A time as SQL reads it whatever the session's time zone
  */
 static char *
 time_text(TimestampTz ts)
@@ -160,16 +155,16 @@ time_text(TimestampTz ts)
 char *
 PartitionDayText(int32 day)
 {
-	return pnstrdup(time_text(day_start(day)), strlen("YYYY-MM-DD"));
+	return pnstrdup(time_text(DayStart(day)), strlen("YYYY-MM-DD"));
 }
 
 /*
- * events_20240812, or events_20240812_2100 for what begins within the day
+ * Choose a free name: events_20240812, or events_20240812_2100 for a part of the day
  */
 static char *
 choose_name(Oid schema, int32 day, TimestampTz low)
 {
-	int minutes = (int) ((low - day_start(day)) / USECS_PER_MINUTE);
+	int minutes = (int) ((low - DayStart(day)) / USECS_PER_MINUTE);
 	int year;
 	int month;
 	int date;
@@ -183,7 +178,7 @@ choose_name(Oid schema, int32 day, TimestampTz low)
 }
 
 /*
- * USING ... where the table names an access method for its partitions
+ * The clause " USING ..." if the table names an access method for its partitions, else ""
  */
 static const char *
 access_method_clause(Oid events)
@@ -196,7 +191,7 @@ access_method_clause(Oid events)
 }
 
 /*
- * Make a partition that takes the times from low to before high, within a day
+ * Make a partition that takes the times of a day from low to before high
  */
 static void
 create_partition(Oid events, int32 day, TimestampTz low, TimestampTz high)
@@ -206,7 +201,7 @@ create_partition(Oid events, int32 day, TimestampTz low, TimestampTz high)
 	const char *method = access_method_clause(events);
 	Oid partition;
 
-	/* a partition's identity column is its parent's */
+	/* a partition gets its identity columns from its parent */
 	SpiRunFormat(SPI_OK_UTILITY,
 				 "CREATE TABLE fast_ingest.%s (LIKE " EVENTS
 				 " INCLUDING ALL EXCLUDING IDENTITY)%s%s",
@@ -216,18 +211,18 @@ create_partition(Oid events, int32 day, TimestampTz low, TimestampTz high)
 				 "CREATE INDEX ON fast_ingest.%s USING brin (ts)"
 				 " WITH (autosummarize = on, pages_per_range = 32)%s",
 				 quote_identifier(name), TablespaceClause(partition));
-	/* ONLY, as pg_dump has it: the rest is for us to do (see table_commands.c) */
+	/* ONLY: table_commands.c shall leave the partition to us */
 	SpiRunFormat(SPI_OK_UTILITY,
 				 "ALTER TABLE ONLY " EVENTS " ATTACH PARTITION fast_ingest.%s"
 				 " FOR VALUES FROM ('%s') TO ('%s')",
 				 quote_identifier(name), time_text(low), time_text(high));
-	/* only now: minor versions before August 2025 attach no table with such triggers */
+	/* after ATTACH: minor versions before August 2025 attach no table with such triggers */
 	PartitionEquip(partition);
-	if (low != day_start(day) || high != day_start(day + 1))
+	if (low != DayStart(day) || high != DayStart(day + 1))
 		ereport(LOG,
 				(errmsg("partition \"%s\" takes a part of the UTC day %s: \"%s\" was made for "
 						"%s to %s",
-						get_rel_name(partition_of(low > day_start(day) ? low - 1 : high)),
+						get_rel_name(partition_of(low > DayStart(day) ? low - 1 : high)),
 						PartitionDayText(day), name, time_text(low), time_text(high)),
 				 errhint("Let partitions take whole UTC days: write their bounds with the time "
 						 "zone, as in '2024-08-12 00:00Z'.")));
@@ -245,7 +240,7 @@ PartitionCreate(int32 day)
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, "fast_ingest.events");
 	user = ActAsEventsOwner();
 
-	/* two makers meet here, others pass */
+	/* another session that makes a partition waits here, inserts do not */
 	(void) SpiRun("LOCK TABLE " EVENTS " IN SHARE UPDATE EXCLUSIVE MODE", SPI_OK_UTILITY);
 	CommandCounterIncrement();
 	while (find_gap(day, &low, &high))
@@ -296,8 +291,8 @@ PartitionEnsure(int32 day)
 char *
 PartitionOddity(int32 day)
 {
-	TimestampTz low = day_start(day);
-	TimestampTz high = day_start(day + 1);
+	TimestampTz low = DayStart(day);
+	TimestampTz high = DayStart(day + 1);
 	Oid first = partition_of(low);
 	Oid last = partition_of(high - 1);
 	Oid by_default = default_partition();
@@ -306,7 +301,7 @@ PartitionOddity(int32 day)
 	if (OidIsValid(by_default) && (first == by_default || last == by_default))
 		return psprintf("events of %s go into the default partition \"%s\"", PartitionDayText(day),
 						get_rel_name(by_default));
-	/* of the two the one that goes on outside of the day */
+	/* of the two, the partition that goes on outside the day */
 	if (first == last)
 		return NULL;
 	if (OidIsValid(first) && partition_of(low - 1) == first)
@@ -334,12 +329,12 @@ fi_create_partition(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
 				 errmsg("day is out of range for a partition: %s",
 						DatumGetCString(DirectFunctionCall1(date_out, DateADTGetDatum(date))))));
-	day = date + (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE);
+	day = date + UNIX_EPOCH_OFFSET_DAYS;
 
 	SPI_connect();
 	PartitionCreate(day);
 	SPI_finish();
 
 	CommandCounterIncrement();
-	PG_RETURN_OID(partition_of(day_start(day)));
+	PG_RETURN_OID(partition_of(DayStart(day)));
 }

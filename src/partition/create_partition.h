@@ -10,24 +10,25 @@
 extern char *PartitionDayText(int32 day);
 
 /*
- * Make the partition of a day unless it is there, or what is missing of the day, in
- * the caller's transaction with SPI connected. Blocks neither inserts nor readers,
- * unless there is a default partition: this one is locked and read. Two callers wait
- * for each other. An ERROR if fast_ingest.events is missing or the default partition
- * has rows of that day.
+ * Make the partition of a day unless it is there, or partitions for those parts of the
+ * day that none takes, in the caller's transaction with SPI connected. Blocks neither
+ * inserts nor readers, unless there is a default partition, which is locked and read. A
+ * second caller waits for the first. An ERROR if fast_ingest.events is missing, if the
+ * caller has not the rights of its owner, or if the default partition has rows of that day.
  */
 extern void PartitionCreate(int32 day);
 
 /*
- * The same for events that wait to be stored: where the default partition has rows of
- * the day, or is in use for longer than a moment, it takes the events, and the log
- * says so.
+ * The same for events that wait to be stored. If the default partition has rows of the
+ * day, or is in use for longer than a moment, no partition is made and no ERROR raised:
+ * the default partition takes the events, and the log says so.
  */
 extern void PartitionEnsure(int32 day);
 
 /*
- * What an administrator may not have meant: the default partition takes the day's events,
- * or a partition that cuts the day takes some of them. NULL if there is nothing of this kind.
+ * A message about what an administrator may not have meant: the default partition takes
+ * the day's events, or a partition that cuts the day takes some of them. In the current
+ * memory context; NULL if there is nothing of this kind.
  */
 extern char *PartitionOddity(int32 day);
 

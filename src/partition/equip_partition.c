@@ -1,11 +1,10 @@
 /*
  * equip_partition.c
  *
- * What makes a table that takes events one of ours, whoever made it: the unique
- * index on event_key, by which a repeated event is stored once, the triggers that
- * count what statements do that name it, and the table's replica identity. A
- * parent's index and triggers would do that by themselves; why there are none, see
- * create_partition.c.
+ * Gives a partition what it needs, whoever made it: the unique index on event_key, by
+ * which a repeated event is stored once; the triggers that count what statements change
+ * that name the partition; and the replica identity of fast_ingest.events.
+ * create_partition.c says why the parent has no index that would do the first.
  */
 #include "postgres.h"
 
@@ -31,8 +30,8 @@
 #include "base/compat.h"
 #include "db/spi.h"
 
-static const char *
-qualified_name(Oid relation)
+const char *
+QualifiedName(Oid relation)
 {
 	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relation)),
 									  get_rel_name(relation));
@@ -49,7 +48,7 @@ TablespaceClause(Oid relation)
 }
 
 /*
- * Is an index the one that keeps an event from being stored twice?
+ * Does an index keep an event from being stored twice?
  */
 static bool
 is_key_index(Relation index, AttrNumber key)
@@ -92,8 +91,8 @@ has_key_index(Oid partition)
 }
 
 /*
- * The triggers of fast_ingest.events once more: they do not fire for a statement
- * that names the partition
+ * Create the triggers of fast_ingest.events that the partition lacks: those of the parent
+ * do not fire for a statement that names the partition
  */
 static void
 create_triggers(Oid partition)
@@ -111,12 +110,12 @@ create_triggers(Oid partition)
 			SpiRunFormat(SPI_OK_UTILITY,
 						 "CREATE TRIGGER %s AFTER %s ON %s %s"
 						 " FOR EACH STATEMENT EXECUTE FUNCTION %s.fi_events_%s()",
-						 triggers[i][0], triggers[i][1], qualified_name(partition), triggers[i][2],
+						 triggers[i][0], triggers[i][1], QualifiedName(partition), triggers[i][2],
 						 ExtensionSchema(), triggers[i][3]);
 }
 
 /*
- * Give a partition that has no replica identity of its own that of the table
+ * Give a partition the replica identity of the table, unless it has one of its own
  */
 static void
 copy_replica_identity(Oid partition)
@@ -134,15 +133,15 @@ copy_replica_identity(Oid partition)
 	table_close(events, AccessShareLock);
 
 	if (kind == REPLICA_IDENTITY_FULL || kind == REPLICA_IDENTITY_NOTHING)
-		SpiRunFormat(SPI_OK_UTILITY, "ALTER TABLE %s REPLICA IDENTITY %s",
-					 qualified_name(partition), kind == REPLICA_IDENTITY_FULL ? "FULL" : "NOTHING");
+		SpiRunFormat(SPI_OK_UTILITY, "ALTER TABLE %s REPLICA IDENTITY %s", QualifiedName(partition),
+					 kind == REPLICA_IDENTITY_FULL ? "FULL" : "NOTHING");
 	else if (OidIsValid(index))
 		SpiRunFormat(SPI_OK_UTILITY, "ALTER TABLE %s REPLICA IDENTITY USING INDEX %s",
-					 qualified_name(partition), quote_identifier(get_rel_name(index)));
+					 QualifiedName(partition), quote_identifier(get_rel_name(index)));
 }
 
 static void
-explain_equipment(void *arg)
+add_error_context(void *arg)
 {
 	errcontext("making \"%s\" a partition of fast_ingest.events: its unique index on event_key "
 			   "stores a repeated event once, its triggers count what names it",
@@ -153,7 +152,7 @@ void
 PartitionEquip(Oid partition)
 {
 	List *members = find_all_inheritors(partition, AccessShareLock, NULL);
-	ErrorContextCallback context = {.callback = explain_equipment, .previous = error_context_stack};
+	ErrorContextCallback context = {.callback = add_error_context, .previous = error_context_stack};
 	ListCell *cell;
 
 	error_context_stack = &context;
@@ -162,7 +161,7 @@ PartitionEquip(Oid partition)
 		Oid member = lfirst_oid(cell);
 		char kind = get_rel_relkind(member);
 
-		/* a foreign table has no indexes, and takes no triggers that see rows */
+		/* a foreign table can have neither indexes nor triggers with transition tables */
 		if ((kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE) ||
 			!OwnsRelation(member))
 			continue;
@@ -170,7 +169,7 @@ PartitionEquip(Oid partition)
 		if (kind == RELKIND_RELATION && !has_key_index(member))
 			SpiRunFormat(SPI_OK_UTILITY,
 						 "CREATE UNIQUE INDEX ON %s (event_key)%s WHERE event_key IS NOT NULL",
-						 qualified_name(member), TablespaceClause(member));
+						 QualifiedName(member), TablespaceClause(member));
 		create_triggers(member);
 		copy_replica_identity(member);
 	}

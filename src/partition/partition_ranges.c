@@ -1,15 +1,17 @@
 /*
  * partition_ranges.c
  *
- * Reads the bounds of partitions from the relation cache, whoever made them.
+ * Reads the bounds of all partitions, the user's as well, from the relation cache.
  */
 #include "postgres.h"
 
 #include "partition/partition_ranges.h"
 
 #include "access/table.h"
+#include "catalog/pg_class.h"
 #include "partitioning/partbounds.h"
 #include "partitioning/partdesc.h"
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
@@ -24,7 +26,7 @@ PartitionBoundTime(const PartitionBoundInfoData *bounds, int bound)
 		return MIN_TIMESTAMP;
 	if (bound >= bounds->ndatums || bounds->kind[bound][0] == PARTITION_RANGE_DATUM_MAXVALUE)
 		return END_TIMESTAMP;
-	/* infinite ones are beyond */
+	/* a bound may be infinite */
 	time = DatumGetTimestampTz(bounds->datums[bound][0]);
 	return Min(Max(time, MIN_TIMESTAMP), END_TIMESTAMP);
 }
@@ -54,6 +56,34 @@ PartitionRanges(bool with_default, TimestampTz **lowers, TimestampTz **uppers)
 			(*lowers)[n] = PartitionBoundTime(bounds, bound - 1);
 			(*uppers)[n++] = PartitionBoundTime(bounds, bound);
 		}
+	}
+	table_close(events, AccessShareLock);
+	return n;
+}
+
+int
+DayPartitions(int32 first, int32 last, DayPartition **partitions)
+{
+	Relation events = table_open(OwnTable("events"), AccessShareLock);
+	PartitionDesc desc = RelationGetPartitionDesc(events, true);
+	PartitionBoundInfo bounds = desc->boundinfo;
+	int n = 0;
+
+	*partitions = palloc(Max(desc->nparts, 1) * sizeof(DayPartition));
+	for (int bound = 0; bounds != NULL && bound <= bounds->ndatums; bound++)
+	{
+		TimestampTz low = PartitionBoundTime(bounds, bound - 1);
+		int64 day = low / USECS_PER_DAY + UNIX_EPOCH_OFFSET_DAYS;
+		Oid partition;
+		char kind;
+
+		if (bounds->indexes[bound] < 0 || low % USECS_PER_DAY != 0 ||
+			PartitionBoundTime(bounds, bound) != low + USECS_PER_DAY || day < first || day > last)
+			continue;
+		partition = desc->oids[bounds->indexes[bound]];
+		kind = get_rel_relkind(partition);
+		if (kind == RELKIND_RELATION || kind == RELKIND_PARTITIONED_TABLE)
+			(*partitions)[n++] = (DayPartition){partition, (int32) day};
 	}
 	table_close(events, AccessShareLock);
 	return n;

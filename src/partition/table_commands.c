@@ -1,13 +1,13 @@
 /*
  * table_commands.c
  *
- * fast_ingest.events is an ordinary table: what users do to it works, or is refused
- * here, with a reason, before every event fails because of it.
+ * fast_ingest.events is an ordinary table. A command of a user on it works, or it is
+ * refused here with a reason, before it makes every event fail.
  *
- * A partition that somebody makes or attaches gets what the server's own have (see
- * equip_partition.h). Not by ALTER TABLE ONLY, which is how pg_dump attaches them:
- * its dump makes indexes and triggers itself, and the triggers only after the rows,
- * which the rollup that it restores has counted.
+ * A partition that a user creates or attaches gets what the server's own partitions have
+ * (see equip_partition.h). One that is attached by ALTER TABLE ONLY, as pg_dump does it,
+ * does not: the dump makes its indexes and triggers. It makes the triggers after the rows,
+ * which the rollup that it restores has counted already.
  */
 #include "postgres.h"
 
@@ -19,13 +19,11 @@
 #include "commands/extension.h"
 #include "executor/spi.h"
 #include "nodes/parsenodes.h"
-#include "tcop/utility.h"
 #include "utils/lsyscache.h"
 
 #include "db/own_tables.h"
+#include "db/utility_hook.h"
 #include "partition/equip_partition.h"
-
-static ProcessUtility_hook_type prev_process_utility = NULL;
 
 static bool
 is_events(const RangeVar *name)
@@ -38,7 +36,7 @@ is_events(const RangeVar *name)
 }
 
 static void
-refuse(const char *what, const char *hint)
+refuse_command(const char *what, const char *hint)
 {
 	ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("cannot %s", what),
 					errdetail("The workers find the table by its name, and insert into it with "
@@ -47,8 +45,8 @@ refuse(const char *what, const char *hint)
 }
 
 /*
- * Refuse what would make every event fail, and has another way. Columns, owners and
- * privileges the administrator may change: the workers wait until they fit again.
+ * Refuse a command that would make every event fail, and whose purpose has another way.
+ * Columns, owners and privileges may be changed: events wait until these fit again.
  */
 static void
 check_command(Node *command)
@@ -61,25 +59,25 @@ check_command(Node *command)
 
 		if (rename->renameType == OBJECT_SCHEMA && strcmp(rename->subname, "fast_ingest") == 0 &&
 			OidIsValid(get_extension_oid("fast_ingest", true)))
-			refuse("rename schema \"fast_ingest\"", hint);
+			refuse_command("rename schema \"fast_ingest\"", hint);
 		/* ALTER VIEW and ALTER INDEX rename tables as well */
 		if ((rename->renameType == OBJECT_TABLE || rename->renameType == OBJECT_VIEW ||
 			 rename->renameType == OBJECT_INDEX) &&
 			is_events(rename->relation))
-			refuse("rename table \"fast_ingest.events\"", hint);
+			refuse_command("rename table \"fast_ingest.events\"", hint);
 	}
 	else if (IsA(command, AlterObjectSchemaStmt))
 	{
 		if (is_events(castNode(AlterObjectSchemaStmt, command)->relation))
-			refuse("move table \"fast_ingest.events\" to another schema", hint);
+			refuse_command("move table \"fast_ingest.events\" to another schema", hint);
 	}
 	else if (IsA(command, RuleStmt))
 	{
 		const RuleStmt *rule = castNode(RuleStmt, command);
 
 		if ((rule->event == CMD_INSERT || rule->event == CMD_UPDATE) && is_events(rule->relation))
-			refuse("create a rule for INSERT or UPDATE on table \"fast_ingest.events\"",
-				   "Create a trigger.");
+			refuse_command("create a rule for INSERT or UPDATE on table \"fast_ingest.events\"",
+						   "Create a trigger.");
 	}
 }
 
@@ -100,7 +98,7 @@ new_partition(Node *command)
 		const AlterTableStmt *alter = castNode(AlterTableStmt, command);
 		const AlterTableCmd *action;
 
-		/* it stands alone */
+		/* ATTACH PARTITION is the only action of its command */
 		if (list_length(alter->cmds) != 1)
 			return NULL;
 		action = linitial_node(AlterTableCmd, alter->cmds);
@@ -110,9 +108,19 @@ new_partition(Node *command)
 	return NULL;
 }
 
-static void
-equip(const RangeVar *name)
+static void *
+check_table_command(Node *command)
 {
+	/* the extension's own scripts may do all of this */
+	if (!creating_extension)
+		check_command(command);
+	return unconstify(RangeVar *, new_partition(command));
+}
+
+static void
+equip_new_partition(Node *command, void *state)
+{
+	const RangeVar *name = state;
 	Oid partition;
 
 	CommandCounterIncrement();
@@ -126,27 +134,10 @@ equip(const RangeVar *name)
 	SPI_finish();
 }
 
-static void
-process_utility(PlannedStmt *statement, const char *query_string, bool read_only_tree,
-				ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *environment,
-				DestReceiver *receiver, QueryCompletion *completion)
-{
-	ProcessUtility_hook_type next =
-		prev_process_utility ? prev_process_utility : standard_ProcessUtility;
-	const RangeVar *partition = new_partition(statement->utilityStmt);
-
-	/* scripts of the extension know what they do */
-	if (!creating_extension)
-		check_command(statement->utilityStmt);
-	next(statement, query_string, read_only_tree, context, params, environment, receiver,
-		 completion);
-	if (partition != NULL)
-		equip(partition);
-}
-
 void
 TableCommandsHookInit(void)
 {
-	prev_process_utility = ProcessUtility_hook;
-	ProcessUtility_hook = process_utility;
+	static const UtilityHook hook = {.before = check_table_command, .after = equip_new_partition};
+
+	UtilityHookRegister(&hook);
 }

@@ -1,12 +1,13 @@
 /*
  * table_commands.h
  *
- * Commands of users on fast_ingest.events.
+ * Commands of users on fast_ingest.events: some are refused, and new partitions get what
+ * they need.
  */
 #ifndef FAST_INGEST_TABLE_COMMANDS_H
 #define FAST_INGEST_TABLE_COMMANDS_H
 
-/* See the commands from now on; called by _PG_init. */
+/* Watch for these commands; called by _PG_init. */
 extern void TableCommandsHookInit(void);
 
 #endif

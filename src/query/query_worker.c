@@ -32,6 +32,7 @@
 #include "shared/key_image.h"
 #include "base/compat.h"
 #include "worker/wait_for_extension.h"
+#include "db/error_class.h"
 #include "db/transaction.h"
 #include "base/clock.h"
 #include "shared/query_slot.h"
@@ -192,7 +193,7 @@ answer_failure(MetricsRun *question, const ErrorData *error)
 	char description[WORKER_ERROR_SIZE];
 
 	/* what was raised in a statement is about rows, and may quote an event */
-	(void) WorkerDescribeError(error, description);
+	(void) ErrorDescribe(error, description);
 	switch (ERRCODE_TO_CATEGORY(error->sqlerrcode))
 	{
 		case ERRCODE_DATA_EXCEPTION:

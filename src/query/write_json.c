@@ -11,6 +11,8 @@
 #include "utils/json.h"
 #include "utils/timestamp.h"
 
+#include "base/unix_time.h"
+
 static void
 append_text(StringInfo text, const char *member, const char *value)
 {
@@ -24,7 +26,7 @@ append_text(StringInfo text, const char *member, const char *value)
 static void
 append_time(StringInfo text, const char *member, TimestampTz time)
 {
-	int64 unix_us = time + (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
+	int64 unix_us = time + UNIX_EPOCH_OFFSET;
 	int64 us = unix_us % USECS_PER_SEC;
 
 	appendStringInfo(text, ",\"%s\":%s" INT64_FORMAT, member,

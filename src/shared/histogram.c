@@ -1,7 +1,7 @@
 /*
  * histogram.c
  *
- * Counting values by size; see histogram.h.
+ * Sorting values into buckets; see histogram.h.
  */
 #include "postgres.h"
 

@@ -9,7 +9,6 @@
 
 #include "miscadmin.h"
 #include "port/atomics.h"
-#include "storage/ipc.h"
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
 #include "utils/memutils.h"
@@ -17,12 +16,10 @@
 #include "base/clock.h"
 #include "base/settings.h"
 
-#define TRANCHE "fast_ingest_keys"
-
-/* Room for lists, for each of fast_ingest.max_api_keys. */
+/* Bytes of room for lists, for each of fast_ingest.max_api_keys. */
 #define LISTS_PER_KEY 512
 
-/* Where a text of a list is. */
+/* The place of a text of a list. */
 typedef struct
 {
 	uint32 start;
@@ -32,7 +29,7 @@ typedef struct
 typedef struct
 {
 	pg_atomic_uint64 generation; /* 0 before the first image */
-	pg_atomic_uint64 looked_at;	 /* see clock.h; by whoever claims the next look */
+	pg_atomic_uint64 claimed_at; /* when the table was to be read last; see clock.h */
 
 	/* under the lock */
 	bool loaded;
@@ -44,7 +41,7 @@ typedef struct
 static KeyTable *table = NULL;
 static LWLock *lock = NULL;
 
-/* of this process */
+/* The copy of this process. */
 static struct
 {
 	uint64 generation;
@@ -65,37 +62,27 @@ table_size(void)
 	return add_size(offsetof(KeyTable, data), image_room());
 }
 
-void
-KeyImageRequest(void)
+static void
+attach_table(void *memory, LWLock *table_lock, bool is_new)
 {
-	RequestAddinShmemSpace(MAXALIGN(table_size()));
-	RequestNamedLWLockTranche(TRANCHE, 1);
-}
-
-void
-KeyImageStartup(void)
-{
-	bool found;
-
-	table = ShmemInitStruct("fast_ingest keys", table_size(), &found);
-	lock = &GetNamedLWLockTranche(TRANCHE)->lock;
-	if (found)
+	table = memory;
+	lock = table_lock;
+	if (!is_new)
 		return;
 	memset(table, 0, offsetof(KeyTable, data));
 	pg_atomic_init_u64(&table->generation, 0);
-	pg_atomic_init_u64(&table->looked_at, 0);
+	pg_atomic_init_u64(&table->claimed_at, 0);
 }
 
-/*
- * An image for so many keys: all keys come first, so that lists can follow
- */
+const SharedPart KeyImagePart = {"fast_ingest keys", "fast_ingest_keys", table_size, attach_table};
+
 KeyImage *
 KeyImageCreate(int nkeys)
 {
 	KeyImage *image = palloc0(sizeof(KeyImage));
 
 	image->used = Min(nkeys, fi_max_api_keys) * sizeof(ApiKey);
-	/* zero, so that images of the same keys are equal */
+	/* zeroed, so that images of the same keys are equal bytes */
 	image->data = palloc0(image_room());
 	return image;
 }
@@ -119,7 +106,7 @@ compare_items(const void *a, const void *b, void *data)
 }
 
 /*
- * Add a list behind what is there; false without room
+ * Append a list to the image; false if there is no room
  */
 static bool
 add_list(KeyImage *image, KeyList *list, const KeyTexts *texts)
@@ -197,7 +184,7 @@ KeyImageIsLoaded(void)
 }
 
 /*
- * Is this what is published? Needs the lock
+ * Does an image equal the published one? The lock is held
  */
 static bool
 is_published(const KeyImage *image)
@@ -231,20 +218,18 @@ KeyImagePublish(const KeyImage *image, uint64 expected)
 bool
 KeyImageClaimLook(int64 now, int interval)
 {
-	uint64 before = pg_atomic_read_u64(&table->looked_at);
+	uint64 before = pg_atomic_read_u64(&table->claimed_at);
 
 	return now >= MonotonicAfter((int64) before, interval) &&
-		   pg_atomic_compare_exchange_u64(&table->looked_at, &before, (uint64) now);
+		   pg_atomic_compare_exchange_u64(&table->claimed_at, &before, (uint64) now);
 }
 
 void
 KeyImageAttach(void)
 {
-	ApiKeyDigest digest;
-
 	copy.data = MemoryContextAlloc(TopMemoryContext, image_room());
-	/* the digests' context, which is not to be made inside libmicrohttpd */
-	if (!ApiKeyDigestKept("", &digest))
+	/* libmicrohttpd calls ApiKeyFind(), where an ERROR could not be caught */
+	if (Sha256ProcessContext() == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not compute a SHA-256 digest")));
 }
@@ -266,16 +251,12 @@ KeyImageRefresh(bool *loaded)
 }
 
 const ApiKey *
-KeyImageFind(const char *text)
+KeyImageFind(uint64 id, const Sha256Digest *digest)
 {
-	ApiKey wanted;
-	ApiKeyDigest digest;
-	const ApiKey *key;
+	ApiKey wanted = {.id = id};
+	const ApiKey *key = bsearch(&wanted, copy.data, copy.nkeys, sizeof(ApiKey), compare_keys);
 
-	if (!ApiKeyReadId(text, &wanted.id) || !ApiKeyDigestKept(text, &digest))
-		return NULL;
-	key = bsearch(&wanted, copy.data, copy.nkeys, sizeof(ApiKey), compare_keys);
-	return key != NULL && ApiKeyDigestEquals(&key->digest, &digest) ? key : NULL;
+	return key != NULL && Sha256DigestEquals(&key->digest, digest) ? key : NULL;
 }
 
 bool

@@ -1,47 +1,49 @@
 /*
  * key_image.h
  *
- * The API keys that are valid, in shared memory, as an image of table
- * fast_ingest.api_keys (see key_publish.h for when it is made).
+ * The valid API keys in shared memory: an image of table fast_ingest.api_keys (see
+ * auth/key_publish.h for when it is made).
  *
  * Who may do what
  * ---------------
- * The image is written and read under the table's lock, which is held only to copy
- * it. generation counts the images; it changes under the lock and is read without.
- * A listener has a copy of its own, and takes another one when the generation is not
- * that of its copy. So checking a key costs one atomic read and no lock.
+ * The image is written and read under a lock, which is held only to copy the image.
+ * generation counts the images. It changes under the lock and is read without it. A listener
+ * has a copy of its own, and replaces it when the generation is not that of the copy. So
+ * checking a key takes one atomic read and no lock.
  *
- * An image can be given up in favour of a later one: who publishes what it has
- * read without the lock of writers says which generation it began with.
+ * An image may be outdated before it is published. A process that reads the table without
+ * the lock of those who change it passes the generation with which it began, and its image
+ * is dropped if there has been a later one.
  *
- * No address is kept in an image, only distances from its begin.
+ * An image contains no addresses, only distances from its begin.
  */
 #ifndef FAST_INGEST_KEY_IMAGE_H
 #define FAST_INGEST_KEY_IMAGE_H
 
-#include "auth/api_key.h"
+#include "base/sha256.h"
+#include "shared/shared_part.h"
 
-/* Texts in order; n is -1 where the key is not restricted. */
+/* A sorted list of texts; n is -1 if the key is not restricted. */
 typedef struct
 {
 	int32 n;
-	uint32 items; /* distance of the first one's place */
+	uint32 items; /* distance of the first item */
 } KeyList;
 
 typedef struct
 {
 	uint64 id;
-	ApiKeyDigest digest;
-	ApiKeyDigest tenant; /* of its name: events of one tenant are kept apart from others' */
-	uint32 scopes;
-	int32 rate_limit; /* events per second; 0: none, -1: that of the settings */
-	int32 burst;	  /* events; -1: that of the settings */
+	Sha256Digest digest;
+	Sha256Digest tenant; /* of the tenant's name, which is part of each event_key */
+	uint32 scopes;		 /* bits of ApiScope (see auth/api_key.h) */
+	int32 rate_limit;	 /* events per second; 0: none, -1: as the settings say */
+	int32 burst;		 /* events; -1: as the settings say */
 	KeyList site_ids;
 	KeyList channels;
 	KeyList origins;
 } ApiKey;
 
-/* A list as it is read from a row: n texts, or n = -1. */
+/* A list as read from a row: n texts, or n = -1 if the key is not restricted. */
 typedef struct
 {
 	int n;
@@ -54,51 +56,60 @@ typedef struct
 {
 	int nkeys;
 	size_t used;
-	char *data; /* the keys, in order of their ids once it is finished; then the lists */
+	char *data; /* the keys, then the lists */
 } KeyImage;
 
-/* For shared_state.c: ask for shared memory; make it, or find it. */
-extern void KeyImageRequest(void);
-extern void KeyImageStartup(void);
+extern const SharedPart KeyImagePart;
 
 /*
- * Make an image in the current memory context. Add: false if there is no more room,
- * and then the image is as it was.
+ * Create an image in the current memory context, for nkeys keys or fast_ingest.max_api_keys,
+ * whichever is less.
  */
 extern KeyImage *KeyImageCreate(int nkeys);
+
+/* Add a key. False if there is no room for it or its lists; then the image is unchanged. */
 extern bool KeyImageAdd(KeyImage *image, const ApiKey *key, const KeyTexts *site_ids,
 						const KeyTexts *channels, const KeyTexts *origins);
+
+/* Sort the keys, as KeyImageFind() expects them. */
 extern void KeyImageFinish(KeyImage *image);
 
-/* The generation of the image that is published, and whether there is one. */
+/* The generation of the published image; 0 before the first. */
 extern uint64 KeyImageGeneration(void);
+
+/* Are the keys known? */
 extern bool KeyImageIsLoaded(void);
 
 /*
- * Publish an image; NULL says that the keys are not known any more. With an expected
- * generation it does nothing and returns false if another one is published. What is
- * published already stays, with its generation. Raises no error.
+ * Publish an image; NULL says that the keys are not known any more. False, and nothing is
+ * published, if the generation is not the expected one. An image that equals the published
+ * one changes nothing, not even the generation. Raises no error.
  */
 #define ANY_GENERATION PG_UINT64_MAX
 extern bool KeyImagePublish(const KeyImage *image, uint64 expected);
 
 /*
- * Take it on oneself to look at the table; false if some process did so less than
- * interval (ms) ago.
+ * Claim the task of reading the table. False if a process has claimed it less than interval
+ * milliseconds ago.
  */
 extern bool KeyImageClaimLook(int64 now, int interval);
 
-/*
- * The listener's copy. Attach: once, makes room. Refresh: brings it up to date and
- * returns its generation; false in loaded where the keys are not known. Find: the key
- * that the client sent, NULL if it is not valid; what it points to is the copy's until
- * the next refresh. Neither raises an error.
- */
+/* Make room for this process's copy; called once, before the others below. */
 extern void KeyImageAttach(void);
-extern uint64 KeyImageRefresh(bool *loaded);
-extern const ApiKey *KeyImageFind(const char *text);
 
-/* Is the text among those of a key of the copy, or the key not restricted? */
+/*
+ * Bring the copy up to date; returns its generation, and in loaded whether the keys are
+ * known. Raises no error.
+ */
+extern uint64 KeyImageRefresh(bool *loaded);
+
+/*
+ * Find a key in the copy by its id; NULL if there is none or its digest differs. The result
+ * belongs to the copy until the next refresh. Raises no error.
+ */
+extern const ApiKey *KeyImageFind(uint64 id, const Sha256Digest *digest);
+
+/* Is a text in a list of a key of the copy, or the key not restricted? */
 extern bool KeyAllows(const KeyList *list, const char *text, size_t len);
 
 #endif

@@ -1,7 +1,7 @@
 /*
  * query_slot.c
  *
- * The changes of state of a query slot: see query_slot.h.
+ * The changes of state of a query slot; see query_slot.h.
  */
 #include "postgres.h"
 
@@ -11,34 +11,38 @@
 #include "storage/shmem.h"
 
 #include "base/settings.h"
-#include "worker/worker.h"
 
 QuerySlot *QuerySlots = NULL;
 
-Size
-QuerySlotsShmemSize(void)
+static Size
+slots_size(void)
 {
 	return mul_size(fi_query_workers, sizeof(QuerySlot));
 }
 
-void
-QuerySlotsInit(void)
+static void
+attach_slots(void *memory, LWLock *lock, bool is_new)
 {
+	QuerySlots = memory;
+	if (!is_new)
+		return;
 	for (int i = 0; i < fi_query_workers; i++)
 	{
 		QuerySlot *slot = &QuerySlots[i];
 
 		memset(slot, 0, offsetof(QuerySlot, buffer));
-		WorkerSlotInit(&slot->worker);
+		WorkerSlotInit(&slot->worker, lock);
 		pg_atomic_init_u32(&slot->state, SLOT_FREE);
 	}
 }
 
+const SharedPart QuerySlotsPart = {"fast_ingest queries", NULL, slots_size, attach_slots};
+
 /*
- * Change the state, if it still is what the caller thinks
+ * Change the state; false if it is not the one that the caller expects
  */
 static bool
-change(QuerySlot *slot, QuerySlotState from, QuerySlotState to)
+change_state(QuerySlot *slot, QuerySlotState from, QuerySlotState to)
 {
 	uint32 expected = from;
 
@@ -49,7 +53,7 @@ bool
 QuerySlotAsk(QuerySlot *slot, QueryKind kind, int64 deadline, const char *parameters, size_t len)
 {
 	Assert(len <= QUERY_BUFFER_SIZE);
-	if (!change(slot, SLOT_FREE, SLOT_CLAIMED))
+	if (!change_state(slot, SLOT_FREE, SLOT_CLAIMED))
 		return false;
 	slot->asker = MyLatch;
 	slot->kind = kind;
@@ -57,7 +61,7 @@ QuerySlotAsk(QuerySlot *slot, QueryKind kind, int64 deadline, const char *parame
 	slot->len = len;
 	if (len > 0)
 		memcpy(slot->buffer, parameters, len);
-	(void) change(slot, SLOT_CLAIMED, SLOT_ASKED);
+	(void) change_state(slot, SLOT_CLAIMED, SLOT_ASKED);
 	WorkerWake(&slot->worker);
 	return true;
 }
@@ -65,9 +69,9 @@ QuerySlotAsk(QuerySlot *slot, QueryKind kind, int64 deadline, const char *parame
 bool
 QuerySlotTake(QuerySlot *slot)
 {
-	if (change(slot, SLOT_LAST, SLOT_FREE))
+	if (change_state(slot, SLOT_LAST, SLOT_FREE))
 		return true;
-	if (!change(slot, SLOT_PIECE, SLOT_TAKEN))
+	if (!change_state(slot, SLOT_PIECE, SLOT_TAKEN))
 		return false;
 	WorkerWake(&slot->worker);
 	return true;
@@ -89,13 +93,13 @@ QuerySlotAbandon(QuerySlot *slot)
 			case SLOT_ASKED:
 			case SLOT_LAST:
 			case SLOT_FAILED:
-				if (change(slot, state, SLOT_FREE))
+				if (change_state(slot, state, SLOT_FREE))
 					return;
 				break;
 			case SLOT_RUNNING:
 			case SLOT_PIECE:
 			case SLOT_TAKEN:
-				if (change(slot, state, SLOT_ABANDONED))
+				if (change_state(slot, state, SLOT_ABANDONED))
 				{
 					WorkerWake(&slot->worker);
 					return;
@@ -108,7 +112,7 @@ QuerySlotAbandon(QuerySlot *slot)
 bool
 QuerySlotBegin(QuerySlot *slot)
 {
-	return change(slot, SLOT_ASKED, SLOT_RUNNING);
+	return change_state(slot, SLOT_ASKED, SLOT_RUNNING);
 }
 
 bool
@@ -117,7 +121,7 @@ QuerySlotPut(QuerySlot *slot, bool last)
 	Latch *asker = slot->asker;
 	QuerySlotState next = last ? SLOT_LAST : SLOT_PIECE;
 
-	if (!change(slot, SLOT_RUNNING, next) && !change(slot, SLOT_TAKEN, next))
+	if (!change_state(slot, SLOT_RUNNING, next) && !change_state(slot, SLOT_TAKEN, next))
 	{
 		(void) QuerySlotClear(slot);
 		return false;
@@ -129,7 +133,7 @@ QuerySlotPut(QuerySlot *slot, bool last)
 bool
 QuerySlotClear(QuerySlot *slot)
 {
-	return change(slot, SLOT_ABANDONED, SLOT_FREE);
+	return change_state(slot, SLOT_ABANDONED, SLOT_FREE);
 }
 
 void
@@ -155,7 +159,7 @@ QuerySlotLeave(QuerySlot *slot)
 			case SLOT_RUNNING:
 			case SLOT_PIECE:
 			case SLOT_TAKEN:
-				if (change(slot, state, SLOT_FAILED))
+				if (change_state(slot, state, SLOT_FAILED))
 				{
 					SetLatch(asker);
 					return;

@@ -1,24 +1,24 @@
 /*
  * query_slot.h
  *
- * Questions of listeners to query workers, and the answers' way back: one slot
- * in shared memory for each query worker.
+ * Queries on their way from a listener to a query worker, and their answers on the way back:
+ * one slot in shared memory for each query worker.
  *
  * The protocol
  * ------------
- * A slot has a state, and the state says whose the rest of the slot is. Each
- * change of state is one compare-and-swap, which is also the memory barrier:
- * whoever loses it looks again and finds out what the other side did.
+ * A slot has a state, which says who may use the rest of the slot. Each change of state is
+ * one compare-and-swap, which is also the memory barrier. If it fails, the other side has
+ * changed the state first, and the loser reads the state again.
  *
  *	FREE		nobody's
- *	CLAIMED		by a listener, which writes the question
+ *	CLAIMED		a listener's, which writes the query
  *	ASKED		the worker's, which has not begun
- *	RUNNING		the worker's, which works at the answer
- *	PIECE		the listener's: the buffer holds a piece of the answer, and
- *				the worker waits to send the next one
- *	TAKEN		the worker's: the piece has been copied
+ *	RUNNING		the worker's, which computes the answer
+ *	PIECE		the listener's: the buffer holds a piece of the answer, and the worker waits
+ *				to send the next one
+ *	TAKEN		the worker's: the listener has copied the piece
  *	LAST		the listener's: the last piece, or the only one
- *	FAILED		the listener's: the worker ended before its answer did
+ *	FAILED		the listener's: the worker ended before the answer was complete
  *	ABANDONED	the worker's: nobody waits for the answer any more
  *
  *	listener:	FREE -> CLAIMED -> ASKED
@@ -28,28 +28,28 @@
  *				ABANDONED -> FREE
  *				to end: ASKED, RUNNING, PIECE, TAKEN -> FAILED
  *
- * Either side may end at any moment: it leaves its slots by an exit callback.
- * A process that ends without its callbacks takes all shared memory with it:
- * the postmaster makes it anew.
+ * Either side may end at any moment: an exit callback leaves its slots. If a process ends
+ * without its callbacks, the postmaster makes all shared memory anew.
  *
- * After a change of state that hands the slot over, its latch wakes the other
- * side. Any listener may claim a free slot. Those whose requests wait for one are woken
- * when a worker frees one or becomes ready, and by a listener that frees one.
+ * Who hands a slot over sets the latch of the other side. Any listener may claim a free
+ * slot. Listeners whose requests wait for one are woken when a worker frees its slot or
+ * becomes ready, and when a listener frees one.
  *
- * The buffer holds the question (parameters as name NUL value NUL ...) from
- * CLAIMED until the worker has copied it in RUNNING, and then pieces of the answer.
+ * The buffer holds the query (parameters as name NUL value NUL ...) from CLAIMED until the
+ * worker has copied it in RUNNING, and then pieces of the answer.
  */
 #ifndef FAST_INGEST_QUERY_SLOT_H
 #define FAST_INGEST_QUERY_SLOT_H
 
-#include "shared/shared_state.h"
+#include "shared/shared_part.h"
+#include "shared/worker_slot.h"
 
 #define QUERY_BUFFER_SIZE (64 * 1024)
 
-/* Twice the longest key of a rollup, and a number. */
+/* Room for a cursor: twice the longest key of a rollup, and a number. */
 #define QUERY_CURSOR_SIZE 600
 
-/* What both sides say of a question that took too long. */
+/* The message of both sides about a query that took too long. */
 #define QUERY_TIMEOUT_MESSAGE "the query was not answered within fast_ingest.query_timeout"
 
 typedef enum
@@ -76,14 +76,14 @@ typedef struct
 	WorkerSlot worker;
 	pg_atomic_uint32 state; /* QuerySlotState */
 
-	/* the question */
-	Latch *asker; /* of a PGPROC: see shared_state.h */
+	/* the query */
+	Latch *asker; /* the listener's, of its PGPROC: see worker_slot.h */
 	QueryKind kind;
 	int64 deadline; /* see clock.h */
 
-	/* the answer, from its first piece on */
+	/* the answer, set before its first piece */
 	unsigned int status;				 /* of HTTP */
-	bool csv;							 /* not JSON */
+	bool csv;							 /* CSV rather than JSON */
 	uint64 answer_len;					 /* of all pieces together */
 	char next_cursor[QUERY_CURSOR_SIZE]; /* "" if there is no next page */
 
@@ -94,39 +94,52 @@ typedef struct
 /* fast_ingest.query_workers of them; NULL where fast_ingest was not preloaded. */
 extern QuerySlot *QuerySlots;
 
-/* For shared_state.c: the size of all slots, and how they begin. */
-extern Size QuerySlotsShmemSize(void);
-extern void QuerySlotsInit(void);
+extern const SharedPart QuerySlotsPart;
 
+/* Read the state. What the other side wrote before it can be read afterwards. */
 static inline QuerySlotState
 QuerySlotLook(QuerySlot *slot)
 {
 	QuerySlotState state = pg_atomic_read_u32(&slot->state);
 
-	/* what the other side wrote before it is read after it */
 	pg_read_barrier();
 	return state;
 }
 
 /*
- * The listener's side. Ask: false if the slot is not free; the question has at
- * most QUERY_BUFFER_SIZE bytes, and the latch is the caller's. Take: hand back a
- * piece that was copied, and leave the slot after the last one; false if the
- * worker has failed meanwhile. Abandon: leave the slot, whatever its state.
+ * The listener's side.
+ */
+
+/*
+ * Hand a query of at most QUERY_BUFFER_SIZE bytes to the worker; false if the slot is not
+ * free. The caller's latch will be set.
  */
 extern bool QuerySlotAsk(QuerySlot *slot, QueryKind kind, int64 deadline, const char *parameters,
 						 size_t len);
+
+/*
+ * Hand back a piece that was copied; this frees the slot after the last one. False if the
+ * worker has failed meanwhile.
+ */
 extern bool QuerySlotTake(QuerySlot *slot);
+
+/* Leave the slot, whatever its state. */
 extern void QuerySlotAbandon(QuerySlot *slot);
 
 /*
- * The worker's side. Begin: false if there is no question. Put: hand over what
- * is in the buffer; false if nobody waits for it, and the slot is free then.
- * Clear: free an abandoned slot, true if it was one. Leave: at the worker's end.
+ * The worker's side.
  */
+
+/* Begin with the query of the slot; false if there is none. */
 extern bool QuerySlotBegin(QuerySlot *slot);
+
+/* Hand over what is in the buffer. False, and the slot is free, if nobody waits for it. */
 extern bool QuerySlotPut(QuerySlot *slot, bool last);
+
+/* Free an abandoned slot; false if it is not abandoned. */
 extern bool QuerySlotClear(QuerySlot *slot);
+
+/* Leave the slot when the worker ends, whatever its state. */
 extern void QuerySlotLeave(QuerySlot *slot);
 
 #endif

@@ -1,28 +1,24 @@
 /*
  * rate_limits.c
  *
- * Sizes and makes the tables of token buckets.
+ * The sizes of the tables, and where they are.
  */
 #include "postgres.h"
 
 #include "shared/rate_limits.h"
 
-#include "storage/ipc.h"
 #include "storage/shmem.h"
 
 #include "base/seed.h"
 #include "base/settings.h"
 
-/* Channels in debt at a time; channels are few, or it is no use to limit them. */
+/* Channels in debt at a time. Limits per channel are of use only if channels are few. */
 #define CHANNELS 4096
 
-/* So thinly filled that no key is left without a bucket of its own. */
+/* Four times as many as there can be, so that practically every key has its own bucket. */
 #define KEYS (4 * fi_max_api_keys)
 
 RateTable *RateTables[NUM_RATE_TABLES];
-
-static const char *const names[NUM_RATE_TABLES] = {
-	"fast_ingest client rates", "fast_ingest key rates", "fast_ingest channel rates"};
 
 static int
 ids_of(RateTableKind kind)
@@ -38,23 +34,34 @@ ids_of(RateTableKind kind)
 	}
 }
 
-void
-RateTablesRequest(void)
+static Size
+table_room(RateTableKind kind)
 {
-	for (int kind = 0; kind < NUM_RATE_TABLES; kind++)
-		RequestAddinShmemSpace(MAXALIGN(RateTableSize(ids_of(kind))));
+	return MAXALIGN(RateTableSize(ids_of(kind)));
 }
 
-void
-RateTablesStartup(void)
+static Size
+tables_size(void)
 {
+	Size size = 0;
+
+	for (int kind = 0; kind < NUM_RATE_TABLES; kind++)
+		size = add_size(size, table_room(kind));
+	return size;
+}
+
+static void
+attach_tables(void *memory, LWLock *lock, bool is_new)
+{
+	char *next = memory;
+
 	for (int kind = 0; kind < NUM_RATE_TABLES; kind++)
 	{
-		bool found;
-
-		RateTables[kind] = ShmemInitStruct(names[kind], RateTableSize(ids_of(kind)), &found);
-		if (found)
-			continue;
-		RateTableInit(RateTables[kind], ids_of(kind), RandomSeed());
+		RateTables[kind] = (RateTable *) next;
+		if (is_new)
+			RateTableInit(RateTables[kind], ids_of(kind), RandomSeed());
+		next += table_room(kind);
 	}
 }
+
+const SharedPart RateTablesPart = {"fast_ingest rates", NULL, tables_size, attach_tables};

@@ -1,12 +1,13 @@
 /*
  * rate_limits.h
  *
- * The token buckets of keys, clients and channels, in shared memory, so that all
- * listeners take from the same ones (see token_bucket.h for who may do so when).
+ * The token buckets of client addresses, API keys and channels, in shared memory, so that
+ * all listeners take from the same ones.
  */
 #ifndef FAST_INGEST_RATE_LIMITS_H
 #define FAST_INGEST_RATE_LIMITS_H
 
+#include "shared/shared_part.h"
 #include "shared/token_bucket.h"
 
 typedef enum
@@ -19,8 +20,6 @@ typedef enum
 
 extern RateTable *RateTables[NUM_RATE_TABLES];
 
-/* For shared_state.c: ask for shared memory; make it, or find it. */
-extern void RateTablesRequest(void);
-extern void RateTablesStartup(void);
+extern const SharedPart RateTablesPart;
 
 #endif

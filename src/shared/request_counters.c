@@ -1,24 +1,24 @@
 /*
  * request_counters.c
  *
- * Making a listener's counters.
+ * Initializing the counters of a listener.
  */
 #include "postgres.h"
 
 #include "shared/request_counters.h"
 
 void
-RequestCountersInit(RequestCounters *traffic)
+RequestCountersInit(RequestCounters *counters)
 {
 	for (int route = 0; route < TRAFFIC_ROUTES; route++)
 	{
 		for (int code = 0; code < TRAFFIC_CODES; code++)
-			pg_atomic_init_u64(&traffic->requests[route][code], 0);
-		HistogramInit(&traffic->durations[route]);
+			pg_atomic_init_u64(&counters->requests[route][code], 0);
+		HistogramInit(&counters->durations[route]);
 	}
-	HistogramInit(&traffic->commit_waits);
-	pg_atomic_init_u64(&traffic->aborted, 0);
-	pg_atomic_init_u64(&traffic->refused, 0);
-	pg_atomic_init_u64(&traffic->request_bytes, 0);
-	pg_atomic_init_u64(&traffic->response_bytes, 0);
+	HistogramInit(&counters->commit_waits);
+	pg_atomic_init_u64(&counters->aborted, 0);
+	pg_atomic_init_u64(&counters->refused, 0);
+	pg_atomic_init_u64(&counters->request_bytes, 0);
+	pg_atomic_init_u64(&counters->response_bytes, 0);
 }

@@ -1,11 +1,11 @@
 /*
  * request_counters.h
  *
- * What a listener has served, in shared memory. Written by the listener alone (see
- * src/http/request_count.c), read by anybody.
+ * Counters of what a listener has served, in shared memory. Only the listener writes them
+ * (see src/http/request_count.c); anybody may read them.
  *
- * The numbers of routes and codes are bounded, whatever clients make up: what is none
- * of ours shares the last place.
+ * The numbers of routes and of status codes are fixed, whatever clients send: the last place
+ * is for all that have no place of their own.
  */
 #ifndef FAST_INGEST_REQUEST_COUNTERS_H
 #define FAST_INGEST_REQUEST_COUNTERS_H
@@ -19,15 +19,16 @@
 
 typedef struct
 {
-	pg_atomic_uint64 requests[TRAFFIC_ROUTES][TRAFFIC_CODES]; /* that were answered */
+	pg_atomic_uint64 requests[TRAFFIC_ROUTES][TRAFFIC_CODES]; /* with a response */
 	Histogram durations[TRAFFIC_ROUTES];					  /* of these */
 	Histogram commit_waits;			 /* of those that waited for their commit */
-	pg_atomic_uint64 aborted;		 /* requests that ended without an answer */
+	pg_atomic_uint64 aborted;		 /* requests that ended without a response */
 	pg_atomic_uint64 refused;		 /* connections beyond fast_ingest.max_connections */
-	pg_atomic_uint64 request_bytes;	 /* of bodies as they came */
+	pg_atomic_uint64 request_bytes;	 /* of bodies as they arrived */
 	pg_atomic_uint64 response_bytes; /* of bodies */
 } RequestCounters;
 
-extern void RequestCountersInit(RequestCounters *traffic);
+/* Initialize counters in shared memory. */
+extern void RequestCountersInit(RequestCounters *counters);
 
 #endif

@@ -1,7 +1,7 @@
 /*
  * ring.c
  *
- * The staging ring's protocol; see ring.h.
+ * The protocol of the staging ring; see ring.h.
  */
 #include "postgres.h"
 
@@ -129,8 +129,8 @@ RingStagedRecords(Ring *ring)
 }
 
 /*
- * Anybody may ask, while the producer and the consumer work: the answer is
- * only believed if the record was still uncommitted after it was read.
+ * The producer may reuse the room of a record as soon as it is committed. So what was read
+ * counts only if the record was still uncommitted afterwards.
  */
 int64
 RingOldestStaged(Ring *ring)

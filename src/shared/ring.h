@@ -1,38 +1,36 @@
 /*
  * ring.h
  *
- * The staging ring: a byte ring in shared memory between one listener (the
- * only producer) and one flusher (the only consumer).
+ * The staging ring: a byte ring in shared memory between one listener (the only producer)
+ * and one flusher (the only consumer).
  *
- * Positions are byte counts since the ring was made; they only grow, and
- * position % size is the place in the buffer. At all times
+ * Positions count bytes since the ring was made. They only grow, and position % size is the
+ * place in the buffer. At all times
  *
  *     committed <= published <= committed + size
  *
  * Protocol
  * --------
- * reserve	The producer takes room for one record after another behind what it
- *			has published. Nobody else looks there; the reservation is known to
- *			the producer alone, and RingRollback forgets it. A producer that
- *			dies leaves nothing behind.
- * publish	The producer moves `published` behind all that it reserved, after a
- *			write barrier: the records of one request appear together, and the
- *			new position is the request's ticket.
- * consume	The consumer reads records from `committed` up to `published`
- *			(read barrier after loading it). Where it is between the two is
- *			known to the consumer alone: one that dies starts again at
- *			`committed`.
- * commit	Once the records up to a position are durable, the consumer moves
- *			`committed` there, after a full barrier: it has read, and written
- *			its outcomes, before. It wakes the producer after that.
- * release	Records before `committed` belong to the producer again, but it may
- *			still want to read their outcomes: it reuses room only up to the
- *			position it has released, which is never beyond `committed`.
+ * reserve	The producer takes room for one record after another behind the published ones.
+ *			Nobody else looks there. Only the producer knows the reservation, and
+ *			RingRollback forgets it: a producer that dies leaves nothing behind.
+ * publish	The producer moves `published` behind all that it has reserved, after a write
+ *			barrier. The records of one request appear together. The new position is the
+ *			request's ticket.
+ * consume	The consumer reads records from `committed` up to `published`, with a read
+ *			barrier after loading `published`. Only the consumer knows how far it has
+ *			read: one that dies starts again at `committed`.
+ * commit	When the records up to a position are durable, the consumer moves `committed`
+ *			there, after a full barrier, because it has read the records and written
+ *			their outcomes before. Then it wakes the producer.
+ * release	Room before `committed` may be used again, but first the producer may want to
+ *			read the outcomes there. So it reuses room only up to the position that it
+ *			has released, which is never beyond `committed`.
  *
- * Records do not wrap: where one does not fit before the end of the buffer,
- * padding fills the rest.
+ * Records do not wrap: where one does not fit before the end of the buffer, padding fills
+ * the rest.
  *
- * Needs no server: only atomics, which are inline.
+ * Needs no server, only atomics, which are inline.
  */
 #ifndef FAST_INGEST_RING_H
 #define FAST_INGEST_RING_H
@@ -51,22 +49,22 @@ typedef struct
 	pg_atomic_uint64 committed;
 	pg_atomic_uint64 committed_records;
 	char padding2[RING_CACHE_LINE - 2 * sizeof(pg_atomic_uint64)];
-	uint64 size; /* of buffer, a multiple of MAXIMUM_ALIGNOF; constant */
+	uint64 size; /* of the buffer, a multiple of MAXIMUM_ALIGNOF; constant */
 	char padding3[RING_CACHE_LINE - sizeof(uint64)];
 	char buffer[FLEXIBLE_ARRAY_MEMBER];
 } Ring;
 
-/* What became of a record; written by the consumer before it commits it. */
+/* The outcome of a record; written by the consumer before it commits the record. */
 typedef enum
 {
 	RECORD_STORED,
-	RECORD_REFUSED, /* a dead letter: the payload is the message now */
+	RECORD_REFUSED, /* a dead letter: the payload is the error message */
 	RECORD_PADDING
 } RecordKind;
 
 /*
- * A record is this header and its payload. Padding may be as short as
- * MAXIMUM_ALIGNOF bytes: then only the first two fields exist.
+ * A record is this header and its payload. Padding may be as short as MAXIMUM_ALIGNOF
+ * bytes, and then has only the first two fields.
  */
 typedef struct
 {
@@ -97,52 +95,59 @@ typedef struct
 	uint64 next;
 } RingConsumer;
 
-/* Bytes of shared memory for a ring with that much room; a header more, for RingOldestStaged. */
+/*
+ * Bytes of shared memory for a ring with that much room. RingOldestStaged may read a header
+ * beyond the end of the buffer.
+ */
 #define RingShmemSize(room) (offsetof(Ring, buffer) + MAXALIGN(room) + RECORD_HEADER_SIZE)
 
-/* Make a ring in zeroed memory; start is where positions begin (0 but in tests). */
+/* Initialize a ring in zeroed memory; start is the first position (0 except in tests). */
 extern void RingInit(Ring *ring, uint64 room, uint64 start);
 
-/* Become the producer: what the last one published stays, what it reserved is gone. */
+/* Become the producer. Published records stay; what the last producer reserved is gone. */
 extern void RingAttachProducer(RingProducer *producer, Ring *ring);
 
-/* Bytes that the producer may not use again yet. */
+/* Bytes that the producer cannot use yet. */
 #define RingInUse(producer) ((producer)->reserved - (producer)->released)
 
-/* Take room for a record of that payload; NULL while there is none. */
+/*
+ * Take room for a record with a payload of that size, and fill in its header except for
+ * staged_at, day and index. NULL if there is no room; a record larger than
+ * RingLargestRequest() may never find any.
+ */
 extern RingRecord *RingReserve(RingProducer *producer, uint32 payload_size);
 
-/* Forget what was reserved since the last publish. */
+/* Give back what was reserved since the last publish. */
 extern void RingRollback(RingProducer *producer);
 
 /* Show everything reserved to the consumer; returns the ticket. */
 extern uint64 RingPublish(RingProducer *producer);
 
-/* Allow room before a position to be used again; at most up to committed. */
+/* Allow the room before a position to be used again. The position must be committed. */
 extern void RingRelease(RingProducer *producer, uint64 position);
 
-/* The largest payload that can ever be reserved at once, together with its like. */
+/* Bytes of the largest request that always fits into an empty ring, wherever it begins. */
 #define RingLargestRequest(ring) ((ring)->size / 2)
 
-/* Become the consumer, beginning with the first record not committed. */
+/* Become the consumer, beginning with the first record that is not committed. */
 extern void RingAttachConsumer(RingConsumer *consumer, Ring *ring);
 
-/* The next published record, or NULL. */
+/* Read the next published record; NULL if there is none. */
 extern RingRecord *RingNext(RingConsumer *consumer);
 
 /*
- * The record at a position that the caller may read, moved behind padding;
- * *position is advanced beyond the record.
+ * Find the record at a position, or behind the padding there, and advance *position beyond
+ * it. The position must be one that the caller may read.
  */
 extern RingRecord *RingRecordAt(Ring *ring, uint64 *position);
 
-/* Say that everything before a position is durable: so many records more. */
+/* Say that everything before a position is durable. records is the number of new ones. */
 extern void RingCommit(Ring *ring, uint64 position, uint64 records);
 
-/* Number of records published and not committed. */
+/* The number of records that are published and not committed. Anybody may ask. */
 extern uint64 RingStagedRecords(Ring *ring);
 
-/* When the oldest record that is not committed was staged; 0 without one. */
+/* When the oldest published, uncommitted record was staged; 0 without one. Anybody may ask. */
 extern int64 RingOldestStaged(Ring *ring);
 
 static inline uint64

@@ -1,8 +1,8 @@
 /*
  * shared_state.c
  *
- * Sizes, makes and finds the control block, the staging rings and the query slots, and
- * has src/auth/ do so with its tables.
+ * Requests the shared memory of all parts when the server starts, and initializes that of
+ * the workers.
  */
 #include "postgres.h"
 
@@ -12,61 +12,29 @@
 #include "storage/ipc.h"
 #include "storage/shmem.h"
 
-#include "shared/key_image.h"
-#include "shared/rate_limits.h"
-#include "base/compat.h"
 #include "base/clock.h"
+#include "base/compat.h"
+#include "shared/key_image.h"
+#include "shared/maintenance_request.h"
 #include "shared/query_slot.h"
-#include "base/settings.h"
+#include "shared/rate_limits.h"
+#include "shared/shared_part.h"
 
-#define TRANCHE "fast_ingest"
+/* The tranche of the common lock. */
+#define COMMON_TRANCHE "fast_ingest"
 
 SharedState *Shared = NULL;
-Ring *StagingRings[MAX_LISTENERS][NUM_LANES];
 
 static shmem_startup_hook_type prev_shmem_startup_hook = NULL;
 #ifdef HAVE_SHMEM_REQUEST_HOOK
 static shmem_request_hook_type prev_shmem_request_hook = NULL;
 #endif
 
-static Size
-ring_room(void)
-{
-	return mul_size(fi_staging_size, 1024);
-}
-
 static void
-request_shmem(void)
+init_pair(Pair *pair, LWLock *lock)
 {
-#ifdef HAVE_SHMEM_REQUEST_HOOK
-	if (prev_shmem_request_hook)
-		prev_shmem_request_hook();
-#endif
-	RequestAddinShmemSpace(MAXALIGN(sizeof(SharedState)));
-	RequestAddinShmemSpace(
-		mul_size(fi_listeners * NUM_LANES, CACHELINEALIGN(RingShmemSize(ring_room()))));
-	RequestAddinShmemSpace(MAXALIGN(QuerySlotsShmemSize()));
-	RequestNamedLWLockTranche(TRANCHE, 1);
-	KeyImageRequest();
-	RateTablesRequest();
-}
-
-void
-WorkerSlotInit(WorkerSlot *slot)
-{
-	pg_atomic_init_u32(&slot->state, WORKER_STOPPED);
-	pg_atomic_init_u32(&slot->told_to_end, 0);
-	pg_atomic_init_u32(&slot->failed_starts, 0);
-	pg_atomic_init_u64(&slot->starts, 0);
-	strlcpy(slot->reason, "it has not been started: is max_worker_processes large enough?",
-			WORKER_ERROR_SIZE);
-}
-
-static void
-init_pair(Pair *pair)
-{
-	WorkerSlotInit(&pair->listener);
-	WorkerSlotInit(&pair->flusher);
+	WorkerSlotInit(&pair->listener, lock);
+	WorkerSlotInit(&pair->flusher, lock);
 	pg_atomic_init_u64(&pair->received, 0);
 	pg_atomic_init_u64(&pair->accepted, 0);
 	pg_atomic_init_u64(&pair->rejected, 0);
@@ -89,52 +57,76 @@ init_pair(Pair *pair)
 }
 
 static void
-init_control(void)
+init_state(LWLock *lock)
 {
 	memset(Shared, 0, sizeof(*Shared));
-	Shared->lock = &GetNamedLWLockTranche(TRANCHE)->lock;
+	Shared->lock = lock;
 	pg_atomic_init_u32(&Shared->hold, 0);
 	for (int i = 0; i < MAX_LISTENERS; i++)
-		init_pair(&Shared->pairs[i]);
-	WorkerSlotInit(&Shared->maintenance);
+		init_pair(&Shared->pairs[i], lock);
+	WorkerSlotInit(&Shared->maintenance, lock);
 	pg_atomic_init_u64(&Shared->backlog, 0);
-	/* one that may have been left before the server started */
+	/* there may be one from before the server started */
 	pg_atomic_init_u64(&Shared->backlog_deltas, 1);
 	pg_atomic_init_u64(&Shared->backlog_since, (uint64) MonotonicNow());
 	HistogramInit(&Shared->refreshes);
 	pg_atomic_init_u64(&Shared->refreshes_failed, 0);
 	pg_atomic_init_u64(&Shared->last_refresh, 0);
-	/* not counted yet: enough to have it done */
+	/* nobody has counted them yet: so many that somebody will */
 	pg_atomic_init_u64(&Shared->dead_letters, PG_INT64_MAX);
 }
 
-static void
-startup_shmem(void)
+static Size
+state_size(void)
 {
-	bool found;
+	return sizeof(SharedState);
+}
 
+static void
+attach_state(void *memory, LWLock *lock, bool is_new)
+{
+	Shared = memory;
+	if (is_new)
+		init_state(lock);
+}
+
+static const SharedPart state_part = {"fast_ingest state", NULL, state_size, attach_state};
+
+static const SharedPart *const parts[] = {&state_part,	   &StagingRingsPart,
+										  &QuerySlotsPart, &KeyImagePart,
+										  &RateTablesPart, &MaintenanceRequestPart};
+
+static void
+request_parts(void)
+{
+#ifdef HAVE_SHMEM_REQUEST_HOOK
+	if (prev_shmem_request_hook)
+		prev_shmem_request_hook();
+#endif
+	RequestNamedLWLockTranche(COMMON_TRANCHE, 1);
+	for (int i = 0; i < (int) lengthof(parts); i++)
+	{
+		RequestAddinShmemSpace(CACHELINEALIGN(parts[i]->size()));
+		if (parts[i]->tranche != NULL)
+			RequestNamedLWLockTranche(parts[i]->tranche, 1);
+	}
+}
+
+static void
+attach_parts(void)
+{
 	if (prev_shmem_startup_hook)
 		prev_shmem_startup_hook();
 
 	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-	Shared = ShmemInitStruct("fast_ingest control", sizeof(SharedState), &found);
-	if (!found)
-		init_control();
-	for (int i = 0; i < fi_listeners * NUM_LANES; i++)
+	for (int i = 0; i < (int) lengthof(parts); i++)
 	{
-		Ring **ring = &StagingRings[i / NUM_LANES][i % NUM_LANES];
-		char name[32];
+		const char *tranche = parts[i]->tranche != NULL ? parts[i]->tranche : COMMON_TRANCHE;
+		bool found;
+		void *memory = ShmemInitStruct(parts[i]->name, parts[i]->size(), &found);
 
-		snprintf(name, sizeof(name), "fast_ingest staging %d", i + 1);
-		*ring = ShmemInitStruct(name, RingShmemSize(ring_room()), &found);
-		if (!found)
-			RingInit(*ring, ring_room(), 0);
+		parts[i]->attach(memory, &GetNamedLWLockTranche(tranche)->lock, !found);
 	}
-	QuerySlots = ShmemInitStruct("fast_ingest queries", QuerySlotsShmemSize(), &found);
-	if (!found)
-		QuerySlotsInit();
-	KeyImageStartup();
-	RateTablesStartup();
 	LWLockRelease(AddinShmemInitLock);
 }
 
@@ -143,37 +135,12 @@ SharedStateInit(void)
 {
 #ifdef HAVE_SHMEM_REQUEST_HOOK
 	prev_shmem_request_hook = shmem_request_hook;
-	shmem_request_hook = request_shmem;
+	shmem_request_hook = request_parts;
 #else
-	request_shmem();
+	request_parts();
 #endif
 	prev_shmem_startup_hook = shmem_startup_hook;
-	shmem_startup_hook = startup_shmem;
-}
-
-uint64
-PairStagedRecords(Ring **rings)
-{
-	uint64 n = 0;
-
-	for (int lane = 0; lane < NUM_LANES; lane++)
-		n += RingStagedRecords(rings[lane]);
-	return n;
-}
-
-int64
-PairOldestStaged(Ring **rings)
-{
-	int64 oldest = 0;
-
-	for (int lane = 0; lane < NUM_LANES; lane++)
-	{
-		int64 staged = RingOldestStaged(rings[lane]);
-
-		if (staged != 0 && (oldest == 0 || staged < oldest))
-			oldest = staged;
-	}
-	return oldest;
+	shmem_startup_hook = attach_parts;
 }
 
 void

@@ -1,7 +1,7 @@
 /*
  * token_bucket.c
  *
- * Taking tokens: see token_bucket.h.
+ * Taking tokens and giving them back; see token_bucket.h.
  */
 #include "postgres.h"
 
@@ -11,7 +11,7 @@
 #include "storage/spin.h"
 
 #define BUCKETS_PER_SET 8
-/* On average; more than this in one set are rare, more than there are buckets rarer. */
+/* On average. Few sets have more ids than this, and very few more ids than buckets. */
 #define IDS_PER_SET 4
 
 #define MICRO INT64CONST(1000000)
@@ -20,8 +20,8 @@ typedef struct
 {
 	RateId id;
 	int64 debt;	 /* millionths of a token */
-	int64 since; /* when it was that much */
-	int32 rate;	 /* 0: the bucket is nobody's */
+	int64 since; /* the time of the debt */
+	int32 rate;	 /* 0: no id has the bucket */
 } Bucket;
 
 typedef struct
@@ -34,7 +34,7 @@ struct RateTable
 {
 	uint64 seed;
 	uint32 nsets;
-	BucketSet others; /* its first bucket is of those who have none of their own */
+	BucketSet others; /* its first bucket is for ids without one of their own */
 	BucketSet sets[FLEXIBLE_ARRAY_MEMBER];
 };
 
@@ -82,10 +82,10 @@ set_of(RateTable *table, const RateId *id)
 }
 
 /*
- * Bring a bucket's debt up to date. A clock that is behind changes nothing.
+ * Pay a bucket's debt with what it has gained. A clock that is behind changes nothing.
  */
 static void
-settle(Bucket *bucket, int64 now)
+pay_debt(Bucket *bucket, int64 now)
 {
 	int64 elapsed = now - bucket->since;
 
@@ -108,52 +108,54 @@ find_bucket(BucketSet *set, const RateId *id)
 }
 
 /*
- * Find a bucket that nobody needs; NULL where all are in debt
+ * Find a bucket of a set that no id needs; NULL if all are in debt
  */
 static Bucket *
 find_free_bucket(BucketSet *set, int64 now)
 {
 	for (int i = 0; i < BUCKETS_PER_SET; i++)
 	{
-		settle(&set->buckets[i], now);
+		pay_debt(&set->buckets[i], now);
 		if (set->buckets[i].rate == 0 || set->buckets[i].debt == 0)
 			return &set->buckets[i];
 	}
 	return NULL;
 }
 
-/* Divide, rounding up. */
+/*
+ * Divide and round up; 0 for a negative dividend
+ */
 static int64
-quotient(int64 dividend, int64 divisor)
+divide_up(int64 dividend, int64 divisor)
 {
 	return dividend <= 0 ? 0 : (dividend - 1) / divisor + 1;
 }
 
 /*
- * Take from a bucket whose lock is held
+ * Take from a bucket, or only look; its lock is held
  */
 static bool
-take(Bucket *bucket, const RateLimit *limit, int64 n, bool only_look, int64 now, RateAnswer *answer)
+take_from(Bucket *bucket, const RateLimit *limit, int64 n, bool peek, int64 now, RateAnswer *answer)
 {
 	int64 burst = limit->burst * MICRO;
-	int64 gain = limit->rate * MICRO; /* of a second */
+	int64 gain = limit->rate * MICRO; /* per second */
 	bool enough;
 
-	settle(bucket, now);
+	pay_debt(bucket, now);
 	bucket->rate = limit->rate;
 	bucket->since = Max(bucket->since, now);
 	enough = n * MICRO <= burst - bucket->debt;
-	answer->retry_after = n > limit->burst ? -1 : quotient(bucket->debt + n * MICRO - burst, gain);
-	if (enough && !only_look)
+	answer->retry_after = n > limit->burst ? -1 : divide_up(bucket->debt + n * MICRO - burst, gain);
+	if (enough && !peek)
 		bucket->debt += n * MICRO;
 	answer->limit = limit->burst;
 	answer->remaining = Max(burst - bucket->debt, 0) / MICRO;
-	answer->reset = quotient(bucket->debt, gain);
+	answer->reset = divide_up(bucket->debt, gain);
 	return enough;
 }
 
 static bool
-take_or_look(RateTable *table, const RateId *id, const RateLimit *limit, int64 n, bool only_look,
+take_or_peek(RateTable *table, const RateId *id, const RateLimit *limit, int64 n, bool peek,
 			 int64 now, RateAnswer *answer)
 {
 	BucketSet *set = set_of(table, id);
@@ -165,14 +167,14 @@ take_or_look(RateTable *table, const RateId *id, const RateLimit *limit, int64 n
 	if (bucket == NULL && (bucket = find_free_bucket(set, now)) != NULL)
 		*bucket = (Bucket){.id = *id, .since = now};
 	if (bucket != NULL)
-		enough = take(bucket, limit, n, only_look, now, answer);
+		enough = take_from(bucket, limit, n, peek, now, answer);
 	SpinLockRelease(&set->lock);
 
 	answer->shared = bucket == NULL;
 	if (bucket == NULL)
 	{
 		SpinLockAcquire(&table->others.lock);
-		enough = take(&table->others.buckets[0], limit, n, only_look, now, answer);
+		enough = take_from(&table->others.buckets[0], limit, n, peek, now, answer);
 		SpinLockRelease(&table->others.lock);
 	}
 	return enough;
@@ -182,14 +184,14 @@ bool
 RateTake(RateTable *table, const RateId *id, const RateLimit *limit, int64 n, int64 now,
 		 RateAnswer *answer)
 {
-	return take_or_look(table, id, limit, n, false, now, answer);
+	return take_or_peek(table, id, limit, n, false, now, answer);
 }
 
 bool
 RatePeek(RateTable *table, const RateId *id, const RateLimit *limit, int64 n, int64 now,
 		 RateAnswer *answer)
 {
-	return take_or_look(table, id, limit, n, true, now, answer);
+	return take_or_peek(table, id, limit, n, true, now, answer);
 }
 
 void

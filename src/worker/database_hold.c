@@ -1,14 +1,10 @@
 /*
  * database_hold.c
  *
- * A utility hook for the two commands that make the database of our workers go
- * and come.
- *
- * The connections of our workers would make DROP DATABASE of their database
- * wait and fail. So a backend that runs this command puts it on hold: the workers
- * end, and their next processes do not connect before the command is over. If
- * the database is gone then, those processes say so and come back now and again,
- * and at once after CREATE DATABASE.
+ * The connections of our workers would make DROP DATABASE of their database fail. So a
+ * backend that runs this command puts the database on hold: the workers end, and their next
+ * processes do not connect before the command has ended. If the database is gone then, these
+ * processes say so and try again now and then, and at once after CREATE DATABASE.
  */
 #include "postgres.h"
 
@@ -19,21 +15,19 @@
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "storage/ipc.h"
-#include "tcop/utility.h"
 #include "utils/acl.h"
 
 #include "base/compat.h"
 #include "shared/query_slot.h"
 #include "base/settings.h"
-#include "worker/worker.h"
-
-static ProcessUtility_hook_type prev_process_utility = NULL;
+#include "db/utility_hook.h"
+#include "shared/shared_state.h"
 
 /*
- * May the user drop the database? Nobody else shall disturb the workers.
+ * Is it the workers' database, and may the user drop it? Others must not disturb the workers.
  */
 static bool
-is_our_database(const char *name)
+may_drop_our_database(const char *name)
 {
 	Oid database;
 
@@ -44,8 +38,7 @@ is_our_database(const char *name)
 }
 
 /*
- * The slots of all workers that are connected to the database, by number; NULL
- * behind the last one
+ * The slots of all workers that connect to the database, by number; NULL behind the last
  */
 static WorkerSlot *
 database_worker(int i)
@@ -74,8 +67,8 @@ forget_failed_starts(void)
 }
 
 /*
- * Give the hold up, if it is still this backend's. It does so also when it dies of a FATAL
- * error, which PG_FINALLY does not see: another backend may get its pid.
+ * Give up the hold if it is this backend's. Also an exit callback, for the end by a FATAL
+ * error, which PG_CATCH does not see: another backend may get this one's pid.
  */
 static void
 release_hold(int code, Datum arg)
@@ -96,49 +89,40 @@ take_hold(void)
 	pg_atomic_write_u32(&Shared->hold, MyProcPid);
 }
 
-static void
-process_utility(PlannedStmt *statement, const char *query_string, bool read_only_tree,
-				ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *environment,
-				DestReceiver *receiver, QueryCompletion *completion)
+/*
+ * The state is the command, if it makes the workers' database go or come
+ */
+static void *
+before_database_command(Node *command)
 {
-	Node *command = statement->utilityStmt;
-	volatile bool creates =
-		IsA(command, CreatedbStmt) && strcmp(((CreatedbStmt *) command)->dbname, fi_database) == 0;
-	volatile bool drops =
-		IsA(command, DropdbStmt) && is_our_database(((DropdbStmt *) command)->dbname);
+	if (IsA(command, CreatedbStmt))
+		return strcmp(castNode(CreatedbStmt, command)->dbname, fi_database) == 0 ? command : NULL;
+	if (!IsA(command, DropdbStmt) || !may_drop_our_database(castNode(DropdbStmt, command)->dbname))
+		return NULL;
+	take_hold();
+	wake_workers();
+	/* these may be at work for longer than DROP DATABASE waits */
+	WorkerTerminate(&Shared->maintenance);
+	for (int i = 0; i < fi_query_workers; i++)
+		WorkerTerminate(&QuerySlots[i].worker);
+	return command;
+}
 
-	if (drops)
-	{
-		take_hold();
-		wake_workers();
-		/* they may be at work for longer than DROP DATABASE waits */
-		WorkerTerminate(&Shared->maintenance);
-		for (int i = 0; i < fi_query_workers; i++)
-			WorkerTerminate(&QuerySlots[i].worker);
-	}
-	PG_TRY();
-	{
-		ProcessUtility_hook_type next =
-			prev_process_utility ? prev_process_utility : standard_ProcessUtility;
-
-		next(statement, query_string, read_only_tree, context, params, environment, receiver,
-			 completion);
-	}
-	PG_FINALLY();
-	{
-		if (drops)
-			release_hold(0, (Datum) 0);
-		if (creates)
-			forget_failed_starts();
-		if (drops || creates)
-			wake_workers();
-	}
-	PG_END_TRY();
+static void
+end_database_command(void *state)
+{
+	if (IsA(state, DropdbStmt))
+		release_hold(0, (Datum) 0);
+	else
+		forget_failed_starts();
+	wake_workers();
 }
 
 void
 DropDatabaseHookInit(void)
 {
-	prev_process_utility = ProcessUtility_hook;
-	ProcessUtility_hook = process_utility;
+	static const UtilityHook hook = {.before = before_database_command,
+									 .at_end = end_database_command};
+
+	UtilityHookRegister(&hook);
 }

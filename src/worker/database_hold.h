@@ -1,12 +1,12 @@
 /*
  * database_hold.h
  *
- * DROP DATABASE of the database that our workers are connected to.
+ * DROP DATABASE and CREATE DATABASE of the database that our workers connect to.
  */
 #ifndef FAST_INGEST_DATABASE_HOLD_H
 #define FAST_INGEST_DATABASE_HOLD_H
 
-/* Install the utility hook; called by _PG_init. */
+/* Register for these commands; called by _PG_init. */
 extern void DropDatabaseHookInit(void);
 
 #endif

@@ -1,11 +1,11 @@
 /*
  * worker.c
  *
- * Registration and the common ground of the background workers.
+ * Registering and starting the background workers, and what they share.
  *
- * Workers always exit with code 1: 0 would take them off the postmaster's list
- * for ever, anything else would restart the whole server. During a shutdown
- * the postmaster does not restart them whatever the code.
+ * Workers always exit with code 1. With code 0 the postmaster would never start them again,
+ * with any other it would restart the whole server. During a shutdown it starts no worker
+ * again, whatever the code.
  */
 #include "postgres.h"
 
@@ -27,31 +27,27 @@
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
-#include "db/transaction.h"
 #include "base/clock.h"
 #include "base/settings.h"
 
 /*
- * Seconds between two starts of a worker whose database is not there, at most. On
- * a standby nobody tells that it was created: there the worker looks more often.
+ * The most seconds between two starts of a worker that cannot connect to its database.
+ * CREATE DATABASE wakes it, but not on a standby, so there it tries more often.
  */
 #define MAX_CONNECT_WAIT 60
 #define MAX_STANDBY_WAIT 5
 
-/* ms between two log lines about the same trouble */
+/* milliseconds between two log lines about the same error */
 #define LOG_INTERVAL 60000
 
 volatile sig_atomic_t WorkerShutdownRequested = false;
 int64 WorkerShutdownTime = 0;
 
-static WorkerSlot *my_slot = NULL;
 static bool connected = false;	  /* to fast_ingest.database */
 static bool ends_at_once = false; /* see WorkerEndAtOnce */
 
 /*
- * Listeners and query workers start before the others on a hot standby: as soon as
- * it can be asked. What writes starts where writing is possible. name is that of the
- * kind; one of several is told apart in the log by its number.
+ * Register the worker with that number, of count ones with the same name and entry point
  */
 static void
 register_worker(const char *name, const char *entry, int number, int count, BgWorkerStartTime start)
@@ -74,8 +70,8 @@ register_worker(const char *name, const char *entry, int number, int count, BgWo
 }
 
 /*
- * A flusher before its listener: where worker slots run out, no listener shall be
- * without a flusher, and what there is one of comes before the second pair.
+ * The flusher comes first: if max_worker_processes is too small, no listener must be without
+ * its flusher
  */
 static void
 register_pair(int i)
@@ -86,6 +82,11 @@ register_pair(int i)
 					BgWorkerStart_ConsistentState);
 }
 
+/*
+ * Listeners and query workers start on a hot standby as soon as it accepts connections, the
+ * workers that write after recovery. If max_worker_processes is too small, a worker of each
+ * kind is better than a second listener, so that comes last.
+ */
 void
 RegisterWorkers(void)
 {
@@ -100,8 +101,8 @@ RegisterWorkers(void)
 }
 
 /*
- * SIGTERM asks to end in order. The postmaster sends it twice, to the process
- * and to its group: a second one means nothing.
+ * SIGTERM asks the worker to end in order. The postmaster sends it twice, to the process and
+ * to its process group, so a second one means nothing.
  */
 static void
 handle_sigterm(SIGNAL_ARGS)
@@ -112,8 +113,8 @@ handle_sigterm(SIGNAL_ARGS)
 	{
 		WorkerShutdownTime = MonotonicNow();
 		WorkerShutdownRequested = true;
-		if (my_slot != NULL)
-			pg_atomic_write_u32(&my_slot->told_to_end, 1);
+		if (MyWorkerSlot != NULL)
+			pg_atomic_write_u32(&MyWorkerSlot->told_to_end, 1);
 		if (ends_at_once)
 		{
 			ProcDiePending = true;
@@ -125,9 +126,9 @@ handle_sigterm(SIGNAL_ARGS)
 }
 
 /*
- * SIGINT is how lock_timeout ends a wait. Otherwise it means nothing: a flush must not be
- * cancelled, for it would only be tried again, and a wait for a synchronous standby that
- * is cancelled counts as a commit.
+ * lock_timeout ends a wait by SIGINT. Any other SIGINT is ignored: a flush that is cancelled
+ * would only be tried again, and a wait for a synchronous standby that is cancelled counts
+ * as a commit.
  */
 static void
 handle_sigint(SIGNAL_ARGS)
@@ -137,45 +138,9 @@ handle_sigint(SIGNAL_ARGS)
 }
 
 /*
- * Leave the slot, whichever way the process ends
- */
-static void
-leave_slot(int code, Datum arg)
-{
-	if (my_slot == NULL)
-		return;
-	LWLockAcquire(Shared->lock, LW_EXCLUSIVE);
-	if (my_slot->pid == MyProcPid)
-	{
-		my_slot->latch = NULL;
-		my_slot->pid = 0;
-		my_slot->since = GetCurrentTimestamp();
-		strlcpy(my_slot->reason, "it is being restarted", WORKER_ERROR_SIZE);
-		pg_atomic_write_u32(&my_slot->state, WORKER_STOPPED);
-	}
-	LWLockRelease(Shared->lock);
-	my_slot = NULL;
-}
-
-static void
-enter_slot(WorkerSlot *slot)
-{
-	LWLockAcquire(Shared->lock, LW_EXCLUSIVE);
-	slot->pid = MyProcPid;
-	slot->latch = MyLatch;
-	CounterAdd(&slot->starts, 1);
-	pg_atomic_write_u32(&slot->told_to_end, 0);
-	LWLockRelease(Shared->lock);
-	my_slot = slot;
-	if (WorkerShutdownRequested)
-		pg_atomic_write_u32(&slot->told_to_end, 1);
-	WorkerSetState(slot, WORKER_STARTING, "it is starting");
-}
-
-/*
- * Wait until nobody wants the database to itself, and a second longer after
- * each start in a row that could not connect: every one of them is logged.
- * CREATE DATABASE ends the wait (see database_hold.c).
+ * Wait until nobody wants the database to itself. After each start in a row that could not
+ * connect, wait a second longer, because the server logs each of them. CREATE DATABASE ends
+ * the wait (see database_hold.c).
  */
 static void
 wait_to_connect(WorkerSlot *slot, const char *dbname)
@@ -205,9 +170,9 @@ wait_to_connect(WorkerSlot *slot, const char *dbname)
 }
 
 /*
- * Settings of the database or role must not change what our statements mean, nor stop
- * them, nor give them worse plans. On which disk new partitions are (default_tablespace) and
- * what a commit waits for (synchronous_commit) is the user's choice also here.
+ * Settings of the database or role must not change the meaning of our statements, stop them,
+ * or worsen their plans. The user's choice remains where new partitions are stored
+ * (default_tablespace) and what a commit waits for (synchronous_commit).
  */
 static void
 pin_settings(void)
@@ -275,9 +240,11 @@ WorkerStart(WorkerSlot *slot, const char *dbname)
 	pqsignal(SIGINT, handle_sigint);
 	BackgroundWorkerUnblockSignals();
 
-	/* before the connection, so that a FATAL there cleans up as well */
-	before_shmem_exit(leave_slot, (Datum) 0);
-	enter_slot(slot);
+	/* before the connection, so that a FATAL there leaves the slot as well */
+	WorkerSlotEnter(slot);
+	/* SIGTERM may have come before there was a slot to say so in */
+	if (WorkerShutdownRequested)
+		pg_atomic_write_u32(&slot->told_to_end, 1);
 
 	if (dbname != NULL)
 		wait_to_connect(slot, dbname);
@@ -309,96 +276,14 @@ WorkerHandleInterrupts(void)
 }
 
 void
-WorkerSetState(WorkerSlot *slot, WorkerState state, const char *reason)
-{
-	reason = reason ? reason : "";
-	if (pg_atomic_read_u32(&slot->state) == (uint32) state && strcmp(slot->reason, reason) == 0)
-		return;
-	LWLockAcquire(Shared->lock, LW_EXCLUSIVE);
-	if (pg_atomic_read_u32(&slot->state) != (uint32) state)
-		slot->since = GetCurrentTimestamp();
-	strlcpy(slot->reason, reason, WORKER_ERROR_SIZE);
-	pg_atomic_write_u32(&slot->state, state);
-	LWLockRelease(Shared->lock);
-}
-
-void
-WorkerSetError(WorkerSlot *slot, const char *message)
-{
-	LWLockAcquire(Shared->lock, LW_EXCLUSIVE);
-	strlcpy(slot->last_error, message, WORKER_ERROR_SIZE);
-	LWLockRelease(Shared->lock);
-}
-
-static bool
-is_flusher(void)
-{
-	for (int i = 0; i < fi_listeners; i++)
-		if (my_slot == &Shared->pairs[i].flusher)
-			return true;
-	return false;
-}
-
-/*
- * Was the error raised by the server itself? Procedural languages have text domains of
- * their own: what is raised in them may say anything, under any code.
- */
-static bool
-is_of_server(const ErrorData *error)
-{
-	return error->domain == NULL || strcmp(error->domain, PG_TEXTDOMAIN("postgres")) == 0;
-}
-
-/*
- * May the message of an error quote an event? One about data does, and what a trigger
- * of the user's raises. Such a trigger may also make SQL of an event, that is wrong, or the
- * name of a file or an object. Its errors have more context than the one line of our own
- * statements, which are found wrong before they run: that leaves none.
- */
-static bool
-may_quote_event(const ErrorData *error)
-{
-	int category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
-
-	if (!is_of_server(error))
-		return true;
-	if (is_flusher() && error->context != NULL &&
-		(category == ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION ||
-		 strchr(error->context, '\n') != NULL))
-		return true;
-	return !ErrorIsTransient(error->sqlerrcode) && category != ERRCODE_INTERNAL_ERROR;
-}
-
-bool
-WorkerDescribeError(const ErrorData *error, char description[WORKER_ERROR_SIZE])
-{
-	const char *state = unpack_sql_state(error->sqlerrcode);
-
-	if (!may_quote_event(error))
-	{
-		strlcpy(description, error->message ? error->message : "unknown error", WORKER_ERROR_SIZE);
-		return true;
-	}
-	if (is_of_server(error) && error->constraint_name != NULL)
-		snprintf(description, WORKER_ERROR_SIZE, "error %s of constraint \"%s\"", state,
-				 error->constraint_name);
-	else if (is_of_server(error) && error->column_name != NULL)
-		snprintf(description, WORKER_ERROR_SIZE, "error %s of column \"%s\"", state,
-				 error->column_name);
-	else
-		snprintf(description, WORKER_ERROR_SIZE, "error %s", state);
-	return false;
-}
-
-void
 WorkerReportError(const ErrorData *error, const char *consequence)
 {
 	static int64 logged_at = 0;
 	static char logged[WORKER_ERROR_SIZE];
 	char message[WORKER_ERROR_SIZE];
-	bool hidden = !WorkerDescribeError(error, message);
+	bool hidden = !ErrorDescribe(error, message);
 
-	WorkerSetError(my_slot, error->message ? error->message : "unknown error");
+	WorkerSetError(MyWorkerSlot, error->message ? error->message : "unknown error");
 	if (strcmp(message, logged) == 0 && MonotonicNow() < MonotonicAfter(logged_at, LOG_INTERVAL))
 		return;
 	strlcpy(logged, message, sizeof(logged));
@@ -409,46 +294,11 @@ WorkerReportError(const ErrorData *error, const char *consequence)
 }
 
 void
-WorkerSetRetrying(WorkerSlot *slot, const ErrorData *error)
-{
-	char reason[WORKER_ERROR_SIZE];
-
-	(void) WorkerDescribeError(error, reason);
-	WorkerSetState(slot, WORKER_RETRYING, reason);
-}
-
-void
-WorkerReason(WorkerSlot *slot, char reason[WORKER_ERROR_SIZE])
-{
-	LWLockAcquire(Shared->lock, LW_SHARED);
-	strlcpy(reason, slot->reason, WORKER_ERROR_SIZE);
-	LWLockRelease(Shared->lock);
-}
-
-void
 WorkerWait(long timeout)
 {
 	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, timeout,
 					 PG_WAIT_EXTENSION);
 	ResetLatch(MyLatch);
-}
-
-void
-WorkerTerminate(WorkerSlot *slot)
-{
-	LWLockAcquire(Shared->lock, LW_SHARED);
-	if (slot->pid != 0)
-		kill(slot->pid, SIGTERM);
-	LWLockRelease(Shared->lock);
-}
-
-void
-WorkerWake(WorkerSlot *slot)
-{
-	Latch *latch = *(Latch *volatile *) &slot->latch;
-
-	if (latch != NULL)
-		SetLatch(latch);
 }
 
 long

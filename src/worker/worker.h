@@ -1,8 +1,8 @@
 /*
  * worker.h
  *
- * What all background workers of fast_ingest do alike: registration, signals,
- * their slot in shared memory, interrupts.
+ * What all background workers of fast_ingest have in common: registration, signals, the
+ * connection, interrupts.
  */
 #ifndef FAST_INGEST_WORKER_H
 #define FAST_INGEST_WORKER_H
@@ -11,65 +11,42 @@
 
 #include "shared/shared_state.h"
 
-/* Set by SIGTERM; the worker ends in order then. */
+/* Set by SIGTERM; then the worker ends in order. */
 extern volatile sig_atomic_t WorkerShutdownRequested;
+
 /* When SIGTERM came (see clock.h). */
 extern int64 WorkerShutdownTime;
 
-/* Register every worker with the postmaster; called by _PG_init. */
+/* Register all workers with the postmaster; called by _PG_init. */
 extern void RegisterWorkers(void);
 
 /*
- * Before WorkerStart: this worker's transactions may end at any point. SIGTERM
- * breaks off the one that runs, as it would a backend's.
+ * Let SIGTERM interrupt a running transaction, as it does in a backend. For workers that lose
+ * nothing by it; called before WorkerStart().
  */
 extern void WorkerEndAtOnce(void);
 
 /*
- * Become a worker: signal handlers, slot, connection. dbname NULL connects to
- * no database. A database that cannot be connected to ends the process.
+ * Become a worker: install signal handlers, enter the slot, connect to a database or, with
+ * NULL, to none. A worker that cannot connect ends; each new start waits longer.
  */
 extern void WorkerStart(WorkerSlot *slot, const char *dbname);
 
 /*
- * Serve interrupts, barriers and SIGHUP; true when settings were read again.
- * Ends the process if it is in the way of somebody who wants the database.
+ * Handle interrupts, barriers and SIGHUP; true if settings were read again. Ends the process
+ * if it is connected to a database that somebody wants to drop.
  */
 extern bool WorkerHandleInterrupts(void);
 
-/* Publish a state; reason says why for any but WORKER_RUNNING, NULL else. */
-extern void WorkerSetState(WorkerSlot *slot, WorkerState state, const char *reason);
-
-/* Publish an error for fi_status(). */
-extern void WorkerSetError(WorkerSlot *slot, const char *message);
-
 /*
- * Publish an error of this worker and log it, but the same one only once in a
- * while. consequence is a sentence that says what becomes of it. The log has no message
- * that may quote an event, only the error's code.
+ * Publish an error of this worker and log it, but the same one at most once a minute.
+ * consequence is a sentence that says what becomes of it. If the message may quote an event,
+ * the log has only the error's code.
  */
 extern void WorkerReportError(const ErrorData *error, const char *consequence);
 
-/*
- * Say what an error is about, for the log and for clients without a key: by its message if that
- * cannot quote an event, else by its code and what it is an error of; false then.
- */
-extern bool WorkerDescribeError(const ErrorData *error, char description[WORKER_ERROR_SIZE]);
-
-/* Publish that the worker will try again what failed with that error. */
-extern void WorkerSetRetrying(WorkerSlot *slot, const ErrorData *error);
-
-/* Copy why a worker is not running; "" when it is. */
-extern void WorkerReason(WorkerSlot *slot, char reason[WORKER_ERROR_SIZE]);
-
-/* Sleep until woken, or for that many milliseconds. */
+/* Sleep until the latch is set, or for that many milliseconds. */
 extern void WorkerWait(long timeout);
-
-/* Wake a worker, if there is one. */
-extern void WorkerWake(WorkerSlot *slot);
-
-/* Send SIGTERM to a worker, if there is one; the postmaster starts another. */
-extern void WorkerTerminate(WorkerSlot *slot);
 
 /* Milliseconds left of fast_ingest.drain_timeout since SIGTERM, at least 0. */
 extern long WorkerDrainTimeLeft(void);

@@ -1,14 +1,13 @@
 /*
  * ring_fuzz.c
  *
- * Fuzzes the staging ring's protocol: an input is a ring's size, where its
- * positions begin, and a sequence of what producer and consumer do, their deaths
- * included. A model knows which records there must be.
+ * Fuzzes the protocol of the staging ring. An input is the size of a ring, its first
+ * position, and a sequence of actions of the producer and the consumer, including their
+ * deaths. A model knows which records there must be.
  *
- * What must hold for any sequence: a record that is reserved lies within the
- * buffer and on no record that anybody may still read; records come out as they
- * went in, in order, once; room that is free is given; records that are committed
- * can be read until they are released.
+ * For any sequence: a reserved record lies within the buffer and overlaps no record that
+ * may still be read; records come out whole, in order and once; free room is given;
+ * committed records can be read until they are released.
  */
 #include "postgres.h"
 
@@ -18,18 +17,18 @@
 
 typedef struct
 {
-	uint64 begin; /* with its padding */
+	uint64 begin; /* of the padding before the record */
 	uint64 end;
 	uint32 payload_size;
-} Expected;
+} ExpectedRecord;
 
 typedef struct
 {
 	Ring *ring;
 	RingProducer producer;
 	RingConsumer consumer;
-	Expected records[MAX_RECORDS];
-	int released; /* records before that may be overwritten */
+	ExpectedRecord records[MAX_RECORDS];
+	int released; /* records before this one may be overwritten */
 	int committed;
 	int consumed;
 	int published;
@@ -43,7 +42,7 @@ require(bool condition)
 		abort();
 }
 
-/* Where record n begins; of the next one, where it would. */
+/* Where record n begins, or would begin if it is the next one. */
 static uint64
 begin_of(const Model *model, int n)
 {
@@ -57,12 +56,12 @@ fill_byte(int n)
 }
 
 /*
- * Is this record n, as it was written?
+ * Abort unless this is record n as it was written
  */
 static void
 check_record(const Model *model, const RingRecord *record, int n)
 {
-	const Expected *expected = &model->records[n];
+	const ExpectedRecord *expected = &model->records[n];
 
 	require(record != NULL && record->kind == RECORD_STORED);
 	require(record->index == (uint32) n && record->staged_at == n + 1);
@@ -72,7 +71,7 @@ check_record(const Model *model, const RingRecord *record, int n)
 }
 
 static void
-reserve(Model *model, uint32 payload_size)
+reserve_record(Model *model, uint32 payload_size)
 {
 	Ring *ring = model->ring;
 	uint64 size = MAXALIGN(RECORD_HEADER_SIZE + (uint64) payload_size);
@@ -80,7 +79,7 @@ reserve(Model *model, uint32 payload_size)
 	uint64 to_end = ring->size - before % ring->size;
 	uint64 needed = size > to_end ? size + to_end : size;
 	uint64 used = before - model->producer.released;
-	Expected *expected = &model->records[model->reserved];
+	ExpectedRecord *expected = &model->records[model->reserved];
 	RingRecord *record;
 
 	if (model->reserved == MAX_RECORDS || before > PG_UINT64_MAX - needed)
@@ -92,7 +91,7 @@ reserve(Model *model, uint32 payload_size)
 		require(model->producer.reserved == before);
 		return;
 	}
-	*expected = (Expected){before, before + needed, payload_size};
+	*expected = (ExpectedRecord){before, before + needed, payload_size};
 	require(model->producer.reserved == expected->end);
 	require((char *) record >= ring->buffer);
 	require((char *) record + size <= ring->buffer + ring->size);
@@ -105,7 +104,7 @@ reserve(Model *model, uint32 payload_size)
 }
 
 static void
-publish(Model *model)
+publish_records(Model *model)
 {
 	uint64 ticket = RingPublish(&model->producer);
 
@@ -114,7 +113,7 @@ publish(Model *model)
 }
 
 static void
-rollback(Model *model)
+roll_back_records(Model *model)
 {
 	RingRollback(&model->producer);
 	model->reserved = model->published;
@@ -122,7 +121,7 @@ rollback(Model *model)
 }
 
 static void
-consume(Model *model, int n)
+consume_records(Model *model, int n)
 {
 	for (; n > 0; n--)
 	{
@@ -140,10 +139,10 @@ consume(Model *model, int n)
 }
 
 /*
- * Commit some of what was consumed
+ * Commit up to n of the consumed records
  */
 static void
-commit(Model *model, int n)
+commit_records(Model *model, int n)
 {
 	n = Min(n, model->consumed - model->committed);
 	model->committed += n;
@@ -152,10 +151,10 @@ commit(Model *model, int n)
 }
 
 /*
- * Release some of what is committed; at times what was released before
+ * Release up to n of the committed records; for n = 0, once more what was released
  */
 static void
-release(Model *model, int n)
+release_records(Model *model, int n)
 {
 	int to = Min(model->released + n, model->committed);
 
@@ -167,7 +166,7 @@ release(Model *model, int n)
 }
 
 /*
- * What anybody may read is there at any moment
+ * Abort unless all that may be read is there
  */
 static void
 check_ring(Model *model)
@@ -198,7 +197,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size < 4)
 		return 0;
 	room = 64 + (data[0] | (data[1] & 7) << 8);
-	/* from the beginning, or so that positions come close to the last there is */
+	/* begin near 0, or so that positions come close to the largest there is */
 	start = data[2] & 1 ? (PG_UINT64_MAX - data[3] * 256) / MAXIMUM_ALIGNOF * MAXIMUM_ALIGNOF
 						: data[3] * MAXIMUM_ALIGNOF;
 
@@ -216,25 +215,25 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		switch (data[i] % 10)
 		{
 			case 0:
-				reserve(&model, (uint32) n);
+				reserve_record(&model, (uint32) n);
 				break;
 			case 1:
-				reserve(&model, (uint32) n * 16);
+				reserve_record(&model, (uint32) n * 16);
 				break;
 			case 2:
-				publish(&model);
+				publish_records(&model);
 				break;
 			case 3:
-				rollback(&model);
+				roll_back_records(&model);
 				break;
 			case 4:
-				consume(&model, n);
+				consume_records(&model, n);
 				break;
 			case 5:
-				commit(&model, n);
+				commit_records(&model, n);
 				break;
 			case 6:
-				release(&model, n);
+				release_records(&model, n);
 				break;
 			case 7: /* the producer died */
 				RingAttachProducer(&model.producer, model.ring);
@@ -245,7 +244,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 				RingAttachConsumer(&model.consumer, model.ring);
 				model.consumed = model.committed;
 				break;
-			case 9: /* a size no ring has room for */
+			case 9: /* a record larger than any ring */
 				require(RingReserve(&model.producer, PG_UINT32_MAX - (uint32) n) == NULL);
 				break;
 		}

@@ -18,7 +18,7 @@ use Test::More;
 
 my $script = slurp_file("$FindBin::RealBin/../../sql/fast_ingest.sql");
 my @defects = (
-	[ 'CREATE OR REPLACE', 'CREATE FUNCTION fi_maintain()', 'CREATE OR REPLACE FUNCTION fi_maintain()' ],
+	[ 'CREATE OR REPLACE', 'CREATE FUNCTION fi_unschedule()', 'CREATE OR REPLACE FUNCTION fi_unschedule()' ],
 	[ 'IF NOT EXISTS', 'CREATE TABLE fast_ingest.users', 'CREATE TABLE IF NOT EXISTS fast_ingest.users' ],
 	[ 'schema IF NOT EXISTS', 'CREATE SCHEMA fast_ingest', 'CREATE SCHEMA IF NOT EXISTS fast_ingest' ],
 	[ 'a table without its schema', 'CREATE TABLE fast_ingest.users', 'CREATE TABLE users' ],
@@ -35,19 +35,19 @@ my @defects = (
 	[ 'an estimator that is looked up', 'pg_catalog.eqsel', 'eqsel' ],
 	[ 'INSERT into a table without its schema', 'INSERT INTO fast_ingest.breakdowns', 'INSERT INTO breakdowns' ],
 	[ 'a call that is looked up', 'SELECT pg_catalog.pg_extension_config_dump', 'SELECT pg_extension_config_dump' ],
-	[ 'a table in a body without its schema', 'FROM fast_ingest.rollup_dirty d WHERE d.low < item.day', 'FROM rollup_dirty d WHERE d.low < item.day' ],
-	[ 'a function in a body without its schema', 'PERFORM @extschema@.fi_refresh()', 'PERFORM fi_refresh()' ],
-	[ 'no search_path for plpgsql', qr/(CREATE FUNCTION fi_maintain.*?)\n\s+SET search_path = pg_catalog, pg_temp/s ],
+	[ 'a table in a body without its schema', 'FROM fast_ingest.dead_letters d, LATERAL', 'FROM dead_letters d, LATERAL' ],
+	[ 'a function in a body without its schema', 'PERFORM @extschema@.fi_unschedule()', 'PERFORM fi_unschedule()' ],
+	[ 'no search_path for plpgsql', qr/(CREATE FUNCTION fi_unschedule.*?)\n\s+SET search_path = pg_catalog, pg_temp/s ],
 	[ 'no search_path for sql', qr/(CREATE FUNCTION fi_partitions.*?)\n\s+SET search_path = pg_catalog, pg_temp/s ],
 	[ 'no search_path for C that runs SQL', qr/(CREATE FUNCTION fi_stats\(.*?)\n\s+SET search_path = pg_catalog, pg_temp/s ],
 	[ 'no search_path for a trigger', qr/(CREATE FUNCTION fi_events_inserted.*?)\n\s+SET search_path = pg_catalog, pg_temp/s ],
 	[ 'pg_temp first', 'SET search_path = pg_catalog, pg_temp', 'SET search_path = pg_temp, pg_catalog' ],
 	[ 'the caller\'s schema in the path', 'SET search_path = pg_catalog, pg_temp', 'SET search_path = public, pg_catalog, pg_temp' ],
 	[ 'SECURITY DEFINER', 'fi_cardinality(users fi_user_set) RETURNS bigint', 'fi_cardinality(users fi_user_set) RETURNS bigint SECURITY DEFINER' ],
-	[ '@extschema@ quoted', 'PERFORM @extschema@.fi_refresh()', "PERFORM '\@extschema\@.fi_refresh'::regproc" ],
+	[ '@extschema@ quoted', 'PERFORM @extschema@.fi_unschedule()', "PERFORM '\@extschema\@.fi_unschedule'::regproc" ],
 	[ 'a table for everybody', 'CREATE SEQUENCE', "GRANT SELECT ON fast_ingest.events TO PUBLIC;\nCREATE SEQUENCE" ],
 	[ 'a function for everybody', 'CREATE SEQUENCE', "GRANT EXECUTE ON FUNCTION fi_refresh() TO PUBLIC;\nCREATE SEQUENCE" ],
-	[ 'dynamic SQL put together', "EXECUTE format('DROP TABLE %s', item.name)", "EXECUTE 'DROP TABLE ' || item.name" ],
+	[ 'dynamic SQL put together', 'EXECUTE command', "EXECUTE 'GRANT ' || command" ],
 	[ 'dynamic SQL of an argument', 'PERFORM @extschema@.fi_unschedule();', "EXECUTE format('SELECT %s', maintain_schedule);" ],
 	[ 'DO', 'CREATE SEQUENCE', "DO \$\$ BEGIN PERFORM 1; END \$\$;\nCREATE SEQUENCE" ]);
 

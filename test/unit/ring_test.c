@@ -1,9 +1,9 @@
 /*
  * ring_test.c
  *
- * The staging ring's promises: records come out as they went in, in order,
- * once; what is not published is not seen; room is reused only after release;
- * either side can die and come back.
+ * The promises of the staging ring: records come out whole, in order and once; they are
+ * seen only when they are published; room is reused only after its release; either side
+ * can die and start again.
  */
 #include "postgres.h"
 
@@ -23,10 +23,10 @@ make_ring(size_t room, uint64 start)
 }
 
 /*
- * Reserve a record whose every byte tells its number
+ * Reserve a record whose number is in each of its bytes; false without room
  */
 static bool
-put(RingProducer *producer, uint32 number, uint32 size)
+put_record(RingProducer *producer, uint32 number, uint32 size)
 {
 	RingRecord *record = RingReserve(producer, size);
 
@@ -39,7 +39,7 @@ put(RingProducer *producer, uint32 number, uint32 size)
 }
 
 static bool
-intact(const RingRecord *record, uint32 number, uint32 size)
+is_intact(const RingRecord *record, uint32 number, uint32 size)
 {
 	if (record == NULL || record->index != number || record->payload_size != size)
 		return false;
@@ -59,13 +59,13 @@ test_publish_and_rollback(void)
 	RingAttachProducer(&producer, ring);
 	RingAttachConsumer(&consumer, ring);
 	ok(RingNext(&consumer) == NULL, "an empty ring has no record");
-	put(&producer, 1, 10);
-	put(&producer, 2, 20);
+	put_record(&producer, 1, 10);
+	put_record(&producer, 2, 20);
 	ok(RingNext(&consumer) == NULL, "reserved records are not seen");
 	RingRollback(&producer);
-	put(&producer, 3, 30);
+	put_record(&producer, 3, 30);
 	ok(RingPublish(&producer) == RingPublished(ring), "the ticket is the published position");
-	ok(intact(RingNext(&consumer), 3, 30), "what was rolled back never comes");
+	ok(is_intact(RingNext(&consumer), 3, 30), "what was rolled back never comes");
 	ok(RingNext(&consumer) == NULL, "and nothing more");
 	ok(RingStagedRecords(ring) == 1, "a record is staged until it is committed");
 	ok(RingOldestStaged(ring) == 4, "the oldest staged record tells its time");
@@ -85,21 +85,21 @@ test_full(void)
 	RingAttachProducer(&producer, ring);
 	RingAttachConsumer(&consumer, ring);
 	ok(RingReserve(&producer, 2000) == NULL, "a record larger than the ring is refused");
-	while (put(&producer, n, 100))
+	while (put_record(&producer, n, 100))
 		n++;
 	ok(n > 5, "a ring takes records until it is full (%u)", n);
 	RingPublish(&producer);
 	while (RingNext(&consumer) != NULL)
 		;
 	RingCommit(ring, consumer.next, n);
-	ok(!put(&producer, n, 100), "committed room is not reused before it is released");
+	ok(!put_record(&producer, n, 100), "committed room is not reused before it is released");
 	RingRelease(&producer, RingCommitted(ring));
-	ok(put(&producer, n, 100), "released room is");
+	ok(put_record(&producer, n, 100), "released room is");
 	free(ring);
 }
 
 /*
- * Many requests of random sizes, checked against what a list would do
+ * Compare a ring with a list, with requests of random sizes
  */
 static void
 test_model(uint64 start, size_t room)
@@ -130,7 +130,7 @@ test_model(uint64 start, size_t room)
 				for (i = 0; i < n; i++)
 				{
 					sizes[published + i] = random() % 300;
-					if (!put(&producer, published + i, sizes[published + i]))
+					if (!put_record(&producer, published + i, sizes[published + i]))
 						break;
 				}
 				if (i < n || random() % 10 == 0)
@@ -149,11 +149,11 @@ test_model(uint64 start, size_t room)
 					good &= RingNext(&consumer) == NULL;
 				else
 				{
-					good &= intact(RingNext(&consumer), consumed, sizes[consumed]);
+					good &= is_intact(RingNext(&consumer), consumed, sizes[consumed]);
 					consumed++;
 				}
 				break;
-			case 4: /* commit, release, sometimes later */
+			case 4: /* commit, and sometimes release */
 				RingCommit(ring, consumer.next, consumed - committed);
 				committed = consumed;
 				if (random() % 3 > 0)
@@ -165,7 +165,7 @@ test_model(uint64 start, size_t room)
 					break;
 				if (random() % 2 > 0)
 				{
-					put(&producer, 77, 20);
+					put_record(&producer, 77, 20);
 					RingAttachProducer(&producer, ring);
 				}
 				else
@@ -193,7 +193,7 @@ produce(void *arg)
 	for (uint32 n = 0; n < CONCURRENT_RECORDS;)
 	{
 		RingRelease(&producer, RingCommitted(producer.ring));
-		if (put(&producer, n, n % 97))
+		if (put_record(&producer, n, n % 97))
 		{
 			n++;
 			if (n % 7 == 0 || n == CONCURRENT_RECORDS)
@@ -226,7 +226,7 @@ test_concurrency(void)
 
 		if (record != NULL)
 		{
-			good = intact(record, n, n % 97);
+			good = is_intact(record, n, n % 97);
 			n++;
 			uncommitted++;
 		}

@@ -12,7 +12,7 @@
 static int tap_tests = 0;
 static int tap_failed = 0;
 
-/* Report one check; prints where it is when it fails. */
+/* Report one check; if it fails, print its place. */
 #define ok(condition, ...) \
 	do \
 	{ \
@@ -25,7 +25,7 @@ static int tap_failed = 0;
 			printf("# %s:%d: %s\n", __FILE__, __LINE__, #condition); \
 	} while (0)
 
-/* Print the plan; what main returns. */
+/* Print the plan; returns the exit status. */
 static inline int
 tap_done(void)
 {

@@ -111,7 +111,7 @@ judge(Request *request)
 	text = presented_key(request);
 	if (text == NULL)
 		return ACCESS_NO_KEY;
-	access->key = KeyImageFind(text);
+	access->key = ApiKeyFind(text);
 	if (access->key == NULL)
 		return ACCESS_WRONG_KEY;
 	access->key_id = access->key->id;

@@ -10,7 +10,7 @@
 #ifndef FAST_INGEST_API_KEY_CHECK_H
 #define FAST_INGEST_API_KEY_CHECK_H
 
-#include "shared/key_image.h"
+#include "auth/api_key.h"
 #include "event/event.h"
 #include "http/server/reply.h"
 #include "http/listen/listen_socket.h"

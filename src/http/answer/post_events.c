@@ -16,6 +16,7 @@
 #include "utils/varlena.h"
 
 #include "event/json_metadata.h"
+#include "base/unix_time.h"
 #include "event/tuple.h"
 #include "http/answer/await_commit.h"
 #include "http/answer/post_events_head.h"

@@ -21,6 +21,7 @@
 #include "http/request_count.h"
 #include "http/answer/prometheus_text.h"
 #include "http/server/server.h"
+#include "db/extension_version.h"
 #include "shared/query_slot.h"
 #include "base/settings.h"
 
@@ -298,7 +299,7 @@ append_server(StringInfo out)
 	PrometheusTextValue(out, "fast_ingest_standby", "gauge", "1 on a standby, 0 else.",
 						RecoveryInProgress());
 	PrometheusTextFamily(out, name, "gauge", "1, with the versions of the library and the server.");
-	appendStringInfo(out, "%s{version=\"" FI_VERSION "\",postgresql=", name);
+	appendStringInfo(out, "%s{version=\"%s\",postgresql=", name, LibraryVersion);
 	PrometheusTextQuote(out, GetConfigOption("server_version", false, false));
 	appendStringInfoString(out, "} 1\n");
 }

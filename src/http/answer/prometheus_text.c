@@ -7,7 +7,7 @@
 
 #include "http/answer/prometheus_text.h"
 
-#include "event/tuple.h"
+#include "base/unix_time.h"
 
 void
 PrometheusTextFamily(StringInfo out, const char *name, const char *type, const char *help)

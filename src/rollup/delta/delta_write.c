@@ -19,9 +19,10 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "db/act_as_owner.h"
 #include "db/own_tables.h"
 #include "base/compat.h"
-#include "event/event.h"
+#include "base/text_slice.h"
 #include "rollup/delta/backlog.h"
 #include "base/text_map.h"
 #include "base/grow_array.h"

@@ -7,10 +7,7 @@
 
 #include "rollup/delta/user_hash.h"
 
-#include "common/cryptohash.h"
-#include "common/sha2.h"
-
-#include "base/compat.h"
+#include "base/sha256.h"
 #include "rollup/delta/user_secret.h"
 
 struct UserHasher
@@ -25,23 +22,21 @@ UserHasherCreate(void)
 	UserHasher *hasher = palloc(sizeof(UserHasher));
 
 	memcpy(hasher->secret, UserSecret(), USER_SECRET_SIZE);
-	hasher->context = pg_cryptohash_create(PG_SHA256);
+	hasher->context = Sha256ContextCreate();
 	return hasher;
 }
 
 UserHash
 UserHashOf(UserHasher *hasher, const char *user_id, size_t len)
 {
-	uint8 digest[PG_SHA256_DIGEST_LENGTH];
+	Slice pieces[] = {{(const char *) hasher->secret, USER_SECRET_SIZE}, {user_id, len}};
+	Sha256Digest digest;
 	UserHash hash;
 
-	if (hasher->context == NULL || pg_cryptohash_init(hasher->context) < 0 ||
-		pg_cryptohash_update(hasher->context, hasher->secret, USER_SECRET_SIZE) < 0 ||
-		pg_cryptohash_update(hasher->context, (const uint8 *) user_id, len) < 0 ||
-		pg_cryptohash_final(hasher->context, digest, sizeof(digest)) < 0)
+	if (!Sha256(hasher->context, pieces, lengthof(pieces), &digest))
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not compute a SHA-256 digest")));
-	memcpy(hash.bytes, digest, USER_HASH_SIZE);
+	memcpy(hash.bytes, digest.bytes, USER_HASH_SIZE);
 	return hash;
 }
 

@@ -10,12 +10,7 @@
 #ifndef FAST_INGEST_USER_HASH_H
 #define FAST_INGEST_USER_HASH_H
 
-#define USER_HASH_SIZE 16
-
-typedef struct
-{
-	uint8 bytes[USER_HASH_SIZE];
-} UserHash;
+#include "base/user_map.h"
 
 /*
  * Read the secret, in whosever name, and begin. A hasher lives in the current memory

@@ -14,10 +14,10 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "db/act_as_owner.h"
 #include "db/own_tables.h"
 #include "base/compat.h"
 #include "event/timestamp.h"
-#include "event/tuple.h"
 #include "rollup/state/key_limit.h"
 #include "rollup/metrics/metrics_private.h"
 #include "rollup/state/restored.h"

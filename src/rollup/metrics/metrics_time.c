@@ -8,7 +8,7 @@
 #include "rollup/metrics/metrics.h"
 
 #include "event/timestamp.h"
-#include "event/tuple.h"
+#include "base/unix_time.h"
 
 bool
 MetricsParseTime(const char *text, TimestampTz *time, const char **wrong)

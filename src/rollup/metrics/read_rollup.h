@@ -6,6 +6,7 @@
 #ifndef FAST_INGEST_READ_ROLLUP_H
 #define FAST_INGEST_READ_ROLLUP_H
 
+#include "base/text_slice.h"
 #include "rollup/delta/delta_format.h"
 #include "rollup/metrics/cover_range.h"
 
@@ -53,13 +54,6 @@ typedef struct
 	const UserHash *hashes;
 	const uint16 *users; /* which of the hashes */
 } DeltaRow;
-
-/* Is a text of that length the same as another? */
-static inline bool
-IsText(const char *text, int len, const char *other)
-{
-	return (size_t) len == strlen(other) && memcmp(text, other, len) == 0;
-}
 
 typedef void (*DeltaRowVisitor)(const DeltaRow *row, void *arg);
 

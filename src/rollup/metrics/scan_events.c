@@ -16,7 +16,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "db/own_tables.h"
+#include "db/act_as_owner.h"
 
 #define ROWS_PER_FETCH 1000
 

@@ -14,8 +14,9 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "db/act_as_owner.h"
 #include "db/own_tables.h"
-#include "event/event.h"
+#include "base/text_slice.h"
 #include "rollup/state/key_limit.h"
 #include "rollup/metrics/scan_events.h"
 #include "rollup/state/restored.h"

@@ -24,19 +24,20 @@
 #include "nodes/makefuncs.h"
 #include "nodes/parsenodes.h"
 #include "storage/lmgr.h"
-#include "tcop/utility.h"
 #include "utils/acl.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "db/act_as_owner.h"
 #include "db/own_tables.h"
 #include "base/compat.h"
 #include "partition/partition_times.h"
 #include "rollup/refresh/refresh.h"
 #include "rollup/metrics/read_rollup.h"
 #include "db/scan_own_table.h"
+#include "db/utility_hook.h"
 
 /* Columns of fast_ingest.dropped. */
 enum
@@ -47,7 +48,6 @@ enum
 };
 
 static object_access_hook_type prev_object_access_hook = NULL;
-static ProcessUtility_hook_type prev_process_utility = NULL;
 
 /*
  * The days on which the rollup has counted rows that were in a partition
@@ -297,40 +297,52 @@ foreign_partition(const CreateForeignTableStmt *create)
 										  : InvalidOid;
 }
 
-static void
-process_utility(PlannedStmt *statement, const char *query_string, bool read_only_tree,
-				ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *environment,
-				DestReceiver *receiver, QueryCompletion *completion)
+/* A partition that a command attaches or detaches. */
+typedef struct
 {
-	ProcessUtility_hook_type next =
-		prev_process_utility ? prev_process_utility : standard_ProcessUtility;
-	Node *command = statement->utilityStmt;
-	AlterTableCmd *action = NULL;
-	Oid partition = InvalidOid;
+	Oid partition;
 	bool detached;
-	PartitionTimes times = {0};
+	PartitionTimes times; /* of one that is detached */
+} MovedPartition;
 
-	if (IsA(command, AlterTableStmt))
-		partition = moved_partition(castNode(AlterTableStmt, command), &action);
-	else if (IsA(command, DropStmt))
+static void *
+before_partition_command(Node *command)
+{
+	AlterTableCmd *action = NULL;
+	MovedPartition moved = {0};
+	MovedPartition *state;
+
+	if (IsA(command, DropStmt))
 		before_drop(castNode(DropStmt, command));
-	detached =
-		action != NULL && action->subtype != AT_AttachPartition && is_our_partition(partition);
-	if (detached && action->subtype == AT_DetachPartition)
+	else if (IsA(command, AlterTableStmt))
+		moved.partition = moved_partition(castNode(AlterTableStmt, command), &action);
+	moved.detached = action != NULL && action->subtype != AT_AttachPartition &&
+					 is_our_partition(moved.partition);
+	if (moved.detached && action->subtype == AT_DetachPartition)
 	{
-		count_changes(partition, castNode(PartitionCmd, action->def)->concurrent);
-		detached = is_our_partition(partition);
+		count_changes(moved.partition, castNode(PartitionCmd, action->def)->concurrent);
+		moved.detached = is_our_partition(moved.partition);
 	}
-	if (detached)
-		times = PartitionTimesOf(partition);
-	next(statement, query_string, read_only_tree, context, params, environment, receiver,
-		 completion);
+	if (moved.detached)
+		moved.times = PartitionTimesOf(moved.partition);
+	else if (!OidIsValid(moved.partition) && !IsA(command, CreateForeignTableStmt))
+		return NULL;
+	state = palloc(sizeof(MovedPartition));
+	*state = moved;
+	return state;
+}
+
+static void
+after_partition_command(Node *command, void *state)
+{
+	MovedPartition *moved = state;
+
 	if (IsA(command, CreateForeignTableStmt))
-		partition = foreign_partition(castNode(CreateForeignTableStmt, command));
-	if (detached)
-		note_partition(partition, &times);
-	else if (OidIsValid(partition) && is_our_partition(partition))
-		mark_attached(partition);
+		moved->partition = foreign_partition(castNode(CreateForeignTableStmt, command));
+	if (moved->detached)
+		note_partition(moved->partition, &moved->times);
+	else if (OidIsValid(moved->partition) && is_our_partition(moved->partition))
+		mark_attached(moved->partition);
 	else
 		return;
 	CommandCounterIncrement();
@@ -339,10 +351,12 @@ process_utility(PlannedStmt *statement, const char *query_string, bool read_only
 void
 LostRowsHooksInit(void)
 {
+	static const UtilityHook hook = {.before = before_partition_command,
+									 .after = after_partition_command};
+
 	prev_object_access_hook = object_access_hook;
 	object_access_hook = object_access;
-	prev_process_utility = ProcessUtility_hook;
-	ProcessUtility_hook = process_utility;
+	UtilityHookRegister(&hook);
 }
 
 TimeRangeList *

@@ -1,11 +1,11 @@
 /*
- * evidence.c
+ * trial_insert.c
  *
- * Events that are tried and rolled back; see evidence.h.
+ * Inserts that are always rolled back: see trial_insert.h.
  */
 #include "postgres.h"
 
-#include "flush/evidence.h"
+#include "flush/trial_insert.h"
 
 #include "catalog/namespace.h"
 #include "commands/trigger.h"
@@ -14,43 +14,44 @@
 
 #include "event/tuple.h"
 #include "flush/day_partition.h"
-#include "worker/wait_for_extension.h"
-#include "flush/give_way.h"
+#include "db/own_tables.h"
+#include "flush/cancel_when_blocking.h"
 #include "partition/create_partition.h"
-#include "flush/staged.h"
+#include "flush/staged_relation.h"
 #include "partition/partition_times.h"
 #include "db/spi.h"
 #include "worker/worker.h"
 
-#define KEPT 8					 /* events of each lane that were stored */
-#define OTHERS 8				 /* events of the lane that wait behind */
-#define LARGEST_KEPT (16 * 1024) /* bytes of one of them */
+#define KEPT 8					 /* copies of stored events, for each lane */
+#define OTHERS 8				 /* events that are staged behind the refused one */
+#define LARGEST_KEPT (16 * 1024) /* bytes of a copy */
 #define TRIAL_TIME 250			 /* ms */
 
-/* Without a key: one that was stored would otherwise be found to be stored already. */
+/* Without the key: a stored event would otherwise conflict with itself. */
 #define INSERT_TRIAL \
 	"INSERT INTO fast_ingest.events (" EVENT_DATA_COLUMNS ") SELECT " EVENT_DATA_COLUMNS
 
+/* The last events that were stored in a lane. */
 typedef struct
 {
 	RingRecord *records[KEPT];
-	int next;
-	bool keeping; /* the next one, if its transaction commits */
-} Kept;
+	int next;		 /* index of the oldest copy, which the next one replaces */
+	bool is_pending; /* it is written, and counts when its transaction commits */
+} KeptEvents;
 
-/* An event to be tried: a record, or NULL for one of that day that is stored. */
+/* An event to be tried: a record, or if that is NULL an event of the day out of the table. */
 typedef struct
 {
 	RingRecord *record;
 	int32 day;
 } Trial;
 
-static Kept kept[NUM_LANES];
+static KeptEvents kept[NUM_LANES];
 static SPIPlanPtr trial_plan = NULL;
-static bool passed;
+static bool accepted; /* by the last trial */
 
 void
-EvidenceInit(void)
+TrialInit(void)
 {
 	for (int lane = 0; lane < NUM_LANES; lane++)
 		for (int i = 0; i < KEPT; i++)
@@ -62,27 +63,27 @@ EvidenceInit(void)
 }
 
 void
-EvidenceKeep(Lane lane, const RingRecord *record)
+TrialKeep(Lane lane, const RingRecord *record)
 {
-	Kept *mine = &kept[lane];
+	KeptEvents *mine = &kept[lane];
 
-	mine->keeping = record != NULL && record->payload_size <= LARGEST_KEPT;
-	if (mine->keeping)
+	mine->is_pending = record != NULL && record->payload_size <= LARGEST_KEPT;
+	if (mine->is_pending)
 		memcpy(mine->records[mine->next], record, RECORD_HEADER_SIZE + record->payload_size);
 }
 
 void
-EvidenceKept(Lane lane)
+TrialKeepCommitted(Lane lane)
 {
-	Kept *mine = &kept[lane];
+	KeptEvents *mine = &kept[lane];
 
-	if (mine->keeping)
+	if (mine->is_pending)
 		mine->next = (mine->next + 1) % KEPT;
-	mine->keeping = false;
+	mine->is_pending = false;
 }
 
 void
-EvidenceForgetPlan(void)
+TrialForgetPlan(void)
 {
 	if (trial_plan != NULL)
 		SPI_freeplan(trial_plan);
@@ -92,7 +93,7 @@ EvidenceForgetPlan(void)
 static void
 insert_record(RingRecord *record)
 {
-	Tuplestorestate *store = StagedShow(&record, 1, record->payload_size);
+	Tuplestorestate *store = StagedRelationShow(&record, 1, record->payload_size);
 
 	if (trial_plan == NULL)
 		trial_plan = SpiPrepare(INSERT_TRIAL " FROM staged", 0, NULL, 0);
@@ -102,7 +103,7 @@ insert_record(RingRecord *record)
 }
 
 /*
- * Insert an event of that day that the table has, once more; returns how many were found
+ * Insert an event of that day out of the table once more; returns 0 if it has none, else 1
  */
 static uint64
 insert_stored(int32 day)
@@ -117,7 +118,7 @@ insert_stored(int32 day)
  * Insert one event, and end in an ERROR in any case
  */
 static void
-trial_body(void *arg)
+insert_and_fail(void *arg)
 {
 	Trial *trial = arg;
 	bool inserted = true;
@@ -128,37 +129,37 @@ trial_body(void *arg)
 	else
 		inserted = insert_stored(trial->day) == 1;
 	AfterTriggerFireDeferred();
-	passed = inserted;
+	accepted = inserted;
 	ereport(ERROR, (errcode(ERRCODE_TRANSACTION_ROLLBACK), errmsg("this was a trial")));
 }
 
 typedef struct
 {
 	const ErrorData *reason;
-	bool of_events; /* is the error about that table, or a part of it? */
-} Subject;
+	bool is_of_events; /* the error is about a partition of events */
+} ErrorTable;
 
 static void
-look_at_subject(void *arg)
+look_up_error_table(void *arg)
 {
-	Subject *subject = arg;
+	ErrorTable *subject = arg;
 	Oid schema = get_namespace_oid(subject->reason->schema_name, true);
 	Oid table = get_relname_relid(subject->reason->table_name, schema);
 
-	subject->of_events = OidIsValid(table) && IsEventsPartition(table);
+	subject->is_of_events = OidIsValid(table) && IsEventsPartition(table);
 }
 
 bool
-EvidenceOfConflict(const ErrorData *reason)
+ErrorIsConflict(const ErrorData *reason)
 {
-	Subject subject = {.reason = reason};
+	ErrorTable subject = {.reason = reason};
 
 	if ((reason->sqlerrcode != ERRCODE_UNIQUE_VIOLATION &&
 		 reason->sqlerrcode != ERRCODE_EXCLUSION_VIOLATION) ||
 		reason->schema_name == NULL || reason->table_name == NULL)
 		return false;
-	return RunTransaction("looking at a conflict", look_at_subject, &subject) == NULL &&
-		   subject.of_events;
+	return RunTransaction("looking at a conflict", look_up_error_table, &subject) == NULL &&
+		   subject.is_of_events;
 }
 
 static bool
@@ -176,42 +177,43 @@ is_same_reason(const ErrorData *a, const ErrorData *b)
 	char of_a[WORKER_ERROR_SIZE];
 	char of_b[WORKER_ERROR_SIZE];
 
-	(void) WorkerDescribeError(a, of_a);
-	(void) WorkerDescribeError(b, of_b);
+	(void) ErrorDescribe(a, of_a);
+	(void) ErrorDescribe(b, of_b);
 	return a->sqlerrcode == b->sqlerrcode && strcmp(of_a, of_b) == 0;
 }
 
 /*
- * Try one event; NULL is some stored one of that day. *failed is set if it fails for that
- * reason; false if there is no point in trying another one.
+ * Try one event: the record, or if that is NULL an event of the day out of the table. Sets
+ * *refused if it is refused for that reason. Returns false if no other one need be tried.
  */
 static bool
-try_event(RingRecord *record, int32 day, const ErrorData *reason, bool *failed)
+try_event(RingRecord *record, int32 day, const ErrorData *reason, bool *refused)
 {
 	Trial trial = {record, day};
 	ErrorData *error;
 
-	passed = false;
-	error = GiveWayRun("trying another event", trial_body, &trial, TRIAL_TIME, always);
-	/* one that was stored is in the way of itself where the user's constraint has no key */
-	if (!passed && EvidenceOfConflict(error))
-		passed = true;
-	if (!passed)
-		EvidenceForgetPlan();
-	*failed = *failed || (!passed && is_same_reason(error, reason));
-	return !passed && !GiveWayFired();
+	accepted = false;
+	error = RunUnlessBlocking("trying another event", insert_and_fail, &trial, TRIAL_TIME, always);
+	/* a stored event conflicts with itself if a constraint of the user's is without event_key */
+	if (!accepted && ErrorIsConflict(error))
+		accepted = true;
+	if (!accepted)
+		TrialForgetPlan();
+	*refused = *refused || (!accepted && is_same_reason(error, reason));
+	return !accepted && !LastRunWasCancelled();
 }
 
 /*
- * Try what was stored in a lane, the last one first. *known is set if there was anything.
+ * Try the events that were stored in a lane, the last one first. Sets *known if there are
+ * any. Returns false if no other event need be tried.
  */
 static bool
-try_kept(Lane lane, const ErrorData *reason, int32 day, bool *failed, bool *known)
+try_kept(Lane lane, const ErrorData *reason, int32 day, bool *refused, bool *known)
 {
-	const Kept *mine = &kept[lane];
+	const KeptEvents *mine = &kept[lane];
 	bool go_on = true;
 
-	/* the oldest one may have been overwritten by one whose transaction failed */
+	/* without the oldest copy: an event whose transaction failed may have replaced it */
 	for (int i = 1; i < KEPT && go_on; i++)
 	{
 		RingRecord *record = mine->records[(mine->next + KEPT - i) % KEPT];
@@ -219,20 +221,20 @@ try_kept(Lane lane, const ErrorData *reason, int32 day, bool *failed, bool *know
 		if (record->payload_size == 0 || (day != ANY_DAY && record->day != day))
 			continue;
 		*known = true;
-		go_on = try_event(record, day, reason, failed);
+		go_on = try_event(record, day, reason, refused);
 	}
 	return go_on;
 }
 
-static Evidence
-conclude(bool failed)
+static TrialResult
+conclude(bool refused)
 {
-	return passed ? EVIDENCE_OTHERS_PASS : failed ? EVIDENCE_OTHERS_FAIL : EVIDENCE_NONE;
+	return accepted ? TRIAL_OTHERS_ACCEPTED : refused ? TRIAL_OTHERS_REFUSED : TRIAL_INCONCLUSIVE;
 }
 
 /*
- * Some of the events that a consumer has before it: from all over the ring, as those of one
- * client come together
+ * Choose some of the events that a consumer has not read yet. They come from all over the
+ * ring, as the events of one client stand together there.
  */
 static int
 choose_others(RingConsumer behind, RingRecord *others[OTHERS])
@@ -251,41 +253,41 @@ choose_others(RingConsumer behind, RingRecord *others[OTHERS])
 	return n;
 }
 
-Evidence
-EvidenceFor(const ErrorData *reason, const RingRecord *record, RingConsumer behind, bool same_day)
+TrialResult
+TrialOfOthers(const ErrorData *reason, const RingRecord *record, RingConsumer behind, bool same_day)
 {
 	RingRecord *others[OTHERS];
 	int n = choose_others(behind, others);
 	int32 day = same_day ? record->day : ANY_DAY;
 	bool known = false;
-	bool failed = false;
+	bool refused = false;
 	bool go_on = true;
 
-	passed = false;
+	accepted = false;
 	for (int lane = 0; lane < NUM_LANES && go_on; lane++)
-		go_on = try_kept(lane, reason, day, &failed, &known);
+		go_on = try_kept(lane, reason, day, &refused, &known);
 	if (go_on && !known)
-		go_on = try_event(NULL, record->day, reason, &failed);
-	/* these may be of one client, and all bad: that they fail says nothing */
+		go_on = try_event(NULL, record->day, reason, &refused);
+	/* these may all be bad events of one client: that they are refused says nothing */
 	for (int i = 0; i < n && go_on; i++)
 		if (day == ANY_DAY || others[i]->day == day)
 			go_on = try_event(others[i], day, reason, &(bool){false});
-	return conclude(failed);
+	return conclude(refused);
 }
 
-Evidence
-EvidenceOfToday(const ErrorData *reason)
+TrialResult
+TrialOfToday(const ErrorData *reason)
 {
 	bool known = false;
-	bool failed = false;
+	bool refused = false;
 
-	passed = false;
-	(void) try_kept(LANE_TODAY, reason, ANY_DAY, &failed, &known);
-	return conclude(failed);
+	accepted = false;
+	(void) try_kept(LANE_TODAY, reason, ANY_DAY, &refused, &known);
+	return conclude(refused);
 }
 
 bool
-EvidenceOfColumn(const ErrorData *reason)
+ErrorIsAboutOtherColumn(const ErrorData *reason)
 {
 	static const char *const columns = ", " EVENT_COLUMNS ",";
 

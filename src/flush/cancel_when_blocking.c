@@ -1,11 +1,11 @@
 /*
- * give_way.c
+ * cancel_when_blocking.c
  *
- * A timer around the body of a transaction.
+ * A timer looks now and then whether others wait, and cancels the query then.
  */
 #include "postgres.h"
 
-#include "flush/give_way.h"
+#include "flush/cancel_when_blocking.h"
 
 #include "commands/trigger.h"
 #include "miscadmin.h"
@@ -17,18 +17,18 @@ typedef struct
 {
 	TransactionBody body;
 	void *arg;
-} Limited;
+} LimitedBody;
 
 static TimeoutId timer;
-static bool (*others_wait)(void);
-static volatile sig_atomic_t fired = false;
+static OthersWaitCheck others_wait;
+static volatile sig_atomic_t cancelled = false;
 
 static void
-look_for_others(void)
+cancel_if_others_wait(void)
 {
 	if (others_wait())
 	{
-		fired = true;
+		cancelled = true;
 		QueryCancelPending = true;
 		InterruptPending = true;
 	}
@@ -37,9 +37,9 @@ look_for_others(void)
 }
 
 void
-GiveWayInit(void)
+CancelWhenBlockingInit(void)
 {
-	timer = RegisterTimeout(USER_TIMEOUT, look_for_others);
+	timer = RegisterTimeout(USER_TIMEOUT, cancel_if_others_wait);
 }
 
 static void
@@ -52,35 +52,35 @@ stop_timer(void)
 static void
 run_limited(void *arg)
 {
-	Limited *limited = arg;
+	LimitedBody *limited = arg;
 
 	limited->body(limited->arg);
-	/* what is deferred to the commit may hang as well */
+	/* these may hang as well */
 	AfterTriggerFireDeferred();
-	/* a wait for a synchronous standby that is cancelled would count as a commit */
+	/* a wait for a synchronous standby would end, and that counts as a commit */
 	stop_timer();
 }
 
 ErrorData *
-GiveWayRun(const char *activity, TransactionBody body, void *arg, int patience,
-		   bool (*do_others_wait)(void))
+RunUnlessBlocking(const char *activity, TransactionBody body, void *arg, int patience,
+				  OthersWaitCheck check)
 {
-	Limited limited = {body, arg};
+	LimitedBody limited = {body, arg};
 	ErrorData *error;
 
-	others_wait = do_others_wait;
-	fired = false;
+	others_wait = check;
+	cancelled = false;
 	enable_timeout_after(timer, patience);
 	error = RunTransaction(activity, run_limited, &limited);
 	stop_timer();
-	fired = fired && error != NULL && error->sqlerrcode == ERRCODE_QUERY_CANCELED;
-	if (fired)
+	cancelled = cancelled && error != NULL && error->sqlerrcode == ERRCODE_QUERY_CANCELED;
+	if (cancelled)
 		error->message = psprintf("given up after %d ms, as other events waited", patience);
 	return error;
 }
 
 bool
-GiveWayFired(void)
+LastRunWasCancelled(void)
 {
-	return fired;
+	return cancelled;
 }

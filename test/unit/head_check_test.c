@@ -1,5 +1,5 @@
 /*
- * head_test.c
+ * head_check_test.c
  *
  * Which versions of libmicrohttpd are known, and what is found wrong with heads as each of them
  * leaves them behind.

@@ -1,13 +1,11 @@
 /*
- * staged.c
+ * staged_relation.c
  *
- * The tuples of records are shown to SQL as a relation named "staged" (an ephemeral
- * named relation, as the transition tables of triggers are), so that one
- * INSERT ... SELECT stores them all and no value is turned into text on the way.
+ * See staged_relation.h.
  */
 #include "postgres.h"
 
-#include "flush/staged.h"
+#include "flush/staged_relation.h"
 
 #include "executor/tuptable.h"
 #include "utils/memutils.h"
@@ -20,7 +18,7 @@ static TupleDesc desc;
 static TupleTableSlot *slot;
 
 void
-StagedInit(void)
+StagedRelationInit(void)
 {
 	MemoryContext caller = MemoryContextSwitchTo(TopMemoryContext);
 
@@ -30,9 +28,9 @@ StagedInit(void)
 }
 
 Tuplestorestate *
-StagedShow(RingRecord **records, int n, Size payload)
+StagedRelationShow(RingRecord **records, int n, Size payload)
 {
-	/* room for all of it: a batch never goes to disk */
+	/* enough for all of it: a batch is never written to disk */
 	int kilobytes = (int) (payload / 512) + n / 8 + 64;
 	Tuplestorestate *store = tuplestore_begin_heap(false, false, kilobytes);
 
@@ -48,7 +46,7 @@ StagedShow(RingRecord **records, int n, Size payload)
 }
 
 bool
-StagedIsStored(int32 day)
+StagedRelationIsStored(int32 day)
 {
 	return SpiRun(psprintf("SELECT FROM staged s JOIN fast_ingest.events e USING (event_key)"
 						   " WHERE e.ts >= '%s 00:00:00+00' AND e.ts < '%s 00:00:00+00' LIMIT 1",

@@ -1,20 +1,20 @@
 /*
- * conflicts.c
+ * count_conflicts.c
  *
- * The executor counts conflicts where it is asked to, for EXPLAIN ANALYZE. So we ask it
- * to, and read its count before it is gone.
+ * The executor can count conflicts, as it does for EXPLAIN ANALYZE. Two hooks ask it to
+ * do so, and read the count before the query's state is freed.
  */
 #include "postgres.h"
 
-#include "flush/conflicts.h"
+#include "db/count_conflicts.h"
 
 #include "executor/executor.h"
 #include "executor/instrument.h"
 
 static ExecutorStart_hook_type prev_executor_start = NULL;
 static ExecutorEnd_hook_type prev_executor_end = NULL;
-static bool installed = false; /* in this process */
-static const char *watched = NULL;
+static bool installed = false;	   /* in this process */
+static const char *watched = NULL; /* text of the statement */
 static uint64 conflicts;
 
 static bool
@@ -24,7 +24,7 @@ is_watched(const QueryDesc *query)
 }
 
 static void
-executor_start(QueryDesc *query, int flags)
+ask_for_count(QueryDesc *query, int flags)
 {
 	if (is_watched(query))
 		query->instrument_options |= INSTRUMENT_ROWS;
@@ -35,7 +35,7 @@ executor_start(QueryDesc *query, int flags)
 }
 
 static void
-executor_end(QueryDesc *query)
+read_count(QueryDesc *query)
 {
 	if (is_watched(query) && IsA(query->planstate, ModifyTableState))
 		conflicts = (uint64) query->planstate->instrument->ntuples2;
@@ -46,14 +46,14 @@ executor_end(QueryDesc *query)
 }
 
 void
-ConflictsWatch(const char *statement)
+ConflictCountBegin(const char *statement)
 {
 	if (!installed)
 	{
 		prev_executor_start = ExecutorStart_hook;
-		ExecutorStart_hook = executor_start;
+		ExecutorStart_hook = ask_for_count;
 		prev_executor_end = ExecutorEnd_hook;
-		ExecutorEnd_hook = executor_end;
+		ExecutorEnd_hook = read_count;
 		installed = true;
 	}
 	watched = statement;
@@ -61,7 +61,7 @@ ConflictsWatch(const char *statement)
 }
 
 uint64
-ConflictsCounted(void)
+ConflictCountEnd(void)
 {
 	watched = NULL;
 	return conflicts;

@@ -1,5 +1,5 @@
 /*
- * user_set_fuzz.c
+ * roaring_check_fuzz.c
  *
  * Fuzzes the validation of portable roaring bytes, and what CRoaring does with
  * those that pass. An input is two values, the length of the first in its first

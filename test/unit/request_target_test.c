@@ -1,5 +1,5 @@
 /*
- * target_test.c
+ * request_target_test.c
  *
  * The forms of a target, what is escaped in its path, and its parameters.
  */

@@ -1,5 +1,5 @@
 /*
- * head_fuzz.c
+ * head_check_fuzz.c
  *
  * Fuzzes the head of a request. The first byte of an input chooses which libmicrohttpd has
  * left it behind; the rest are its bytes.

@@ -1,7 +1,8 @@
 /*
- * client_address_test.c
+ * address_test.c
  *
- * Whose request it is: nobody but a trusted proxy can say that it is another's.
+ * Reading addresses, and which client a request comes from: only a trusted proxy can name
+ * another client.
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -94,7 +95,7 @@ test_ranges(void)
 		ok(!AddressRangeParse(bad[i], &range), "\"%s\" is no range", bad[i]);
 }
 
-/* With proxies 10.0.0.0/8 and ::1: whom does the request come from? */
+/* The client of a request, where 10.0.0.0/8 and ::1 are trusted proxies. */
 static const char *
 forwarded(const char *peer, const char *first, const char *second)
 {

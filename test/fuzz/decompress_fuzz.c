@@ -1,5 +1,5 @@
 /*
- * decode_fuzz.c
+ * decompress_fuzz.c
  *
  * Fuzzes compressed bodies. The first byte of an input chooses the encoding, the
  * second how large the pieces are that it arrives in.

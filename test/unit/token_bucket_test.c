@@ -1,8 +1,8 @@
 /*
- * rate_limit_test.c
+ * token_bucket_test.c
  *
- * The promises of token buckets: no token is lost or given twice, whoever takes
- * at the same time; debts stay; the table does not grow.
+ * The promises of token buckets: no token is lost or given twice, also if several processes
+ * take at the same time; debts stay; the table does not grow.
  */
 #include "postgres.h"
 
@@ -15,7 +15,7 @@
 
 #define SECOND INT64CONST(1000000)
 
-/* Who does not get a spinlock at once waits for it here; the server has its own. */
+/* Waits for a spinlock that another thread holds, in place of the server's function. */
 int
 s_lock(volatile slock_t *lock, const char *file, int line, const char *func)
 {
@@ -74,7 +74,7 @@ test_bucket(void)
 	   "what was given back is there");
 	ok(!RateTake(table, &id, &limit, 1, now, &answer), "a clock that is behind gives nothing");
 
-	/* takers in other rhythms get neither more nor less */
+	/* how often a client takes does not change how much it gets */
 	now += SECOND / 3 + 1;
 	for (int64 t = now; t <= now + 1000 * SECOND; t += 62500)
 		taken += RateTake(table, &id, &limit, 1, t, &answer);
@@ -166,12 +166,12 @@ test_flood(void)
 	free(table);
 }
 
-/* Several takers at a time, of a bucket each of two share. */
+/* Several threads at a time; two share each bucket. */
 enum
 {
 	TAKERS = 4,
 	TAKES = 1000000,
-	TOKENS = 3000000 /* fewer than they would like */
+	TOKENS = 3000000 /* fewer than they ask for */
 };
 
 typedef struct
@@ -201,7 +201,7 @@ take_many(void *arg)
 		else
 			taker->taken += n;
 	}
-	/* the rest, one by one */
+	/* the rest, one at a time */
 	while (RateTake(taker->table, &id, &limit, 1, 0, &answer))
 		taker->taken++;
 	return NULL;
@@ -210,7 +210,7 @@ take_many(void *arg)
 static void
 test_concurrent_takers(bool gives_back)
 {
-	/* one set: all of them want the same lock */
+	/* one set, so that all need the same lock */
 	RateTable *table = make_table(1);
 	pthread_t threads[TAKERS];
 	Taker takers[TAKERS];
@@ -229,7 +229,7 @@ test_concurrent_takers(bool gives_back)
 	}
 	for (int i = 0; i < 2; i++)
 	{
-		/* who gives back may do so when the other one has given up */
+		/* a thread may give back tokens after the other one has stopped asking */
 		RateLimit limit = {.rate = 1, .burst = TOKENS};
 		RateId id = id_of(i);
 		RateAnswer answer;
