@@ -1,9 +1,11 @@
 # The runner of the TAP programs (test/dev/tap.pl) counts every check, and a program that
-# fails, dies, bails out, breaks its plan or hangs is a failed one that stops no other.
+# fails, dies, bails out, breaks its plan or hangs is a failed one that stops no other. No two
+# programs have the same name.
 
 use strict;
 use warnings;
 
+use File::Basename;
 use FindBin;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -84,5 +86,10 @@ my $alone = program('alone', "is(scalar(() = glob '$directory/*.ended'), 2); don
 
 ($status, $counts, $output) = run_tap('--jobs=2', @pair, '--', $alone);
 is("$status: $counts", "0: 3 0\n", 'two run side by side, and the one behind "--" after them') or diag($output);
+
+# PostgreSQL::Test names directories after the program, without its folder.
+my %programs;
+push @{ $programs{ basename($_) } }, $_ foreach glob "$FindBin::RealBin/../*/*.pl";
+is(join(' ', map { @$_ } grep { @$_ > 1 } values %programs), '', 'no two programs have the same name');
 
 done_testing();
