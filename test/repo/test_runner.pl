@@ -53,13 +53,13 @@ foreach my $case (
 	[ 'breaks_its_plan', 'plan tests => 2; ok(1);', '1', qr/planned 2 tests but ran 1/ ],
 	[ 'has_no_check', 'exit 0;', '0', qr/No plan found/ ],
 	[ 'exits_with_3', 'ok(1); done_testing(); exit 3;', '1', qr/Non-zero exit status: 3/ ],
-	[ 'hangs', 'ok(1); END { diag("cleaned up") } $SIG{TERM} = sub { die "told to stop" }; sleep 600;', '1', qr/cleaned up.*ended after 5 seconds/s ],
-	[ 'hangs_and_passes', 'ok(1); $SIG{TERM} = sub { done_testing(); exit 0 }; sleep 600;', '1', qr/ended after 5 seconds/ ])
+	[ 'hangs', 'ok(1); END { diag("cleaned up") } $SIG{TERM} = sub { die "told to stop" }; sleep 600;', '1', qr/cleaned up.*ended after 10 seconds/s ],
+	[ 'hangs_and_passes', 'ok(1); $SIG{TERM} = sub { done_testing(); exit 0 }; sleep 600;', '1', qr/ended after 10 seconds/ ])
 {
 	my ($name, $text, $passed, $pattern) = @$case;
 	my $path = program($name, $text);
 
-	($status, $counts, $output) = run_tap('--jobs=2', $name =~ /^hangs/ ? ('--limit=5', $path) : ($path, $good));
+	($status, $counts, $output) = run_tap('--jobs=2', $name =~ /^hangs/ ? ('--limit=10', $path) : ($path, $good));
 	is("$status: $counts", '1: ' . ($passed + ($name =~ /^hangs/ ? 0 : 3)) . " 1\n", "a program that $name is a failed check, and no other");
 	like($output, $pattern, "a program that $name: what it printed is shown");
 	like($output, qr/^failed: \S+$name\.pl$/m, "a program that $name is named at the end");
