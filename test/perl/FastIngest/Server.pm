@@ -7,8 +7,18 @@ use warnings;
 
 use FastIngest::Process;
 use FastIngest::Wait;
+use POSIX ();
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+
+my $test_pid = $$;
+
+# END blocks stop the servers, and run only in a program that ends by itself. They must not run in
+# its child processes.
+$SIG{$_} = sub {
+	die "ended by SIG$_[0]\n" if $$ == $test_pid;
+	POSIX::_exit(1);
+  } foreach qw(INT TERM);
 
 # Options:
 # conf		lines for postgresql.conf
