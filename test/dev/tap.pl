@@ -9,6 +9,7 @@
 use strict;
 use warnings;
 
+use File::Spec;
 use File::Temp qw(tempdir);
 use Getopt::Long qw(:config require_order);
 use POSIX qw(WNOHANG _exit);
@@ -91,9 +92,11 @@ sub start
 	die "could not fork: $!" unless defined $pid;
 	if ($pid == 0)
 	{
-		# A signal is for the program, whose end the harness reports.
+		# A signal is for the program, whose end the harness reports. A process group of its own
+		# may not read from the terminal.
 		setpgrp;
 		$SIG{INT} = $SIG{TERM} = 'IGNORE';
+		open STDIN, '<', File::Spec->devnull or die "could not open the null device: $!";
 		open STDOUT, '>', $output or die "could not create $output: $!";
 		open STDERR, '>&', \*STDOUT or die "could not copy a descriptor: $!";
 		$_->autoflush(1) foreach \*STDOUT, \*STDERR;

@@ -73,7 +73,7 @@ start_server()
 
 	initialize "$data" "$database"
 	# No port that PostgreSQL::Test gives (10200 to 32767), nor one of an outgoing connection
-	http_port=$(perl -MIO::Socket::INET -e 'for (7000 .. 10199) { print and last if IO::Socket::INET->new(Listen => 1, LocalAddr => "127.0.0.1", LocalPort => $_) }')
+	http_port=$(perl -MIO::Socket::INET -e 'for (map { 7000 + int rand 3200 } 1 .. 100) { print and last if IO::Socket::INET->new(Listen => 1, LocalAddr => "127.0.0.1", LocalPort => $_) }')
 	{
 		cat test/regress.conf
 		echo "unix_socket_directories = '$sockets'"
@@ -187,7 +187,8 @@ suite_tap()
 			echo "$program is left out: $reason"
 		elif [ ! -f "$program" ]; then
 			echo "there is no $program"
-		elif must_be_alone "$program" >/dev/null; then
+		elif reason=$(must_be_alone "$program"); then
+			echo "$program runs alone: $reason"
 			alone+=("$program")
 		else
 			programs+=("$program")

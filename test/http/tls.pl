@@ -342,8 +342,8 @@ $load->stop;
 # Each time that it waits is a voluntary switch to another process.
 sub waits { return (slurp_file("/proc/$pid/status") =~ /^voluntary_ctxt_switches:\s*(\d+)/m)[0] }
 
+# How often in two seconds?
 my $waits = waits();
-
 Time::HiRes::sleep(2);
 cmp_ok(waits() - $waits, '<', 40, 'and who waits for a handshake does not wake the listener again and again');
 $server->set('fast_ingest.request_timeout' => '1s');

@@ -117,7 +117,7 @@ EOQ
 }
 
 # A range that cuts buckets
-sub cut_question
+sub cut_query
 {
 	my $from = $FIRST + rand($DAYS * 86400);
 	my $to = $from + exp(rand(log(3 * 86400)));
@@ -428,7 +428,7 @@ sub run_and_check
 	$server->node->psql($database,
 		"\\set VERBOSITY verbose\nSET timezone = 'UTC';\n$sql;\nROLLBACK;\n\\warn CHECKS\n"
 		  . ($full ? checks('view,click', join ',', map { day($_) } -1 .. $DAYS + 1) : checks(pick(qw(view view click)), day(between(-1, $DAYS + 1))))
-		  . cut_question() . cut_question() . $STATE,
+		  . cut_query() . cut_query() . $STATE,
 		stdout => \$out, stderr => \$err, on_error_stop => 0);
 	my $checking = 0;
 	foreach my $line (split /\n/, $err)

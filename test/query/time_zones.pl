@@ -161,13 +161,13 @@ is($server->sql('SELECT * FROM wrong_answers() LIMIT 20'), '', 'and so do those 
 # The groups of all pages of an answer; undef if one of them is none.
 sub pages
 {
-	my (@question) = @_;
+	my (@query) = @_;
 	my @groups;
 	my $cursor;
 
 	do
 	{
-		my $page = metrics(@question, defined $cursor ? (cursor => $cursor) : ());
+		my $page = metrics(@query, defined $cursor ? (cursor => $cursor) : ());
 
 		return undef if $page->{status} ne 200 || @groups > 1000;
 		push @groups, @{ $page->{json}{data} };
@@ -182,14 +182,14 @@ foreach my $name (split /\n/, $server->sql('SELECT name FROM awkward ORDER BY 1'
 
 	foreach my $unit ('day', 'hour')
 	{
-		my @question = (event_name => $name, group_by => $unit, timezone => $zone);
+		my @query = (event_name => $name, group_by => $unit, timezone => $zone);
 		my $sql = $server->sql(
 			"SELECT group_key, total_events, unique_users FROM fi_metrics('$name', group_by => '$unit', time_zone => '$zone')");
 
-		is( join("\n", map { join '|', @$_{qw(group total_events unique_users)} } @{ pages(@question) }),
+		is( join("\n", map { join '|', @$_{qw(group total_events unique_users)} } @{ pages(@query) }),
 			$sql, "$name over HTTP, by $unit");
-		is_deeply(pages(@question, limit => $unit eq 'day' ? 1 : 4),
-			pages(@question), "$name page by page, by $unit");
+		is_deeply(pages(@query, limit => $unit eq 'day' ? 1 : 4),
+			pages(@query), "$name page by page, by $unit");
 	}
 }
 
@@ -207,7 +207,7 @@ foreach (
 
 	foreach my $unit ('day', 'hour')
 	{
-		my @question = (
+		my @query = (
 			event_name => 'nothing',
 			group_by => $unit,
 			timezone => $zone,
@@ -215,8 +215,8 @@ foreach (
 			to => $to);
 
 		is_deeply(
-			pages(@question, limit => $unit eq 'day' ? 1 : 7),
-			metrics(@question)->{json}{data},
+			pages(@query, limit => $unit eq 'day' ? 1 : 7),
+			metrics(@query)->{json}{data},
 			"pages in $zone from $from by $unit");
 	}
 	is( metrics(

@@ -13,7 +13,7 @@ use FastIngest;
 use FastIngest::Query;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(time usleep);
+use Time::HiRes qw(time);
 
 my $server = FastIngest->new('query_worker');
 my $answer;
@@ -138,7 +138,7 @@ $lock = block_queries($server);
 @waiting = (send_query($server, $view));
 ok(wait_until_blocked($server), 'a query waits for a lock');
 push @waiting, map { send_query($server, $view) } 1 .. 3;
-usleep(100_000);
+ok(wait_until(sub { $server->open_connections >= @waiting }), 'others wait behind it');
 $server->sql("SELECT pg_terminate_backend($listener)");
 is(join(' ', map { $_->read_answer->{status} } @waiting),
 	'503 503 503 503', 'all are told when the listener ends');
@@ -270,7 +270,12 @@ my @pids = split /\n/,
 is(scalar(@pids), 3, 'three processes');
 $app->pause($_) foreach @pids[ 0, 1 ];
 @waiting = map { send_query($app, $view) } 1 .. 9;
-my @held = grep { $_->read_answer(seconds => 2)->{status} ne '200' } @waiting;
+my @held = @waiting;
+wait_until(
+	sub {
+		@held = grep { $_->read_answer(seconds => 0.1)->{status} ne '200' } @held;
+		return @held <= 2;
+	});
 is(scalar(@held), 2, 'one worker answers what two others do not hold');
 $app->resume($_) foreach @pids[ 0, 1 ];
 is(scalar(grep { $_->read_answer->{status} eq '200' } @held), 2, 'they answer in the end');

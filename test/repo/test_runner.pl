@@ -1,9 +1,11 @@
 # The runner of the TAP programs (test/dev/tap.pl) counts every check, and a program that
-# fails, dies, bails out, breaks its plan or hangs is a failed one that stops no other.
+# fails, dies, bails out, breaks its plan or hangs is a failed one that stops no other. No two
+# programs have the same name.
 
 use strict;
 use warnings;
 
+use File::Basename;
 use FindBin;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -51,13 +53,13 @@ foreach my $case (
 	[ 'breaks_its_plan', 'plan tests => 2; ok(1);', '1', qr/planned 2 tests but ran 1/ ],
 	[ 'has_no_check', 'exit 0;', '0', qr/No plan found/ ],
 	[ 'exits_with_3', 'ok(1); done_testing(); exit 3;', '1', qr/Non-zero exit status: 3/ ],
-	[ 'hangs', 'ok(1); END { diag("cleaned up") } $SIG{TERM} = sub { die "told to stop" }; sleep 600;', '1', qr/cleaned up.*ended after 5 seconds/s ],
-	[ 'hangs_and_passes', 'ok(1); $SIG{TERM} = sub { done_testing(); exit 0 }; sleep 600;', '1', qr/ended after 5 seconds/ ])
+	[ 'hangs', 'ok(1); END { diag("cleaned up") } $SIG{TERM} = sub { die "told to stop" }; sleep 600;', '1', qr/cleaned up.*ended after 10 seconds/s ],
+	[ 'hangs_and_passes', 'ok(1); $SIG{TERM} = sub { done_testing(); exit 0 }; sleep 600;', '1', qr/ended after 10 seconds/ ])
 {
 	my ($name, $text, $passed, $pattern) = @$case;
 	my $path = program($name, $text);
 
-	($status, $counts, $output) = run_tap('--jobs=2', $name =~ /^hangs/ ? ('--limit=5', $path) : ($path, $good));
+	($status, $counts, $output) = run_tap('--jobs=2', $name =~ /^hangs/ ? ('--limit=10', $path) : ($path, $good));
 	is("$status: $counts", '1: ' . ($passed + ($name =~ /^hangs/ ? 0 : 3)) . " 1\n", "a program that $name is a failed check, and no other");
 	like($output, $pattern, "a program that $name: what it printed is shown");
 	like($output, qr/^failed: \S+$name\.pl$/m, "a program that $name is named at the end");
@@ -84,5 +86,10 @@ my $alone = program('alone', "is(scalar(() = glob '$directory/*.ended'), 2); don
 
 ($status, $counts, $output) = run_tap('--jobs=2', @pair, '--', $alone);
 is("$status: $counts", "0: 3 0\n", 'two run side by side, and the one behind "--" after them') or diag($output);
+
+# PostgreSQL::Test names directories after the program, without its folder.
+my %programs;
+push @{ $programs{ basename($_) } }, $_ foreach glob "$FindBin::RealBin/../*/*.pl";
+is(join(' ', map { @$_ } grep { @$_ > 1 } values %programs), '', 'no two programs have the same name');
 
 done_testing();

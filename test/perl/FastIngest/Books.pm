@@ -55,7 +55,7 @@ sub wait_for_staged
 	return $status->{staged};
 }
 
-# At rest, every event that was accepted is somewhere, and only once.
+# Check that at rest every accepted event is counted in one place, and only once.
 sub books_balance
 {
 	my ($self, $name) = @_;
@@ -109,8 +109,8 @@ sub start_load
 	return $load;
 }
 
-# What was acknowledged is stored, nothing is stored twice, and clients heard
-# nothing else than what they may hear.
+# Check that what was acknowledged is stored, that nothing is stored twice, and that clients got no
+# answers other than those they may get.
 sub stored_once
 {
 	my ($self, $load, $name, %opt) = @_;

@@ -41,8 +41,8 @@ sub no_answer
 	return { status => $why, headers => { 'content-type' => '' }, body => '' };
 }
 
-# Send the bytes. A server that answers early and stops reading is no
-# deadlock: what it sends meanwhile is taken in. False when it has gone.
+# Send the bytes, and read meanwhile what the server sends: a server that answers early and stops
+# reading is no deadlock. Returns false when the server has closed the connection.
 sub send
 {
 	my ($self, $bytes) = @_;
@@ -88,7 +88,7 @@ sub close
 	return CORE::close $self->{socket};
 }
 
-# The next answer of the connection, of an interim one (100) too.
+# The next answer of the connection, which may be an interim one (100).
 # Options: head => 1: to a HEAD request; seconds: how long to wait.
 sub read_answer
 {
@@ -100,8 +100,8 @@ sub read_answer
 	$why = $self->read_until(sub { $self->{buffer} =~ /\r\n\r\n/ }, $deadline);
 	return no_answer($why) if $why;
 
-	# Nothing is taken out of the buffer before the answer is whole, so that
-	# one may ask again after a timeout.
+	# The buffer keeps the answer until it is whole, so that the caller may ask again after a
+	# timeout.
 	my ($head) = $self->{buffer} =~ /\A(.*?)\r\n\r\n/s;
 	my ($status_line, @lines) = split /\r\n/, $head;
 	my $begin = length($head) + 4;

@@ -14,7 +14,7 @@ our @EXPORT = qw(event $DAY $NOON);
 our $DAY = '2024-08-12';
 our $NOON = 1723464000;
 
-# The nth of any number of events that differ from each other.
+# The nth event. All of them differ.
 sub event
 {
 	my ($n, %changes) = @_;
@@ -45,8 +45,7 @@ sub post_bulk
 		$events, %opt);
 }
 
-# Send each event on a connection of its own and wait for nothing. Returns the
-# connections, for read_answer.
+# Send each event on a connection of its own and wait for nothing. Returns the connections.
 sub send_events
 {
 	my ($self, @events) = @_;

@@ -1,12 +1,12 @@
-# The books balance under faults. Clients post numbered events, single and in
-# bulk, with and without keys, and try again what was not acknowledged; others ask
-# for metrics. Meanwhile something breaks. Afterwards everything acknowledged is
-# stored, nothing is stored twice, no event is there that nobody sent, the metrics
-# are those of a recount, and every client is served again.
+# The books balance under faults. Clients post numbered events, single and in bulk, with and
+# without keys, and repeat those that are not acknowledged; others ask for metrics. Meanwhile
+# something breaks. Afterwards everything acknowledged is stored, nothing is stored twice, no
+# event is stored that nobody sent, the metrics equal a recount of the raw rows, and every client
+# is served again.
 #
-# FI_FAULTS: a regular expression; only the faults that it matches.
-# FI_SEED: of the random moments.
-# FI_RESULTS: a file that a line of the table of results is added to for each fault.
+# FI_FAULTS: a regular expression: only the faults that it matches.
+# FI_SEED: the seed of the random moments.
+# FI_RESULTS: a file to which each fault adds a line of the table of results.
 
 package FastIngest::Fault;
 
@@ -21,8 +21,8 @@ use Time::HiRes qw(time);
 
 our @EXPORT = qw(fault fault_drop_extension fault_drop_database);
 
-# Settings that faults find more to break with: the maintenance worker is busy all
-# the time, ring positions go round, a request that waits too long is tried again.
+# Settings that give faults more to break: the maintenance worker is always busy, positions in the
+# ring wrap around, and a request that waits too long is repeated.
 our $CONF = <<'EOC';
 fast_ingest.refresh_backlog = 200
 fast_ingest.staging_size = '1MB'
@@ -39,10 +39,9 @@ open my $results, '>>', $ENV{FI_RESULTS} || File::Spec->devnull
   or die "could not open the file of results: $!";
 $results->autoflush(1);
 
-# Let load run, and the fault happen again and again at a random moment. What it
-# returns are books that it kept itself, of what is not there any more.
-# Options: load: options of the load; tables: where events may be; since: returns
-# the positions from which on events must be stored at the end.
+# Run load, and let the fault happen several times, each at a random moment. The fault may return
+# books of events that it removed. Options: load: options of the load; tables: where events may
+# be; since: a function that returns the positions after which events must be stored at the end.
 sub fault
 {
 	my ($server, $name, $times, $happen, %opt) = @_;
@@ -90,14 +89,13 @@ sub fault
 	return;
 }
 
-# The extension is dropped and created again. What is there when it goes is set aside
-# in the same transaction. It locks the table before the extension, other than the
-# flusher does, and is tried again when that is a deadlock.
+# Drop the extension and create it again. The transaction that drops it keeps a copy of the events.
+# It locks the table before the extension, unlike the flusher, and is repeated after a deadlock.
 sub fault_drop_extension
 {
 	my ($server, $name, $times) = @_;
 
-	# With what others have left, setting aside would take so long that it always is one.
+	# With the events of earlier faults the copy would take so long that there is always a deadlock.
 	$server->sql('TRUNCATE fast_ingest.events');
 	$server->sql('CREATE TABLE kept (user_id text)');
 	fault($server, $name, $times,
@@ -116,9 +114,9 @@ EOC
 	return;
 }
 
-# The database is dropped, by that command, and created again. What is there when it
-# goes, goes with it: everything that was acknowledged before the command must have
-# been there, and everything after it is there at the end.
+# Drop the database with this command, and create it again. Its events are lost with it:
+# everything acknowledged before the command must have been stored then, and everything after it
+# is stored at the end.
 sub fault_drop_database
 {
 	my ($server, $name, $times, $command) = @_;

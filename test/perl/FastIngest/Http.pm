@@ -106,7 +106,7 @@ sub post
 	return $self->request('POST', $path, %opt, body => $body);
 }
 
-# Ask until the answer has this status; returns the last answer.
+# Ask until the answer has this status. Returns the last answer.
 sub wait_for_answer
 {
 	my ($self, $status, $ask) = @_;
@@ -116,7 +116,7 @@ sub wait_for_answer
 	return $answer;
 }
 
-# The answer is an error as API.md wants it: {"error": "<what is wrong>"}.
+# Check that the answer is an error of the contract's form: {"error": "<what is wrong>"}.
 sub is_error
 {
 	my ($answer, $status, $pattern, $name) = @_;

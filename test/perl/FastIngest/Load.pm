@@ -1,10 +1,9 @@
-# Clients in processes of their own that post numbered events, each again and
-# again until it is acknowledged, as a client does that must lose nothing; and
-# the books on what became of them.
+# Clients, each a process, that post numbered events, and the books of what became of them. A
+# client repeats an event until it is acknowledged, like any client that must lose nothing.
 #
-# A client has one event, or one bulk of events, under way at a time, and begins
-# the next when it is acknowledged. So two numbers tell all there is to know of
-# it: up to which event it has sent, and up to which it was acknowledged.
+# A client has one event, or one bulk of events, under way at a time, and begins the next when it
+# is acknowledged. So its state is two numbers: the last event that it has sent, and the last that
+# was acknowledged.
 
 package FastIngest::Load;
 
@@ -19,10 +18,10 @@ use File::Temp ();
 use POSIX ();
 use Time::HiRes qw(time);
 
-# What a client that retries takes for "not now".
+# The statuses after which a client retries
 my $not_now = qr/^(?:408|429|502|503|504|closed)$/;
 
-# The events of bulks, and the seconds until a client that is refused tries again.
+# How many events a bulk has, and the seconds before a retry
 my $bulk = 20;
 my $retry = 0.01;
 
@@ -115,8 +114,8 @@ sub complain
 	return;
 }
 
-# One answer to the message, at one port after the other, until it is not "not
-# now"; undef when told to stop.
+# Send the message, to one port after the other, until an answer is final. Returns it, or undef
+# when told to stop.
 sub ask_until_answered
 {
 	my ($self, $message) = @_;
@@ -180,8 +179,7 @@ sub post_until_told
 	return;
 }
 
-# Every answer of GET /metrics has at least what was acknowledged before, and at
-# most what was sent until then.
+# Check that every answer of GET /metrics counts at least the events acknowledged before it.
 sub read_until_told
 {
 	my ($self) = @_;
@@ -229,7 +227,7 @@ sub acknowledged
 	return $sum;
 }
 
-# Answers that should not have come, each with what it was the answer to.
+# Answers that must not occur, each with what it answered
 sub complaints
 {
 	my ($self) = @_;
@@ -264,12 +262,12 @@ sub wait_for_every_client
 		});
 }
 
-# What the clients know against what the tables hold: a hash of the numbers of
+# Compare what the clients know with what the tables hold. Returns a hash of the numbers of
 # events acknowledged, stored, lost (acknowledged and not stored), twice (stored
 # more than once) and unexpected (stored and never sent). Exact at any moment:
 # acknowledged is read before the tables, and sent after.
 # Options: tables: where events may be (fast_ingest.events); since: for each client the
-# last event that is none of these books' business.
+# last event that these books leave out.
 sub books
 {
 	my ($self, %opt) = @_;

@@ -15,7 +15,7 @@ our @EXPORT = qw(is_running memory_of cpu_time);
 my $test_pid = $$;
 my %stopped_processes;
 
-# A process that nobody has waited for yet (state Z) does not run.
+# Does the process run? One that was not reaped yet (state Z) does not.
 sub is_running
 {
 	my ($pid) = @_;
@@ -25,7 +25,7 @@ sub is_running
 	return <$stat> !~ /\) Z /;
 }
 
-# A line of the worker's /proc/<pid>/status, in kB.
+# A line of the process's /proc/<pid>/status, in kB
 sub memory_of
 {
 	my ($pid, $what) = @_;
@@ -44,7 +44,8 @@ sub cpu_time
 	return ($user + $system) / POSIX::sysconf(&POSIX::_SC_CLK_TCK);
 }
 
-# Connections that the listener says it has; it says so once a second at most.
+# The connections that the listener shows in pg_stat_activity, which it updates at most once a
+# second
 sub open_connections
 {
 	my ($self) = @_;
@@ -53,7 +54,7 @@ sub open_connections
 		  . " WHERE backend_type = 'fast_ingest listener'");
 }
 
-# which: 'listener' or 'flusher'; empty when there is none.
+# The pid of a worker ('listener', 'flusher', 'query' ...); empty when there is none.
 sub worker_pid
 {
 	my ($self, $which, $database) = @_;
@@ -72,8 +73,7 @@ sub any_worker_pid
 	return $self->wait_for_other_pid($which, '');
 }
 
-# The worker's new pid, once it is another one than this; undef when there is
-# none in time.
+# Wait until the worker has another pid than this, and return it; undef when it never has.
 sub wait_for_other_pid
 {
 	my ($self, $which, $old_pid) = @_;
@@ -86,7 +86,7 @@ sub wait_for_other_pid
 		}) ? $pid : undef;
 }
 
-# SIGSTOP a worker until resume(); END lets it go in any case.
+# SIGSTOP a process until resume(). END resumes it in any case.
 sub pause
 {
 	my ($self, $pid) = @_;

@@ -103,7 +103,7 @@ sub any_day
 	return chance(0.6) ? between($today - 1, $today) : pick(sort keys %partitions);
 }
 
-# When an event happens. Options: past: not after now; day: on that day.
+# A random time of an event. Options: past: not in the future; day: on that day.
 sub any_time
 {
 	my (%opt) = @_;
@@ -218,8 +218,8 @@ sub insert
 	  . ($tail ? " $tail" : '') . ";\n";
 }
 
-# psql would take the lines for statements where a transaction has failed before:
-# in one, they come from a file.
+# In a transaction block the lines come from a file: after an error psql would take them for
+# statements.
 sub copy
 {
 	my ($table, $events, %opt) = @_;

@@ -26,13 +26,13 @@ my %KEYS = (
 	person => 'user_id');
 our @breakdowns = qw(channel site page);
 
-# Breakdowns with more keys than have rows of their own: one from the first round on,
-# and those of the second half
+# Breakdowns with more keys than rows of their own: one from the first round on, and those of the
+# second half
 our %capped;
 our %CAPS = (person => 5, channel => 2, site => 2, page => 4);
 
-# from and to: SQL of timestamptz, or NULL. Returns also the width in days where
-# both are given.
+# A random range: SQL of two values of type timestamptz, each of which may be NULL, and its width
+# in days if none is.
 sub range
 {
 	my ($zone) = @_;
@@ -67,8 +67,8 @@ sub range
 	return ($from, $to, $days);
 }
 
-# Compare our rows with those of the raw events, both of columns k, t, u. The
-# query returns what differs, and that it asked.
+# SQL that compares our rows with those of the raw events, both with columns k, t, u. It returns
+# what differs, and a row that says that it asked.
 sub comparison
 {
 	my ($query, $ours, $raw) = @_;
@@ -132,9 +132,8 @@ sub metrics_query
 	  . ($opt{plan} ? "SELECT 'PLAN', source FROM fi_metrics_sources($arguments) WHERE rows_read > 0;\n" : '');
 }
 
-# For a breakdown with more keys than rows of their own: all events are
-# counted somewhere, and no key has events that it has not. Where there is no group of
-# others, every key is right.
+# For a breakdown with more keys than rows of their own: all events are counted somewhere, and no
+# key has too many. Without a group of others, every key is right.
 sub capped_comparison
 {
 	my ($call, $ours, $raw) = @_;

@@ -7,14 +7,28 @@ use warnings;
 
 use FastIngest::Process;
 use FastIngest::Wait;
+use POSIX ();
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 
-# Options: conf: lines for postgresql.conf; database: fast_ingest.database;
-# preload => 0: without shared_preload_libraries; start => 0: only initdb;
-# extension => 0: started, but without CREATE EXTENSION; directory: where its data
-# is to be; initdb: more options of initdb; install_path: another installation than
-# the one of all tests.
+my $test_pid = $$;
+
+# END blocks stop the servers, and run only in a program that ends by itself. They must not run in
+# its child processes.
+$SIG{$_} = sub {
+	die "ended by SIG$_[0]\n" if $$ == $test_pid;
+	POSIX::_exit(1);
+  } foreach qw(INT TERM);
+
+# Options:
+# conf		lines for postgresql.conf
+# database	fast_ingest.database
+# preload => 0	without shared_preload_libraries
+# start => 0	only initdb
+# extension => 0	started, but without CREATE EXTENSION
+# directory	where its data is to be
+# initdb		more options of initdb
+# install_path	another installation of PostgreSQL
 sub new
 {
 	my ($class, $name, %opt) = @_;
@@ -78,7 +92,8 @@ sub standby
 sub node { return $_[0]->{node} }
 sub port { return $_[0]->{port} }
 
-# Of the PostgreSQL that runs: 15, say. The node of PostgreSQL 14 does not tell.
+# The major version of the running PostgreSQL, such as 15. The node of PostgreSQL 14 does not know
+# it.
 sub major_version
 {
 	my ($self) = @_;
@@ -104,9 +119,8 @@ sub restart
 	return;
 }
 
-# kill -9 of the postmaster. Its children leave by themselves, unless they are
-# to be killed at_once; true once they have, so that the server can be started
-# again.
+# kill -9 of the postmaster, and with at_once also of its children, which otherwise end by
+# themselves. Returns true when all have ended, so that the server can be started again.
 sub crash
 {
 	my ($self, %opt) = @_;
@@ -119,8 +133,7 @@ sub crash
 	$self->node->kill9;
 	return 0 unless wait_until(sub { !grep { is_running($_) } @pids });
 
-	# Where init does not wait for orphans, as in some containers, their
-	# process ids seem to be in use still.
+	# Where init does not reap orphans, as in some containers, their process ids stay in use.
 	unlink $pid_file, $self->node->host . '/.s.PGSQL.' . $self->node->port . '.lock'
 	  if kill 0, $pids[-1];
 	return 1;
@@ -136,7 +149,7 @@ sub start_again
 	return;
 }
 
-# Wait until it has recovered by itself, and start it where it has ended.
+# Wait until the server has recovered by itself. Start it if it has ended.
 sub recover
 {
 	my ($self) = @_;
@@ -184,8 +197,8 @@ sub sql
 	return $self->node->safe_psql($database || $self->{database}, $query);
 }
 
-# ALTER SYSTEM SET and reload. The workers hear of it a moment later: wait for
-# the behaviour that was asked for.
+# ALTER SYSTEM SET and reload. The workers follow a moment later: wait for the behaviour that the
+# settings ask for.
 sub set
 {
 	my ($self, %settings) = @_;

@@ -22,8 +22,8 @@ our @EXPORT = qw(writer reader refresh_call refresher cancelled eraser rebuilder
 # Kinds of sessions
 # ---------------------------------------------------------------------------
 
-# SQLSTATEs that a session may meet in its work; any other is a fault. Writers
-# write the same rows, and into days that have no partition.
+# The SQLSTATEs that each kind of session may meet; any other is a fault. Writers write the same
+# rows, and into days without a partition.
 my %may = (
 	writer => qr/^(40P01|40001|23505|23514|25P02|21000|42704|3B001)$/,
 	refresher => qr/^$/,
@@ -56,7 +56,7 @@ sub reader
 
 sub refresh_call { return pick('SELECT fi_refresh();', "DO 'BEGIN PERFORM fi_refresh(); END';") . "\n" }
 
-# Calls of fi_refresh, alone and in transactions that ask or give up
+# Calls of fi_refresh, alone and in transactions that query or roll back
 sub refresher
 {
 	my ($calls) = @_;
@@ -72,7 +72,7 @@ sub refresher
 	return { kind => 'refresher', sql => $sql };
 }
 
-# Refreshes that are told to stop in the middle
+# Refreshes that are cancelled in the middle
 sub cancelled
 {
 	my ($calls) = @_;
@@ -148,7 +148,7 @@ sub new
 	return bless { %opt, number => 0, seen => { asked => 0, events => 0, sources => {} } }, $class;
 }
 
-# A line for each answer other than success. When the server dies there is none.
+# Write a line for each answer other than success.
 sub post_requests
 {
 	my ($self, $session, $file) = @_;
@@ -190,8 +190,8 @@ sub start_session
 	  or POSIX::_exit(127);
 }
 
-# Run sessions at the same time; meanwhile is called again and again until all
-# are done. Options: killed: the server dies meanwhile.
+# Run sessions at the same time. Options: meanwhile: a function to call again and again until all
+# have ended; killed: the server dies meanwhile.
 sub run
 {
 	my ($self, $name, $sessions, %opt) = @_;
@@ -246,7 +246,7 @@ sub run
 	return;
 }
 
-# Leaps of the clock while sessions run: so many, so many seconds each at most
+# Returns a function that lets the clock leap this often, by at most so many seconds each time.
 sub leaping
 {
 	my ($self, $leaps, $seconds) = @_;
@@ -260,7 +260,7 @@ sub leaping
 	};
 }
 
-# Nobody writes: queries in one snapshot, and the same over HTTP
+# While nobody writes: check queries in one snapshot, and the same over HTTP.
 sub at_rest
 {
 	my ($self, $name) = @_;
@@ -296,8 +296,8 @@ sub refresh
 	return;
 }
 
-# Kill -9 in the middle: a process that refreshes, upon which the server starts
-# over, or the server itself.
+# Returns a function that kills once, with kill -9: a process that refreshes, upon which the server
+# starts over, or the server itself.
 sub killing
 {
 	my ($self, $what) = @_;
@@ -323,7 +323,7 @@ sub killing
 	};
 }
 
-# After a crash: prepared transactions end one way or the other
+# End the prepared transactions that a crash left, one way or the other.
 sub end_prepared
 {
 	my ($self) = @_;

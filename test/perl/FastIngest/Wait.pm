@@ -13,7 +13,7 @@ our @EXPORT = qw(wait_until $TIMEOUT);
 # In seconds, of everything that is waited for
 our $TIMEOUT = $ENV{PG_TEST_TIMEOUT_DEFAULT} || 180;
 
-# Call the function until it returns true; undef when that never happens.
+# Call the function until it returns true, and return that; undef when the time is over.
 sub wait_until
 {
 	my ($condition, $seconds) = @_;
