@@ -30,7 +30,6 @@
 #include "utils/lsyscache.h"
 #include "utils/uuid.h"
 
-#include "db/act_as_owner.h"
 #include "db/own_tables.h"
 #include "base/compat.h"
 #include "base/clock.h"
@@ -44,7 +43,7 @@
 
 PG_FUNCTION_INFO_V1(fi_erase_user);
 
-/* Up to which what is staged must be stored; also in the function's comment and doc/operate.md. */
+/* Up to which what is staged must be stored; also in the function's comment and README. */
 #define STAGED_TIMEOUT 10000 /* ms */
 #define STAGED_LOOK 10		 /* ms between two looks */
 
