@@ -88,6 +88,25 @@ foreach my $page ('doc/internals.md', 'doc/contributing.md')
 		'', "$page: names in the code");
 }
 
+# The messages that doc/troubleshoot.md explains are the code's, or PostgreSQL's. A page writes
+# ... where a message has a value.
+my $postgresql = join '|', 'too many background workers', 'Address already in use', 'must be owner of table', 'permission denied',
+  'no partition of relation', 'could not find function', 'cannot collect transition tuples';
+
+# Literals that were written in several pieces as one
+my $messages = join '', map { slurp_file($_) =~ s/\\"/"/gr =~ s/"\s*\n\s*"//gr }
+  glob "$top/{src/*/*.[ch],src/*/*/*.[ch],sql/fast_ingest.sql}";
+
+sub unknown_messages
+{
+	my @symptoms = map { (split / \| /)[0] } page_text('doc/troubleshoot.md') =~ /^\| (.*) \|$/mg;
+	my @parts = map { split / *\.\.\. */ } grep { / / && !/$postgresql/ } map { /`([^`]+)`/g } @symptoms;
+
+	return grep { index($messages, $_) < 0 } @parts;
+}
+
+is(join("\n", unknown_messages()), '', 'doc/troubleshoot.md explains messages that there are');
+
 # Each alert has its cause and cure
 is(join(' ', page_text('doc/troubleshoot.md') =~ /^## Alerts\n(.*?)^If /ms ? $1 =~ /^\| `(\w+)` \|/mg : ()),
 	join(' ', page_text('doc/monitor.md') =~ /- alert: (\w+)/g),
