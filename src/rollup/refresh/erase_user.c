@@ -30,6 +30,7 @@
 #include "utils/lsyscache.h"
 #include "utils/uuid.h"
 
+#include "db/act_as_owner.h"
 #include "db/own_tables.h"
 #include "base/compat.h"
 #include "base/clock.h"
