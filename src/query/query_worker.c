@@ -270,7 +270,7 @@ send_answer(QueryJob *job)
 			wake_listeners();
 			return;
 		}
-		while (!last && QuerySlotLook(my_slot) == SLOT_PIECE)
+		while (!last && QuerySlotReadState(my_slot) == SLOT_PIECE)
 		{
 			(void) WorkerHandleInterrupts();
 			WorkerWait(IDLE_WAIT);

@@ -82,7 +82,7 @@ QuerySlotAbandon(QuerySlot *slot)
 {
 	for (;;)
 	{
-		QuerySlotState state = QuerySlotLook(slot);
+		QuerySlotState state = QuerySlotReadState(slot);
 
 		switch (state)
 		{
@@ -141,7 +141,7 @@ QuerySlotLeave(QuerySlot *slot)
 {
 	for (;;)
 	{
-		QuerySlotState state = QuerySlotLook(slot);
+		QuerySlotState state = QuerySlotReadState(slot);
 		Latch *asker = slot->asker;
 
 		switch (state)

@@ -98,7 +98,7 @@ extern const SharedPart QuerySlotsPart;
 
 /* Read the state. What the other side wrote before it can be read afterwards. */
 static inline QuerySlotState
-QuerySlotLook(QuerySlot *slot)
+QuerySlotReadState(QuerySlot *slot)
 {
 	QuerySlotState state = pg_atomic_read_u32(&slot->state);
 

@@ -200,7 +200,7 @@ check_slot(int i)
 {
 	QuerySlot *slot = &QuerySlots[i];
 	Request *request = asked[i];
-	QuerySlotState state = QuerySlotLook(slot);
+	QuerySlotState state = QuerySlotReadState(slot);
 
 	if (state == SLOT_PIECE || state == SLOT_LAST)
 	{
