@@ -49,7 +49,7 @@ void
 _PG_init(void)
 {
 	if (!IsBinaryUpgrade)
-		RestoreHookInit();
+		AttachFromDumpInit();
 	if (!process_shared_preload_libraries_in_progress)
 		return;
 	DefineSettings();
@@ -57,8 +57,8 @@ _PG_init(void)
 		return;
 	SharedStateInit();
 	RegisterWorkers();
-	DropDatabaseHookInit();
-	TableCommandsHookInit();
+	DatabaseHoldInit();
+	TableCommandsInit();
 	PartitionHooksInit();
-	UnscheduleHookInit();
+	CronJobsInit();
 }

@@ -67,7 +67,7 @@ remove_jobs_of_extension(ObjectAccessType access, Oid class, Oid object, int sub
 }
 
 void
-UnscheduleHookInit(void)
+CronJobsInit(void)
 {
 	prev_object_access_hook = object_access_hook;
 	object_access_hook = remove_jobs_of_extension;

@@ -7,7 +7,7 @@
 #define FAST_INGEST_CRON_JOBS_H
 
 /* Have the jobs removed when the extension is dropped; called by _PG_init. */
-extern void UnscheduleHookInit(void);
+extern void CronJobsInit(void);
 
 /*
  * Is extension pg_cron in this database, and may the current user see its schema? Needs a

@@ -171,7 +171,7 @@ before_attach(Node *command)
 }
 
 void
-RestoreHookInit(void)
+AttachFromDumpInit(void)
 {
 	static const UtilityHook hook = {.before = before_attach};
 

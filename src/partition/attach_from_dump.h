@@ -8,6 +8,6 @@
 #define FAST_INGEST_ATTACH_FROM_DUMP_H
 
 /* Watch for partitions that a dump attaches; called by _PG_init, preloaded or not. */
-extern void RestoreHookInit(void);
+extern void AttachFromDumpInit(void);
 
 #endif

@@ -135,7 +135,7 @@ equip_new_partition(Node *command, void *state)
 }
 
 void
-TableCommandsHookInit(void)
+TableCommandsInit(void)
 {
 	static const UtilityHook hook = {.before = check_table_command, .after = equip_new_partition};
 

@@ -8,6 +8,6 @@
 #define FAST_INGEST_TABLE_COMMANDS_H
 
 /* Watch for these commands; called by _PG_init. */
-extern void TableCommandsHookInit(void);
+extern void TableCommandsInit(void);
 
 #endif

@@ -119,7 +119,7 @@ end_database_command(void *state)
 }
 
 void
-DropDatabaseHookInit(void)
+DatabaseHoldInit(void)
 {
 	static const UtilityHook hook = {.before = before_database_command,
 									 .at_end = end_database_command};

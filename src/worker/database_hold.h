@@ -7,6 +7,6 @@
 #define FAST_INGEST_DATABASE_HOLD_H
 
 /* Register for these commands; called by _PG_init. */
-extern void DropDatabaseHookInit(void);
+extern void DatabaseHoldInit(void);
 
 #endif
