@@ -23,7 +23,7 @@ static Oid secret_oid = InvalidOid; /* of the table fast_ingest.secret */
 static uint64 invalidations = 0;
 
 /*
- * Callback: the table is another one, or its row was replaced (see fi_row_replaced)
+ * Callback: the table is another one, or its row was replaced (see fast_ingest.row_replaced)
  */
 static void
 forget_secret(Datum arg, Oid relation)
