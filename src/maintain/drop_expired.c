@@ -282,11 +282,13 @@ DropExpiredPartitions(void)
 		if (error != NULL && !item->has_events_lock)
 			busy = item->has_refresh_lock ? EVENTS_IN_USE : REFRESH_UNDER_WAY;
 		if (busy != NULL)
-			skip_partition(item, busy);
+			MaintenanceRequestAddRow("skipped", item->name, busy);
 		else if (error != NULL)
 			skip_partition(item, error->message);
 		else
 			report_outcome(item);
 	}
+	if (busy != NULL)
+		ereport(LOG, (errmsg("fast_ingest: expired partitions were not dropped: %s", busy)));
 	return NULL;
 }
