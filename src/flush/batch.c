@@ -310,7 +310,7 @@ ensure_partitions(void)
  * Forget what is known about the table: it may have changed
  */
 static void
-forget_cached(void)
+forget_table(void)
 {
 	DayForgetAll();
 	if (insert_plan != NULL)
@@ -364,7 +364,7 @@ store_batch(ErrorData **error)
 	*error = ensure_partitions();
 	if (*error != NULL)
 	{
-		forget_cached();
+		forget_table();
 		return BATCH_NO_PARTITION;
 	}
 
@@ -382,7 +382,7 @@ store_batch(ErrorData **error)
 		return store_batch(error);
 	if (!ErrorIsTransient((*error)->sqlerrcode))
 		return BATCH_REFUSED;
-	forget_cached();
+	forget_table();
 	return BATCH_NOT_NOW;
 }
 

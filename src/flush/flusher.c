@@ -83,7 +83,7 @@ static TimeoutId tick_timeout_id;
  * stopping: after drain_timeout the process ends as a backend would.
  */
 static void
-tick(void)
+report_alive(void)
 {
 	pg_atomic_write_u64(&pair->alive_at, MonotonicNow());
 	if (WorkerShutdownRequested && WorkerDrainTimeLeft() == 0)
@@ -347,7 +347,7 @@ FlusherMain(Datum arg)
 	WorkerStart(&pair->flusher, fi_database);
 	BatchInit(pair, rings);
 	pg_atomic_write_u64(&pair->alive_at, MonotonicNow());
-	tick_timeout_id = RegisterTimeout(USER_TIMEOUT, tick);
+	tick_timeout_id = RegisterTimeout(USER_TIMEOUT, report_alive);
 	enable_timeout_after(tick_timeout_id, TICK_INTERVAL);
 	batch_context =
 		AllocSetContextCreate(TopMemoryContext, "fast_ingest batch", ALLOCSET_DEFAULT_SIZES);

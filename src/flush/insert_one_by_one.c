@@ -21,7 +21,7 @@ typedef struct
 } Insertion;
 
 static void
-insert_body(void *arg)
+run_insertion(void *arg)
 {
 	Insertion *insertion = arg;
 
@@ -68,7 +68,7 @@ InsertOneByOne(OneByOneInsert *job)
 		/* messages are read at the commit, when the memory of SPI, which is current, is gone */
 		MemoryContextSwitchTo(TopTransactionContext);
 		store = StagedRelationShow(record, 1, (*record)->payload_size);
-		error = RunSubtransaction(insert_body, &insertion);
+		error = RunSubtransaction(run_insertion, &insertion);
 		if (error == NULL)
 		{
 			job->counts.stored += insertion.counts.stored;

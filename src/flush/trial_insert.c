@@ -163,7 +163,7 @@ ErrorIsConflict(const ErrorData *reason)
 }
 
 static bool
-always(void)
+others_always_wait(void)
 {
 	return true;
 }
@@ -193,7 +193,8 @@ try_event(RingRecord *record, int32 day, const ErrorData *reason, bool *refused)
 	ErrorData *error;
 
 	accepted = false;
-	error = RunUnlessBlocking("trying another event", insert_and_fail, &trial, TRIAL_TIME, always);
+	error = RunUnlessBlocking("trying another event", insert_and_fail, &trial, TRIAL_TIME,
+							  others_always_wait);
 	/* a stored event conflicts with itself if a constraint of the user's is without event_key */
 	if (!accepted && ErrorIsConflict(error))
 		accepted = true;
@@ -227,7 +228,7 @@ try_kept(Lane lane, const ErrorData *reason, int32 day, bool *refused, bool *kno
 }
 
 static TrialResult
-conclude(bool refused)
+conclude_trials(bool refused)
 {
 	return accepted ? TRIAL_OTHERS_ACCEPTED : refused ? TRIAL_OTHERS_REFUSED : TRIAL_INCONCLUSIVE;
 }
@@ -272,7 +273,7 @@ TrialOfOthers(const ErrorData *reason, const RingRecord *record, RingConsumer be
 	for (int i = 0; i < n && go_on; i++)
 		if (day == ANY_DAY || others[i]->day == day)
 			go_on = try_event(others[i], day, reason, &(bool){false});
-	return conclude(refused);
+	return conclude_trials(refused);
 }
 
 TrialResult
@@ -283,7 +284,7 @@ TrialOfToday(const ErrorData *reason)
 
 	accepted = false;
 	(void) try_kept(LANE_TODAY, reason, ANY_DAY, &refused, &known);
-	return conclude(refused);
+	return conclude_trials(refused);
 }
 
 bool

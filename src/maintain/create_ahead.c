@@ -1,8 +1,8 @@
 /*
  * create_ahead.c
  *
- * Partitions of the days to come, so that the first event of a day need not wait for its
- * partition, and rows that come by SQL find one.
+ * Makes partitions of the days to come, so that the first event of a day need not wait for
+ * its partition, and rows that come by SQL find one.
  */
 #include "postgres.h"
 
@@ -67,8 +67,8 @@ create_partition(void *arg)
 }
 
 /*
- * What may be so, and is for the administrator to see: the default partition is in use,
- * or has rows of the day
+ * Is the default partition in use, or has it rows of the day? That is for the administrator
+ * to see to.
  */
 static bool
 may_be_skipped(const ErrorData *error)

@@ -1,13 +1,14 @@
 /*
  * drop_expired.c
  *
- * DROP TABLE locks the partition's parent as well: inserts wait while it waits for that
- * lock, and then until its transaction ends. So each partition goes in a transaction of
- * its own, which waits briefly for the table and not at all for the partition. It waits
- * for a refresh first, before it holds anything.
+ * DROP TABLE of a partition locks fast_ingest.events as well. Inserts wait while it waits
+ * for that lock, and then until its transaction ends. So each partition is dropped in a
+ * transaction of its own. It first waits until no refresh runs, holding no other lock. Then
+ * it waits briefly for the table, and not at all for the partition.
  *
- * The rollup has what was inserted, if only as deltas, but what was changed it learns from
- * the rows. So a refresh goes before, and a partition that was changed since stays.
+ * Inserted events are in the rollup, or in deltas, which outlive the partition. Changed and
+ * deleted events are counted again from the rows. So a refresh comes first, and a partition
+ * that was changed since then is kept.
  */
 #include "postgres.h"
 
@@ -195,8 +196,7 @@ wait_to_retry(void)
 }
 
 /*
- * Drop a partition, and try again where the table is in use; each try waits for the lock
- * only briefly
+ * Drop a partition, in some tries if the table is in use
  */
 static ErrorData *
 try_to_drop(Expired *item)
@@ -240,7 +240,7 @@ report_outcome(const Expired *item)
 }
 
 /*
- * What is the administrator's to decide, and concerns only this partition
+ * Does the error concern only this partition, and is it for the administrator to see to?
  */
 static bool
 may_be_skipped(const ErrorData *error)
@@ -282,11 +282,13 @@ DropExpiredPartitions(void)
 		if (error != NULL && !item->has_events_lock)
 			busy = item->has_refresh_lock ? EVENTS_IN_USE : REFRESH_UNDER_WAY;
 		if (busy != NULL)
-			skip_partition(item, busy);
+			MaintenanceRequestAddRow("skipped", item->name, busy);
 		else if (error != NULL)
 			skip_partition(item, error->message);
 		else
 			report_outcome(item);
 	}
+	if (busy != NULL)
+		ereport(LOG, (errmsg("fast_ingest: expired partitions were not dropped: %s", busy)));
 	return NULL;
 }

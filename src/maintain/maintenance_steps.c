@@ -10,6 +10,7 @@
 #include "utils/guc.h"
 #include "utils/timestamp.h"
 
+#include "base/time_ranges.h"
 #include "base/unix_time.h"
 
 /* Inserts wait behind us while we wait for a lock on their table. */
@@ -32,5 +33,5 @@ IsLockError(const ErrorData *error)
 int32
 DayOf(TimestampTz time)
 {
-	return EVENT_DAY(time + UNIX_EPOCH_OFFSET);
+	return (int32) ((BucketStart(time, LEVEL_DAY) + UNIX_EPOCH_OFFSET) / USECS_PER_DAY);
 }

@@ -39,7 +39,7 @@ extern void WaitBriefly(void);
 /* Does an error say that a lock was not to be had in time? */
 extern bool IsLockError(const ErrorData *error);
 
-/* The UTC day of a time, from 1970-01-01. */
+/* The UTC day of a time. Days count from 1970-01-01, and are negative before. */
 extern int32 DayOf(TimestampTz time);
 
 /* Why a partition is skipped. */

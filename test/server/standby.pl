@@ -105,6 +105,8 @@ is($primary->get("/ready$_")->{status}, 200, "/ready$_ of the primary")
   foreach '', '?for=read', '?for=write';
 is(workers($standby), 'flusher 1 stopped, listener 1 running, maintenance stopped, query 1 running',
 	'fi_status() of the standby');
+my ($result, $stdout, $stderr) = $standby->node->psql('app', "\\set VERBOSITY verbose\nSELECT fi_maintain()");
+like($stderr, qr/ERROR:  25006: .*read-only.*HINT:  .*not on a standby/s, 'fi_maintain() of the standby');
 
 # ---------------------------------------------------------------------------
 # API keys, which are the primary's
