@@ -1,46 +1,48 @@
 /*
- * post_events_head.c
+ * post_events_options.c
  *
- * The sender, the key and the parameters of a request with events. A parameter that is
- * misspelt must not be taken for one that is not there. The API key, which may be a
- * parameter, has been looked at already.
+ * Reads the options of a request with events. Unknown parameters are refused, so that a
+ * misspelt parameter is not ignored. The parameter "key" has been read already (see
+ * api_key_check.c).
  */
 #include "postgres.h"
 
-#include "http/answer/post_events_head.h"
+#include "http/answer/post_events_options.h"
 
 #include <microhttpd.h>
 
 #include "utils/builtins.h"
 
+#include "auth/api_key.h"
 #include "event/validate.h"
 #include "http/answer/query_parameters.h"
 
 typedef struct
 {
-	Parameters parameters; /* but for the key */
-	int keys;
-} Given;
+	Parameters parameters; /* all but the API key */
+	int nkeys;
+} GivenParameters;
 
 /*
- * Callback: take one parameter. Raises no error but for want of memory (see get_metrics.c).
+ * Callback: take one parameter. The only possible error is that memory runs out (see
+ * query_requests.c).
  */
 static enum MHD_Result
 add_parameter(void *cls, enum MHD_ValueKind kind, const char *name, size_t name_len,
 			  const char *value, size_t value_len)
 {
-	Given *given = cls;
+	GivenParameters *given = cls;
 
 	if (name_len == strlen("key") && memcmp(name, "key", name_len) == 0)
-		return ++given->keys == 1 ? MHD_YES : MHD_NO;
+		return ++given->nkeys == 1 ? MHD_YES : MHD_NO;
 	return ParametersAdd(&given->parameters, name, name_len, value, value_len) ? MHD_YES : MHD_NO;
 }
 
 /*
- * Take the parameters that are no key; false with the answer
+ * Read the parameters that are no API key; false with the reply
  */
 static bool
-take_parameters(const Parameters *parameters, bool bulk, bool *atomic, Reply *refusal)
+read_options(const Parameters *parameters, bool bulk, bool *atomic, Reply *refusal)
 {
 	const char *name = parameters->text.data;
 
@@ -65,31 +67,33 @@ take_parameters(const Parameters *parameters, bool bulk, bool *atomic, Reply *re
 	return true;
 }
 
+/*
+ * Read all parameters; false with the reply
+ */
 static bool
 read_parameters(Request *request, bool *atomic, Reply *refusal)
 {
-	Given given = {0};
+	GivenParameters given = {0};
 
 	initStringInfo(&given.parameters.text);
-	(void) MHD_get_connection_values_n(request->connection->mhd, MHD_GET_ARGUMENT_KIND,
-									   add_parameter, &given);
-	if (given.keys > 1)
+	(void) MHD_get_connection_values_n(request->mhd, MHD_GET_ARGUMENT_KIND, add_parameter, &given);
+	if (given.nkeys > 1)
 		*refusal = ReplyError(MHD_HTTP_BAD_REQUEST,
 							  "parameter \"key\" is not allowed: it is given more than once");
 	else if (given.parameters.error != NULL)
 		*refusal = ReplyError(MHD_HTTP_BAD_REQUEST, "parameter \"%s\" is not allowed: %s",
 							  given.parameters.name, given.parameters.error);
 	else
-		return take_parameters(&given.parameters, request->route == ROUTE_BULK, atomic, refusal);
+		return read_options(&given.parameters, request->route == ROUTE_BULK, atomic, refusal);
 	return false;
 }
 
 /*
- * Whose events a request has. Where no API key is needed everybody is one tenant, who may
- * do what a key for operation may.
+ * The sender of a request's events. If no API key is required, all clients are one tenant, which
+ * may do what a key with the scope "admin" may.
  */
 static EventSender
-sender_of(const ApiKey *key)
+make_sender(const ApiKey *key)
 {
 	if (key == NULL)
 		return (EventSender){.may_give_event_key = true};
@@ -98,11 +102,11 @@ sender_of(const ApiKey *key)
 }
 
 bool
-PostEventsHeadRead(Request *request, PostEventsHead *head, Reply *refusal)
+PostEventsOptionsRead(Request *request, PostEventsOptions *options, Reply *refusal)
 {
 	const char *key = RequestHeader(request, "Idempotency-Key");
 
-	*head = (PostEventsHead){.sender = sender_of(request->access.key)};
+	*options = (PostEventsOptions){.sender = make_sender(request->access.key)};
 	if (key != NULL && key[0] == '\0')
 	{
 		*refusal =
@@ -110,6 +114,6 @@ PostEventsHeadRead(Request *request, PostEventsHead *head, Reply *refusal)
 		return false;
 	}
 	if (key != NULL)
-		head->idempotency_key = (Slice){key, strlen(key)};
-	return read_parameters(request, &head->atomic, refusal);
+		options->idempotency_key = (Slice){key, strlen(key)};
+	return read_parameters(request, &options->atomic, refusal);
 }

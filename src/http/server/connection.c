@@ -1,29 +1,30 @@
 /*
- * connections.c
+ * connection.c
  *
- * Two lists of connections, since idle ones have a time of their own: proxies keep theirs
- * longer than a request may take. One that had no request yet is not idle, its first one has
- * to come. libmicrohttpd shows no request before its first line is there, until then it is
- * idle.
+ * Connections are in one of two lists, because idle ones have a timeout of their own:
+ * proxies keep connections open for longer than a request may take. A connection
+ * that has not had a request is not idle: its first request must arrive in time. libmicrohttpd
+ * shows a request when its first line has arrived; until then a connection that has had a request
+ * counts as idle.
  */
 #include "postgres.h"
 
-#include "http/server/connections.h"
+#include "http/server/connection.h"
 
 #include <microhttpd.h>
 #include <sys/socket.h>
 
-#include "http/server/server.h"
 #include "base/clock.h"
 #include "base/settings.h"
+#include "http/server/request_identity.h"
 
 dlist_head BusyConnections = DLIST_STATIC_INIT(BusyConnections);
-static dlist_head idle = DLIST_STATIC_INIT(idle);
+static dlist_head idle_connections = DLIST_STATIC_INIT(idle_connections);
 
 void
-ConnectionEnter(Connection *connection)
+ConnectionEnter(Connection *connection, int64 now)
 {
-	connection->since = ServerNow;
+	connection->since = now;
 	dlist_push_tail(&BusyConnections, &connection->node);
 }
 
@@ -34,13 +35,13 @@ ConnectionLeave(Connection *connection)
 }
 
 void
-ConnectionTouch(Connection *connection)
+ConnectionTouch(Connection *connection, int64 now)
 {
 	bool is_idle = connection->request == NULL && connection->served;
 
-	connection->since = ServerNow;
+	connection->since = now;
 	dlist_delete(&connection->node);
-	dlist_push_tail(is_idle ? &idle : &BusyConnections, &connection->node);
+	dlist_push_tail(is_idle ? &idle_connections : &BusyConnections, &connection->node);
 }
 
 void
@@ -54,7 +55,7 @@ ConnectionCut(Connection *connection, unsigned int status, const char *message)
 	if (request != NULL && request->state == REQUEST_RECEIVING)
 	{
 		request->reply.status = status;
-		ReplyAndCut(connection->fd, connection->session, status, message, RequestLogId(request));
+		ReplyAndCut(connection->fd, connection->session, status, message, RequestId(request));
 	}
 	else
 	{
@@ -65,7 +66,9 @@ ConnectionCut(Connection *connection, unsigned int status, const char *message)
 	}
 }
 
-/* Is the connection's time not its client's to use? */
+/*
+ * Is the connection waiting for us, not for its client?
+ */
 static bool
 is_suspended(Connection *connection)
 {
@@ -73,29 +76,33 @@ is_suspended(Connection *connection)
 										   connection->request->state == REQUEST_WAITING);
 }
 
+/*
+ * Cut the connections of a list that are due. Returns the milliseconds until the next one
+ * is, or -1.
+ */
 static long
-sweep(dlist_head *list, int timeout)
+sweep_list(dlist_head *list, int timeout, int64 now)
 {
 	while (!dlist_is_empty(list))
 	{
 		Connection *oldest = dlist_head_element(Connection, node, list);
 		int64 due = MonotonicAfter(oldest->since, timeout);
 
-		if (due > ServerNow)
-			return MonotonicLeft(ServerNow, due);
+		if (due > now)
+			return MonotonicLeft(now, due);
 		if (!is_suspended(oldest))
 			ConnectionCut(oldest, MHD_HTTP_REQUEST_TIMEOUT,
 						  "the request did not arrive within fast_ingest.request_timeout");
-		ConnectionTouch(oldest);
+		ConnectionTouch(oldest, now);
 	}
 	return -1;
 }
 
 long
-ConnectionsSweep(void)
+ConnectionsSweep(int64 now)
 {
-	long busy_left = sweep(&BusyConnections, fi_request_timeout);
-	long idle_left = sweep(&idle, fi_keepalive_timeout);
+	long busy_left = sweep_list(&BusyConnections, fi_request_timeout, now);
+	long idle_left = sweep_list(&idle_connections, fi_keepalive_timeout, now);
 
 	if (busy_left < 0 || idle_left < 0)
 		return Max(busy_left, idle_left);
@@ -103,7 +110,7 @@ ConnectionsSweep(void)
 }
 
 static void
-drain(dlist_head *list)
+drain_list(dlist_head *list)
 {
 	dlist_iter iter;
 
@@ -119,6 +126,6 @@ drain(dlist_head *list)
 void
 ConnectionsDrain(void)
 {
-	drain(&BusyConnections);
-	drain(&idle);
+	drain_list(&BusyConnections);
+	drain_list(&idle_connections);
 }

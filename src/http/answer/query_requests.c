@@ -1,70 +1,70 @@
 /*
- * get_metrics.c
- *
- * Requests that wait for a query worker, and those that one of them answers.
+ * query_requests.c
  *
  * A request waits in a queue until the slot of a worker is free (see
- * query/slot.h), and then beside this slot until its answer is complete. Its time
- * counts from its arrival. An answer is taken in piece by piece, one piece for
- * each turn of the loop, so that a large one is in nobody's way.
+ * shared/query_slot.h), and then beside this slot until its answer is complete. Its timeout
+ * counts from its arrival. The listener copies one piece of an answer in each turn of its
+ * loop, so a large answer does not delay other requests.
  */
 #include "postgres.h"
 
-#include "http/answer/get_metrics.h"
+#include "http/answer/query_requests.h"
 
 #include <microhttpd.h>
 
 #include "storage/ipc.h"
 #include "utils/memutils.h"
 
-#include "http/answer/query_parameters.h"
-#include "http/server/server.h"
 #include "base/clock.h"
-#include "shared/query_slot.h"
 #include "base/settings.h"
+#include "http/admit/refusal.h"
+#include "http/answer/query_parameters.h"
+#include "http/answer/ready.h"
+#include "http/server/server.h"
+#include "shared/query_slot.h"
 #include "worker/worker.h"
 
 /*
- * The part of all connections whose requests may wait, of which each listener has its
- * share: events need the rest.
+ * How many requests may wait at this listener: all listeners together may use half of the
+ * connections, so that the rest is left to events.
  */
 #define MAX_WAITING (Max(fi_max_connections / 2 / fi_listeners, 1))
 
-/* ms in which another listener may take a slot that was freed */
+/* ms in which another listener may take a slot that this one has freed */
 #define YIELD_TIME 5
 
 static dlist_head queue = DLIST_STATIC_INIT(queue);
 static int waiting = 0;		   /* in the queue */
-static Request **asked = NULL; /* by slot: whose answer it is about, or NULL */
+static Request **asked = NULL; /* by slot: the request that its worker answers, or NULL */
 static const char *closed_reason = NULL;
-static bool freed = false;	  /* a slot, in this turn */
-static int64 yield_until = 0; /* may the other listeners ask */
+static bool freed = false;	  /* has a slot been freed in this turn? */
+static int64 yield_until = 0; /* until then only other listeners may use the slots */
 static Pair *my_pair;
 
 /*
- * Other listeners see how many wait here
+ * Set how many requests wait here; other listeners see the number
  */
 static void
 set_waiting(int n)
 {
 	waiting = n;
-	pg_atomic_write_u32(&my_pair->questions, n);
+	pg_atomic_write_u32(&my_pair->waiting_queries, n);
 }
 
 /*
- * Leave the slots, whichever way the process ends
+ * Give the slots back when the process ends in any way
  */
 static void
 leave_slots(int code, Datum arg)
 {
-	pg_atomic_write_u32(&my_pair->questions, 0);
+	pg_atomic_write_u32(&my_pair->waiting_queries, 0);
 	for (int i = 0; i < fi_query_workers; i++)
 		if (asked[i] != NULL)
 			QuerySlotAbandon(&QuerySlots[i]);
 }
 
 void
-GetMetricsInit(Pair *pair)
+QueryRequestsInit(Pair *pair)
 {
 	my_pair = pair;
 	set_waiting(0);
@@ -73,9 +73,8 @@ GetMetricsInit(Pair *pair)
 }
 
 /*
- * Callback: take one parameter. Nothing raises an error while libmicrohttpd's
- * frames are on the stack but want of memory, which leaves nothing half done:
- * they only walk a list.
+ * Callback: take one parameter. The only possible error is that memory runs out. It does no harm
+ * to libmicrohttpd, whose functions on the stack only walk a list.
  */
 static enum MHD_Result
 add_parameter(void *cls, enum MHD_ValueKind kind, const char *name, size_t name_len,
@@ -85,8 +84,8 @@ add_parameter(void *cls, enum MHD_ValueKind kind, const char *name, size_t name_
 }
 
 /*
- * Keep the parameters in place of the request's body, so that what all who wait
- * need is limited as bodies are
+ * Keep the parameters in place of the request's body, so that the memory limit of bodies
+ * includes them. Returns the reply if the request is refused, else one without status.
  */
 static Reply
 keep_parameters(Request *request)
@@ -95,8 +94,8 @@ keep_parameters(Request *request)
 	Reply reply = {0};
 
 	initStringInfo(&parameters.text);
-	(void) MHD_get_connection_values_n(request->connection->mhd, MHD_GET_ARGUMENT_KIND,
-									   add_parameter, &parameters);
+	(void) MHD_get_connection_values_n(request->mhd, MHD_GET_ARGUMENT_KIND, add_parameter,
+									   &parameters);
 	RequestDropBody(request);
 	if (parameters.error != NULL)
 		reply = ReplyError(MHD_HTTP_BAD_REQUEST, "parameter \"%s\" is not allowed: %s",
@@ -109,16 +108,14 @@ keep_parameters(Request *request)
 		RequestAppend(request, parameters.text.data, parameters.text.len, QUERY_BUFFER_SIZE,
 					  (size_t) fi_max_request_memory * 1024);
 		if (request->refusal != REFUSAL_NONE)
-			reply =
-				ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE,
-						   "too many large requests at a time (fast_ingest.max_request_memory)");
+			reply = RefusalReply(request);
 	}
 	pfree(parameters.text.data);
 	return reply;
 }
 
 void
-GetMetricsRequest(Request *request)
+QueryRequestsHandle(Request *request)
 {
 	Reply reply;
 
@@ -141,7 +138,7 @@ GetMetricsRequest(Request *request)
 }
 
 /*
- * Answer a request that a slot was asked for
+ * Reply to the request beside a slot, which is free then
  */
 static void
 answer_asked(int i, Reply reply)
@@ -153,23 +150,14 @@ answer_asked(int i, Reply reply)
 	ServerAnswer(request, reply);
 }
 
+/*
+ * Answer the request beside a slot with 503; the worker's answer is not needed any more
+ */
 static void
-give_up(int i, const char *message)
+abandon_query(int i, const char *message)
 {
 	QuerySlotAbandon(&QuerySlots[i]);
 	answer_asked(i, ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE, "%s", message));
-}
-
-/*
- * Why a worker cannot be asked
- */
-static Reply
-not_ready(QuerySlot *slot)
-{
-	char reason[WORKER_ERROR_SIZE];
-
-	WorkerReason(&slot->worker, reason);
-	return ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE, "the query worker is not ready: %s", reason);
 }
 
 /*
@@ -184,8 +172,8 @@ is_ready(WorkerSlot *worker)
 }
 
 /*
- * Copy a piece of an answer, and the cursor behind all of them; false without
- * memory
+ * Copy a piece of an answer to the request; false if there is no room for it. The cursor is
+ * stored behind the answer.
  */
 static bool
 copy_piece(Request *request, QuerySlot *slot)
@@ -205,10 +193,10 @@ copy_piece(Request *request, QuerySlot *slot)
 }
 
 /*
- * Take in what a slot has for the request beside it
+ * Look what the worker of a slot has for the request beside it, and reply if it is complete
  */
 static void
-look_at_slot(int i)
+check_slot(int i)
 {
 	QuerySlot *slot = &QuerySlots[i];
 	Request *request = asked[i];
@@ -220,7 +208,7 @@ look_at_slot(int i)
 					   .type = slot->csv ? "text/csv; charset=utf-8" : NULL};
 
 		if (!copy_piece(request, slot))
-			give_up(i, "too many large answers at a time (fast_ingest.max_request_memory)");
+			abandon_query(i, "too many large answers at a time (fast_ingest.max_request_memory)");
 		else if (QuerySlotTake(slot) && state == SLOT_LAST)
 		{
 			reply.body = request->answer;
@@ -228,19 +216,22 @@ look_at_slot(int i)
 			reply.next_cursor = request->answer + request->answer_len;
 			answer_asked(i, reply);
 		}
-		/* else more is to come, or the worker has failed: its latch tells */
+		/* otherwise more is to come, or the worker has failed: our latch will be set */
 	}
 	else if (state == SLOT_FAILED)
-		give_up(i, "the query worker ended before it answered");
+		abandon_query(i, "the query worker ended before it answered");
 	else if (state == SLOT_ASKED && !is_ready(&slot->worker))
 	{
 		QuerySlotAbandon(slot);
-		answer_asked(i, not_ready(slot));
+		answer_asked(i, ReadyRefusal("query worker", &slot->worker));
 	}
 	else if (request->deadline <= ServerNow)
-		give_up(i, QUERY_TIMEOUT_MESSAGE);
+		abandon_query(i, QUERY_TIMEOUT_MESSAGE);
 }
 
+/*
+ * Remove the first request from the queue
+ */
 static Request *
 pop_queue(void)
 {
@@ -249,7 +240,7 @@ pop_queue(void)
 }
 
 /*
- * Answer those that wait too long, or that no worker will be there for
+ * Answer the requests that have waited too long, or all of them if no worker is ready
  */
 static void
 sweep_queue(void)
@@ -267,13 +258,13 @@ sweep_queue(void)
 		(void) pop_queue();
 		ServerAnswer(request, ready
 								  ? ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE, QUERY_TIMEOUT_MESSAGE)
-								  : not_ready(&QuerySlots[0]));
+								  : ReadyRefusal("query worker", &QuerySlots[0].worker));
 	}
 }
 
 /*
- * Questions of other listeners may wait for the slots that were freed: they go first,
- * so that a listener with many questions is not the only one that is answered.
+ * If this listener has freed a slot, let the queries that wait at other listeners go first.
+ * Otherwise a listener with many queries might be the only one that is served.
  */
 static void
 yield_to_others(void)
@@ -285,7 +276,7 @@ yield_to_others(void)
 	{
 		Pair *pair = &Shared->pairs[i];
 
-		if (pair == my_pair || pg_atomic_read_u32(&pair->questions) == 0)
+		if (pair == my_pair || pg_atomic_read_u32(&pair->waiting_queries) == 0)
 			continue;
 		WorkerWake(&pair->listener);
 		yield_until = MonotonicAfter(ServerNow, YIELD_TIME);
@@ -293,11 +284,11 @@ yield_to_others(void)
 }
 
 void
-GetMetricsComplete(void)
+QueryRequestsProcess(void)
 {
 	for (int i = 0; i < fi_query_workers; i++)
 		if (asked[i] != NULL)
-			look_at_slot(i);
+			check_slot(i);
 	yield_to_others();
 	for (int i = 0; i < fi_query_workers && !dlist_is_empty(&queue) && ServerNow >= yield_until;
 		 i++)
@@ -315,32 +306,33 @@ GetMetricsComplete(void)
 }
 
 static long
-time_left(Request *request)
+compute_time_left(Request *request)
 {
 	return MonotonicLeft(ServerNow, request->deadline);
 }
 
 long
-GetMetricsNextDeadline(void)
+QueryRequestsNextDeadline(void)
 {
 	long next = -1;
 
 	if (!dlist_is_empty(&queue))
-		next = ServerNow < yield_until ? MonotonicLeft(ServerNow, yield_until)
-									   : time_left(dlist_head_element(Request, node, &queue));
+		next = ServerNow < yield_until
+				   ? MonotonicLeft(ServerNow, yield_until)
+				   : compute_time_left(dlist_head_element(Request, node, &queue));
 	for (int i = 0; i < fi_query_workers; i++)
-		if (asked[i] != NULL && (next < 0 || time_left(asked[i]) < next))
-			next = time_left(asked[i]);
+		if (asked[i] != NULL && (next < 0 || compute_time_left(asked[i]) < next))
+			next = compute_time_left(asked[i]);
 	return next;
 }
 
 void
-GetMetricsClose(const char *reason)
+QueryRequestsClose(const char *reason)
 {
 	closed_reason = reason;
 	for (int i = 0; i < fi_query_workers; i++)
 		if (asked[i] != NULL)
-			give_up(i, reason);
+			abandon_query(i, reason);
 	while (!dlist_is_empty(&queue))
 		ServerAnswer(pop_queue(), ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE, "%s", reason));
 	yield_to_others();
