@@ -20,11 +20,13 @@ my @folders = qw(
   event
   auth
   partition
+  rollup/users
   rollup/sets
   rollup/breakdown
   rollup/delta
   rollup/state
   rollup/refresh
+  rollup/changes
   rollup/metrics
   query
   flush

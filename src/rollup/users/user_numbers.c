@@ -1,11 +1,11 @@
 /*
  * user_numbers.c
  *
- * Looking up users and adding them.
+ * Looks up users and adds them.
  */
 #include "postgres.h"
 
-#include "rollup/state/user_numbers.h"
+#include "rollup/users/user_numbers.h"
 
 #include "access/genam.h"
 #include "access/stratnum.h"
@@ -22,19 +22,19 @@
 #include "utils/snapmgr.h"
 #include "utils/uuid.h"
 
-#include "db/own_tables.h"
 #include "base/compat.h"
+#include "db/own_tables.h"
 #include "db/spi.h"
 
 /* Users added by one statement. */
 #define USERS_PER_INSERT 10000
 
-/* A hash and where it stands in the caller's list. */
+/* A hash to look up, and its position in the caller's list. */
 typedef struct
 {
 	UserHash hash;
 	int position;
-} Wanted;
+} WantedUser;
 
 static int
 compare_wanted(const void *a, const void *b)
@@ -43,25 +43,25 @@ compare_wanted(const void *a, const void *b)
 }
 
 /*
- * The hashes, all or those without a number, in the order of the index, so that
- * its pages are visited once
+ * The hashes, all (numbers is NULL) or those without a number, in the order of the index, so
+ * that each of its pages is visited once
  */
-static Wanted *
-in_index_order(int n, const UserHash *hashes, const uint32 *numbers, int *nwanted)
+static WantedUser *
+sort_as_index(int n, const UserHash *hashes, const uint32 *numbers, int *nwanted)
 {
-	Wanted *wanted = palloc_extended((Size) Max(n, 1) * sizeof(Wanted), MCXT_ALLOC_HUGE);
+	WantedUser *wanted = palloc_extended((Size) Max(n, 1) * sizeof(WantedUser), MCXT_ALLOC_HUGE);
 
 	*nwanted = 0;
 	for (int i = 0; i < n; i++)
 		if (numbers == NULL || numbers[i] == USER_UNKNOWN)
-			wanted[(*nwanted)++] = (Wanted){hashes[i], i};
-	qsort(wanted, *nwanted, sizeof(Wanted), compare_wanted);
+			wanted[(*nwanted)++] = (WantedUser){hashes[i], i};
+	qsort(wanted, *nwanted, sizeof(WantedUser), compare_wanted);
 	return wanted;
 }
 
 /*
- * Find the row of the scan's key by the index alone, where the visibility map
- * says that all on a page is visible
+ * Find the number for the scan's key, by an index-only scan: the table is visited only where
+ * the visibility map does not say that all rows of a page are visible
  */
 static uint32
 find_number(Relation table, IndexScanDesc scan, TupleTableSlot *slot, Buffer *map)
@@ -88,7 +88,7 @@ UserNumbersLookup(Snapshot snapshot, int n, const UserHash *hashes, uint32 *numb
 	IndexScanDesc scan = BeginIndexScan(table, index, snapshot, 1);
 	TupleTableSlot *slot = table_slot_create(table, NULL);
 	int nwanted;
-	Wanted *wanted = in_index_order(n, hashes, NULL, &nwanted);
+	WantedUser *wanted = sort_as_index(n, hashes, NULL, &nwanted);
 	Buffer map = InvalidBuffer;
 	ScanKeyData key;
 
@@ -115,9 +115,6 @@ UserNumbersLookup(Snapshot snapshot, int n, const UserHash *hashes, uint32 *numb
 	table_close(table, NoLock);
 }
 
-/*
- * Add users in one statement
- */
 static void
 insert_users(int n, const Datum *hashes, const Datum *numbers)
 {
@@ -140,29 +137,29 @@ UserNumbersAssign(int n, const UserHash *hashes, uint32 *numbers, int64 *next)
 {
 	Datum *new_hashes = palloc(USERS_PER_INSERT * sizeof(Datum));
 	Datum *new_numbers = palloc(USERS_PER_INSERT * sizeof(Datum));
-	Wanted *strangers;
-	int nstrangers;
+	WantedUser *new_users;
+	int n_new;
 	int count = 0;
 
 	PushActiveSnapshot(GetLatestSnapshot());
 	UserNumbersLookup(GetActiveSnapshot(), n, hashes, numbers);
 	PopActiveSnapshot();
-	strangers = in_index_order(n, hashes, numbers, &nstrangers);
-	for (int i = 0; i < nstrangers; i++)
+	new_users = sort_as_index(n, hashes, numbers, &n_new);
+	for (int i = 0; i < n_new; i++)
 	{
 		if (*next >= MAX_USERS)
 			ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 							errmsg("fast_ingest.users is full: %d users", MAX_USERS)));
-		numbers[strangers[i].position] = (uint32) *next;
-		new_hashes[count] = UUIDPGetDatum((pg_uuid_t *) strangers[i].hash.bytes);
+		numbers[new_users[i].position] = (uint32) *next;
+		new_hashes[count] = UUIDPGetDatum((pg_uuid_t *) new_users[i].hash.bytes);
 		new_numbers[count++] = Int32GetDatum((int32) (*next)++);
-		if (count == USERS_PER_INSERT || i == nstrangers - 1)
+		if (count == USERS_PER_INSERT || i == n_new - 1)
 		{
 			insert_users(count, new_hashes, new_numbers);
 			count = 0;
 		}
 	}
-	pfree(strangers);
+	pfree(new_users);
 	pfree(new_numbers);
 	pfree(new_hashes);
 }

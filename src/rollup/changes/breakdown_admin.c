@@ -1,11 +1,11 @@
 /*
  * breakdown_admin.c
  *
- * fi_add_breakdown() and fi_drop_breakdown().
+ * Adds and drops breakdowns: fi_add_breakdown() and fi_drop_breakdown().
  *
- * A new breakdown counts inserts from its commit on, for which it waits until
- * no insert is under way. Everything before is marked dirty, so that answers
- * come from raw rows until the next refresh has counted them.
+ * A new breakdown counts all inserts that begin after its transaction has locked the breakdowns,
+ * which waits until no insert is under way. All of time is marked to be counted again, so
+ * that questions are answered from events until the next refresh has counted them.
  */
 #include "postgres.h"
 
@@ -23,19 +23,19 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "base/compat.h"
 #include "db/act_as_owner.h"
 #include "db/own_tables.h"
-#include "base/compat.h"
-#include "rollup/state/recount.h"
-#include "rollup/refresh/refresh.h"
 #include "db/spi.h"
+#include "rollup/state/recount.h"
+#include "rollup/state/refresh_lock.h"
 
 PG_FUNCTION_INFO_V1(fi_add_breakdown);
 PG_FUNCTION_INFO_V1(fi_drop_breakdown);
 
 /*
- * Let no insert pass until the transaction ends, and have the next ones read the
- * breakdowns anew
+ * Keep inserts waiting until the transaction ends, and make the next ones read the breakdowns
+ * again. An ERROR (0A000) at REPEATABLE READ or above.
  */
 static void
 lock_breakdowns(void)
@@ -53,10 +53,10 @@ lock_breakdowns(void)
 	table_close(breakdowns, NoLock);
 }
 
-static pg_noreturn void bad_levels(ArrayType *levels);
+static pg_noreturn void report_bad_levels(ArrayType *levels);
 
 static void
-bad_levels(ArrayType *levels)
+report_bad_levels(ArrayType *levels)
 {
 	char *text = OidOutputFunctionCall(F_ARRAY_OUT, PointerGetDatum(levels));
 
@@ -67,10 +67,11 @@ bad_levels(ArrayType *levels)
 }
 
 /*
- * The finest of a breakdown's levels, of which none between it and day may miss
+ * The finest of some levels. An ERROR (22023) for anything but day and the levels below it
+ * without a gap, in any order.
  */
-static RollupLevel
-finest_level(ArrayType *levels)
+static BucketLevel
+find_finest_level(ArrayType *levels)
 {
 	static const char *const names[] = {"minute", "hour", "day"};
 	bool has[lengthof(names)] = {0};
@@ -88,25 +89,28 @@ finest_level(ArrayType *levels)
 			   (isnull[i] || strcmp(TextDatumGetCString(items[i]), names[level]) != 0))
 			level++;
 		if (level == (int) lengthof(names))
-			bad_levels(levels);
+			report_bad_levels(levels);
 		has[level] = true;
 	}
 	while (finest < (int) lengthof(names) && !has[finest])
 		finest++;
 	for (int level = finest; level < (int) lengthof(names); level++)
 		if (!has[level])
-			bad_levels(levels);
+			report_bad_levels(levels);
 	if (finest == (int) lengthof(names))
-		bad_levels(levels);
+		report_bad_levels(levels);
 	return LEVEL_MINUTE + finest;
 }
 
+/*
+ * An ERROR if a name is not valid (22023) or taken (42710)
+ */
 static void
 check_name(const char *name)
 {
 	BreakdownList *list;
 
-	/* what was committed while we waited for the lock counts, too */
+	/* a new snapshot also shows what was committed during the wait for the lock */
 	PushActiveSnapshot(GetLatestSnapshot());
 	list = BreakdownsRead(GetActiveSnapshot());
 	PopActiveSnapshot();
@@ -133,8 +137,8 @@ require_arguments(FunctionCallInfo fcinfo)
 }
 
 /*
- * Evaluate an expression for every event: it must fail for none, now that this
- * is an error of who adds it, and not later of every refresh
+ * Evaluate an expression for every event. If it fails for one, this call fails, and not every
+ * refresh after it.
  */
 static void
 try_expression(const char *expression)
@@ -147,8 +151,8 @@ try_expression(const char *expression)
 }
 
 /*
- * Compile an expression for events, before any insert has to wait, as the one whose
- * rights it will be evaluated with
+ * Compile and try an expression with the rights of the owner of events, with which it will be
+ * evaluated. This comes before the lock for which inserts wait.
  */
 static void
 check_expression(const char *expression)
@@ -165,8 +169,8 @@ check_expression(const char *expression)
 }
 
 static void
-add_breakdown(int64 id, const char *name, const char *expression, RollupLevel finest,
-			  int32 max_keys)
+insert_breakdown(int64 id, const char *name, const char *expression, BucketLevel finest,
+				 int32 max_keys)
 {
 	Oid types[] = {INT2OID, TEXTOID, TEXTOID, INT2OID, INT4OID};
 	Datum values[5];
@@ -191,14 +195,14 @@ fi_add_breakdown(PG_FUNCTION_ARGS)
 {
 	char *name;
 	char *expression;
-	RollupLevel finest;
+	BucketLevel finest;
 	int32 max_keys;
 	int64 id;
 
 	require_arguments(fcinfo);
 	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	expression = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	finest = finest_level(PG_GETARG_ARRAYTYPE_P(2));
+	finest = find_finest_level(PG_GETARG_ARRAYTYPE_P(2));
 	max_keys = PG_GETARG_INT32(3);
 	if (max_keys < 1)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -207,7 +211,7 @@ fi_add_breakdown(PG_FUNCTION_ARGS)
 	lock_breakdowns();
 	check_name(name);
 	id = nextval_internal(OwnTable("breakdowns_id_seq"), true);
-	add_breakdown(id, name, expression, finest, max_keys);
+	insert_breakdown(id, name, expression, finest, max_keys);
 	RecountMark(TIME_BEGIN, TIME_END, (int) id);
 	PG_RETURN_VOID();
 }
@@ -225,7 +229,10 @@ fi_drop_breakdown(PG_FUNCTION_ARGS)
 
 	require_arguments(fcinfo);
 	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	/* a refresh under way would write rows behind us; wait for it before inserts have to wait */
+	/*
+	 * A refresh under way would insert rows of the breakdown after they are deleted here. Wait for
+	 * it before inserts have to wait for this transaction.
+	 */
 	RefreshLock();
 	lock_breakdowns();
 	PushActiveSnapshot(GetLatestSnapshot());
@@ -245,7 +252,7 @@ fi_drop_breakdown(PG_FUNCTION_ARGS)
 		static const char *const statements[] = {
 			"DELETE FROM fast_ingest.breakdowns WHERE id = $1",
 			"DELETE FROM fast_ingest.rollup WHERE breakdown = $1",
-			"DELETE FROM fast_ingest.rollup_dirty WHERE breakdown = $1"};
+			"DELETE FROM fast_ingest.recount WHERE breakdown = $1"};
 
 		(void) SpiRunWith(statements[i], SPI_OK_DELETE, 1, types, values);
 	}

@@ -1,22 +1,25 @@
 /*
  * erase_user.c
  *
- * fi_erase_user(): a person's events, and all that was made of the user_id, go in one
- * transaction.
+ * fi_erase_user(): deletes a user's events, and everything that was computed from the user_id,
+ * in one transaction.
  *
- * What counts is the snapshot of a refresh, which is taken after all that was staged
- * at the time of the call is stored, and after the dead letters are gone, which a retry
- * could have made events of. The refresh merges every delta that the snapshot shows,
- * so that the user is known by number only. Then the events of the snapshot are
- * deleted, and the number is taken out of every set, of those days, too, whose rows
- * were dropped. The refresh goes on with what the deletion has marked, and the
- * dictionary forgets the user. Events that are committed later, and their deltas, stay:
- * they are those of somebody the dictionary does not know, who gets a new number.
- * Numbers are never given out again.
+ * What is deleted is what the snapshot of a refresh shows. It is taken when everything is stored
+ * that was staged at the time of the call, and when the user's dead letters are deleted, which a
+ * retry could have turned into events. These are the steps:
+ *
+ * 1. The refresh merges every delta that the snapshot shows. Afterwards the rollup knows the
+ *    user by number only.
+ * 2. The events that the snapshot shows are deleted, and the number is removed from every set,
+ *    also from those of days whose partition was dropped.
+ * 3. The refresh counts again what the deletion has marked.
+ * 4. The user's row of fast_ingest.users is deleted.
+ *
+ * Events that are committed later, and their deltas, stay. They count as those of a new user,
+ * who gets a new number: no number is given out twice.
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "catalog/heap.h"
 #include "catalog/pg_type.h"
 #include "commands/dbcommands.h"
@@ -30,34 +33,34 @@
 #include "utils/lsyscache.h"
 #include "utils/uuid.h"
 
+#include "base/clock.h"
+#include "base/compat.h"
+#include "base/settings.h"
 #include "db/act_as_owner.h"
 #include "db/own_tables.h"
-#include "base/compat.h"
-#include "base/clock.h"
-#include "rollup/refresh/refresh.h"
-#include "rollup/refresh/close_buckets.h"
-#include "rollup/state/statement.h"
-#include "rollup/delta/user_hash.h"
-#include "base/settings.h"
 #include "db/spi.h"
+#include "rollup/refresh/close_buckets.h"
+#include "rollup/refresh/refresh.h"
+#include "rollup/state/refresh_lock.h"
+#include "rollup/users/user_hash.h"
 #include "shared/shared_state.h"
 
 PG_FUNCTION_INFO_V1(fi_erase_user);
 
-/* Up to which what is staged must be stored; also in the function's comment and README. */
+/* How long to wait for staged events; the documentation of fi_erase_user() says it, too. */
 #define STAGED_TIMEOUT 10000 /* ms */
-#define STAGED_LOOK 10		 /* ms between two looks */
+#define STAGED_INTERVAL 10	 /* ms between two checks */
 
 /*
- * The user's events. Their user_id has the same bytes, whatever its collation takes
- * for equal; an index of that collation can be used nevertheless.
+ * The user's events: user_id must have the same bytes, even if its collation takes other texts
+ * for equal. The first condition lets an index of that collation be used.
  */
 #define EVENTS_OF_USER \
 	"fast_ingest.events WHERE user_id::text = $1 AND user_id::text COLLATE \"C\" = $1"
 
 /*
- * Errors that quote the user, as a word and not as a part of one: pieces of the text
- * between the quotations, put together again.
+ * Remove the user_id from the error messages of other dead letters, where it is a whole word. A
+ * message is split at the user_id and joined again.
  */
 #define FORGET_IN_ERRORS \
 	"UPDATE fast_ingest.dead_letters AS d SET message = m.message" \
@@ -73,18 +76,18 @@ PG_FUNCTION_INFO_V1(fi_erase_user);
 	"  GROUP BY q.id) AS m WHERE d.id = m.id AND d.message <> m.message"
 
 /*
- * The user's number, %u, out of all sets. Returns the buckets of the rows, in order,
- * and whether they are hours of channels, beside which a total without a set is kept.
+ * Remove the user's number, %u, from all sets. Returns the buckets of the changed rows, in order,
+ * and whether they are hours of channels, which have a total without a set beside them.
  */
-#define TAKE_OUT \
+#define REMOVE_NUMBER \
 	"WITH sets AS (" \
 	" UPDATE fast_ingest.rollup AS r SET unique_users = r.unique_users - 1," \
-	"  users = %%1$s.fi_user_set_and_not(r.users, u.one)," \
-	"  minutes = (SELECT %%1$s.fi_pack_minutes(m.minute, m.events," \
-	"    %%1$s.fi_user_set_and_not(m.users, u.one))" \
-	"   FROM %%1$s.fi_unpack_minutes(r.users, r.minutes) AS m)" \
-	" FROM (SELECT '{%u}'::%%1$s.fi_user_set AS one) AS u" \
-	" WHERE %%1$s.fi_user_set_contains(r.users, %u)" \
+	"  users = fast_ingest.user_set_and_not(r.users, u.one)," \
+	"  minutes = (SELECT fast_ingest.pack_minutes(m.minute, m.events," \
+	"    fast_ingest.user_set_and_not(m.users, u.one))" \
+	"   FROM fast_ingest.unpack_minutes(r.users, r.minutes) AS m)" \
+	" FROM (SELECT fast_ingest.user_set_in('{%u}') AS one) AS u" \
+	" WHERE fast_ingest.user_set_contains(r.users, %u)" \
 	" RETURNING r.bucket, r.breakdown = 1 AND r.level = 2 AS has_total" \
 	") SELECT bucket, has_total FROM sets ORDER BY bucket"
 
@@ -98,6 +101,9 @@ typedef struct
 	int64 users;
 } Erasure;
 
+/*
+ * Wait until a ring is stored up to a position, but not beyond a moment (see clock.h)
+ */
 static void
 await_ring(Ring *ring, uint64 position, int64 end)
 {
@@ -110,7 +116,7 @@ await_ring(Ring *ring, uint64 position, int64 end)
 							errdetail("Some of them may be those of the user."),
 							errhint("fi_status() says what the flusher waits for. Call "
 									"fi_erase_user() again, in a transaction of its own.")));
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, STAGED_LOOK,
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, STAGED_INTERVAL,
 						 PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
@@ -118,8 +124,7 @@ await_ring(Ring *ring, uint64 position, int64 end)
 }
 
 /*
- * Wait until everything staged at this moment is stored: it was acknowledged, or may
- * be at any moment
+ * Wait until everything is stored that is staged at this moment: it may be acknowledged already
  */
 static void
 await_staged(void)
@@ -138,7 +143,8 @@ await_staged(void)
 }
 
 /*
- * Delete the user's dead letters, and what errors of others quote. Waits for retries.
+ * Delete the user's dead letters, and remove the user_id from messages of others. Waits for
+ * retries that are under way.
  */
 static void
 erase_dead_letters(Erasure *erasure)
@@ -154,8 +160,8 @@ erase_dead_letters(Erasure *erasure)
 }
 
 /*
- * Delete the user's events of a snapshot, as the owner of events. An ERROR if some
- * of them stay, which only triggers can bring about: without any nothing is looked for.
+ * Delete the user's events that a snapshot shows, as the owner of events. An ERROR (55000) if
+ * some of them stay. Only a trigger can keep them, so nothing is looked for where there is none.
  */
 static void
 erase_events(Snapshot snapshot, Erasure *erasure)
@@ -179,7 +185,7 @@ erase_events(Snapshot snapshot, Erasure *erasure)
 }
 
 /*
- * Take the user's number, if there is one, out of the rollup
+ * Remove the user's number, if there is one, from the rollup
  */
 static void
 erase_number(Erasure *erasure)
@@ -196,8 +202,8 @@ erase_number(Erasure *erasure)
 		return;
 	number = (uint32) DatumGetInt32(
 		SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
-	snprintf(statement, sizeof(statement), TAKE_OUT, number, number);
-	erasure->rollup_rows = RollupStatement(statement, 0, 0);
+	snprintf(statement, sizeof(statement), REMOVE_NUMBER, number, number);
+	erasure->rollup_rows = SpiRunWithTimes(statement, 0, 0);
 	for (int64 i = 0; i < erasure->rollup_rows; i++)
 	{
 		HeapTuple tuple = SPI_tuptable->vals[i];
@@ -211,8 +217,9 @@ erase_number(Erasure *erasure)
 }
 
 /*
- * Remove what ANALYZE has noted of user_ids where it has noted the user's. Nobody is
- * waited for, and nobody waits: an ANALYZE under way may have read what was deleted.
+ * Remove the statistics of columns user_id in which the user_id occurs. Takes locks without
+ * waiting, with a WARNING where it does not get one: an ANALYZE under way may have read the
+ * deleted rows.
  */
 static void
 erase_statistics(Erasure *erasure)
@@ -249,6 +256,9 @@ erase_statistics(Erasure *erasure)
 	ActAsCallerAgain(user);
 }
 
+/*
+ * What happens between the two parts of the refresh
+ */
 static void
 erase_merged(Snapshot snapshot, void *arg)
 {
@@ -257,7 +267,7 @@ erase_merged(Snapshot snapshot, void *arg)
 }
 
 static void
-erase_from_dictionary(Erasure *erasure)
+erase_user_row(Erasure *erasure)
 {
 	Oid type = UUIDOID;
 	SavedUser user = ActAsRollupOwner();
@@ -300,11 +310,11 @@ fi_erase_user(PG_FUNCTION_ARGS)
 	erasure.hash = UUIDPGetDatum((pg_uuid_t *) hash.bytes);
 
 	SPI_connect();
-	/* PostgreSQL defers nothing that is done in another's name, and refuses to */
+	/* PostgreSQL refuses to defer constraints for what is done as another user */
 	(void) SpiRun("SET CONSTRAINTS ALL IMMEDIATE", SPI_OK_UTILITY);
 	erase_dead_letters(&erasure);
 	RefreshAround(erase_merged, &erasure);
-	erase_from_dictionary(&erasure);
+	erase_user_row(&erasure);
 	erase_statistics(&erasure);
 	SPI_finish();
 

@@ -1,41 +1,42 @@
 /*
  * user_secret.c
  *
- * Keeps the secret in the process until it changes: a restore replaces the one that
+ * Keeps the secret in the process until it changes. A restore replaces the secret that
  * CREATE EXTENSION made (see restored.c).
  */
 #include "postgres.h"
 
-#include "rollup/delta/user_secret.h"
+#include "rollup/users/user_secret.h"
 
 #include "fmgr.h"
 #include "utils/inval.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
-#include "db/own_tables.h"
 #include "base/compat.h"
+#include "db/own_tables.h"
 #include "db/scan_own_table.h"
 
-static uint8 kept[USER_SECRET_SIZE];
-static Oid kept_of = InvalidOid; /* fast_ingest.secret; InvalidOid: nothing is kept */
-static Oid secret_oid = InvalidOid;
+static uint8 cached_secret[USER_SECRET_SIZE];
+static bool is_cached = false;
+static Oid secret_oid = InvalidOid; /* of the table fast_ingest.secret */
 static uint64 invalidations = 0;
 
 /*
- * Callback: a relation's definition has changed, or what fi_row_replaced() says
+ * Callback: the table is another one, or its row was replaced (see fast_ingest.row_replaced)
  */
 static void
-on_relcache_invalidation(Datum arg, Oid relation)
+forget_secret(Datum arg, Oid relation)
 {
 	if (OidIsValid(relation) && relation != secret_oid)
 		return;
 	invalidations++;
-	kept_of = InvalidOid;
+	is_cached = false;
 }
 
 /*
- * Read the secret. An ERROR without one: to go on would make strangers of all users.
+ * Read the secret. Without one, an ERROR: with any other secret, every known user would be
+ * counted as a new one.
  */
 static void
 read_secret(uint8 secret[USER_SECRET_SIZE])
@@ -45,7 +46,7 @@ read_secret(uint8 secret[USER_SECRET_SIZE])
 
 	PushActiveSnapshot(GetLatestSnapshot());
 	OwnTableScanBegin(&rows, "secret", AccessShareLock, GetActiveSnapshot());
-	/* the last one: a restore with its triggers disabled has inserted it behind ours */
+	/* a restore with disabled triggers adds its row behind ours: the last row counts */
 	while (OwnTableScanNext(&rows))
 	{
 		bool isnull;
@@ -70,18 +71,18 @@ UserSecret(void)
 	static bool registered = false;
 	uint64 generation;
 
-	if (OidIsValid(kept_of))
-		return kept;
+	if (is_cached)
+		return cached_secret;
 	if (!registered)
-		CacheRegisterRelcacheCallback(on_relcache_invalidation, (Datum) 0);
+		CacheRegisterRelcacheCallback(forget_secret, (Datum) 0);
 	registered = true;
 	do
 	{
 		secret_oid = OwnTable("secret");
 		generation = invalidations;
-		read_secret(kept);
+		read_secret(cached_secret);
 		/* it may have changed while it was read */
 	} while (generation != invalidations);
-	kept_of = secret_oid;
-	return kept;
+	is_cached = true;
+	return cached_secret;
 }

@@ -1,41 +1,35 @@
 /*
  * event_triggers.c
  *
- * The statement triggers of fast_ingest.events and its partitions, which keep the
- * rollup in step whichever way rows come and go. A statement that names the
- * table fires those of the table, one that names a partition those of the
- * partition. A partition keeps its triggers when it is detached: then they do
- * nothing, for its rows are events no more.
+ * The statement triggers of fast_ingest.events and its partitions. They note every change of
+ * rows for the rollup, whichever way it is made. A statement that names the table fires the
+ * table's triggers, one that names a partition fires those of the partition. A detached
+ * partition keeps its triggers, but they do nothing, as its rows are no longer events.
  */
 #include "postgres.h"
 
-#include "access/heapam.h"
-#include "access/table.h"
 #include "catalog/partition.h"
 #include "commands/trigger.h"
-#include "executor/executor.h"
 #include "executor/tuptable.h"
 #include "fmgr.h"
-#include "miscadmin.h"
 #include "partitioning/partbounds.h"
 #include "utils/lsyscache.h"
-#include "utils/partcache.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
 #include "db/act_as_owner.h"
 #include "db/own_tables.h"
-#include "rollup/delta/delta_format.h"
-#include "rollup/state/recount.h"
-#include "partition/partition_times.h"
 #include "db/spi.h"
+#include "partition/partition_times.h"
+#include "rollup/delta/delta_write.h"
+#include "rollup/state/recount.h"
 
 PG_FUNCTION_INFO_V1(fi_events_inserted);
 PG_FUNCTION_INFO_V1(fi_events_changed);
 PG_FUNCTION_INFO_V1(fi_events_truncated);
 
 static TriggerData *
-trigger_data(FunctionCallInfo fcinfo)
+require_trigger(FunctionCallInfo fcinfo)
 {
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
@@ -44,7 +38,7 @@ trigger_data(FunctionCallInfo fcinfo)
 }
 
 static void
-require_rows(const Tuplestorestate *rows)
+require_transition_table(const Tuplestorestate *rows)
 {
 	if (rows == NULL)
 		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
@@ -52,7 +46,7 @@ require_rows(const Tuplestorestate *rows)
 }
 
 /*
- * Are a relation's rows events?
+ * Is a relation fast_ingest.events, or a partition of it that is not detached?
  */
 static bool
 has_events(Relation relation)
@@ -65,42 +59,42 @@ has_events(Relation relation)
 }
 
 /*
- * AFTER INSERT: write down what the rows add
+ * AFTER INSERT: write what the rows add to the rollup as deltas
  */
 Datum
 fi_events_inserted(PG_FUNCTION_ARGS)
 {
-	TriggerData *data = trigger_data(fcinfo);
+	TriggerData *data = require_trigger(fcinfo);
 
-	require_rows(data->tg_newtable);
+	require_transition_table(data->tg_newtable);
 	if (has_events(data->tg_relation))
 		DeltaWrite(data->tg_relation, data->tg_newtable);
 	PG_RETURN_POINTER(NULL);
 }
 
 /*
- * AFTER UPDATE or DELETE: users cannot be taken out of a set without looking at
- * the rows that stay, so only note which minutes must be counted again
+ * AFTER UPDATE or DELETE: mark the minutes that must be counted again. Whether a user is still in
+ * a set depends on the rows that stay.
  */
 Datum
 fi_events_changed(PG_FUNCTION_ARGS)
 {
-	TriggerData *data = trigger_data(fcinfo);
+	TriggerData *data = require_trigger(fcinfo);
 
-	require_rows(data->tg_oldtable);
+	require_transition_table(data->tg_oldtable);
 	if (has_events(data->tg_relation))
 		RecountMarkRows(data->tg_relation, data->tg_oldtable, data->tg_newtable);
 	PG_RETURN_POINTER(NULL);
 }
 
 /*
- * AFTER TRUNCATE: of the table, empty the rollup; of a partition, count what it
- * held again
+ * AFTER TRUNCATE: empty the rollup for the table; for a partition, mark the times that it takes
+ * to be counted again
  */
 Datum
 fi_events_truncated(PG_FUNCTION_ARGS)
 {
-	TriggerData *data = trigger_data(fcinfo);
+	TriggerData *data = require_trigger(fcinfo);
 	Relation relation = data->tg_relation;
 	SavedUser user;
 
@@ -108,17 +102,17 @@ fi_events_truncated(PG_FUNCTION_ARGS)
 		PG_RETURN_POINTER(NULL);
 	if (relation->rd_rel->relispartition)
 	{
-		TimeRangeList *spans = PartitionTimesOf(RelationGetRelid(relation)).spans;
+		TimeRangeList *times = PartitionTimesOf(RelationGetRelid(relation)).ranges;
 
-		for (int i = 0; i < spans->n; i++)
-			RecountMark(spans->spans[i].low, spans->spans[i].high, 0);
+		for (int i = 0; i < times->n; i++)
+			RecountMark(times->ranges[i].low, times->ranges[i].high, 0);
 		PG_RETURN_POINTER(NULL);
 	}
 
 	user = ActAsRollupOwner();
 	SPI_connect();
 	(void) SpiRun("TRUNCATE fast_ingest.rollup, fast_ingest.event_names,"
-				  " fast_ingest.rollup_delta, fast_ingest.rollup_dirty, fast_ingest.dropped",
+				  " fast_ingest.rollup_delta, fast_ingest.recount, fast_ingest.lost_rows",
 				  SPI_OK_UTILITY);
 	SPI_finish();
 	ActAsCallerAgain(user);

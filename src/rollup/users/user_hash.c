@@ -1,14 +1,14 @@
 /*
  * user_hash.c
  *
- * Hashing user_ids.
+ * Hashes user_ids.
  */
 #include "postgres.h"
 
-#include "rollup/delta/user_hash.h"
+#include "rollup/users/user_hash.h"
 
 #include "base/sha256.h"
-#include "rollup/delta/user_secret.h"
+#include "rollup/users/user_secret.h"
 
 struct UserHasher
 {

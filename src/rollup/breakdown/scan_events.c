@@ -1,12 +1,12 @@
 /*
  * scan_events.c
  *
- * Scans of raw rows, by a cursor, so that any number of them takes the same
- * memory. They are read as the owner of events (see own_tables.h).
+ * Scans events with a cursor, so that the memory does not depend on their number. They are
+ * read with the rights of the owner of events (see own_tables.h).
  */
 #include "postgres.h"
 
-#include "rollup/metrics/scan_events.h"
+#include "rollup/breakdown/scan_events.h"
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
@@ -17,16 +17,18 @@
 #include "utils/timestamp.h"
 
 #include "db/act_as_owner.h"
+#include "db/own_tables.h"
+#include "rollup/breakdown/rollup_text.h"
 
 #define ROWS_PER_FETCH 1000
 
 enum
 {
-	RAW_COLUMN_TS = 1,
-	RAW_COLUMN_USER,
-	RAW_COLUMN_EVENT_NAME,
-	RAW_COLUMN_KEY,
-	RAW_COLUMN_SCOPE
+	EVENT_COLUMN_TS = 1,
+	EVENT_COLUMN_USER,
+	EVENT_COLUMN_EVENT_NAME,
+	EVENT_COLUMN_KEY,
+	EVENT_COLUMN_SCOPE
 };
 
 /* The texts of the row being visited. */
@@ -38,15 +40,16 @@ typedef struct
 } RowTexts;
 
 static Portal
-open_cursor(const Breakdown *breakdown, const char *event_name, const char *channel, TimeRange span)
+open_cursor(const Breakdown *breakdown, const char *event_name, const char *channel,
+			TimeRange range)
 {
 	Oid types[] = {TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID};
 	Datum values[4];
 	char nulls[] = "    ";
 	StringInfoData query;
 
-	values[0] = TimestampTzGetDatum(span.low);
-	values[1] = TimestampTzGetDatum(span.high);
+	values[0] = TimestampTzGetDatum(range.low);
+	values[1] = TimestampTzGetDatum(range.high);
 	values[2] = event_name ? CStringGetTextDatum(event_name) : (Datum) 0;
 	values[3] = channel ? CStringGetTextDatum(channel) : (Datum) 0;
 	nulls[2] = event_name ? ' ' : 'n';
@@ -66,7 +69,7 @@ open_cursor(const Breakdown *breakdown, const char *event_name, const char *chan
 }
 
 /*
- * A column as the rollup has it; "" for NULL
+ * Read a text as the rollup stores it, and return its length; NULL is ""
  */
 static int
 read_text(HeapTuple tuple, TupleDesc desc, int column, char result[ROLLUP_TEXT_SIZE])
@@ -85,7 +88,7 @@ static void
 read_row(HeapTuple tuple, TupleDesc desc, UserHasher *hasher, RowTexts *texts, ScannedEvent *row)
 {
 	bool isnull;
-	Datum user = SPI_getbinval(tuple, desc, RAW_COLUMN_USER, &isnull);
+	Datum user = SPI_getbinval(tuple, desc, EVENT_COLUMN_USER, &isnull);
 
 	row->has_user = !isnull;
 	if (row->has_user)
@@ -94,22 +97,22 @@ read_row(HeapTuple tuple, TupleDesc desc, UserHasher *hasher, RowTexts *texts, S
 
 		row->user = UserHashOf(hasher, VARDATA_ANY(text), VARSIZE_ANY_EXHDR(text));
 	}
-	row->ts = DatumGetTimestampTz(SPI_getbinval(tuple, desc, RAW_COLUMN_TS, &isnull));
+	row->ts = DatumGetTimestampTz(SPI_getbinval(tuple, desc, EVENT_COLUMN_TS, &isnull));
 	row->event_name = texts->event_name;
 	row->scope = texts->scope;
 	row->key = texts->key;
-	row->event_name_len = read_text(tuple, desc, RAW_COLUMN_EVENT_NAME, texts->event_name);
-	row->scope_len = read_text(tuple, desc, RAW_COLUMN_SCOPE, texts->scope);
-	row->key_len = read_text(tuple, desc, RAW_COLUMN_KEY, texts->key);
+	row->event_name_len = read_text(tuple, desc, EVENT_COLUMN_EVENT_NAME, texts->event_name);
+	row->scope_len = read_text(tuple, desc, EVENT_COLUMN_SCOPE, texts->scope);
+	row->key_len = read_text(tuple, desc, EVENT_COLUMN_KEY, texts->key);
 }
 
 void
-ScanEvents(const Breakdown *breakdown, const char *event_name, const char *channel, TimeRange span,
-		   RawRowVisitor visitor, void *arg)
+ScanEvents(const Breakdown *breakdown, const char *event_name, const char *channel, TimeRange range,
+		   ScannedEventVisitor visitor, void *arg)
 {
 	UserHasher *hasher = UserHasherCreate();
 	MemoryContext context =
-		AllocSetContextCreate(CurrentMemoryContext, "fast_ingest raw rows", ALLOCSET_DEFAULT_SIZES);
+		AllocSetContextCreate(CurrentMemoryContext, "fast_ingest events", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext caller = CurrentMemoryContext;
 	RowTexts texts;
 	ScannedEvent row;
@@ -117,7 +120,7 @@ ScanEvents(const Breakdown *breakdown, const char *event_name, const char *chann
 	SavedUser user;
 
 	user = ActAsEventsOwner();
-	cursor = open_cursor(breakdown, event_name, channel, span);
+	cursor = open_cursor(breakdown, event_name, channel, range);
 	ActAsCallerAgain(user);
 	MemoryContextSwitchTo(caller);
 
@@ -126,7 +129,7 @@ ScanEvents(const Breakdown *breakdown, const char *event_name, const char *chann
 		SPITupleTable *rows;
 		uint64 n;
 
-		/* the visitor is not the table owner's business, and may use SPI, too */
+		/* the visitor must not run as the owner of events, and may use SPI itself */
 		user = ActAsEventsOwner();
 		SPI_cursor_fetch(cursor, true, ROWS_PER_FETCH);
 		ActAsCallerAgain(user);

@@ -1,7 +1,7 @@
 /*
  * user_map.h
  *
- * Users as the rollup knows them, by hash, and a hash table from users to numbers.
+ * A hash table from the hashes of users to numbers.
  */
 #ifndef FAST_INGEST_USER_MAP_H
 #define FAST_INGEST_USER_MAP_H
@@ -9,14 +9,7 @@
 #include "common/hashfn.h"
 
 #include "base/seed.h"
-
-#define USER_HASH_SIZE 16
-
-/* The hash of a user_id; see rollup/delta/user_hash.h. */
-typedef struct
-{
-	uint8 bytes[USER_HASH_SIZE];
-} UserHash;
+#include "rollup/users/user_hash.h"
 
 typedef struct
 {
