@@ -74,7 +74,7 @@ FUZZ_SRCS_decompress_fuzz = src/http/server/decompress.c
 FUZZ_SRCS_head_check_fuzz = src/http/server/head_check.c src/http/server/request_target.c
 FUZZ_SRCS_ring_fuzz = src/shared/ring.c
 FUZZ_SRCS_query_fuzz = src/http/answer/query_parameters.c src/query/request_parameters.c src/query/page.c \
-	src/rollup/metrics/metrics_time.c src/event/timestamp.c
+	src/event/timestamp.c
 # What includes postgres_fe.h rather than postgres.h: these unit programs, and all fuzz
 # programs but those
 UNIT_FRONTEND = sha256_test

@@ -28,7 +28,7 @@ SELECT id FROM fi_dead_letters(reason => 'no_bots');
 SELECT id FROM fi_dead_letters(reason => '%');
 SELECT id FROM fi_dead_letters(event => '{"tags": ["b"]}');
 SELECT id FROM fi_dead_letters(event => '{"timestamp": 1709337599.25}');
-SELECT id FROM fi_dead_letters("from" => '2024-03-02 00:00Z', "to" => '2024-03-03 00:00Z');
+SELECT id FROM fi_dead_letters(since => '2024-03-02 00:00Z', until => '2024-03-03 00:00Z');
 SELECT id FROM fi_dead_letters(ids => '{1,2}', event => '{"site_id": "shop"}');
 
 -- what the database still refuses stays, with the new reason; others are stored,
@@ -41,7 +41,7 @@ SELECT * FROM fi_metrics('dead_letter', '2024-03-01', '2024-03-02');
 ALTER TABLE fast_ingest.events DROP CONSTRAINT no_shops;
 
 -- only those chosen, the oldest first
-SELECT * FROM fi_retry_dead_letters(reason => 'no_shops', "limit" => 1);
+SELECT * FROM fi_retry_dead_letters(reason => 'no_shops', max_rows => 1);
 SELECT user_id FROM fast_ingest.events WHERE event_name = 'dead_letter' ORDER BY user_id;
 SELECT * FROM fi_retry_dead_letters(ids => '{}');
 

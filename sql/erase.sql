@@ -73,7 +73,7 @@ BEGIN
     END IF;
   END LOOP;
   RETURN QUERY SELECT DISTINCT 'nobody in level ' || r.level || ' of breakdown ' || r.breakdown FROM fast_ingest.rollup r
-    WHERE fi_cardinality(r.users - numbers) > 0 OR EXISTS (SELECT FROM fi_unpack_minutes(r.users, r.minutes) m WHERE fi_cardinality(m.users - numbers) > 0);
+    WHERE fi_cardinality(r.users - numbers) > 0 OR EXISTS (SELECT FROM fast_ingest.unpack_minutes(r.users, r.minutes) m WHERE fi_cardinality(m.users - numbers) > 0);
 END
 $$;
 CREATE FUNCTION pg_temp.number_of(id text) RETURNS bigint LANGUAGE sql AS $$
@@ -115,7 +115,7 @@ SELECT * FROM pg_temp.traces('anna');
 SELECT * FROM pg_temp.differing;
 SELECT total_events, unique_users FROM fi_metrics('erase 0', '2024-10-01 00:00Z', '2024-10-02 00:00Z');
 SELECT sum(unique_users) AS users FROM fi_metrics('erase 0', '2024-10-01 00:00Z', '2024-10-02 00:00Z', 'hour', fill => false);
-SELECT count(*) AS pending FROM (SELECT FROM fast_ingest.rollup_delta UNION ALL SELECT FROM fast_ingest.rollup_dirty) p;
+SELECT count(*) AS pending FROM (SELECT FROM fast_ingest.rollup_delta UNION ALL SELECT FROM fast_ingest.recount) p;
 
 -- A late event of the day whose rows are gone is one of its events, which stay; a
 -- statistic has a user_id, too
@@ -137,7 +137,7 @@ SELECT user_id = repeat('long', 1000) || '.' AS longer, count(*) FROM fast_inges
 -- A number is not given out again
 SELECT users FROM fast_ingest.rollup_state \gset
 INSERT INTO fast_ingest.events (event_name, channel, user_id, ts) VALUES ('erase 0', 'web', 'anna', '2024-10-03 12:00Z');
-SELECT users FROM fi_refresh();
+SELECT new_users FROM fi_refresh();
 SELECT pg_temp.number_of('anna') = :users AS is_new;
 SELECT * FROM pg_temp.differing;
 

@@ -1,108 +1,111 @@
-/* fast_ingest: install script. make copies it to its versioned name. */
+/*
+ * fast_ingest: install script. make copies it to its versioned name.
+ *
+ * Schema fast_ingest holds the tables, the views and the plumbing: functions that
+ * only the server and the library call. The type fi_user_set, its operators and all
+ * functions that people call are in the schema that CREATE EXTENSION names.
+ *
+ *     Plumbing        the type fi_user_set, packed minutes, trigger functions
+ *     Tables          events, dead letters, rollup, API keys
+ *     Functions       metrics, rollup, breakdowns, API keys, partitions, dead letters,
+ *                     maintenance, status
+ *     Views           workers, listeners, flushers
+ *     Privileges      who may call what; functions that grant the rest
+ */
 
 -- complain if this is sourced in psql instead of being run by CREATE EXTENSION
 \echo Use "CREATE EXTENSION fast_ingest" to load this file. \quit
 
 CREATE SCHEMA fast_ingest;
 
-COMMENT ON SCHEMA fast_ingest IS 'Tables of fast_ingest: events and what belongs to them';
+COMMENT ON SCHEMA fast_ingest IS 'Tables, views and internal functions of fast_ingest';
 
 -- ---------------------------------------------------------------------------
--- User sets
+-- Plumbing: the type fi_user_set
 -- ---------------------------------------------------------------------------
 
 CREATE TYPE fi_user_set;
 
-CREATE FUNCTION fi_user_set_in(cstring) RETURNS fi_user_set
-    AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION fast_ingest.user_set_in(cstring) RETURNS fi_user_set
+    AS 'MODULE_PATHNAME', 'fi_user_set_in' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 
-CREATE FUNCTION fi_user_set_out(fi_user_set) RETURNS cstring
-    AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION fast_ingest.user_set_out(fi_user_set) RETURNS cstring
+    AS 'MODULE_PATHNAME', 'fi_user_set_out' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 
-CREATE FUNCTION fi_user_set_recv(internal) RETURNS fi_user_set
-    AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION fast_ingest.user_set_recv(internal) RETURNS fi_user_set
+    AS 'MODULE_PATHNAME', 'fi_user_set_recv' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 
-CREATE FUNCTION fi_user_set_send(fi_user_set) RETURNS bytea
-    AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION fast_ingest.user_set_send(fi_user_set) RETURNS bytea
+    AS 'MODULE_PATHNAME', 'fi_user_set_send' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 
--- external: bitmaps do not compress, and are read in whole
+-- external: bitmaps hardly compress, and are always read whole
 CREATE TYPE fi_user_set (
-    INPUT = fi_user_set_in,
-    OUTPUT = fi_user_set_out,
-    RECEIVE = fi_user_set_recv,
-    SEND = fi_user_set_send,
+    INPUT = fast_ingest.user_set_in,
+    OUTPUT = fast_ingest.user_set_out,
+    RECEIVE = fast_ingest.user_set_recv,
+    SEND = fast_ingest.user_set_send,
     INTERNALLENGTH = variable,
     ALIGNMENT = int4,
     STORAGE = external
 );
 
 COMMENT ON TYPE fi_user_set IS
-'An exact set of users by their numbers, 0 to 4294967295: a roaring bitmap. Written {1,5,7}, in binary as the portable serialization of roaring bitmaps.';
+'An exact set of users by their numbers, 0 to 4294967295, stored as a roaring bitmap. The text form is {1,5,7}; the binary form is the portable serialization of roaring bitmaps.';
 
-COMMENT ON FUNCTION fi_user_set_in(cstring) IS
-'Read {1,5,7}: numbers in any order, as often as one likes. Errors 22P02 for anything else, 22003 for a number above 4294967295.';
-COMMENT ON FUNCTION fi_user_set_out(fi_user_set) IS
-'Write the numbers in order, as {1,5,7}. Error XX001 for a damaged set, as by all that read one.';
-COMMENT ON FUNCTION fi_user_set_recv(internal) IS
-'Read the portable serialization of a roaring bitmap. Error 22P03 if it is not well-formed.';
-COMMENT ON FUNCTION fi_user_set_send(fi_user_set) IS
-'Write the portable serialization of the roaring bitmap.';
+COMMENT ON FUNCTION fast_ingest.user_set_in(cstring) IS
+'Input function of fi_user_set. Reads {1,5,7}: numbers in any order, repetitions allowed. Errors: 22P02 for anything else, 22003 for a number above 4294967295.';
+COMMENT ON FUNCTION fast_ingest.user_set_out(fi_user_set) IS
+'Output function of fi_user_set. Writes the numbers in ascending order, as {1,5,7}. Errors: 54000 for a set too large to be a text, XX001 for a damaged set.';
+COMMENT ON FUNCTION fast_ingest.user_set_recv(internal) IS
+'Receive function of fi_user_set. Reads the portable serialization of a roaring bitmap. Error 22P03 if it is not well-formed.';
+COMMENT ON FUNCTION fast_ingest.user_set_send(fi_user_set) IS
+'Send function of fi_user_set. Writes the portable serialization of the roaring bitmap.';
 
-CREATE FUNCTION fi_user_set_or(a fi_user_set, b fi_user_set) RETURNS fi_user_set
-    AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION fast_ingest.user_set_or(a fi_user_set, b fi_user_set) RETURNS fi_user_set
+    AS 'MODULE_PATHNAME', 'fi_user_set_or' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 
-COMMENT ON FUNCTION fi_user_set_or(fi_user_set, fi_user_set) IS
-'The users who are in a or b. Operator a | b.';
+CREATE FUNCTION fast_ingest.user_set_and(a fi_user_set, b fi_user_set) RETURNS fi_user_set
+    AS 'MODULE_PATHNAME', 'fi_user_set_and' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 
-CREATE FUNCTION fi_user_set_and(a fi_user_set, b fi_user_set) RETURNS fi_user_set
-    AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION fast_ingest.user_set_and_not(a fi_user_set, b fi_user_set) RETURNS fi_user_set
+    AS 'MODULE_PATHNAME', 'fi_user_set_and_not' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 
-COMMENT ON FUNCTION fi_user_set_and(fi_user_set, fi_user_set) IS
-'The users who are in both a and b. Operator a & b.';
+CREATE FUNCTION fast_ingest.user_set_eq(a fi_user_set, b fi_user_set) RETURNS boolean
+    AS 'MODULE_PATHNAME', 'fi_user_set_eq' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 
-CREATE FUNCTION fi_user_set_and_not(a fi_user_set, b fi_user_set) RETURNS fi_user_set
-    AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION fast_ingest.user_set_contains(users fi_user_set, user_no bigint) RETURNS boolean
+    AS 'MODULE_PATHNAME', 'fi_user_set_contains' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 
-COMMENT ON FUNCTION fi_user_set_and_not(fi_user_set, fi_user_set) IS
-'The users who are in a and not in b. Operator a - b.';
-
-CREATE FUNCTION fi_user_set_eq(a fi_user_set, b fi_user_set) RETURNS boolean
-    AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
-
-COMMENT ON FUNCTION fi_user_set_eq(fi_user_set, fi_user_set) IS
-'Whether a and b hold the same users. Operator a = b.';
-
-CREATE FUNCTION fi_user_set_contains(users fi_user_set, user_no bigint) RETURNS boolean
-    AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
-
-COMMENT ON FUNCTION fi_user_set_contains(fi_user_set, bigint) IS
-'Whether a user is in the set; false for what is not a user''s number. Operator users @> user_no.';
-
-CREATE FUNCTION fi_cardinality(users fi_user_set) RETURNS bigint
-    AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
-
-COMMENT ON FUNCTION fi_cardinality(fi_user_set) IS
-'The number of users in the set.';
+COMMENT ON FUNCTION fast_ingest.user_set_or(fi_user_set, fi_user_set) IS
+'Implements a | b: the users who are in a, in b or in both. Error XX001 for a damaged set.';
+COMMENT ON FUNCTION fast_ingest.user_set_and(fi_user_set, fi_user_set) IS
+'Implements a & b: the users who are in both a and b. Error XX001 for a damaged set.';
+COMMENT ON FUNCTION fast_ingest.user_set_and_not(fi_user_set, fi_user_set) IS
+'Implements a - b: the users who are in a and not in b. Error XX001 for a damaged set.';
+COMMENT ON FUNCTION fast_ingest.user_set_eq(fi_user_set, fi_user_set) IS
+'Implements a = b: whether a and b hold the same users. Error XX001 for a damaged set.';
+COMMENT ON FUNCTION fast_ingest.user_set_contains(fi_user_set, bigint) IS
+'Implements users @> user_no: whether the set holds the user of that number. False for a number that no user can have. Error XX001 for a damaged set.';
 
 CREATE OPERATOR | (
-    LEFTARG = fi_user_set, RIGHTARG = fi_user_set, FUNCTION = fi_user_set_or, COMMUTATOR = |
+    LEFTARG = fi_user_set, RIGHTARG = fi_user_set, FUNCTION = fast_ingest.user_set_or, COMMUTATOR = |
 );
 
 CREATE OPERATOR & (
-    LEFTARG = fi_user_set, RIGHTARG = fi_user_set, FUNCTION = fi_user_set_and, COMMUTATOR = &
+    LEFTARG = fi_user_set, RIGHTARG = fi_user_set, FUNCTION = fast_ingest.user_set_and, COMMUTATOR = &
 );
 
 CREATE OPERATOR - (
-    LEFTARG = fi_user_set, RIGHTARG = fi_user_set, FUNCTION = fi_user_set_and_not
+    LEFTARG = fi_user_set, RIGHTARG = fi_user_set, FUNCTION = fast_ingest.user_set_and_not
 );
 
 CREATE OPERATOR = (
-    LEFTARG = fi_user_set, RIGHTARG = fi_user_set, FUNCTION = fi_user_set_eq, COMMUTATOR = =,
+    LEFTARG = fi_user_set, RIGHTARG = fi_user_set, FUNCTION = fast_ingest.user_set_eq, COMMUTATOR = =,
     RESTRICT = pg_catalog.eqsel, JOIN = pg_catalog.eqjoinsel
 );
 
 CREATE OPERATOR @> (
-    LEFTARG = fi_user_set, RIGHTARG = bigint, FUNCTION = fi_user_set_contains,
+    LEFTARG = fi_user_set, RIGHTARG = bigint, FUNCTION = fast_ingest.user_set_contains,
     RESTRICT = pg_catalog.contsel, JOIN = pg_catalog.contjoinsel
 );
 
@@ -112,72 +115,123 @@ COMMENT ON OPERATOR - (fi_user_set, fi_user_set) IS 'users of the first who are 
 COMMENT ON OPERATOR = (fi_user_set, fi_user_set) IS 'equal';
 COMMENT ON OPERATOR @> (fi_user_set, bigint) IS 'contains';
 
-CREATE FUNCTION fi_union_add(internal, fi_user_set) RETURNS internal
-    AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+CREATE FUNCTION fi_cardinality(users fi_user_set) RETURNS bigint
+    AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 
-COMMENT ON FUNCTION fi_union_add(internal, fi_user_set) IS
+COMMENT ON FUNCTION fi_cardinality(fi_user_set) IS
+'The number of users in the set. Error XX001 for a damaged set.';
+
+CREATE FUNCTION fast_ingest.union_add(internal, fi_user_set) RETURNS internal
+    AS 'MODULE_PATHNAME', 'fi_union_add' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+
+CREATE FUNCTION fast_ingest.union_result(internal) RETURNS fi_user_set
+    AS 'MODULE_PATHNAME', 'fi_union_result' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+
+COMMENT ON FUNCTION fast_ingest.union_add(internal, fi_user_set) IS
 'Transition function of fi_union.';
-
-CREATE FUNCTION fi_union_result(internal) RETURNS fi_user_set
-    AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE;
-
-COMMENT ON FUNCTION fi_union_result(internal) IS
+COMMENT ON FUNCTION fast_ingest.union_result(internal) IS
 'Final function of fi_union.';
 
-CREATE AGGREGATE fi_union(fi_user_set) (
-    SFUNC = fi_union_add, STYPE = internal, SSPACE = 65536, FINALFUNC = fi_union_result,
-    PARALLEL = SAFE
+CREATE AGGREGATE fi_union(users fi_user_set) (
+    SFUNC = fast_ingest.union_add, STYPE = internal, SSPACE = 65536,
+    FINALFUNC = fast_ingest.union_result, PARALLEL = SAFE
 );
 
 COMMENT ON AGGREGATE fi_union(fi_user_set) IS
-'The users who are in any of the sets; NULL if there is no set.';
+'The users who are in any of the sets; NULL if there is no set. Error XX001 for a damaged set.';
 
-CREATE FUNCTION fi_pack_minutes_add(internal, integer, bigint, fi_user_set) RETURNS internal
-    AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+-- fi_cardinality and fi_union once more, at a place that the library's SQL can name
+-- whatever schema the extension is in
 
-COMMENT ON FUNCTION fi_pack_minutes_add(internal, integer, bigint, fi_user_set) IS
-'Transition function of fi_pack_minutes.';
+CREATE FUNCTION fast_ingest.cardinality(users fi_user_set) RETURNS bigint
+    AS 'MODULE_PATHNAME', 'fi_cardinality' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 
-CREATE FUNCTION fi_pack_minutes_result(internal) RETURNS bytea
-    AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE;
-
-COMMENT ON FUNCTION fi_pack_minutes_result(internal) IS
-'Final function of fi_pack_minutes.';
-
-CREATE AGGREGATE fi_pack_minutes(minute integer, events bigint, users fi_user_set) (
-    SFUNC = fi_pack_minutes_add, STYPE = internal, SSPACE = 262144,
-    FINALFUNC = fi_pack_minutes_result, PARALLEL = SAFE
+CREATE AGGREGATE fast_ingest.union_users(users fi_user_set) (
+    SFUNC = fast_ingest.union_add, STYPE = internal, SSPACE = 65536,
+    FINALFUNC = fast_ingest.union_result, PARALLEL = SAFE
 );
 
-COMMENT ON AGGREGATE fi_pack_minutes(integer, bigint, fi_user_set) IS
-'Pack an hour''s minutes (0 to 59), each with its number of events and its users (NULL: none), for fi_unpack_minutes. To be kept with the union of the users. The same minute may come more than once. Errors 22023 for another minute or negative events, 22004 where one of them is NULL, 22003 for too many events, 54000 for more than 71582788 users.';
-
-CREATE FUNCTION fi_merge_minutes(
-    users_a fi_user_set, minutes_a bytea, users_b fi_user_set, minutes_b bytea
-) RETURNS bytea
-    AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
-
-COMMENT ON FUNCTION fi_merge_minutes(fi_user_set, bytea, fi_user_set, bytea) IS
-'Add up the packed minutes of two rows of one hour. To be kept with users_a | users_b. Errors as fi_pack_minutes, and XX001 if users and minutes are damaged or do not belong together.';
-
-CREATE FUNCTION fi_unpack_minutes(users fi_user_set, minutes bytea)
-    RETURNS TABLE (minute integer, events bigint, users fi_user_set)
-    AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE ROWS 60;
-
-COMMENT ON FUNCTION fi_unpack_minutes(fi_user_set, bytea) IS
-'The minutes of an hour that have events or users, in order. Error XX001 if users and minutes are damaged or do not belong together.';
-
-CREATE FUNCTION fi_sum_minutes(
-    users fi_user_set, minutes bytea, first integer, last integer,
-    OUT events bigint, OUT users fi_user_set
-) RETURNS record
-    AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
-
-COMMENT ON FUNCTION fi_sum_minutes(fi_user_set, bytea, integer, integer) IS
-'Events and users of the minutes first <= minute < last of an hour. Errors XX001 if users and minutes are damaged or do not belong together, 22003 for too many events.';
+COMMENT ON FUNCTION fast_ingest.cardinality(fi_user_set) IS
+'fi_cardinality, for the library''s own SQL.';
+COMMENT ON AGGREGATE fast_ingest.union_users(fi_user_set) IS
+'fi_union, for the library''s own SQL.';
 
 -- ---------------------------------------------------------------------------
--- Events
+-- Plumbing: packed minutes
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION fast_ingest.pack_minutes_add(internal, integer, bigint, fi_user_set) RETURNS internal
+    AS 'MODULE_PATHNAME', 'fi_pack_minutes_add' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+
+CREATE FUNCTION fast_ingest.pack_minutes_result(internal) RETURNS bytea
+    AS 'MODULE_PATHNAME', 'fi_pack_minutes_result' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+
+COMMENT ON FUNCTION fast_ingest.pack_minutes_add(internal, integer, bigint, fi_user_set) IS
+'Transition function of pack_minutes.';
+COMMENT ON FUNCTION fast_ingest.pack_minutes_result(internal) IS
+'Final function of pack_minutes.';
+
+CREATE AGGREGATE fast_ingest.pack_minutes(minute integer, events bigint, users fi_user_set) (
+    SFUNC = fast_ingest.pack_minutes_add, STYPE = internal, SSPACE = 262144,
+    FINALFUNC = fast_ingest.pack_minutes_result, PARALLEL = SAFE
+);
+
+COMMENT ON AGGREGATE fast_ingest.pack_minutes(integer, bigint, fi_user_set) IS
+'Pack the minutes of an hour into the value that fast_ingest.rollup.minutes holds. minute: 0 to 59, may come more than once; events: number of events; users: NULL for none. Store the result beside the union of the users: unpack_minutes needs both. Errors: 22023 for another minute or a negative number of events, 22004 if minute or events is NULL, 22003 for too many events, 54000 for more than 71582788 users.';
+
+CREATE FUNCTION fast_ingest.unpack_minutes(users fi_user_set, minutes bytea)
+    RETURNS TABLE (minute integer, events bigint, users fi_user_set)
+    AS 'MODULE_PATHNAME', 'fi_unpack_minutes' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE ROWS 60;
+
+COMMENT ON FUNCTION fast_ingest.unpack_minutes(fi_user_set, bytea) IS
+'The minutes of an hour that have events or users, in order. users and minutes are those of one row of fast_ingest.rollup. Error XX001 if they are damaged or do not belong together.';
+
+-- ---------------------------------------------------------------------------
+-- Plumbing: trigger functions, API keys
+-- ---------------------------------------------------------------------------
+
+-- Breakdowns call functions of others, which must not see the search path of the session
+-- that inserts.
+CREATE FUNCTION fast_ingest.events_inserted() RETURNS trigger
+    AS 'MODULE_PATHNAME', 'fi_events_inserted' LANGUAGE C
+    SET search_path = pg_catalog, pg_temp;
+
+CREATE FUNCTION fast_ingest.events_changed() RETURNS trigger
+    AS 'MODULE_PATHNAME', 'fi_events_changed' LANGUAGE C
+    SET search_path = pg_catalog, pg_temp;
+
+CREATE FUNCTION fast_ingest.events_truncated() RETURNS trigger
+    AS 'MODULE_PATHNAME', 'fi_events_truncated' LANGUAGE C
+    SET search_path = pg_catalog, pg_temp;
+
+CREATE FUNCTION fast_ingest.row_replaced() RETURNS trigger
+    AS 'MODULE_PATHNAME', 'fi_row_replaced' LANGUAGE C
+    SET search_path = pg_catalog, pg_temp;
+
+CREATE FUNCTION fast_ingest.api_keys_changed() RETURNS trigger
+    AS 'MODULE_PATHNAME', 'fi_api_keys_changed' LANGUAGE C
+    SET search_path = pg_catalog, pg_temp;
+
+COMMENT ON FUNCTION fast_ingest.events_inserted() IS
+'Trigger of fast_ingest.events and its partitions: records in fast_ingest.rollup_delta what a statement inserted.';
+COMMENT ON FUNCTION fast_ingest.events_changed() IS
+'Trigger of fast_ingest.events and its partitions: marks the minutes whose events a statement updated or deleted, for the next refresh to recount.';
+COMMENT ON FUNCTION fast_ingest.events_truncated() IS
+'Trigger of fast_ingest.events and its partitions: empties the rollup, or marks the time range of the truncated partition.';
+COMMENT ON FUNCTION fast_ingest.row_replaced() IS
+'Trigger of tables that hold one row: deletes the present row when a restore inserts another, and makes all processes read it again. Waits for a running refresh.';
+COMMENT ON FUNCTION fast_ingest.api_keys_changed() IS
+'Trigger of fast_ingest.api_keys: publishes the keys to the listeners at commit. Errors: 53400 at commit if there is no room for them, 0A000 at PREPARE TRANSACTION.';
+
+CREATE FUNCTION fast_ingest.publish_api_keys() RETURNS void
+    AS 'MODULE_PATHNAME', 'fi_publish_api_keys' LANGUAGE C VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp;
+
+COMMENT ON FUNCTION fast_ingest.publish_api_keys() IS
+'Publish the keys of fast_ingest.api_keys to the listeners at commit. Does nothing in a database other than fast_ingest.database. Errors: as api_keys_changed.';
+
+-- ---------------------------------------------------------------------------
+-- Tables: events and dead letters
 -- ---------------------------------------------------------------------------
 
 CREATE TABLE fast_ingest.events (
@@ -195,11 +249,26 @@ CREATE TABLE fast_ingest.events (
 ) PARTITION BY RANGE (ts);
 
 COMMENT ON TABLE fast_ingest.events IS
-'Events, partitioned by UTC day of ts. Partitions are made on demand for events that come over HTTP; fi_create_partition(day) makes one for INSERT and COPY.';
-COMMENT ON COLUMN fast_ingest.events.ts IS 'When the event happened, as the client said';
+'Events, partitioned by the UTC day of ts. Partitions are created on demand for events that arrive over HTTP; for INSERT and COPY, fi_create_partition(day) creates one.';
+COMMENT ON COLUMN fast_ingest.events.ts IS 'When the event happened, according to the client';
 COMMENT ON COLUMN fast_ingest.events.event_key IS
-'What makes the event idempotent within its day; NULL: stored as often as it is sent. By HTTP it is cut from SHA-256 of the tenant of the API key, the site_id and the client''s idempotency key, or of the tenant and the content';
+'Makes the event idempotent within its UTC day. NULL: the event is stored as often as it is sent. For events that arrive over HTTP it is taken from a SHA-256 digest of the API key''s tenant, the site_id and the client''s idempotency key, or of the tenant and the content';
 COMMENT ON COLUMN fast_ingest.events.ingested_at IS 'Start of the transaction that stored the event';
+
+CREATE TRIGGER fi_inserted AFTER INSERT ON fast_ingest.events
+    REFERENCING NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION fast_ingest.events_inserted();
+CREATE TRIGGER fi_updated AFTER UPDATE ON fast_ingest.events
+    REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION fast_ingest.events_changed();
+CREATE TRIGGER fi_deleted AFTER DELETE ON fast_ingest.events
+    REFERENCING OLD TABLE AS old_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION fast_ingest.events_changed();
+CREATE TRIGGER fi_truncated AFTER TRUNCATE ON fast_ingest.events
+    FOR EACH STATEMENT EXECUTE FUNCTION fast_ingest.events_truncated();
+
+-- for publications; partitions that the library creates copy it
+ALTER TABLE fast_ingest.events REPLICA IDENTITY FULL;
 
 CREATE TABLE fast_ingest.dead_letters (
     id bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY,
@@ -212,10 +281,10 @@ CREATE TABLE fast_ingest.dead_letters (
 );
 
 COMMENT ON TABLE fast_ingest.dead_letters IS
-'Events that were valid and that the database refused to store, with its error; fi_dead_letters() shows them, fi_retry_dead_letters() stores them, fi_purge_dead_letters() deletes them';
-COMMENT ON COLUMN fast_ingest.dead_letters.failed_at IS 'When the database refused it first';
-COMMENT ON COLUMN fast_ingest.dead_letters.message IS 'Its error at the last attempt';
-COMMENT ON COLUMN fast_ingest.dead_letters.event IS 'The row that was refused, by column';
+'Valid events that the database refused to store, with its error. fi_dead_letters() shows them, fi_retry_dead_letters() stores them, fi_purge_dead_letters() deletes them';
+COMMENT ON COLUMN fast_ingest.dead_letters.failed_at IS 'When the database first refused the event';
+COMMENT ON COLUMN fast_ingest.dead_letters.message IS 'The error of the last attempt';
+COMMENT ON COLUMN fast_ingest.dead_letters.event IS 'The refused row, by column';
 
 CREATE TYPE fast_ingest.dead_letter AS (
     id bigint,
@@ -231,15 +300,12 @@ CREATE TYPE fast_ingest.dead_letter AS (
 
 COMMENT ON TYPE fast_ingest.dead_letter IS 'A row of fi_dead_letters()';
 
--- for publications; the server's partitions get it, too
-ALTER TABLE fast_ingest.events REPLICA IDENTITY FULL;
-
 SELECT pg_catalog.pg_extension_config_dump('fast_ingest.events', '');
 SELECT pg_catalog.pg_extension_config_dump('fast_ingest.dead_letters', '');
 SELECT pg_catalog.pg_extension_config_dump('fast_ingest.dead_letters_id_seq', '');
 
 -- ---------------------------------------------------------------------------
--- Rollup
+-- Tables: rollup
 -- ---------------------------------------------------------------------------
 
 CREATE TABLE fast_ingest.breakdowns (
@@ -252,15 +318,15 @@ CREATE TABLE fast_ingest.breakdowns (
 );
 
 COMMENT ON TABLE fast_ingest.breakdowns IS
-'What the rollup is broken down by; fi_add_breakdown() adds one, fi_drop_breakdown() drops it';
+'The breakdowns of the rollup: channel, site, page and those of fi_add_breakdown(); fi_drop_breakdown() drops one';
 COMMENT ON COLUMN fast_ingest.breakdowns.key IS
 'SQL expression over a row of fast_ingest.events; rows for which it is NULL are not counted';
 COMMENT ON COLUMN fast_ingest.breakdowns.scope IS
-'SQL expression: keys of different scopes have rows of their own';
+'SQL expression over the same row. Equal keys of different scopes are different keys; NULL: there is one scope';
 COMMENT ON COLUMN fast_ingest.breakdowns.finest IS
 'Finest level that rows are kept at: 1 minute, 2 hour, 3 day';
 COMMENT ON COLUMN fast_ingest.breakdowns.max_keys IS
-'Keys of an event_name that have rows of their own in an hour, or a day where that is the finest level; later ones are counted together (fast_ingest.rollup.is_other)';
+'How many keys of an event_name get rows of their own in an hour, or in a day if that is the finest level. Further keys are counted together, in rows with is_other';
 
 INSERT INTO fast_ingest.breakdowns (id, name, key, scope, finest, max_keys) VALUES
     (1, 'channel', 'channel', NULL, 1, 1000),
@@ -297,19 +363,19 @@ CREATE INDEX rollup_scope ON fast_ingest.rollup (scope, bucket, breakdown) WHERE
 COMMENT ON TABLE fast_ingest.rollup IS
 'Events and users by breakdown, event_name and bucket, as of the last fi_refresh()';
 COMMENT ON COLUMN fast_ingest.rollup.breakdown IS
-'fast_ingest.breakdowns.id; 0: what the channels add up to';
+'fast_ingest.breakdowns.id; 0: the total of all channels';
 COMMENT ON COLUMN fast_ingest.rollup.level IS
-'Width of the bucket: 1 minute (of hours not closed yet), 2 hour, 3 day';
+'Width of the bucket: 1 minute (only in hours that are not closed yet), 2 hour, 3 day';
 COMMENT ON COLUMN fast_ingest.rollup.users IS
 'Numbers of the users (fast_ingest.users); NULL in rows that only count them';
 COMMENT ON COLUMN fast_ingest.rollup.is_part IS
-'There are other rows of this key in this bucket, with other events; a refresh puts them together in a quiet moment';
+'The key has several rows in this bucket, each with other events; a later refresh puts them together';
 COMMENT ON COLUMN fast_ingest.rollup.is_other IS
-'These are the keys, of all scopes, beyond the breakdown''s max_keys; scope and key are empty and mean nothing';
+'The row counts all keys, of all scopes, beyond the breakdown''s max_keys; its scope and key are empty and have no meaning';
 COMMENT ON COLUMN fast_ingest.rollup.is_other_name IS
-'These are the event_names beyond fast_ingest.max_event_names; event_name is empty and means nothing';
+'The row counts all event_names beyond fast_ingest.max_event_names; its event_name is empty and has no meaning';
 COMMENT ON COLUMN fast_ingest.rollup.minutes IS
-'Events and users of each minute of an hour, packed; fi_unpack_minutes() shows them';
+'Events and users of each minute of an hour, packed; fast_ingest.unpack_minutes(users, minutes) shows them';
 
 CREATE TABLE fast_ingest.event_names (
     day timestamptz NOT NULL,
@@ -321,9 +387,9 @@ CREATE TABLE fast_ingest.event_names (
 CREATE INDEX event_names_other ON fast_ingest.event_names (day) WHERE is_other;
 
 COMMENT ON TABLE fast_ingest.event_names IS
-'Event_names that the rollup keeps apart on a UTC day, at most fast_ingest.max_event_names; fi_rebuild() of the day chooses anew';
+'The event_names that have rows of their own in the rollup on a UTC day, at most fast_ingest.max_event_names; fi_rebuild() of that day chooses again';
 COMMENT ON COLUMN fast_ingest.event_names.is_other IS
-'There were more, which are counted together; event_name is empty and means nothing';
+'The day had more event_names, which are counted together; event_name is empty and has no meaning';
 
 CREATE TABLE fast_ingest.rollup_delta (
     events integer NOT NULL,
@@ -341,16 +407,16 @@ CREATE TABLE fast_ingest.rollup_delta (
 ALTER TABLE fast_ingest.rollup_delta ALTER COLUMN groups SET STORAGE EXTERNAL;
 
 COMMENT ON TABLE fast_ingest.rollup_delta IS
-'What statements added to fast_ingest.events since the last fi_refresh()';
+'One row for each statement that inserted into fast_ingest.events since the last fi_refresh(): what it adds to the rollup';
 
-CREATE TABLE fast_ingest.rollup_dirty (
+CREATE TABLE fast_ingest.recount (
     low timestamptz NOT NULL,
     high timestamptz NOT NULL,
     breakdown smallint
 );
 
-COMMENT ON TABLE fast_ingest.rollup_dirty IS
-'Times (from low to before high) whose events were changed or deleted since the last fi_refresh(), in one breakdown or in all (NULL), and those that a breakdown does not know, because it was added after their rows had been dropped';
+COMMENT ON TABLE fast_ingest.recount IS
+'Time ranges, from low to before high, that a refresh must recount because their events were updated or deleted, in one breakdown or in all (NULL); and those that a breakdown cannot know, because it was added after their events had been dropped';
 
 CREATE TABLE fast_ingest.rollup_state (
     hours_closed timestamptz NOT NULL,
@@ -360,16 +426,16 @@ CREATE TABLE fast_ingest.rollup_state (
 );
 
 COMMENT ON TABLE fast_ingest.rollup_state IS
-'How far the rollup is: hours and days that begin before these times are closed, and so many users have got numbers, erased ones among them';
+'The state of the rollup: hours and days that begin before hours_closed and days_closed are closed; users is how many users have been given numbers, erased users included';
 
-CREATE TABLE fast_ingest.dropped (
+CREATE TABLE fast_ingest.lost_rows (
     low timestamptz NOT NULL,
     high timestamptz NOT NULL,
     partition oid NOT NULL
 );
 
-COMMENT ON TABLE fast_ingest.dropped IS
-'Times (from low to before high) whose partition was dropped, or detached and not attached again, while the rollup keeps what it had counted';
+COMMENT ON TABLE fast_ingest.lost_rows IS
+'Time ranges, from low to before high, whose partition was dropped, or detached and not attached again; the rollup keeps what it had counted there';
 
 CREATE TABLE fast_ingest.users (
     user_hash uuid NOT NULL,
@@ -378,14 +444,14 @@ CREATE TABLE fast_ingest.users (
 );
 
 COMMENT ON TABLE fast_ingest.users IS
-'Dictionary of the rollup: a keyed hash of a user_id (the first 128 bits of SHA-256 of fast_ingest.secret and the user_id), and the user''s number';
+'The numbers of users: user_hash is a keyed hash of a user_id (the first 128 bits of SHA-256 of fast_ingest.secret and the user_id), user_no the number that stands for the user in sets';
 
 CREATE TABLE fast_ingest.secret (
     secret bytea NOT NULL CHECK (pg_catalog.octet_length(secret) OPERATOR(pg_catalog.=) 32)
 );
 
 COMMENT ON TABLE fast_ingest.secret IS
-'The database''s secret, which user_ids are hashed with. Who has it can tell whether somebody is in the dictionary; without it, or with another one, the rollup knows no user any more';
+'The database''s secret, with which user_ids are hashed. Whoever has it can test whether a user_id is in fast_ingest.users; if it is lost or replaced, the rollup no longer recognizes any user';
 
 -- each of the UUIDs has 122 random bits
 INSERT INTO fast_ingest.secret (secret) VALUES (pg_catalog.sha256(
@@ -393,15 +459,15 @@ INSERT INTO fast_ingest.secret (secret) VALUES (pg_catalog.sha256(
     OPERATOR(pg_catalog.||) pg_catalog.uuid_send(pg_catalog.gen_random_uuid())
     OPERATOR(pg_catalog.||) pg_catalog.uuid_send(pg_catalog.gen_random_uuid())));
 
--- no statistics of what is made of user_ids: nothing is planned by them, and they would
--- remember who was erased
+-- No statistics on columns that are derived from user_ids: no plan needs them, and they
+-- would keep values of erased users.
 ALTER TABLE fast_ingest.users ALTER COLUMN user_hash SET STATISTICS 0;
 ALTER TABLE fast_ingest.rollup_delta ALTER COLUMN groups SET STATISTICS 0;
 ALTER TABLE fast_ingest.dead_letters ALTER COLUMN event SET STATISTICS 0;
 ALTER TABLE fast_ingest.dead_letters ALTER COLUMN message SET STATISTICS 0;
 
--- Where the data of a dump begins and where it ends. pg_dump orders tables by name, and
--- puts sequences behind all tables: these names do what they say.
+-- They mark where the data of a dump begins and ends: pg_dump orders tables by name and
+-- writes sequences after all tables.
 CREATE SEQUENCE fast_ingest.data_end;
 
 CREATE TABLE fast_ingest.data_begin (
@@ -409,34 +475,28 @@ CREATE TABLE fast_ingest.data_begin (
 );
 
 COMMENT ON SEQUENCE fast_ingest.data_end IS
-'The number of fast_ingest.data_begin; while a restore is under way, another one';
+'Has the number of fast_ingest.data_begin, except while a restore is running';
 COMMENT ON TABLE fast_ingest.data_begin IS
-'A number that a restore brings first, and last as that of fast_ingest.data_end: in between no refresh touches the rollup';
+'A number that a restore writes here first and into fast_ingest.data_end last; as long as the two differ no refresh touches the rollup';
 
 INSERT INTO fast_ingest.data_begin (number) VALUES (pg_catalog.setval('fast_ingest.data_end',
     pg_catalog.abs(pg_catalog.hashtextextended(pg_catalog.gen_random_uuid()::pg_catalog.text, 0))));
 
--- What a dump has of these, its dictionary is made with, takes the place of what was made
--- here. No key keeps it out where triggers are disabled: then the last row is what counts.
-CREATE FUNCTION fi_row_replaced() RETURNS trigger
-    AS 'MODULE_PATHNAME' LANGUAGE C
-    SET search_path = pg_catalog, pg_temp;
-
-COMMENT ON FUNCTION fi_row_replaced() IS
-'Trigger of tables of one row: deletes the row that another is inserted for, as a restore does, and has all processes read it again. Waits for a refresh under way.';
-
+-- A restore replaces the rows that CREATE EXTENSION has just made, because the dump's users
+-- were numbered with the dump's secret. Unique constraints would refuse the new row where
+-- triggers are disabled, so there are none, and the last row counts.
 CREATE TRIGGER fi_changed BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON fast_ingest.secret
-    FOR EACH STATEMENT EXECUTE FUNCTION fi_row_replaced();
+    FOR EACH STATEMENT EXECUTE FUNCTION fast_ingest.row_replaced();
 ALTER TABLE fast_ingest.secret ENABLE ALWAYS TRIGGER fi_changed;
 CREATE TRIGGER fi_replaced BEFORE INSERT ON fast_ingest.data_begin
-    FOR EACH STATEMENT EXECUTE FUNCTION fi_row_replaced();
+    FOR EACH STATEMENT EXECUTE FUNCTION fast_ingest.row_replaced();
 ALTER TABLE fast_ingest.data_begin ENABLE ALWAYS TRIGGER fi_replaced;
 
--- Rows of these are deleted, which publications FOR ALL TABLES want to be told
+-- for publications FOR ALL TABLES: rows of these tables are deleted
 ALTER TABLE fast_ingest.rollup REPLICA IDENTITY FULL;
 ALTER TABLE fast_ingest.rollup_delta REPLICA IDENTITY FULL;
-ALTER TABLE fast_ingest.rollup_dirty REPLICA IDENTITY FULL;
-ALTER TABLE fast_ingest.dropped REPLICA IDENTITY FULL;
+ALTER TABLE fast_ingest.recount REPLICA IDENTITY FULL;
+ALTER TABLE fast_ingest.lost_rows REPLICA IDENTITY FULL;
 ALTER TABLE fast_ingest.secret REPLICA IDENTITY FULL;
 ALTER TABLE fast_ingest.data_begin REPLICA IDENTITY FULL;
 
@@ -445,175 +505,16 @@ SELECT pg_catalog.pg_extension_config_dump('fast_ingest.breakdowns_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('fast_ingest.rollup', '');
 SELECT pg_catalog.pg_extension_config_dump('fast_ingest.event_names', '');
 SELECT pg_catalog.pg_extension_config_dump('fast_ingest.rollup_delta', '');
-SELECT pg_catalog.pg_extension_config_dump('fast_ingest.rollup_dirty', '');
+SELECT pg_catalog.pg_extension_config_dump('fast_ingest.recount', '');
 SELECT pg_catalog.pg_extension_config_dump('fast_ingest.rollup_state', '');
-SELECT pg_catalog.pg_extension_config_dump('fast_ingest.dropped', '');
+SELECT pg_catalog.pg_extension_config_dump('fast_ingest.lost_rows', '');
 SELECT pg_catalog.pg_extension_config_dump('fast_ingest.users', '');
 SELECT pg_catalog.pg_extension_config_dump('fast_ingest.secret', '');
 SELECT pg_catalog.pg_extension_config_dump('fast_ingest.data_begin', '');
 SELECT pg_catalog.pg_extension_config_dump('fast_ingest.data_end', '');
 
--- functions that breakdowns call must not see the search path of who inserts
-CREATE FUNCTION fi_events_inserted() RETURNS trigger
-    AS 'MODULE_PATHNAME' LANGUAGE C
-    SET search_path = pg_catalog, pg_temp;
-CREATE FUNCTION fi_events_changed() RETURNS trigger
-    AS 'MODULE_PATHNAME' LANGUAGE C
-    SET search_path = pg_catalog, pg_temp;
-CREATE FUNCTION fi_events_truncated() RETURNS trigger
-    AS 'MODULE_PATHNAME' LANGUAGE C
-    SET search_path = pg_catalog, pg_temp;
-
-COMMENT ON FUNCTION fi_events_inserted() IS
-'Trigger of fast_ingest.events and its partitions: writes what a statement adds to the rollup.';
-COMMENT ON FUNCTION fi_events_changed() IS
-'Trigger of fast_ingest.events and its partitions: marks the minutes whose events were updated or deleted.';
-COMMENT ON FUNCTION fi_events_truncated() IS
-'Trigger of fast_ingest.events and its partitions: empties the rollup, or marks the partition''s time.';
-
-CREATE TRIGGER fi_inserted AFTER INSERT ON fast_ingest.events
-    REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION fi_events_inserted();
-CREATE TRIGGER fi_updated AFTER UPDATE ON fast_ingest.events
-    REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
-    FOR EACH STATEMENT EXECUTE FUNCTION fi_events_changed();
-CREATE TRIGGER fi_deleted AFTER DELETE ON fast_ingest.events
-    REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION fi_events_changed();
-CREATE TRIGGER fi_truncated AFTER TRUNCATE ON fast_ingest.events
-    FOR EACH STATEMENT EXECUTE FUNCTION fi_events_truncated();
-
-CREATE FUNCTION fi_refresh(
-    OUT events bigint,
-    OUT groups bigint,
-    OUT users bigint,
-    OUT raw_rows bigint,
-    OUT hours_closed bigint,
-    OUT days_closed bigint
-) RETURNS record
-    AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE
-    SET search_path = pg_catalog, pg_temp;
-
-COMMENT ON FUNCTION fi_refresh() IS
-'Merge what was inserted since the last refresh into the rollup, count again what was changed, and close hours and days that are over; all or nothing. Waits for another refresh, stops neither inserts nor readers. Returns the events merged, the groups they fell into, the users seen for the first time, the raw rows counted again, and the hours and days closed. Errors: 0A000 at isolation level REPEATABLE READ or above, 55000 while the rollup is being restored.';
-
-CREATE FUNCTION fi_rebuild(
-    "from" timestamptz DEFAULT NULL,
-    "to" timestamptz DEFAULT NULL,
-    OUT events bigint,
-    OUT groups bigint,
-    OUT users bigint,
-    OUT raw_rows bigint,
-    OUT hours_closed bigint,
-    OUT days_closed bigint
-) RETURNS record
-    AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE
-    SET search_path = pg_catalog, pg_temp;
-
-COMMENT ON FUNCTION fi_rebuild(timestamptz, timestamptz) IS
-'Count the raw rows from one time (NULL: the first) to before another (NULL: the last) again, as far as partitions hold them, and refresh. For what no trigger sees: rows of a table that was attached, say. Returns what fi_refresh() returns. Errors: 22023 if from is not before to, and those of fi_refresh().';
-
-CREATE FUNCTION fi_erase_user(
-    user_id text,
-    OUT events bigint,
-    OUT dead_letters bigint,
-    OUT rollup_rows bigint,
-    OUT users bigint
-) RETURNS record
-    AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE
-    SET search_path = pg_catalog, pg_temp;
-
-COMMENT ON FUNCTION fi_erase_user(text) IS
-'Remove a user from all tables of fast_ingest, as of now: events of all partitions, dead letters, the user''s number out of every set of the rollup, and the dictionary. Waits at most 10 seconds until what was staged before is stored, and for a refresh under way; refreshes. Events that arrive later are those of a new user. Returns how many rows of events were deleted, how many dead letters were deleted or had the user_id taken out of their error, how many rows of the rollup the user was taken out of, and whether the dictionary knew the user (1 or 0). Of days whose rows were dropped the events stay counted. Acts with the rights of the tables'' owners, whoever may execute it. Constraints are immediate from here on in the transaction. Errors: 22023 for NULL or an empty user_id, 55000 if staged events are not stored in time, a trigger keeps events from being deleted or the rollup is being restored, 0A000 at isolation level REPEATABLE READ or above.';
-
-CREATE FUNCTION fi_metrics(
-    event_name text,
-    "from" timestamptz DEFAULT NULL,
-    "to" timestamptz DEFAULT NULL,
-    group_by text DEFAULT NULL,
-    channel text DEFAULT NULL,
-    timezone text DEFAULT 'UTC',
-    fill boolean DEFAULT true
-) RETURNS TABLE (group_key text, total_events bigint, unique_users bigint)
-    AS 'MODULE_PATHNAME', 'fi_metrics' LANGUAGE C STABLE PARALLEL UNSAFE
-    SET search_path = pg_catalog, pg_temp;
-
-CREATE FUNCTION fi_metrics(
-    event_name text,
-    "from" bigint,
-    "to" bigint DEFAULT NULL,
-    group_by text DEFAULT NULL,
-    channel text DEFAULT NULL,
-    timezone text DEFAULT 'UTC',
-    fill boolean DEFAULT true
-) RETURNS TABLE (group_key text, total_events bigint, unique_users bigint)
-    AS 'MODULE_PATHNAME', 'fi_metrics_unix' LANGUAGE C STABLE PARALLEL UNSAFE
-    SET search_path = pg_catalog, pg_temp;
-
-CREATE FUNCTION fi_metrics(
-    event_name text,
-    "from" text,
-    "to" text DEFAULT NULL,
-    group_by text DEFAULT NULL,
-    channel text DEFAULT NULL,
-    timezone text DEFAULT 'UTC',
-    fill boolean DEFAULT true
-) RETURNS TABLE (group_key text, total_events bigint, unique_users bigint)
-    AS 'MODULE_PATHNAME', 'fi_metrics_text' LANGUAGE C STABLE PARALLEL UNSAFE
-    SET search_path = pg_catalog, pg_temp;
-
-COMMENT ON FUNCTION fi_metrics(text, timestamptz, timestamptz, text, text, text, boolean) IS
-'Exact number of events and of different users of an event_name from one time to before another (NULL: no bound), as the statement''s snapshot has them. group_by: NULL (one row, group_key NULL), hour, day (ISO 8601 instants in the time zone, in order; with fill also empty ones) or the name of a breakdown (keys, most events first; group_key NULL: the keys beyond its max_keys together). channel: count only this one. Errors: 22023 for an argument that is not valid, 55000 if raw events are needed that were dropped, or while the rollup is being restored.';
-COMMENT ON FUNCTION fi_metrics(text, bigint, bigint, text, text, text, boolean) IS
-'fi_metrics with from and to as Unix seconds (above 1e11: milliseconds, above 1e14: microseconds, above 1e17: nanoseconds).';
-COMMENT ON FUNCTION fi_metrics(text, text, text, text, text, text, boolean) IS
-'fi_metrics with from and to as text: what HTTP takes (Unix time, RFC 3339), or whatever timestamptz reads.';
-
-CREATE FUNCTION fi_metrics_plan(
-    event_name text,
-    "from" timestamptz DEFAULT NULL,
-    "to" timestamptz DEFAULT NULL,
-    group_by text DEFAULT NULL,
-    channel text DEFAULT NULL,
-    timezone text DEFAULT 'UTC',
-    fill boolean DEFAULT true
-) RETURNS TABLE (source text, rows_read bigint)
-    AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL UNSAFE ROWS 5
-    SET search_path = pg_catalog, pg_temp;
-
-COMMENT ON FUNCTION fi_metrics_plan(text, timestamptz, timestamptz, text, text, text, boolean) IS
-'Answer a question as fi_metrics() does, and say how many rows of each source that took: of days, hours and minutes of the rollup, groups of deltas not merged yet, and raw events. Errors: those of fi_metrics().';
-
-CREATE FUNCTION fi_stats(
-    site_id text,
-    date date DEFAULT NULL,
-    max_paths integer DEFAULT 10
-) RETURNS TABLE (path text, views bigint, unique_users bigint)
-    AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL UNSAFE
-    SET search_path = pg_catalog, pg_temp;
-
-COMMENT ON FUNCTION fi_stats(text, date, integer) IS
-'What a website saw on a UTC day (NULL: today), whatever the event_name: first a row with path NULL, all its events and different users, then its most viewed paths, at most max_paths, whose users are not counted (NULL). Errors: 22023 for an argument that is not valid, 55000 if raw events are needed that were dropped, or while the rollup is being restored.';
-
-CREATE FUNCTION fi_add_breakdown(
-    name text,
-    expression text,
-    levels text[] DEFAULT '{hour,day}',
-    max_keys integer DEFAULT 1000
-) RETURNS void
-    AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE
-    SET search_path = pg_catalog, pg_temp;
-
-COMMENT ON FUNCTION fi_add_breakdown(text, text, text[], integer) IS
-'Keep metrics by an immutable SQL expression over a row of fast_ingest.events, from now on and for all events stored, at the levels {day}, {hour,day} or {minute,hour,day}; group_by => name asks for them. Beyond max_keys different keys of an event_name in an hour, or a day where that is the only level, the next are counted together, as the group whose key is NULL. Inserts wait until the transaction ends; until the next fi_refresh() answers come from raw rows. Errors: 22023 for an argument that is not valid, 42710 if the name is taken, and those of the expression.';
-
-CREATE FUNCTION fi_drop_breakdown(name text) RETURNS void
-    AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE
-    SET search_path = pg_catalog, pg_temp;
-
-COMMENT ON FUNCTION fi_drop_breakdown(text) IS
-'Drop a breakdown that fi_add_breakdown() made, and its rows. Errors: 42704 if there is none of that name, 55000 if it is built in.';
-
 -- ---------------------------------------------------------------------------
--- API keys
+-- Tables: API keys
 -- ---------------------------------------------------------------------------
 
 CREATE TABLE fast_ingest.api_keys (
@@ -631,37 +532,161 @@ CREATE TABLE fast_ingest.api_keys (
 );
 
 COMMENT ON TABLE fast_ingest.api_keys IS
-'API keys that are valid; fi_create_api_key() adds one, fi_revoke_api_key() deletes it. Changes take effect at commit';
-COMMENT ON COLUMN fast_ingest.api_keys.id IS 'What stands in the key after fi_; no secret';
+'The valid API keys; fi_create_api_key() adds one, fi_revoke_api_key() deletes one. Changes take effect at commit';
+COMMENT ON COLUMN fast_ingest.api_keys.id IS 'The digits that follow fi_ in the key; not secret';
 COMMENT ON COLUMN fast_ingest.api_keys.tenant IS
-'Whose events it sends: an idempotency key, or the same content, means one event within a day and a tenant. Keys of one tenant share that';
+'Whose events the key sends. Events with the same idempotency key, or without one and with the same content, are one event within a UTC day and a tenant; keys of one tenant share this';
 COMMENT ON COLUMN fast_ingest.api_keys.secret_hash IS 'SHA-256 of the key';
 COMMENT ON COLUMN fast_ingest.api_keys.scopes IS
-'What it is for: write (POST of events), read (GET of metrics), admin (operation); none includes another';
-COMMENT ON COLUMN fast_ingest.api_keys.site_ids IS 'Websites that it is for; NULL: all';
-COMMENT ON COLUMN fast_ingest.api_keys.channels IS 'Channels that it is for; NULL: all';
+'What the key allows: write (POST of events), read (GET of metrics), admin (operation); no scope includes another';
+COMMENT ON COLUMN fast_ingest.api_keys.site_ids IS 'Websites that the key is limited to; NULL: all';
+COMMENT ON COLUMN fast_ingest.api_keys.channels IS 'Channels that the key is limited to; NULL: all';
 COMMENT ON COLUMN fast_ingest.api_keys.origins IS
-'Values of the header Origin that it is for; NULL: all, and requests without one';
+'Values of the header Origin that the key is limited to; NULL: all, and requests without the header';
 COMMENT ON COLUMN fast_ingest.api_keys.rate_limit IS
 'Events per second; 0: no limit, NULL: fast_ingest.rate_limit_per_key';
 COMMENT ON COLUMN fast_ingest.api_keys.burst IS
-'Events at a time after a pause; NULL: those of fast_ingest.rate_limit_burst';
-
-CREATE FUNCTION fi_api_keys_changed() RETURNS trigger
-    AS 'MODULE_PATHNAME' LANGUAGE C
-    SET search_path = pg_catalog, pg_temp;
-
-COMMENT ON FUNCTION fi_api_keys_changed() IS
-'Trigger of fast_ingest.api_keys: lets the listener know the keys at commit. Error 53400 at commit if there is no room for them, 0A000 at PREPARE TRANSACTION.';
+'Events at once after a pause; NULL: as many as fast_ingest.rate_limit_burst allows';
 
 CREATE TRIGGER fi_changed BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON fast_ingest.api_keys
-    FOR EACH STATEMENT EXECUTE FUNCTION fi_api_keys_changed();
+    FOR EACH STATEMENT EXECUTE FUNCTION fast_ingest.api_keys_changed();
 ALTER TABLE fast_ingest.api_keys ENABLE ALWAYS TRIGGER fi_changed;
 
--- keys of an extension that was dropped are not valid any more
-DELETE FROM fast_ingest.api_keys;
+-- Keys of an extension that was dropped are still published: publish that there are none.
+SELECT fast_ingest.publish_api_keys();
 
 SELECT pg_catalog.pg_extension_config_dump('fast_ingest.api_keys', '');
+
+-- ---------------------------------------------------------------------------
+-- Functions: metrics
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION fi_metrics(
+    event_name text,
+    since timestamptz DEFAULT NULL,
+    until timestamptz DEFAULT NULL,
+    group_by text DEFAULT NULL,
+    channel text DEFAULT NULL,
+    time_zone text DEFAULT 'UTC',
+    fill boolean DEFAULT true
+) RETURNS TABLE (group_key text, total_events bigint, unique_users bigint)
+    AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp;
+
+COMMENT ON FUNCTION fi_metrics(text, timestamptz, timestamptz, text, text, text, boolean) IS
+'Exact number of events and of unique users of an event_name, from since (inclusive; NULL: the first event) to until (exclusive; NULL: the last event), in the snapshot of the statement. group_by: NULL (one row, group_key is NULL), hour or day (rows in order; group_key is the ISO 8601 instant at which the hour or day begins in time_zone; fill adds those without events) or the name of a breakdown (rows by total_events, descending; group_key is the key, or NULL for all keys beyond the breakdown''s max_keys together). channel: count only this channel (NULL: all). time_zone: a name of the time zone database (NULL: UTC). Errors: 22023 for an argument that is not valid, 55000 if raw events are needed that were dropped, or while the rollup is being restored.';
+
+CREATE FUNCTION fi_metrics_sources(
+    event_name text,
+    since timestamptz DEFAULT NULL,
+    until timestamptz DEFAULT NULL,
+    group_by text DEFAULT NULL,
+    channel text DEFAULT NULL,
+    time_zone text DEFAULT 'UTC',
+    fill boolean DEFAULT true
+) RETURNS TABLE (source text, rows_read bigint)
+    AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL UNSAFE ROWS 5
+    SET search_path = pg_catalog, pg_temp;
+
+COMMENT ON FUNCTION fi_metrics_sources(text, timestamptz, timestamptz, text, text, text, boolean) IS
+'Answer as fi_metrics() does for the same arguments, but return how many rows of each source the answer read. source: day, hour, minute (rows of the rollup), delta (groups that are not merged yet), raw (events). Errors: as fi_metrics().';
+
+CREATE FUNCTION fi_stats(
+    site_id text,
+    day date DEFAULT NULL,
+    OUT total_views bigint,
+    OUT unique_users bigint
+) RETURNS record
+    AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp;
+
+COMMENT ON FUNCTION fi_stats(text, date) IS
+'Exact number of events and of unique users of a website on a UTC day (NULL: today), of all event_names together. Errors: 22023 for an argument that is not valid, 55000 if raw events are needed that were dropped, or while the rollup is being restored.';
+
+CREATE FUNCTION fi_top_paths(
+    site_id text,
+    day date DEFAULT NULL,
+    max_rows integer DEFAULT 10
+) RETURNS TABLE (path text, views bigint)
+    AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL UNSAFE ROWS 10
+    SET search_path = pg_catalog, pg_temp;
+
+COMMENT ON FUNCTION fi_top_paths(text, date, integer) IS
+'The most viewed paths of a website on a UTC day (NULL: today), at most max_rows (NULL: 10), the most viewed first and paths with equal views in the order of their bytes. views: number of events, of all event_names together. Errors: as fi_stats(), and 22023 for max_rows below 1.';
+
+-- ---------------------------------------------------------------------------
+-- Functions: rollup
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION fi_refresh(
+    OUT events bigint,
+    OUT groups bigint,
+    OUT new_users bigint,
+    OUT recounted_rows bigint,
+    OUT hours_closed bigint,
+    OUT days_closed bigint
+) RETURNS record
+    AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp;
+
+COMMENT ON FUNCTION fi_refresh() IS
+'Bring the rollup up to date: merge what was inserted since the last refresh, recount what was updated or deleted, and close hours and days that are over. All of it happens, or none. Waits for another refresh; blocks neither inserts nor readers. Returns events: events merged; groups: groups of a breakdown, event_name, bucket and key that they fell into; new_users: users seen for the first time; recounted_rows: rows of fast_ingest.events that were counted again; hours_closed, days_closed: hours and days closed. Errors: 0A000 at isolation level REPEATABLE READ or above, 55000 while the rollup is being restored.';
+
+CREATE FUNCTION fi_rebuild(
+    since timestamptz DEFAULT NULL,
+    until timestamptz DEFAULT NULL,
+    OUT events bigint,
+    OUT groups bigint,
+    OUT new_users bigint,
+    OUT recounted_rows bigint,
+    OUT hours_closed bigint,
+    OUT days_closed bigint
+) RETURNS record
+    AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp;
+
+COMMENT ON FUNCTION fi_rebuild(timestamptz, timestamptz) IS
+'Recount all events from since (inclusive; NULL: the first) to until (exclusive; NULL: the last), widened to whole minutes, as far as partitions hold them, and refresh. Use it for changes that no trigger sees, for example rows of a table that was attached. Returns the same as fi_refresh(). Errors: 22023 if since is not before until, and those of fi_refresh().';
+
+CREATE FUNCTION fi_erase_user(
+    user_id text,
+    OUT events bigint,
+    OUT dead_letters bigint,
+    OUT rollup_rows bigint,
+    OUT users bigint
+) RETURNS record
+    AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp;
+
+COMMENT ON FUNCTION fi_erase_user(text) IS
+'Remove a user from all tables of fast_ingest as of now: the events of all partitions, the dead letters, the user''s number from every set of the rollup, and the row of fast_ingest.users. First waits for events that are staged now to be stored, at most 10 seconds, and for a running refresh; also refreshes. Events that arrive later are those of a new user. Returns events: events deleted; dead_letters: dead letters that were deleted or whose error no longer quotes the user_id; rollup_rows: rows of the rollup that the user was removed from; users: 1 if fast_ingest.users knew the user, otherwise 0. Events stay counted on days whose partition was dropped. Acts with the rights of the tables'' owners, whoever calls it. Makes constraints immediate for the rest of the transaction. Errors: 22023 for a user_id that is NULL or empty, 55000 if staged events are not stored in time, if a trigger keeps events from being deleted or while the rollup is being restored, 0A000 at isolation level REPEATABLE READ or above.';
+
+-- ---------------------------------------------------------------------------
+-- Functions: breakdowns
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION fi_add_breakdown(
+    name text,
+    expression text,
+    levels text[] DEFAULT '{hour,day}',
+    max_keys integer DEFAULT 1000
+) RETURNS void
+    AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp;
+
+COMMENT ON FUNCTION fi_add_breakdown(text, text, text[], integer) IS
+'Keep metrics by the value of an expression, for events from now on and for all events stored; fi_metrics(..., group_by => name) returns them. expression: an immutable SQL expression over a row of fast_ingest.events. levels: {day}, {hour,day} or {minute,hour,day}. max_keys: how many keys of an event_name are kept apart in an hour, or in a day if that is the only level; further keys are counted together, and their group_key is NULL. Inserts wait until the transaction ends; until the next refresh answers are computed from raw events. Errors: 22023 for an argument that is not valid, 42710 if the name is taken, and those of the expression.';
+
+CREATE FUNCTION fi_drop_breakdown(name text) RETURNS void
+    AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp;
+
+COMMENT ON FUNCTION fi_drop_breakdown(text) IS
+'Drop a breakdown that fi_add_breakdown() made, with its rows of the rollup. Errors: 42704 if there is no breakdown of that name, 55000 if it is built in.';
+
+-- ---------------------------------------------------------------------------
+-- Functions: API keys
+-- ---------------------------------------------------------------------------
 
 CREATE FUNCTION fi_create_api_key(
     name text,
@@ -677,7 +702,7 @@ CREATE FUNCTION fi_create_api_key(
     SET search_path = pg_catalog, pg_temp;
 
 COMMENT ON FUNCTION fi_create_api_key(text, text[], text[], text[], text[], integer, integer, text) IS
-'Make an API key and return it, this once: only its SHA-256 is stored. It is valid from the commit on. scopes: write, read, admin; site_ids, channels, origins: what it is restricted to (NULL: nothing); rate_limit: events per second (0: no limit, NULL: fast_ingest.rate_limit_per_key); burst: events at a time (NULL: what fast_ingest.rate_limit_burst allows); tenant: whose events it sends, within which idempotency keys are unique (NULL: the name). A key that replaces another one needs its tenant, or its name. Errors: 22023 for an argument that is not valid, 42710 if the name is taken, 53400 at commit if there is no room for more keys.';
+'Create an API key and return it. It cannot be shown again, because only its SHA-256 digest is stored. It is valid from the commit on. scopes: write, read, admin; site_ids, channels, origins: what the key is limited to (NULL: no limit); rate_limit: events per second (0: no limit, NULL: fast_ingest.rate_limit_per_key); burst: events at once (NULL: as many as fast_ingest.rate_limit_burst allows); tenant: whose events the key sends, within which idempotency keys are unique (NULL: the name). A key that replaces another one needs that key''s tenant. Errors: 22023 for an argument that is not valid, 42710 if the name is taken, 53400 at commit if there is no room for more keys.';
 
 CREATE FUNCTION fi_revoke_api_key(name text) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -692,7 +717,7 @@ END
 $$;
 
 COMMENT ON FUNCTION fi_revoke_api_key(text) IS
-'Delete an API key: it is refused from the commit on. Error 42704 if there is none of that name.';
+'Delete an API key. Requests with it are refused from the commit on. Error 42704 if there is no key of that name.';
 
 CREATE FUNCTION fi_api_keys()
 RETURNS TABLE (
@@ -708,10 +733,10 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION fi_api_keys() IS
-'The API keys that are valid, by name, what they are for, and whose events they send (tenant); never what they are compared with.';
+'The valid API keys by name: their scopes, what they are limited to and their tenants. Keys and their digests are not shown.';
 
 -- ---------------------------------------------------------------------------
--- Functions
+-- Functions: partitions
 -- ---------------------------------------------------------------------------
 
 CREATE FUNCTION fi_create_partition(day date) RETURNS regclass
@@ -719,186 +744,10 @@ CREATE FUNCTION fi_create_partition(day date) RETURNS regclass
     SET search_path = pg_catalog, pg_temp;
 
 COMMENT ON FUNCTION fi_create_partition(date) IS
-'Make the partition of fast_ingest.events for a UTC day unless it is there, without blocking inserts. Returns the partition. Error 22008 for a day out of range, 42P17 if another partition is in the way.';
+'Create the partition of fast_ingest.events for a UTC day unless there is one, without blocking inserts. Returns the partition. Errors: 22008 for a day out of range, 42P17 if another partition is in the way.';
 
-CREATE FUNCTION fi_dead_letters(
-    ids bigint[] DEFAULT NULL,
-    sqlstate text DEFAULT NULL,
-    reason text DEFAULT NULL,
-    event jsonb DEFAULT NULL,
-    "from" timestamptz DEFAULT NULL,
-    "to" timestamptz DEFAULT NULL
-) RETURNS SETOF fast_ingest.dead_letter
-    LANGUAGE sql STABLE PARALLEL SAFE
-    SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT d.id, d.failed_at, d.attempts, d.last_attempt, d.sqlstate, d.message,
-        CASE WHEN d.event ->> 'user_id' IS NULL THEN '/event' ELSE '/events' END,
-        f.form, (d.event ->> 'event_key')::uuid
-    FROM fast_ingest.dead_letters d, LATERAL (
-        -- null is absent; without a user it can only have been a website's event
-        SELECT jsonb_object_agg(
-            CASE
-                WHEN m.key = 'ts' THEN 'timestamp'
-                WHEN m.key = 'event_key' THEN 'idempotency_key'
-                WHEN m.key = 'event_name' AND d.event ->> 'user_id' IS NULL THEN 'event_type'
-                ELSE m.key
-            END,
-            CASE m.key
-                WHEN 'ts' THEN to_jsonb(trim_scale(extract(epoch FROM (d.event ->> 'ts')::timestamptz)))
-                WHEN 'event_key' THEN to_jsonb('event_key:' || (m.value #>> '{}'))
-                ELSE m.value
-            END) AS form
-        FROM jsonb_each(d.event) m
-        WHERE m.value <> 'null' AND (d.event ->> 'user_id' IS NOT NULL OR m.key NOT IN ('channel', 'event_key'))
-    ) f
-    WHERE (fi_dead_letters.ids IS NULL OR d.id = ANY (fi_dead_letters.ids))
-        AND (fi_dead_letters.sqlstate IS NULL OR d.sqlstate = fi_dead_letters.sqlstate)
-        AND (fi_dead_letters.reason IS NULL OR strpos(d.message, fi_dead_letters.reason) > 0)
-        AND (fi_dead_letters.event IS NULL OR f.form @> fi_dead_letters.event)
-        AND (fi_dead_letters."from" IS NULL OR d.failed_at >= fi_dead_letters."from")
-        AND (fi_dead_letters."to" IS NULL OR d.failed_at < fi_dead_letters."to")
-    ORDER BY d.id DESC
-$$;
-
-COMMENT ON FUNCTION fi_dead_letters(bigint[], text, text, jsonb, timestamptz, timestamptz) IS
-'Events that the database refused, newest first: id, when it was refused first, how often and when last, the error, the event as it can be posted again, and the path to post it to (/event has no field for an idempotency key: event_key:<uuid> would be its header). Posted by who needs no API key, or has one with the scopes write and admin, it keeps its event_key; by others it is stored once, under another one. Arguments choose, NULL is any: ids, sqlstate, a part of the reason, what the event contains (as @> of jsonb), refused first from one time to before another.';
-
-CREATE FUNCTION fi_retry_dead_letters(
-    ids bigint[] DEFAULT NULL,
-    sqlstate text DEFAULT NULL,
-    reason text DEFAULT NULL,
-    event jsonb DEFAULT NULL,
-    "from" timestamptz DEFAULT NULL,
-    "to" timestamptz DEFAULT NULL,
-    "limit" bigint DEFAULT NULL,
-    OUT retried bigint,
-    OUT stored bigint,
-    OUT duplicates bigint,
-    OUT failed bigint
-) RETURNS record
-    AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE
-    SET search_path = pg_catalog, pg_temp;
-
-COMMENT ON FUNCTION fi_retry_dead_letters(bigint[], text, text, jsonb, timestamptz, timestamptz, bigint) IS
-'Insert dead letters into fast_ingest.events as if they came by HTTP, those that fi_dead_letters() shows for the same arguments, the oldest first and no more than limit (NULL: all). What is stored, or was there already, leaves the dead letters in the same transaction; what is refused stays, with the new error. Letters that another retry is at are left to it. Returns how many were retried, stored, there already, refused again; what these do not add up to a BEFORE trigger discarded. Constraints are immediate from here on in the transaction. An error that is not an event''s fault (a lock timeout, a missing column or privilege, a partition that cannot be made) ends the call, and nothing has happened.';
-
-CREATE FUNCTION fi_purge_dead_letters(older_than interval) RETURNS bigint
-    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
-    SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    n bigint;
-BEGIN
-    IF older_than IS NULL OR older_than < interval '0' THEN
-        RAISE EXCEPTION 'older_than is %: expected an interval that is not negative', coalesce(quote_literal(older_than::text), 'NULL') USING
-            ERRCODE = 'invalid_parameter_value';
-    END IF;
-    DELETE FROM fast_ingest.dead_letters d WHERE d.failed_at <= now() - older_than;
-    GET DIAGNOSTICS n = ROW_COUNT;
-    RETURN n;
-END
-$$;
-
-COMMENT ON FUNCTION fi_purge_dead_letters(interval) IS
-'Delete the dead letters that were refused first so long ago or longer (0: all). Returns how many. Waits for retries of them. Error 22023 for NULL or a negative interval.';
-
-REVOKE ALL ON FUNCTION fi_dead_letters(bigint[], text, text, jsonb, timestamptz, timestamptz) FROM PUBLIC;
-REVOKE ALL ON FUNCTION fi_retry_dead_letters(bigint[], text, text, jsonb, timestamptz, timestamptz, bigint) FROM PUBLIC;
-REVOKE ALL ON FUNCTION fi_purge_dead_letters(interval) FROM PUBLIC;
-
-CREATE FUNCTION fi_status(
-    OUT worker text,
-    OUT pid integer,
-    OUT state text,
-    OUT since timestamptz,
-    OUT last_error text,
-    OUT received bigint,
-    OUT accepted bigint,
-    OUT rejected bigint,
-    OUT duplicate bigint,
-    OUT discarded bigint,
-    OUT committed bigint,
-    OUT dead_lettered bigint,
-    OUT dead_letters bigint,
-    OUT dead_letters_dropped bigint,
-    OUT staged bigint,
-    OUT staging_size bigint,
-    OUT oldest_staged interval,
-    OUT last_commit timestamptz
-) RETURNS SETOF record
-    AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL SAFE ROWS 4;
-
-COMMENT ON FUNCTION fi_status() IS
-'One row per worker. A listener counts events received, accepted and rejected since server start; a flusher those committed, duplicate, discarded by a BEFORE trigger, dead-lettered and still staged, the older dead letters it dropped for fast_ingest.max_dead_letters, the size of the staging ring in bytes, the age of the oldest staged event and the time of the last commit. The row of maintenance has the number of rows in fast_ingest.dead_letters (NULL in another database, without SELECT on the table, and while it is locked). At rest accepted = committed + duplicate + discarded + dead_lettered + staged. Error 55000 if fast_ingest is not in shared_preload_libraries.';
-
--- ---------------------------------------------------------------------------
--- Answers as HTTP gives them
--- ---------------------------------------------------------------------------
-
-CREATE FUNCTION fi_metrics_json(
-    event_name text,
-    "from" timestamptz DEFAULT NULL,
-    "to" timestamptz DEFAULT NULL,
-    group_by text DEFAULT NULL,
-    channel text DEFAULT NULL,
-    timezone text DEFAULT 'UTC',
-    fill boolean DEFAULT true,
-    "limit" integer DEFAULT NULL,
-    cursor text DEFAULT NULL
-) RETURNS json
-    AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL UNSAFE
-    SET search_path = pg_catalog, pg_temp;
-
-COMMENT ON FUNCTION fi_metrics_json(text, timestamptz, timestamptz, text, text, text, boolean, integer, text) IS
-'The body of GET /metrics: events named event_name from "from" (inclusive) to "to" (exclusive), in all and by hour, day or a breakdown, of one channel only where it is given. hour and day are those of timezone; fill adds those without events. limit is the number of groups (NULL: 1000, hours and days all), cursor the next_cursor of the page before. Times in the answer are Unix seconds. Error 22023 for an argument that is not allowed.';
-
-CREATE FUNCTION fi_metrics_json(
-    event_name text,
-    "from" bigint,
-    "to" bigint DEFAULT NULL,
-    group_by text DEFAULT NULL,
-    channel text DEFAULT NULL,
-    timezone text DEFAULT 'UTC',
-    fill boolean DEFAULT true,
-    "limit" integer DEFAULT NULL,
-    cursor text DEFAULT NULL
-) RETURNS json
-    AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL UNSAFE
-    SET search_path = pg_catalog, pg_temp;
-
-COMMENT ON FUNCTION fi_metrics_json(text, bigint, bigint, text, text, text, boolean, integer, text) IS
-'As fi_metrics_json of timestamps, with "from" and "to" in Unix seconds (above 1e11: milliseconds, above 1e14: microseconds, above 1e17: nanoseconds).';
-
-CREATE FUNCTION fi_metrics_json(
-    event_name text,
-    "from" text,
-    "to" text DEFAULT NULL,
-    group_by text DEFAULT NULL,
-    channel text DEFAULT NULL,
-    timezone text DEFAULT 'UTC',
-    fill boolean DEFAULT true,
-    "limit" integer DEFAULT NULL,
-    cursor text DEFAULT NULL
-) RETURNS json
-    AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL UNSAFE
-    SET search_path = pg_catalog, pg_temp;
-
-COMMENT ON FUNCTION fi_metrics_json(text, text, text, text, text, text, boolean, integer, text) IS
-'As fi_metrics_json of timestamps, with "from" and "to" as HTTP takes them: Unix time, or RFC 3339.';
-
-CREATE FUNCTION fi_stats_json(site_id text, date date DEFAULT NULL, max_paths integer DEFAULT 10) RETURNS json
-    AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL UNSAFE
-    SET search_path = pg_catalog, pg_temp;
-
-COMMENT ON FUNCTION fi_stats_json(text, date, integer) IS
-'The body of GET /stats: what a website saw on a UTC day (NULL: today), with its max_paths most viewed paths. Error 22023 for an argument that is not allowed.';
-
--- ---------------------------------------------------------------------------
--- Maintenance
--- ---------------------------------------------------------------------------
-
--- Bounds are compared in the zone and format that they are printed in.
+-- This reads the catalog: the library would have to lock fast_ingest.events for anybody who
+-- asks. Settings fix the format and time zone in which bounds are printed and read back.
 CREATE FUNCTION fi_partitions()
 RETURNS TABLE (partition regclass, day date)
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -919,7 +768,97 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION fi_partitions() IS
-'The partitions of fast_ingest.events that hold one UTC day, in order. Partitions of other bounds, a default partition, foreign tables and what is being detached are left out.';
+'The partitions of fast_ingest.events that hold exactly one UTC day, in order. Partitions with other bounds, the default partition, foreign tables and partitions that are being detached are left out.';
+
+-- ---------------------------------------------------------------------------
+-- Functions: dead letters
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION fi_dead_letters(
+    ids bigint[] DEFAULT NULL,
+    sqlstate text DEFAULT NULL,
+    reason text DEFAULT NULL,
+    event jsonb DEFAULT NULL,
+    since timestamptz DEFAULT NULL,
+    until timestamptz DEFAULT NULL
+) RETURNS SETOF fast_ingest.dead_letter
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT d.id, d.failed_at, d.attempts, d.last_attempt, d.sqlstate, d.message,
+        CASE WHEN d.event ->> 'user_id' IS NULL THEN '/event' ELSE '/events' END,
+        f.form, (d.event ->> 'event_key')::uuid
+    FROM fast_ingest.dead_letters d, LATERAL (
+        -- A NULL is an absent field. Only events of websites have no user_id.
+        SELECT jsonb_object_agg(
+            CASE
+                WHEN m.key = 'ts' THEN 'timestamp'
+                WHEN m.key = 'event_key' THEN 'idempotency_key'
+                WHEN m.key = 'event_name' AND d.event ->> 'user_id' IS NULL THEN 'event_type'
+                ELSE m.key
+            END,
+            CASE m.key
+                WHEN 'ts' THEN to_jsonb(trim_scale(extract(epoch FROM (d.event ->> 'ts')::timestamptz)))
+                WHEN 'event_key' THEN to_jsonb('event_key:' || (m.value #>> '{}'))
+                ELSE m.value
+            END) AS form
+        FROM jsonb_each(d.event) m
+        WHERE m.value <> 'null' AND (d.event ->> 'user_id' IS NOT NULL OR m.key NOT IN ('channel', 'event_key'))
+    ) f
+    WHERE (fi_dead_letters.ids IS NULL OR d.id = ANY (fi_dead_letters.ids))
+        AND (fi_dead_letters.sqlstate IS NULL OR d.sqlstate = fi_dead_letters.sqlstate)
+        AND (fi_dead_letters.reason IS NULL OR strpos(d.message, fi_dead_letters.reason) > 0)
+        AND (fi_dead_letters.event IS NULL OR f.form @> fi_dead_letters.event)
+        AND (fi_dead_letters.since IS NULL OR d.failed_at >= fi_dead_letters.since)
+        AND (fi_dead_letters.until IS NULL OR d.failed_at < fi_dead_letters.until)
+    ORDER BY d.id DESC
+$$;
+
+COMMENT ON FUNCTION fi_dead_letters(bigint[], text, text, jsonb, timestamptz, timestamptz) IS
+'The events that the database refused, the newest first. Returns id; at: when it was first refused; attempts and last_attempt; sqlstate and reason: the error of the last attempt; post_to and event: the path and the body that post the event again; event_key. /event takes no idempotency key in its body: send event_key:<uuid> as its header. The event keeps its event_key if it is posted without an API key where none is required, or with a key that has the scopes write and admin; otherwise it is stored once, with another event_key. Arguments select letters, NULL selects all: ids, sqlstate, reason: a part of the error, event: fields that the event contains (as the operator @> of jsonb), since (inclusive) and until (exclusive): when it was first refused.';
+
+CREATE FUNCTION fi_retry_dead_letters(
+    ids bigint[] DEFAULT NULL,
+    sqlstate text DEFAULT NULL,
+    reason text DEFAULT NULL,
+    event jsonb DEFAULT NULL,
+    since timestamptz DEFAULT NULL,
+    until timestamptz DEFAULT NULL,
+    max_rows bigint DEFAULT NULL,
+    OUT retried bigint,
+    OUT stored bigint,
+    OUT duplicates bigint,
+    OUT failed bigint
+) RETURNS record
+    AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp;
+
+COMMENT ON FUNCTION fi_retry_dead_letters(bigint[], text, text, jsonb, timestamptz, timestamptz, bigint) IS
+'Insert dead letters into fast_ingest.events again, as if they had just arrived over HTTP: those that fi_dead_letters() returns for the same arguments, the oldest first, at most max_rows (NULL: all). Letters that are stored, or turn out to be stored already, leave fast_ingest.dead_letters in the same transaction; those that are refused again stay, with the new error. Letters that another session is retrying are skipped. Returns retried: letters tried; stored; duplicates: stored already; failed: refused again. Where these three are less than retried, a BEFORE trigger discarded the rest. Makes constraints immediate for the rest of the transaction. An error that is not the fault of an event (a lock timeout, a missing column or privilege, a partition that cannot be created) ends the call and undoes it.';
+
+CREATE FUNCTION fi_purge_dead_letters(older_than interval) RETURNS bigint
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    n bigint;
+BEGIN
+    IF older_than IS NULL OR older_than < interval '0' THEN
+        RAISE EXCEPTION 'older_than is %: expected an interval that is not negative', coalesce(quote_literal(older_than::text), 'NULL') USING
+            ERRCODE = 'invalid_parameter_value';
+    END IF;
+    DELETE FROM fast_ingest.dead_letters d WHERE d.failed_at <= now() - older_than;
+    GET DIAGNOSTICS n = ROW_COUNT;
+    RETURN n;
+END
+$$;
+
+COMMENT ON FUNCTION fi_purge_dead_letters(interval) IS
+'Delete the dead letters that were first refused at least older_than ago (0: all). Returns how many. Waits for sessions that are retrying them. Error 22023 for an interval that is NULL or negative.';
+
+-- ---------------------------------------------------------------------------
+-- Functions: maintenance
+-- ---------------------------------------------------------------------------
 
 CREATE FUNCTION fi_maintain()
 RETURNS TABLE (action text, partition text, detail text)
@@ -1012,37 +951,78 @@ COMMENT ON FUNCTION fi_schedule(text, text) IS
 'Have pg_cron run fi_refresh() and fi_maintain(), as the current user. The schedules are pg_cron''s; by default every 5 seconds (every minute before pg_cron 1.5) and every hour. Replaces earlier jobs; DROP EXTENSION removes them. Returns the jobs. Error 55000 with a hint where pg_cron is not in this database, 42501 unless the caller owns fast_ingest.events, 22023 or what else pg_cron says to a schedule it does not understand.';
 
 -- ---------------------------------------------------------------------------
+-- Functions: status
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION fi_status(
+    OUT worker text,
+    OUT pid integer,
+    OUT state text,
+    OUT since timestamptz,
+    OUT last_error text,
+    OUT received bigint,
+    OUT accepted bigint,
+    OUT rejected bigint,
+    OUT duplicate bigint,
+    OUT discarded bigint,
+    OUT committed bigint,
+    OUT dead_lettered bigint,
+    OUT dead_letters bigint,
+    OUT dead_letters_dropped bigint,
+    OUT staged bigint,
+    OUT staging_size bigint,
+    OUT oldest_staged interval,
+    OUT last_commit timestamptz
+) RETURNS SETOF record
+    AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 4
+    SET search_path = pg_catalog, pg_temp;
+
+COMMENT ON FUNCTION fi_status() IS
+'One row for each worker process: listeners, flushers, query workers and the maintenance worker; the views fast_ingest.workers, listeners and flushers show it in parts. since: when the worker entered its state. Counters start with the server. Listener: events received, accepted and rejected. Flusher: events committed, duplicate (stored already), discarded (by a BEFORE trigger), dead_lettered and staged (not stored yet); dead_letters_dropped: old dead letters deleted because of fast_ingest.max_dead_letters; staging_size: bytes of its staging ring; oldest_staged: age of the oldest staged event; last_commit. At rest accepted = committed + duplicate + discarded + dead_lettered + staged. Maintenance: dead_letters, the number of rows of fast_ingest.dead_letters (NULL in another database, without SELECT on the table, and while it is locked). Error 55000 if fast_ingest is not in shared_preload_libraries.';
+
+CREATE FUNCTION fi_version(OUT library text, OUT sql_objects text) RETURNS record
+    AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp;
+
+COMMENT ON FUNCTION fi_version() IS
+'The version of the loaded library and that of the SQL objects of this database. Where they differ, restart the server if the library is the older one, and run ALTER EXTENSION fast_ingest UPDATE if the SQL objects are.';
+
+-- ---------------------------------------------------------------------------
+-- Views
+-- ---------------------------------------------------------------------------
+
+CREATE VIEW fast_ingest.workers AS
+    SELECT s.worker, s.pid, s.state, s.since, s.last_error
+    FROM @extschema@.fi_status() s;
+
+COMMENT ON VIEW fast_ingest.workers IS
+'One row for each worker process, with its state and its last error';
+
+CREATE VIEW fast_ingest.listeners AS
+    SELECT pg_catalog.split_part(s.worker, ' ', 2)::pg_catalog.int4 AS listener, s.pid, s.state,
+        s.received, s.accepted, s.rejected
+    FROM @extschema@.fi_status() s
+    WHERE pg_catalog.starts_with(s.worker, 'listener ');
+
+COMMENT ON VIEW fast_ingest.listeners IS
+'One row for each listener, with the events it has received, accepted and rejected since the server started';
+
+CREATE VIEW fast_ingest.flushers AS
+    SELECT pg_catalog.split_part(s.worker, ' ', 2)::pg_catalog.int4 AS flusher, s.pid, s.staged,
+        pg_catalog.date_trunc('milliseconds', s.oldest_staged) AS oldest_staged,
+        s.committed, s.duplicate, s.discarded, s.dead_lettered
+    FROM @extschema@.fi_status() s
+    WHERE pg_catalog.starts_with(s.worker, 'flusher ');
+
+COMMENT ON VIEW fast_ingest.flushers IS
+'One row for each flusher, with the events that wait to be stored, the age of the oldest one, and what has become of the others since the server started';
+
+-- ---------------------------------------------------------------------------
 -- Privileges
 -- ---------------------------------------------------------------------------
 
--- Tables have no privileges but their owner's. Of the functions, those that only
--- compute are for everybody, and fi_partitions(), which reads the catalog. What
--- answers questions, changes something or shows errors is not.
-REVOKE ALL ON FUNCTION fi_refresh() FROM PUBLIC;
-REVOKE ALL ON FUNCTION fi_rebuild(timestamptz, timestamptz) FROM PUBLIC;
-REVOKE ALL ON FUNCTION fi_erase_user(text) FROM PUBLIC;
-REVOKE ALL ON FUNCTION fi_metrics(text, timestamptz, timestamptz, text, text, text, boolean) FROM PUBLIC;
-REVOKE ALL ON FUNCTION fi_metrics(text, bigint, bigint, text, text, text, boolean) FROM PUBLIC;
-REVOKE ALL ON FUNCTION fi_metrics(text, text, text, text, text, text, boolean) FROM PUBLIC;
-REVOKE ALL ON FUNCTION fi_metrics_plan(text, timestamptz, timestamptz, text, text, text, boolean) FROM PUBLIC;
-REVOKE ALL ON FUNCTION fi_metrics_json(text, timestamptz, timestamptz, text, text, text, boolean, integer, text) FROM PUBLIC;
-REVOKE ALL ON FUNCTION fi_metrics_json(text, bigint, bigint, text, text, text, boolean, integer, text) FROM PUBLIC;
-REVOKE ALL ON FUNCTION fi_metrics_json(text, text, text, text, text, text, boolean, integer, text) FROM PUBLIC;
-REVOKE ALL ON FUNCTION fi_stats(text, date, integer) FROM PUBLIC;
-REVOKE ALL ON FUNCTION fi_stats_json(text, date, integer) FROM PUBLIC;
-REVOKE ALL ON FUNCTION fi_add_breakdown(text, text, text[], integer) FROM PUBLIC;
-REVOKE ALL ON FUNCTION fi_drop_breakdown(text) FROM PUBLIC;
-REVOKE ALL ON FUNCTION fi_create_partition(date) FROM PUBLIC;
-REVOKE ALL ON FUNCTION fi_create_api_key(text, text[], text[], text[], text[], integer, integer, text) FROM PUBLIC;
-REVOKE ALL ON FUNCTION fi_revoke_api_key(text) FROM PUBLIC;
-REVOKE ALL ON FUNCTION fi_api_keys() FROM PUBLIC;
-REVOKE ALL ON FUNCTION fi_status() FROM PUBLIC;
-REVOKE ALL ON FUNCTION fi_maintain() FROM PUBLIC;
-REVOKE ALL ON FUNCTION fi_schedule(text, text) FROM PUBLIC;
-REVOKE ALL ON FUNCTION fi_unschedule() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION fi_status() TO pg_monitor;
-
--- Roles are the cluster's: the extension makes none, and grants to those it is told.
+-- Roles belong to the whole cluster: the extension creates none, and grants to those that
+-- it is given.
 CREATE FUNCTION fi_grant_metrics(grantee regrole) RETURNS SETOF text
     LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
     SET search_path = pg_catalog, pg_temp
@@ -1058,7 +1038,7 @@ BEGIN
         SELECT format('GRANT EXECUTE ON FUNCTION %s TO %s', p.oid::regprocedure, grantee)
         FROM pg_proc p JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid
         WHERE d.refclassid = 'pg_extension'::regclass AND d.refobjid = extension AND d.deptype = 'e'
-            AND p.proname IN ('fi_metrics', 'fi_metrics_json', 'fi_metrics_plan', 'fi_stats', 'fi_stats_json')
+            AND p.proname IN ('fi_metrics', 'fi_metrics_sources', 'fi_stats', 'fi_top_paths')
     LOOP
         EXECUTE command;
         RETURN NEXT command;
@@ -1067,7 +1047,7 @@ END
 $$;
 
 COMMENT ON FUNCTION fi_grant_metrics(regrole) IS
-'Let a role ask: fi_metrics(), fi_stats(), their JSON forms and fi_metrics_plan(), whatever raw rows these read; no table, and nothing else. Runs GRANT with the caller''s rights and returns the commands.';
+'Let a role ask for metrics: grants EXECUTE on fi_metrics(), fi_metrics_sources(), fi_stats() and fi_top_paths(), and USAGE on their schema. The role needs no rights on tables, and gets none. Runs the commands with the rights of the caller, and returns them.';
 
 CREATE FUNCTION fi_grant_ingest(grantee regrole) RETURNS SETOF text
     LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
@@ -1091,7 +1071,9 @@ BEGIN
         SELECT format('GRANT EXECUTE ON FUNCTION %s TO %s', p.oid::regprocedure, grantee)
         FROM pg_proc p JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid
         WHERE d.refclassid = 'pg_extension'::regclass AND d.refobjid = extension AND d.deptype = 'e'
-            AND p.proname IN ('fi_create_partition', 'fi_maintain', 'fi_refresh', 'fi_schedule', 'fi_unschedule')
+            AND p.proname IN ('fi_create_partition', 'fi_maintain', 'fi_refresh', 'fi_schedule', 'fi_unschedule',
+                -- partitions get triggers with these
+                'events_inserted', 'events_changed', 'events_truncated')
         UNION ALL
         SELECT format('ALTER TABLE %s OWNER TO %s', t.relid, grantee)
         FROM pg_partition_tree('fast_ingest.events') t
@@ -1103,7 +1085,49 @@ END
 $$;
 
 COMMENT ON FUNCTION fi_grant_ingest(regrole) IS
-'Let the workers run as a role (fast_ingest.role): makes it the owner of fast_ingest.events and its partitions, and grants what else storing events takes, and the jobs of fi_schedule(). It gets no rights on the rollup. Runs the commands with the caller''s rights and returns them.';
+'Prepare a role for fast_ingest.role, as which the workers run: makes it the owner of fast_ingest.events and its partitions, and grants what else it takes to store events and to run the jobs of fi_schedule(). The role gets no rights on the rollup. Runs the commands with the rights of the caller, and returns them.';
 
+-- Tables have no privileges but their owner's. PUBLIC may call what the type and its
+-- operators need, fi_cardinality(), fi_union(), fi_partitions() and fi_version(), but not
+-- what answers questions, changes something or shows errors.
+REVOKE ALL ON FUNCTION fast_ingest.union_add(internal, fi_user_set) FROM PUBLIC;
+REVOKE ALL ON FUNCTION fast_ingest.union_result(internal) FROM PUBLIC;
+REVOKE ALL ON FUNCTION fast_ingest.cardinality(fi_user_set) FROM PUBLIC;
+REVOKE ALL ON FUNCTION fast_ingest.union_users(fi_user_set) FROM PUBLIC;
+REVOKE ALL ON FUNCTION fast_ingest.pack_minutes_add(internal, integer, bigint, fi_user_set) FROM PUBLIC;
+REVOKE ALL ON FUNCTION fast_ingest.pack_minutes_result(internal) FROM PUBLIC;
+REVOKE ALL ON FUNCTION fast_ingest.pack_minutes(integer, bigint, fi_user_set) FROM PUBLIC;
+REVOKE ALL ON FUNCTION fast_ingest.unpack_minutes(fi_user_set, bytea) FROM PUBLIC;
+REVOKE ALL ON FUNCTION fast_ingest.events_inserted() FROM PUBLIC;
+REVOKE ALL ON FUNCTION fast_ingest.events_changed() FROM PUBLIC;
+REVOKE ALL ON FUNCTION fast_ingest.events_truncated() FROM PUBLIC;
+REVOKE ALL ON FUNCTION fast_ingest.row_replaced() FROM PUBLIC;
+REVOKE ALL ON FUNCTION fast_ingest.api_keys_changed() FROM PUBLIC;
+REVOKE ALL ON FUNCTION fast_ingest.publish_api_keys() FROM PUBLIC;
+REVOKE ALL ON FUNCTION fi_metrics(text, timestamptz, timestamptz, text, text, text, boolean) FROM PUBLIC;
+REVOKE ALL ON FUNCTION fi_metrics_sources(text, timestamptz, timestamptz, text, text, text, boolean) FROM PUBLIC;
+REVOKE ALL ON FUNCTION fi_stats(text, date) FROM PUBLIC;
+REVOKE ALL ON FUNCTION fi_top_paths(text, date, integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION fi_refresh() FROM PUBLIC;
+REVOKE ALL ON FUNCTION fi_rebuild(timestamptz, timestamptz) FROM PUBLIC;
+REVOKE ALL ON FUNCTION fi_erase_user(text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION fi_add_breakdown(text, text, text[], integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION fi_drop_breakdown(text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION fi_create_api_key(text, text[], text[], text[], text[], integer, integer, text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION fi_revoke_api_key(text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION fi_api_keys() FROM PUBLIC;
+REVOKE ALL ON FUNCTION fi_create_partition(date) FROM PUBLIC;
+REVOKE ALL ON FUNCTION fi_dead_letters(bigint[], text, text, jsonb, timestamptz, timestamptz) FROM PUBLIC;
+REVOKE ALL ON FUNCTION fi_retry_dead_letters(bigint[], text, text, jsonb, timestamptz, timestamptz, bigint) FROM PUBLIC;
+REVOKE ALL ON FUNCTION fi_purge_dead_letters(interval) FROM PUBLIC;
+REVOKE ALL ON FUNCTION fi_maintain() FROM PUBLIC;
+REVOKE ALL ON FUNCTION fi_schedule(text, text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION fi_unschedule() FROM PUBLIC;
+REVOKE ALL ON FUNCTION fi_status() FROM PUBLIC;
 REVOKE ALL ON FUNCTION fi_grant_metrics(regrole) FROM PUBLIC;
 REVOKE ALL ON FUNCTION fi_grant_ingest(regrole) FROM PUBLIC;
+
+-- Monitoring
+GRANT EXECUTE ON FUNCTION fi_status() TO pg_monitor;
+GRANT USAGE ON SCHEMA fast_ingest TO pg_monitor;
+GRANT SELECT ON fast_ingest.workers, fast_ingest.listeners, fast_ingest.flushers TO pg_monitor;

@@ -65,7 +65,7 @@ END $$;
 -- what is in the rollup, and what has yet to come into it
 CREATE VIEW backlog AS
 SELECT (SELECT count(*) FROM fast_ingest.rollup_delta) > 0 AS deltas,
-       (SELECT count(*) FROM fast_ingest.rollup_dirty) > 0 AS dirty,
+       (SELECT count(*) FROM fast_ingest.recount) > 0 AS marked,
        (SELECT coalesce(sum(events), 0) FROM fast_ingest.rollup WHERE breakdown = 1 AND level = 3) AS in_days;
 
 --
@@ -74,12 +74,12 @@ SELECT (SELECT count(*) FROM fast_ingest.rollup_delta) > 0 AS deltas,
 SELECT * FROM fi_metrics('view');
 SELECT * FROM differing();
 SELECT * FROM backlog;
-SELECT events, groups, users, raw_rows FROM fi_refresh();
+SELECT events, groups, new_users, recounted_rows FROM fi_refresh();
 SELECT * FROM fi_metrics('view');
 SELECT * FROM differing();
 SELECT * FROM backlog;
 -- nothing is left to do
-SELECT events, groups, users, raw_rows FROM fi_refresh();
+SELECT events, groups, new_users, recounted_rows FROM fi_refresh();
 
 --
 -- fi_metrics
@@ -88,10 +88,10 @@ SELECT * FROM fi_metrics('view', group_by => 'channel');
 SELECT * FROM fi_metrics('view', group_by => 'site');
 SELECT * FROM fi_metrics('view', group_by => 'page');
 SELECT * FROM fi_metrics('view', group_by => 'day');
-SELECT * FROM fi_metrics('view', group_by => 'day', channel => 'web', timezone => 'America/New_York');
+SELECT * FROM fi_metrics('view', group_by => 'day', channel => 'web', time_zone => 'America/New_York');
 SELECT * FROM fi_metrics('view', '2024-08-12 22:00Z', '2024-08-13 02:00Z', 'hour');
-SELECT * FROM fi_metrics('view', '2024-08-12 22:00Z', '2024-08-13 02:00Z', 'hour', timezone => 'Asia/Kathmandu');
-SELECT * FROM fi_metrics('view', '2024-08-12 22:00Z', '2024-08-13 02:00Z', 'hour', timezone => '+02');
+SELECT * FROM fi_metrics('view', '2024-08-12 22:00Z', '2024-08-13 02:00Z', 'hour', time_zone => 'Asia/Kathmandu');
+SELECT * FROM fi_metrics('view', '2024-08-12 22:00Z', '2024-08-13 02:00Z', 'hour', time_zone => '+02');
 -- one row where there are no groups, whatever was asked
 SELECT * FROM fi_metrics('nothing');
 SELECT * FROM fi_metrics('view', channel => 'fax');
@@ -114,17 +114,16 @@ SELECT * FROM fi_metrics('view', '2024-08-10 00:00Z', '2024-08-17 00:00Z', 'day'
 SELECT * FROM fi_metrics('nothing', '2024-08-12 01:30Z', '2024-08-12 03:30Z', 'hour');
 SELECT * FROM fi_metrics('nothing', group_by => 'hour');
 
--- times as numbers: seconds, and milliseconds above 1e11; as text
+-- times: an untyped literal is one, and Unix seconds become one
 SELECT * FROM fi_metrics('view', '2024-08-12 12:00:01Z'::timestamptz, '2024-08-12 13:00:02Z'::timestamptz);
-SELECT * FROM fi_metrics('view', 1723464001::bigint, 1723467602::bigint);
-SELECT * FROM fi_metrics('view', 1723464001, 1723467602);
-SELECT * FROM fi_metrics('view', 1723464001000, 1723467602000);
-SELECT * FROM fi_metrics('view', '1723464001', '1723467602');
-SELECT * FROM fi_metrics('view', '1723464001000'::text, '2024-08-12T15:00:02+02:00'::text);
+SELECT * FROM fi_metrics('view', '2024-08-12 12:00:01Z', '2024-08-12T15:00:02+02:00');
+SELECT * FROM fi_metrics('view', to_timestamp(1723464001), to_timestamp(1723467602));
+SELECT * FROM fi_metrics('view', since => '2024-08-12 12:00:01Z', until => '2024-08-12 13:00:02Z');
+SELECT * FROM fi_metrics('view', 1723464001);
 SELECT * FROM fi_metrics('view', 'yesterday is long ago', NULL);
 SELECT * FROM fi_metrics('view', '12:61', NULL);
 -- without one of them, or both
-SELECT * FROM fi_metrics('view', 1723464001::bigint, NULL::bigint);
+SELECT * FROM fi_metrics('view', '2024-08-12 12:00:01Z', NULL);
 SELECT * FROM fi_metrics('view', NULL, '2024-08-12 13:00:02Z'::timestamptz);
 SELECT * FROM fi_metrics('view', NULL, NULL);
 SELECT * FROM fi_metrics('view', '-infinity'::timestamptz, 'infinity'::timestamptz);
@@ -138,33 +137,42 @@ SELECT * FROM fi_metrics('view', '2024-08-13 00:00Z', '2024-08-13 00:00Z');
 SELECT * FROM fi_metrics('view', group_by => 'week');
 SELECT * FROM fi_metrics('view', group_by => '');
 SELECT * FROM fi_metrics('view', group_by => 'Channel');
-SELECT * FROM fi_metrics('view', timezone => 'Mars/Olympus');
-SELECT * FROM fi_metrics('view', timezone => '');
-SELECT * FROM fi_metrics('view', group_by => 'hour', timezone => 'Mars/Olympus');
+SELECT * FROM fi_metrics('view', time_zone => 'Mars/Olympus');
+SELECT * FROM fi_metrics('view', time_zone => '');
+SELECT * FROM fi_metrics('view', group_by => 'hour', time_zone => 'Mars/Olympus');
 SELECT * FROM fi_metrics('view', '0001-01-01 00:00Z', '2024-08-12 00:00Z', 'hour');
 
 --
 -- What an answer is made from
 --
-SELECT * FROM fi_metrics_plan('view', '2024-08-12 00:00Z', '2024-08-15 00:00Z');
-SELECT * FROM fi_metrics_plan('view', '2024-08-12 00:00Z', '2024-08-15 00:00Z', 'channel');
-SELECT * FROM fi_metrics_plan('view', '2024-08-12 00:00Z', '2024-08-14 05:00Z');
-SELECT * FROM fi_metrics_plan('view', '2024-08-12 00:30Z', '2024-08-12 02:20Z');
-SELECT * FROM fi_metrics_plan('view', '2024-08-12 00:30:01Z', '2024-08-14 02:20:59Z');
-SELECT * FROM fi_metrics_plan('view', '2024-08-12 00:00Z', '2024-08-13 00:00Z', 'hour');
+SELECT * FROM fi_metrics_sources('view', '2024-08-12 00:00Z', '2024-08-15 00:00Z');
+SELECT * FROM fi_metrics_sources('view', '2024-08-12 00:00Z', '2024-08-15 00:00Z', 'channel');
+SELECT * FROM fi_metrics_sources('view', '2024-08-12 00:00Z', '2024-08-14 05:00Z');
+SELECT * FROM fi_metrics_sources('view', '2024-08-12 00:30Z', '2024-08-12 02:20Z');
+SELECT * FROM fi_metrics_sources('view', '2024-08-12 00:30:01Z', '2024-08-14 02:20:59Z');
+SELECT * FROM fi_metrics_sources('view', '2024-08-12 00:00Z', '2024-08-13 00:00Z', 'hour');
 
 --
--- fi_stats
+-- fi_stats, fi_top_paths
 --
 SELECT * FROM fi_stats('site1', '2024-08-13');
+SELECT count(*) AS total_views, count(DISTINCT user_id) AS unique_users FROM fast_ingest.events
+WHERE site_id = 'site1' AND ts >= '2024-08-13 00:00Z' AND ts < '2024-08-14 00:00Z';
+SELECT * FROM fi_top_paths('site1', '2024-08-13');
 SELECT path, count(*) FROM fast_ingest.events
 WHERE site_id = 'site1' AND ts >= '2024-08-13 00:00Z' AND ts < '2024-08-14 00:00Z' GROUP BY 1 ORDER BY 2 DESC, 1;
-SELECT * FROM fi_stats('site1', '2024-08-13', 1);
+SELECT * FROM fi_top_paths('site1', '2024-08-13', 1);
 SELECT * FROM fi_stats('site9', '2024-08-13');
+SELECT * FROM fi_top_paths('site9', '2024-08-13');
 SELECT * FROM fi_stats('site1', '1999-01-01');
-SELECT * FROM fi_stats('site1', '2024-08-13', 0);
+SELECT * FROM fi_top_paths('site1', '1999-01-01');
+SELECT * FROM fi_top_paths('site1', '2024-08-13', 0);
+SELECT * FROM fi_top_paths('site1', '2024-08-13', NULL) EXCEPT SELECT * FROM fi_top_paths('site1', '2024-08-13', 10);
 SELECT * FROM fi_stats(NULL, '2024-08-13');
+SELECT * FROM fi_top_paths(NULL, '2024-08-13');
+SELECT * FROM fi_stats('', '2024-08-13');
 SELECT * FROM fi_stats('site1', 'infinity');
+SELECT * FROM fi_top_paths('site1', 'infinity');
 
 --
 -- Offsets that change: days of 23, 25 and 24 and a half hours
@@ -176,20 +184,20 @@ END$$;
 INSERT INTO fast_ingest.events (event_name, channel, user_id, ts)
 SELECT 'dst', 'web', 'user' || n % 4, start + n * interval '15 minutes'
 FROM unnest('{2024-03-10 05:00Z,2024-11-03 04:00Z,2024-10-05 13:30Z,2025-04-05 13:00Z}'::timestamptz[]) start, generate_series(0, 15) n;
-SELECT * FROM fi_metrics('dst', '2024-03-10 00:00 America/New_York', '2024-03-10 05:00 America/New_York', 'hour', timezone => 'America/New_York');
-SELECT * FROM fi_metrics('dst', '2024-11-03 00:00 America/New_York', '2024-11-03 04:00 America/New_York', 'hour', timezone => 'America/New_York');
-SELECT * FROM fi_metrics('dst', '2024-10-06 00:00 Australia/Lord_Howe', '2024-10-06 05:00 Australia/Lord_Howe', 'hour', timezone => 'Australia/Lord_Howe');
-SELECT * FROM fi_metrics('dst', '2025-04-06 00:00 Australia/Lord_Howe', '2025-04-06 04:00 Australia/Lord_Howe', 'hour', timezone => 'Australia/Lord_Howe');
+SELECT * FROM fi_metrics('dst', '2024-03-10 00:00 America/New_York', '2024-03-10 05:00 America/New_York', 'hour', time_zone => 'America/New_York');
+SELECT * FROM fi_metrics('dst', '2024-11-03 00:00 America/New_York', '2024-11-03 04:00 America/New_York', 'hour', time_zone => 'America/New_York');
+SELECT * FROM fi_metrics('dst', '2024-10-06 00:00 Australia/Lord_Howe', '2024-10-06 05:00 Australia/Lord_Howe', 'hour', time_zone => 'Australia/Lord_Howe');
+SELECT * FROM fi_metrics('dst', '2025-04-06 00:00 Australia/Lord_Howe', '2025-04-06 04:00 Australia/Lord_Howe', 'hour', time_zone => 'Australia/Lord_Howe');
 CREATE VIEW dst AS
 SELECT zone, m.* FROM unnest('{UTC,America/New_York,Australia/Lord_Howe}'::text[]) zone,
-  LATERAL fi_metrics('dst', group_by => 'day', timezone => zone, fill => false) m;
+  LATERAL fi_metrics('dst', group_by => 'day', time_zone => zone, fill => false) m;
 SELECT * FROM dst;
 CREATE TABLE before AS SELECT * FROM dst;
 SELECT count(*) AS refreshes FROM fi_refresh();
 SELECT * FROM dst EXCEPT ALL SELECT * FROM before;
 SELECT count(*) FROM dst;
-SELECT * FROM fi_metrics('dst', '2024-10-06 00:00 Australia/Lord_Howe', '2024-10-06 05:00 Australia/Lord_Howe', 'hour', timezone => 'Australia/Lord_Howe');
-SELECT * FROM fi_metrics('dst', '2024-11-02 00:00 America/New_York', '2024-11-06 00:00 America/New_York', 'day', timezone => 'America/New_York');
+SELECT * FROM fi_metrics('dst', '2024-10-06 00:00 Australia/Lord_Howe', '2024-10-06 05:00 Australia/Lord_Howe', 'hour', time_zone => 'Australia/Lord_Howe');
+SELECT * FROM fi_metrics('dst', '2024-11-02 00:00 America/New_York', '2024-11-06 00:00 America/New_York', 'day', time_zone => 'America/New_York');
 DROP TABLE before;
 DROP VIEW dst;
 
@@ -222,11 +230,11 @@ SELECT * FROM fi_metrics('view');
 ROLLBACK;
 SELECT * FROM fi_metrics('view');
 SELECT * FROM differing();
-SELECT * FROM fi_metrics_plan('view', '2024-08-12 00:00Z', '2024-08-15 00:00Z');
-SELECT events, groups, users, raw_rows FROM fi_refresh();
+SELECT * FROM fi_metrics_sources('view', '2024-08-12 00:00Z', '2024-08-15 00:00Z');
+SELECT events, groups, new_users, recounted_rows FROM fi_refresh();
 SELECT * FROM differing();
 SELECT * FROM backlog;
-SELECT * FROM fi_metrics_plan('view', '2024-08-12 00:00Z', '2024-08-15 00:00Z');
+SELECT * FROM fi_metrics_sources('view', '2024-08-12 00:00Z', '2024-08-15 00:00Z');
 -- users have numbers of their own, the next of which the state knows
 SELECT count(*) = count(DISTINCT user_no) AND max(user_no) < (SELECT users FROM fast_ingest.rollup_state) AS numbered FROM fast_ingest.users;
 
@@ -236,8 +244,8 @@ SELECT count(*) = count(DISTINCT user_no) AND max(user_no) < (SELECT users FROM 
 DELETE FROM fast_ingest.events WHERE user_id = 'user1' AND ts < '2024-08-13 00:00Z';
 SELECT * FROM backlog;
 SELECT * FROM differing();
-SELECT * FROM fi_metrics_plan('view', '2024-08-12 00:00Z', '2024-08-15 00:00Z');
-SELECT events, groups, users, raw_rows FROM fi_refresh();
+SELECT * FROM fi_metrics_sources('view', '2024-08-12 00:00Z', '2024-08-15 00:00Z');
+SELECT events, groups, new_users, recounted_rows FROM fi_refresh();
 SELECT * FROM differing();
 SELECT * FROM backlog;
 UPDATE fast_ingest.events SET user_id = 'user2', channel = 'web' WHERE user_id = 'user3' AND ts >= '2024-08-14 00:00Z';
@@ -246,7 +254,7 @@ UPDATE fast_ingest.events SET ts = ts + interval '1 day' WHERE path = '/1' AND t
 UPDATE fast_ingest.events_20240812 SET event_name = 'click' WHERE path = '/2' AND ts < '2024-08-12 04:00Z';
 DELETE FROM fast_ingest.events_20240814 WHERE path = '/3';
 SELECT * FROM differing();
-SELECT events, groups, users, raw_rows FROM fi_refresh();
+SELECT events, groups, new_users, recounted_rows FROM fi_refresh();
 SELECT * FROM differing();
 -- nothing was deleted: nothing to do
 DELETE FROM fast_ingest.events WHERE user_id = 'nobody';
@@ -259,14 +267,14 @@ SELECT * FROM backlog;
 CREATE TABLE good AS SELECT breakdown, level, event_name, bucket, scope, key, events, unique_users, users::text FROM fast_ingest.rollup;
 UPDATE fast_ingest.rollup SET events = events + 1 WHERE event_name = 'view';
 SELECT differing > 0 AS differing FROM differing();
-SELECT events, groups, users, raw_rows FROM fi_rebuild('2024-08-12 00:00Z', '2024-08-16 00:00Z');
+SELECT events, groups, new_users, recounted_rows FROM fi_rebuild('2024-08-12 00:00Z', '2024-08-16 00:00Z');
 SELECT * FROM differing();
 SELECT count(*) FROM (
   SELECT breakdown, level, event_name, bucket, scope, key, events, unique_users, users::text FROM fast_ingest.rollup
   EXCEPT ALL SELECT * FROM good) changed;
 DROP TABLE good;
-SELECT events, groups, users, raw_rows FROM fi_rebuild('2024-08-13 00:00Z', '2024-08-12 00:00Z');
-SELECT events, groups, users, raw_rows FROM fi_rebuild(NULL, NULL);
+SELECT events, groups, new_users, recounted_rows FROM fi_rebuild('2024-08-13 00:00Z', '2024-08-12 00:00Z');
+SELECT events, groups, new_users, recounted_rows FROM fi_rebuild(NULL, NULL);
 
 -- rows that somebody has spoilt are an error, and made again
 BEGIN;
@@ -282,7 +290,7 @@ INSERT INTO fast_ingest.rollup SELECT * FROM fast_ingest.rollup WHERE breakdown 
 SELECT * FROM fi_metrics('view', '2024-08-12 03:00Z', '2024-08-12 04:00Z', 'hour');
 ROLLBACK;
 UPDATE fast_ingest.rollup SET users = NULL, minutes = NULL;
-SELECT events, groups, users, raw_rows FROM fi_rebuild();
+SELECT events, groups, new_users, recounted_rows FROM fi_rebuild();
 SELECT * FROM differing();
 
 -- a refresh sees what others have committed meanwhile, or is none
@@ -315,7 +323,7 @@ INSERT INTO fast_ingest.events (event_name, channel, user_id, ts, campaign_id, m
 VALUES ('view', 'web', 'new', '2024-08-12 12:00Z', 'c9', '{"plan": "gold"}'), ('view', 'web', 'new', '2024-08-12 12:00Z', '', '{"plan": ["a"]}');
 SELECT * FROM fi_metrics('view', group_by => 'campaign');
 SELECT * FROM fi_metrics('view', '2024-08-12 11:59Z', '2024-08-12 12:31:30Z', 'plan');
-SELECT events, groups, users, raw_rows FROM fi_refresh();
+SELECT events, groups, new_users, recounted_rows FROM fi_refresh();
 SELECT * FROM fi_metrics('view', group_by => 'campaign');
 SELECT * FROM fi_metrics('view', '2024-08-12 11:59Z', '2024-08-12 12:31:30Z', 'plan');
 SELECT metadata->>'plan' AS plan, count(*), count(DISTINCT user_id) FROM fast_ingest.events
@@ -421,7 +429,7 @@ SELECT * FROM differing();
 SELECT count(*) FROM unnest('{2024-08-20,2024-08-21,2024-08-22}'::date[]) day, LATERAL fi_create_partition(day);
 INSERT INTO fast_ingest.events (event_name, channel, ts) VALUES ('gap', 'web', '2024-08-20 12:00Z'), ('gap', 'web', '2024-08-22 12:00Z');
 DROP TABLE fast_ingest.events_20240821;
-SELECT count(*) FROM fast_ingest.dropped WHERE low < '2024-08-22 00:00Z' AND high > '2024-08-21 00:00Z';
+SELECT count(*) FROM fast_ingest.lost_rows WHERE low < '2024-08-22 00:00Z' AND high > '2024-08-21 00:00Z';
 SELECT * FROM fi_metrics('gap', '2024-08-21 12:00:30Z', '2024-08-21 12:00:45Z');
 DELETE FROM fast_ingest.events WHERE event_name = 'gap';
 SELECT count(*) AS refreshes FROM fi_refresh();

@@ -34,3 +34,29 @@ FROM fi_status();
 -- the size is the setting's
 SELECT staging_size = (SELECT pg_size_bytes(current_setting('fast_ingest.staging_size'))) AS size
 FROM fi_status() WHERE worker LIKE 'flusher%';
+
+-- its views: one row for each process, no wider than 100 columns in psql
+SELECT * FROM fast_ingest.workers EXCEPT ALL SELECT worker, pid, state, since, last_error FROM fi_status();
+SELECT count(*) = (SELECT count(*) FROM fi_status()) AS workers FROM fast_ingest.workers;
+SELECT listener, pid = (SELECT pid FROM fi_status() WHERE worker = 'listener ' || listener) AS pid,
+       state = 'running' AS running, received >= accepted + rejected AS received
+FROM fast_ingest.listeners;
+SELECT flusher, pid = (SELECT pid FROM fi_status() WHERE worker = 'flusher ' || flusher) AS pid,
+       num_nulls(staged, committed, duplicate, discarded, dead_lettered) AS nulls,
+       committed = (SELECT committed FROM fi_status() WHERE worker = 'flusher ' || flusher) AS committed
+FROM fast_ingest.flushers;
+SELECT view, sum(width + 3) - 1 <= 100 AS fits
+FROM (SELECT view, key, max(greatest(length(key), length(value))) AS width
+      FROM (SELECT 'workers' AS view, to_jsonb(w) AS row FROM fast_ingest.workers w UNION ALL
+            SELECT 'listeners', to_jsonb(l) FROM fast_ingest.listeners l UNION ALL
+            SELECT 'flushers', to_jsonb(f) FROM fast_ingest.flushers f) AS rows, jsonb_each_text(row)
+      GROUP BY view, key) AS columns
+GROUP BY view ORDER BY view;
+
+-- fi_version(): library and SQL objects are those of one release
+SELECT library = sql_objects AS same, sql_objects = extversion AS version
+FROM fi_version(), pg_extension WHERE extname = 'fast_ingest';
+BEGIN;
+UPDATE pg_extension SET extversion = '0.1' WHERE extname = 'fast_ingest';
+SELECT library = sql_objects AS same, sql_objects FROM fi_version();
+ROLLBACK;

@@ -50,11 +50,11 @@ SELECT k, fi_union(users) OVER (ORDER BY k) FROM
 CREATE FUNCTION range_set(first bigint, last bigint, step bigint DEFAULT 1) RETURNS fi_user_set
 LANGUAGE sql IMMUTABLE AS
 $$SELECT ('{' || coalesce(string_agg(n::text, ','), '') || '}')::fi_user_set FROM generate_series(first, last, step) AS n$$;
-SELECT fi_user_set_send('{}') AS nobody;
-SELECT fi_user_set_send('{1,70000}') AS arrays;
-SELECT fi_user_set_send(range_set(10, 19) | '{70000}') AS "run and array";
-SELECT substr(fi_user_set_send(range_set(0, 9999, 2)), 1, 20) AS bitset,
-       length(fi_user_set_send(range_set(0, 9999, 2)));
+SELECT fast_ingest.user_set_send('{}') AS nobody;
+SELECT fast_ingest.user_set_send('{1,70000}') AS arrays;
+SELECT fast_ingest.user_set_send(range_set(10, 19) | '{70000}') AS "run and array";
+SELECT substr(fast_ingest.user_set_send(range_set(0, 9999, 2)), 1, 20) AS bitset,
+       length(fast_ingest.user_set_send(range_set(0, 9999, 2)));
 
 -- binary input, by COPY: what is not a well-formed bitmap is refused
 CREATE TABLE sets (users fi_user_set);
@@ -71,11 +71,11 @@ BEGIN
     EXECUTE format('COPY sets FROM %L WITH (FORMAT binary)', file);
     RETURN (SELECT users FROM sets);
 END $$;
-SELECT binary_set(fi_user_set_send(s)) = s AS same
+SELECT binary_set(fast_ingest.user_set_send(s)) = s AS same
 FROM (VALUES ('{}'::fi_user_set), ('{1,70000}'), (range_set(10, 19) | '{70000}'), (range_set(0, 9999, 2)),
       (range_set(0, 69999)), ('{0,65536,131072,196608,262144}'), (range_set(65530, 65540) | '{0,131072,196608,262144}')) AS t (s);
 -- an array where runs are smaller: the same set
-SELECT fi_user_set_send(binary_set('\x3a300000 01000000 0000 0900 10000000 0a000b000c000d000e000f0010001100 12001300')) = fi_user_set_send(range_set(10, 19)) AS same;
+SELECT fast_ingest.user_set_send(binary_set('\x3a300000 01000000 0000 0900 10000000 0a000b000c000d000e000f0010001100 12001300')) = fast_ingest.user_set_send(range_set(10, 19)) AS same;
 SELECT binary_set('');
 SELECT binary_set('\x3a30');
 SELECT binary_set('\x3a30000000');                                          -- no number of containers
@@ -111,11 +111,11 @@ SELECT binary_set('\x3b30ffff' || decode(repeat('ff', 8192)
     || string_agg(lpad(to_hex((o % 256)::bigint << 24 | (o / 256 % 256 << 16) | (o / 65536 << 8)), 8, '0'), '' ORDER BY i)
     || repeat('01000000ffff', 65536), 'hex')) AS users
 FROM generate_series(0, 65535) AS i, LATERAL (SELECT 4 + 8192 + 65536 * 8 + i * 6) AS t (o);
-SELECT fi_cardinality(users), length(fi_user_set_send(users)) FROM everybody;
+SELECT fi_cardinality(users), length(fast_ingest.user_set_send(users)) FROM everybody;
 SELECT users FROM everybody;
 SELECT (users - '{7}')::text FROM everybody;
-SELECT fi_pack_minutes(0, 1, users) FROM everybody;
-SELECT fi_unpack_minutes(users, (SELECT fi_pack_minutes(0, 1, '{7}'))) FROM everybody;
+SELECT fast_ingest.pack_minutes(0, 1, users) FROM everybody;
+SELECT fast_ingest.unpack_minutes(users, (SELECT fast_ingest.pack_minutes(0, 1, '{7}'))) FROM everybody;
 DROP TABLE everybody;
 
 -- text and binary tell the same of random sets of all kinds of containers
@@ -137,7 +137,7 @@ INSERT INTO random_sets SELECT kind, random_set(kind) FROM generate_series(0, 29
 CREATE TABLE members AS
 SELECT id, unnest(users::text::bigint[]) AS n FROM random_sets;
 SELECT count(*) FILTER (WHERE fi_cardinality(users) = (SELECT count(DISTINCT n) FROM members m WHERE m.id = s.id)) AS sizes,
-       count(*) FILTER (WHERE binary_set(fi_user_set_send(users)) = users) AS binaries,
+       count(*) FILTER (WHERE binary_set(fast_ingest.user_set_send(users)) = users) AS binaries,
        count(*) FILTER (WHERE users::text::fi_user_set = users) AS texts
 FROM random_sets s;
 SELECT count(*) AS pairs,
@@ -160,33 +160,28 @@ FROM random_sets;
 
 -- minutes
 CREATE FUNCTION show_minutes(users fi_user_set, minutes bytea) RETURNS SETOF text LANGUAGE sql AS
-$$SELECT format('%s: %s events of %s', m.minute, m.events, m.users) FROM fi_unpack_minutes(users, minutes) AS m$$;
-SELECT show_minutes('{5,9,70000,4294967295}', fi_pack_minutes(minute, events, users))
+$$SELECT format('%s: %s events of %s', m.minute, m.events, m.users) FROM fast_ingest.unpack_minutes(users, minutes) AS m$$;
+SELECT show_minutes('{5,9,70000,4294967295}', fast_ingest.pack_minutes(minute, events, users))
 FROM (VALUES (59, 3::bigint, '{9,4294967295}'::fi_user_set), (0, 1, '{70000}'), (7, 2, '{5,9}'),
              (8, 300, NULL), (9, 5, '{}'), (10, 0, '{5}'), (11, 0, '{}'), (7, 10, '{70000}')) AS t (minute, events, users);
-SELECT show_minutes('{}', fi_pack_minutes(minute, events, '{}'))
+SELECT show_minutes('{}', fast_ingest.pack_minutes(minute, events, '{}'))
 FROM (VALUES (0, 255::bigint), (1, 256), (2, 65536), (31, 4294967296), (32, 9223372036854775807)) AS t (minute, events);
 SELECT events, length(minutes), show_minutes('{}', minutes)
-FROM (SELECT events, fi_pack_minutes(59, events, NULL) AS minutes
+FROM (SELECT events, fast_ingest.pack_minutes(59, events, NULL) AS minutes
       FROM (VALUES (255::bigint), (256), (65535), (65536), (4294967295), (4294967296), (9223372036854775807)) AS t (events)
       GROUP BY events) AS t
 ORDER BY events;
-SELECT fi_pack_minutes(1, 1, '{}') IS NULL AS "null" WHERE false;
-SELECT count(*) FROM fi_unpack_minutes('{}', (SELECT fi_pack_minutes(1, 0, NULL)));
-SELECT fi_pack_minutes(60, 1, '{1}');
-SELECT fi_pack_minutes(-1, 1, '{1}');
-SELECT fi_pack_minutes(0, -1, '{1}');
-SELECT fi_pack_minutes(NULL, 1, '{1}');
-SELECT fi_pack_minutes(0, NULL, '{1}');
-SELECT fi_pack_minutes(0, 9223372036854775807, NULL) FROM generate_series(1, 2);
-SELECT show_minutes('{1,2,3}', fi_merge_minutes('{1,3}', a.minutes, '{1,2}', b.minutes))
-FROM (SELECT fi_pack_minutes(minute, events, users) FROM
-        (VALUES (0, 10::bigint, '{3}'::fi_user_set), (30, 20, '{1,3}')) AS t (minute, events, users)) AS a (minutes),
-     (SELECT fi_pack_minutes(minute, events, users) FROM
-        (VALUES (30, 500::bigint, '{1,2}'::fi_user_set), (59, 1, NULL)) AS t (minute, events, users)) AS b (minutes);
+SELECT fast_ingest.pack_minutes(1, 1, '{}') IS NULL AS "null" WHERE false;
+SELECT count(*) FROM fast_ingest.unpack_minutes('{}', (SELECT fast_ingest.pack_minutes(1, 0, NULL)));
+SELECT fast_ingest.pack_minutes(60, 1, '{1}');
+SELECT fast_ingest.pack_minutes(-1, 1, '{1}');
+SELECT fast_ingest.pack_minutes(0, -1, '{1}');
+SELECT fast_ingest.pack_minutes(NULL, 1, '{1}');
+SELECT fast_ingest.pack_minutes(0, NULL, '{1}');
+SELECT fast_ingest.pack_minutes(0, 9223372036854775807, NULL) FROM generate_series(1, 2);
 -- two bytes a user and minute, and less where users fill the hour
-SELECT length(fi_pack_minutes(minute, 1, range_set(1000000 + minute, 1020000, 20))) < 2 * 60 * 1000 + 500 AS sparse,
-       length(fi_pack_minutes(minute, 1, range_set(0, 999))) AS dense
+SELECT length(fast_ingest.pack_minutes(minute, 1, range_set(1000000 + minute, 1020000, 20))) < 2 * 60 * 1000 + 500 AS sparse,
+       length(fast_ingest.pack_minutes(minute, 1, range_set(0, 999))) AS dense
 FROM generate_series(0, 59) AS minute;
 
 -- random hours: packed, merged and taken apart they are what they were
@@ -198,58 +193,70 @@ FROM generate_series(1, 6) AS hour, generate_series(1, 12) AS i;
 CREATE VIEW naive AS
 SELECT hour, minute, sum(events)::bigint AS events, fi_union(users) AS users FROM hour_minutes GROUP BY hour, minute;
 CREATE VIEW packed AS
-SELECT hour, fi_union(users) AS users, fi_pack_minutes(minute, events, users) AS minutes FROM hour_minutes GROUP BY hour;
+SELECT hour, fi_union(users) AS users, fast_ingest.pack_minutes(minute, events, users) AS minutes FROM hour_minutes GROUP BY hour;
 SELECT count(*) > 50 AS many, count(*) FILTER (WHERE n.users = u.users) = count(*) AS same
-FROM naive n FULL JOIN (SELECT hour, u.* FROM packed p, fi_unpack_minutes(p.users, p.minutes) AS u) u USING (hour, minute, events);
+FROM naive n FULL JOIN (SELECT hour, u.* FROM packed p, fast_ingest.unpack_minutes(p.users, p.minutes) AS u) u USING (hour, minute, events);
 WITH pairs AS (
     SELECT a.hour AS a, b.hour AS b, a.users | b.users AS users,
-           fi_merge_minutes(a.users, a.minutes, b.users, b.minutes) AS minutes
+           (SELECT fast_ingest.pack_minutes(minute, events, m.users) FROM (
+               SELECT * FROM fast_ingest.unpack_minutes(a.users, a.minutes)
+               UNION ALL SELECT * FROM fast_ingest.unpack_minutes(b.users, b.minutes)) m) AS minutes
     FROM packed a JOIN packed b ON a.hour < b.hour),
-merged AS (SELECT a, b, u.* FROM pairs, fi_unpack_minutes(pairs.users, pairs.minutes) AS u),
+merged AS (SELECT a, b, u.* FROM pairs, fast_ingest.unpack_minutes(pairs.users, pairs.minutes) AS u),
 expected AS (
     SELECT a, b, minute, sum(events)::bigint AS events, fi_union(n.users) AS users
     FROM pairs JOIN naive n ON n.hour IN (a, b) GROUP BY a, b, minute)
 SELECT count(*) > 100 AS many, count(*) FILTER (WHERE m.users = e.users) = count(*) AS same
 FROM merged m FULL JOIN expected e USING (a, b, minute, events);
 
--- some of the minutes
+-- some of the minutes: fi_metrics() reads them out of rows of hours, and refuses damaged ones
+CREATE FUNCTION put_hour(name text, at timestamptz, users fi_user_set, minutes bytea, events bigint) RETURNS void LANGUAGE sql AS $$
+INSERT INTO fast_ingest.rollup (breakdown, level, event_name, bucket, scope, key, events, unique_users, users, minutes)
+VALUES (1, 2, name, at, '', 'web', events, fi_cardinality(users), users, minutes)
+$$;
+SELECT fi_refresh() IS NOT NULL AS refreshed;
+SELECT count(*) FROM packed p, put_hour('packed ' || hour, '2001-01-01 12:00Z', users, minutes, (SELECT sum(events)::bigint FROM naive n WHERE n.hour = p.hour));
 SELECT count(*) AS ranges,
-       count(*) FILTER (WHERE s.events = n.events AND s.users = n.users) AS same
+       count(*) FILTER (WHERE (m.total_events, m.unique_users) = (n.events, n.users)) AS same
 FROM packed p, generate_series(0, 60, 12) AS first, generate_series(0, 60, 15) AS last,
-     fi_sum_minutes(p.users, p.minutes, first, last) AS s,
-     LATERAL (SELECT coalesce(sum(events), 0)::bigint AS events, coalesce(fi_union(users), '{}') AS users
-              FROM naive WHERE naive.hour = p.hour AND minute >= first AND minute < last) AS n;
-SELECT fi_sum_minutes('{7}', minutes, 3, 5), fi_sum_minutes('{7}', minutes, -2147483648, 2147483647),
-       fi_sum_minutes('{7}', minutes, 5, 3), fi_sum_minutes('{7}', minutes, 0, 4)
-FROM (SELECT fi_pack_minutes(4, 2, '{7}')) AS t (minutes);
-SELECT fi_sum_minutes('{}', minutes, 0, 60)
-FROM (SELECT fi_pack_minutes(m, 9223372036854775807, NULL) FROM generate_series(1, 2) AS m) AS t (minutes);
-SELECT fi_sum_minutes('{7,8}', fi_pack_minutes(4, 2, '{7}'), 0, 60);
+     LATERAL fi_metrics('packed ' || p.hour, '2001-01-01 12:00Z'::timestamptz + first * interval '1 minute',
+                        '2001-01-01 12:00Z'::timestamptz + last * interval '1 minute') AS m,
+     LATERAL (SELECT coalesce(sum(events), 0)::bigint AS events, coalesce(fi_cardinality(fi_union(users)), 0) AS users
+              FROM naive WHERE naive.hour = p.hour AND minute >= first AND minute < last) AS n
+WHERE first < last AND last - first < 60;
+SELECT FROM put_hour('large', '2001-01-01 12:00Z', '{}', (SELECT fast_ingest.pack_minutes(m, 9223372036854775807, NULL) FROM generate_series(1, 2) AS m), 0);
+SELECT * FROM fi_metrics('large', '2001-01-01 12:00Z', '2001-01-01 12:59Z');
+SELECT FROM put_hour('small', '2001-01-01 12:00Z', '{7}', (SELECT fast_ingest.pack_minutes(4, 2, '{7}')), 2);
+SELECT * FROM fi_metrics('small', '2001-01-01 12:03Z', '2001-01-01 12:05Z');
+SELECT * FROM fi_metrics('small', '2001-01-01 12:00Z', '2001-01-01 12:04Z');
+SELECT * FROM fi_metrics('small', '2001-01-01 12:05Z', '2001-01-01 12:59Z');
+SELECT FROM put_hour('damaged', '2001-01-01 12:00Z', '{7,8}', (SELECT fast_ingest.pack_minutes(4, 2, '{7}')), 2);
+SELECT * FROM fi_metrics('damaged', '2001-01-01 12:00Z', '2001-01-01 12:59Z');
 
 -- packed minutes with a byte more, less or other than they were are refused or
 -- read, and minutes of other users are refused
 CREATE FUNCTION try_unpack(users fi_user_set, minutes bytea) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM count(*) FROM fi_unpack_minutes(users, minutes);
+    PERFORM count(*) FROM fast_ingest.unpack_minutes(users, minutes);
     RETURN 'read';
 EXCEPTION WHEN data_corrupted THEN
     RETURN SQLERRM;
 END $$;
 CREATE TABLE small AS
-SELECT fi_union(users) AS users, fi_pack_minutes(minute, events, users) AS minutes
+SELECT fi_union(users) AS users, fast_ingest.pack_minutes(minute, events, users) AS minutes
 FROM (VALUES (3, 300::bigint, '{1,5}'::fi_user_set), (40, 2, '{5,9}')) AS t (minute, events, users);
 SELECT users, minutes FROM small;
 SELECT try_unpack(users, ''), try_unpack('{1,5}', minutes), try_unpack('{1,5,9,11}', minutes) FROM small;
-SELECT try_unpack('{1,5,9}', set_byte(fi_pack_minutes(0, 1, '{1,5}'), 4, 3)) AS "nobody's minute";
+SELECT try_unpack('{1,5,9}', set_byte(fast_ingest.pack_minutes(0, 1, '{1,5}'), 4, 3)) AS "nobody's minute";
 SELECT try_unpack(users, substr(minutes, 1, n)), count(*)
 FROM small, generate_series(1, length(minutes)) AS n GROUP BY 1 ORDER BY 1;
 SELECT try_unpack(users, minutes || '\x00') FROM small;
 SELECT try_unpack(users, set_byte(minutes, n, byte)), count(*)
 FROM small, generate_series(0, length(minutes) - 1) AS n, generate_series(0, 255) AS byte GROUP BY 1 ORDER BY 1;
 \set VERBOSITY default
-SELECT fi_unpack_minutes('{1,5}', minutes) FROM small;
-SELECT fi_unpack_minutes('{1,5,9}', set_byte(minutes, 0, 9)) FROM small;
-SELECT fi_merge_minutes('{1,5,9}', minutes, '{1,5,9}', '\x00') FROM small;
+SELECT fast_ingest.unpack_minutes('{1,5}', minutes) FROM small;
+SELECT fast_ingest.unpack_minutes('{1,5,9}', set_byte(minutes, 0, 9)) FROM small;
+SELECT fast_ingest.unpack_minutes('{1,5,9}', '\x00');
 \set VERBOSITY terse
 
 -- an ERROR leaks nothing, whatever it interrupts: bitmaps are malloc'ed, so the
@@ -257,7 +264,8 @@ SELECT fi_merge_minutes('{1,5,9}', minutes, '{1,5,9}', '\x00') FROM small;
 CREATE TABLE large AS
 SELECT ('{' || string_agg((n * 13)::text, ',') || '}')::fi_user_set AS users FROM generate_series(1, 300000) AS n;
 CREATE TABLE large_hour AS
-SELECT fi_union(users) AS users, fi_pack_minutes(minute, 1, users) AS minutes FROM large, generate_series(0, 2) AS minute;
+SELECT fi_union(users) AS users, fast_ingest.pack_minutes(minute, 1, users) AS minutes FROM large, generate_series(0, 2) AS minute;
+SELECT FROM large_hour, put_hour('large hour', '2001-01-01 12:00Z', users - '{13}', minutes, 3);
 CREATE FUNCTION fail(users fi_user_set) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RAISE 'failed'; END $$;
 CREATE FUNCTION fail_often(statement text) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
@@ -279,13 +287,14 @@ SELECT fail_often(statement) AS bounded, statement FROM (VALUES
     (1, 'SELECT fi_union(CASE n WHEN 2 THEN ''x''::text::fi_user_set ELSE users END) FROM large, generate_series(1, 2) AS n'),
     (2, 'SELECT fi_union(users), bool_or(fail(users)) FROM large'),
     (3, 'SELECT fail(users | users) FROM large'),
-    (4, 'SELECT fi_pack_minutes(minute, 1, users) FROM large, generate_series(59, 60) AS minute'),
-    (5, 'SELECT fi_unpack_minutes(users - ''{13}'', minutes) FROM large_hour'),
-    (6, 'SELECT fi_merge_minutes(users, minutes, users, '''') FROM large_hour'),
-    (7, 'SELECT fi_sum_minutes(users - ''{13}'', minutes, 0, 3) FROM large_hour'),
-    (8, 'SELECT fi_unpack_minutes(users, set_byte(minutes, 12, 3)) FROM large_hour')
+    (4, 'SELECT fast_ingest.pack_minutes(minute, 1, users) FROM large, generate_series(59, 60) AS minute'),
+    (5, 'SELECT fast_ingest.unpack_minutes(users - ''{13}'', minutes) FROM large_hour'),
+    (6, 'SELECT fast_ingest.unpack_minutes(users, '''') FROM large_hour'),
+    (7, 'SELECT fi_metrics(''large hour'', ''2001-01-01 12:00Z'', ''2001-01-01 12:03Z'')'),
+    (8, 'SELECT fast_ingest.unpack_minutes(users, set_byte(minutes, 12, 3)) FROM large_hour')
 ) AS t (id, statement) ORDER BY id;
 
+DELETE FROM fast_ingest.rollup WHERE bucket = '2001-01-01 12:00Z';
 DROP VIEW naive, packed;
 DROP TABLE sets, random_sets, members, hour_minutes, small, large, large_hour;
-DROP FUNCTION range_set, binary_set, random_set, show_minutes, try_unpack, fail, fail_often;
+DROP FUNCTION range_set, binary_set, random_set, show_minutes, put_hour, try_unpack, fail, fail_often;

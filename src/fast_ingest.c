@@ -30,7 +30,7 @@
 #include "maintain/cron_jobs.h"
 #include "partition/attach_from_dump.h"
 #include "partition/table_commands.h"
-#include "rollup/state/lost_rows.h"
+#include "rollup/changes/partition_hooks.h"
 #include "shared/shared_state.h"
 #include "worker/database_hold.h"
 #include "worker/worker.h"
@@ -59,6 +59,6 @@ _PG_init(void)
 	RegisterWorkers();
 	DropDatabaseHookInit();
 	TableCommandsHookInit();
-	LostRowsHooksInit();
+	PartitionHooksInit();
 	UnscheduleHookInit();
 }

@@ -36,6 +36,7 @@
 #define STANDBY_READ_INTERVAL 500 /* ms */
 
 PG_FUNCTION_INFO_V1(fi_api_keys_changed);
+PG_FUNCTION_INFO_V1(fi_publish_api_keys);
 
 /* Columns of fast_ingest.api_keys. */
 enum
@@ -249,30 +250,46 @@ publish_at_transaction_end(XactEvent event, void *arg)
 }
 
 /*
- * Trigger: the keys are about to change. It does nothing where there is no image of them:
- * without preloading, or in another database than fast_ingest.database.
+ * Publish the keys when the transaction commits. It does nothing where there is no
+ * image of them: without preloading, or in another database than fast_ingest.database.
+ */
+static void
+publish_at_commit(bool may_enlarge)
+{
+	static bool registered = false;
+
+	if (Shared == NULL || strcmp(get_database_name(MyDatabaseId), fi_database) != 0)
+		return;
+	if (!registered)
+		RegisterXactCallback(publish_at_transaction_end, NULL);
+	registered = true;
+	changed = true;
+	enlarged |= may_enlarge;
+}
+
+/*
+ * Trigger: a statement is about to change the keys
  */
 Datum
 fi_api_keys_changed(PG_FUNCTION_ARGS)
 {
-	static bool registered = false;
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_BEFORE(trigger->tg_event) ||
 		!TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event))
 		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 						errmsg("function can only be called as a trigger before a statement")));
-	if (Shared == NULL || strcmp(get_database_name(MyDatabaseId), fi_database) != 0 ||
-		RelationGetRelid(trigger->tg_relation) != OwnTableIfThere("api_keys"))
-		return PointerGetDatum(NULL);
-
-	if (!registered)
-		RegisterXactCallback(publish_at_transaction_end, NULL);
-	registered = true;
-	changed = true;
-	enlarged |=
-		TRIGGER_FIRED_BY_INSERT(trigger->tg_event) || TRIGGER_FIRED_BY_UPDATE(trigger->tg_event);
+	if (RelationGetRelid(trigger->tg_relation) == OwnTableIfThere("api_keys"))
+		publish_at_commit(TRIGGER_FIRED_BY_INSERT(trigger->tg_event) ||
+						  TRIGGER_FIRED_BY_UPDATE(trigger->tg_event));
 	return PointerGetDatum(NULL);
+}
+
+Datum
+fi_publish_api_keys(PG_FUNCTION_ARGS)
+{
+	publish_at_commit(true);
+	PG_RETURN_VOID();
 }
 
 bool

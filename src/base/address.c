@@ -15,20 +15,20 @@ static const uint8_t ipv4_prefix[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF
 #define IPV4_PREFIX_BITS 96
 
 static void
-set_ipv4(ClientAddress *address, const void *bytes)
+set_ipv4(IpAddress *address, const void *bytes)
 {
 	memcpy(address->bytes, ipv4_prefix, sizeof(ipv4_prefix));
 	memcpy(address->bytes + sizeof(ipv4_prefix), bytes, 4);
 }
 
 static bool
-is_ipv4(const ClientAddress *address)
+is_ipv4(const IpAddress *address)
 {
 	return memcmp(address->bytes, ipv4_prefix, sizeof(ipv4_prefix)) == 0;
 }
 
 bool
-ClientAddressOfSocket(const struct sockaddr *socket, ClientAddress *address)
+IpAddressOfSocket(const struct sockaddr *socket, IpAddress *address)
 {
 	if (socket->sa_family == AF_INET)
 		set_ipv4(address, &((const struct sockaddr_in *) socket)->sin_addr);
@@ -43,7 +43,7 @@ ClientAddressOfSocket(const struct sockaddr *socket, ClientAddress *address)
  * Read an address without port, brackets or quotes
  */
 static bool
-parse_bare(const char *text, ClientAddress *address)
+parse_bare(const char *text, IpAddress *address)
 {
 	struct in_addr ipv4;
 
@@ -56,7 +56,7 @@ parse_bare(const char *text, ClientAddress *address)
 }
 
 bool
-ClientAddressParse(const char *text, size_t len, ClientAddress *address)
+IpAddressParse(const char *text, size_t len, IpAddress *address)
 {
 	char copy[64]; /* the longest is [address]:port */
 	char *begin = copy;
@@ -87,7 +87,7 @@ ClientAddressParse(const char *text, size_t len, ClientAddress *address)
 }
 
 bool
-AddressRangeParse(const char *text, AddressRange *range)
+IpRangeParse(const char *text, IpRange *range)
 {
 	char copy[64];
 	const char *slash = strchr(text, '/');
@@ -116,7 +116,7 @@ AddressRangeParse(const char *text, AddressRange *range)
 }
 
 static bool
-range_holds(const AddressRange *range, const ClientAddress *address)
+range_contains(const IpRange *range, const IpAddress *address)
 {
 	int whole = range->bits / 8;
 	int rest = range->bits % 8;
@@ -126,17 +126,17 @@ range_holds(const AddressRange *range, const ClientAddress *address)
 }
 
 bool
-AddressRangesHold(const AddressRange *ranges, int n, const ClientAddress *address)
+IpRangesContain(const IpRange *ranges, int n, const IpAddress *address)
 {
 	for (int i = 0; i < n; i++)
-		if (range_holds(&ranges[i], address))
+		if (range_contains(&ranges[i], address))
 			return true;
 	return false;
 }
 
 void
-ClientAddressForwarded(ClientAddress *address, const char *const *values, int nvalues,
-					   const AddressRange *trusted, int ntrusted)
+IpAddressReadForwarded(IpAddress *address, const char *const *values, int nvalues,
+					   const IpRange *trusted, int ntrusted)
 {
 	for (int i = nvalues - 1; i >= 0; i--)
 	{
@@ -146,7 +146,7 @@ ClientAddressForwarded(ClientAddress *address, const char *const *values, int nv
 		{
 			size_t begin = end;
 			size_t next;
-			ClientAddress forwarded;
+			IpAddress forwarded;
 
 			while (begin > 0 && values[i][begin - 1] != ',')
 				begin--;
@@ -155,8 +155,8 @@ ClientAddressForwarded(ClientAddress *address, const char *const *values, int nv
 				begin++;
 			while (end > begin && (values[i][end - 1] == ' ' || values[i][end - 1] == '\t'))
 				end--;
-			if (!AddressRangesHold(trusted, ntrusted, address) ||
-				!ClientAddressParse(values[i] + begin, end - begin, &forwarded))
+			if (!IpRangesContain(trusted, ntrusted, address) ||
+				!IpAddressParse(values[i] + begin, end - begin, &forwarded))
 				return;
 			*address = forwarded;
 			if (next == 0)
@@ -167,17 +167,17 @@ ClientAddressForwarded(ClientAddress *address, const char *const *values, int nv
 }
 
 void
-ClientAddressToNetwork(ClientAddress *address)
+IpAddressToNetwork(IpAddress *address)
 {
 	if (!is_ipv4(address))
 		memset(address->bytes + 8, 0, 8);
 }
 
 const char *
-ClientAddressPrint(const ClientAddress *address, char text[CLIENT_ADDRESS_TEXT_SIZE])
+IpAddressPrint(const IpAddress *address, char text[IP_ADDRESS_TEXT_SIZE])
 {
 	bool ipv4 = is_ipv4(address);
 
 	return inet_ntop(ipv4 ? AF_INET : AF_INET6, address->bytes + (ipv4 ? sizeof(ipv4_prefix) : 0),
-					 text, CLIENT_ADDRESS_TEXT_SIZE);
+					 text, IP_ADDRESS_TEXT_SIZE);
 }

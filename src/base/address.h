@@ -17,28 +17,28 @@
 typedef struct
 {
 	uint8_t bytes[16];
-} ClientAddress;
+} IpAddress;
 
 typedef struct
 {
-	ClientAddress address;
+	IpAddress address;
 	int bits; /* length of the prefix that must match, 0 to 128 */
-} AddressRange;
+} IpRange;
 
 /* Read the address of a connection; false if it is neither of IPv4 nor of IPv6. */
-extern bool ClientAddressOfSocket(const struct sockaddr *socket, ClientAddress *address);
+extern bool IpAddressOfSocket(const struct sockaddr *socket, IpAddress *address);
 
 /*
  * Read an address as clients and proxies write it: plain, with a port, in brackets, in double
  * quotes. False if the text is no address.
  */
-extern bool ClientAddressParse(const char *text, size_t len, ClientAddress *address);
+extern bool IpAddressParse(const char *text, size_t len, IpAddress *address);
 
 /* Read an address, or a range like 10.0.0.0/8 or fd00::/8; false if the text is neither. */
-extern bool AddressRangeParse(const char *text, AddressRange *range);
+extern bool IpRangeParse(const char *text, IpRange *range);
 
 /* Is an address in any of n ranges? */
-extern bool AddressRangesHold(const AddressRange *ranges, int n, const ClientAddress *address);
+extern bool IpRangesContain(const IpRange *ranges, int n, const IpAddress *address);
 
 /*
  * Replace the address of a trusted proxy by the one that it forwards for, by its
@@ -49,18 +49,17 @@ extern bool AddressRangesHold(const AddressRange *ranges, int n, const ClientAdd
  *
  * values are those of all headers of that name, in their order in the request.
  */
-extern void ClientAddressForwarded(ClientAddress *address, const char *const *values, int nvalues,
-								   const AddressRange *trusted, int ntrusted);
+extern void IpAddressReadForwarded(IpAddress *address, const char *const *values, int nvalues,
+								   const IpRange *trusted, int ntrusted);
 
 /* Write an address as people do, IPv4 without the prefix; returns text. */
-#define CLIENT_ADDRESS_TEXT_SIZE 46
-extern const char *ClientAddressPrint(const ClientAddress *address,
-									  char text[CLIENT_ADDRESS_TEXT_SIZE]);
+#define IP_ADDRESS_TEXT_SIZE 46
+extern const char *IpAddressPrint(const IpAddress *address, char text[IP_ADDRESS_TEXT_SIZE]);
 
 /*
  * Reduce an address to what rate limits are kept for: the whole of IPv4, the /64 of IPv6,
  * whose addresses belong to one customer.
  */
-extern void ClientAddressToNetwork(ClientAddress *address);
+extern void IpAddressToNetwork(IpAddress *address);
 
 #endif

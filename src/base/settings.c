@@ -153,9 +153,9 @@ check_addresses(char **value, void **extra, GucSource source)
 		GUC_check_errdetail("List syntax is invalid.");
 	foreach (cell, items)
 	{
-		AddressRange range;
+		IpRange range;
 
-		if (!valid || AddressRangeParse(lfirst(cell), &range))
+		if (!valid || IpRangeParse(lfirst(cell), &range))
 			continue;
 		GUC_check_errdetail("\"%s\" is neither an address nor a range like 10.0.0.0/8.",
 							(char *) lfirst(cell));

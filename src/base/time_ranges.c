@@ -1,7 +1,7 @@
 /*
  * time_ranges.c
  *
- * Lists of spans.
+ * Ranges of time, lists of them, and buckets.
  */
 #include "postgres.h"
 
@@ -11,11 +11,40 @@
 
 #include "base/grow_array.h"
 
-void
-TimeRangeToColumns(TimeRange span, Datum columns[2])
+int64
+BucketWidth(BucketLevel level)
 {
-	columns[0] = TimestampTzGetDatum(span.low <= TIME_BEGIN ? DT_NOBEGIN : span.low);
-	columns[1] = TimestampTzGetDatum(span.high >= TIME_END ? DT_NOEND : span.high);
+	switch (level)
+	{
+		case LEVEL_MINUTE:
+			return USECS_PER_MINUTE;
+		case LEVEL_HOUR:
+			return USECS_PER_HOUR;
+		default:
+			return USECS_PER_DAY;
+	}
+}
+
+int64
+BucketStart(int64 ts, BucketLevel level)
+{
+	int64 width = BucketWidth(level);
+	int64 offset = ts % width;
+
+	return ts - (offset < 0 ? offset + width : offset);
+}
+
+int64
+BucketEnd(int64 ts, BucketLevel level)
+{
+	return BucketStart(ts - 1, level) + BucketWidth(level);
+}
+
+void
+TimeRangeToColumns(TimeRange range, Datum columns[2])
+{
+	columns[0] = TimestampTzGetDatum(range.low <= TIME_BEGIN ? DT_NOBEGIN : range.low);
+	columns[1] = TimestampTzGetDatum(range.high >= TIME_END ? DT_NOEND : range.high);
 }
 
 TimeRange
@@ -33,22 +62,22 @@ TimeRangeListAppend(TimeRangeList *list, TimestampTz low, TimestampTz high)
 {
 	if (low >= high)
 		return;
-	list->spans =
-		GrowArray(CurrentMemoryContext, list->spans, list->n, &list->room, sizeof(TimeRange));
-	list->spans[list->n++] = (TimeRange){low, high};
+	list->ranges =
+		GrowArray(CurrentMemoryContext, list->ranges, list->n, &list->room, sizeof(TimeRange));
+	list->ranges[list->n++] = (TimeRange){low, high};
 }
 
 void
 TimeRangeListAdd(TimeRangeList *list, TimestampTz low, TimestampTz high)
 {
-	if (low < high && list->n > 0 && low <= list->spans[list->n - 1].high)
-		list->spans[list->n - 1].high = Max(list->spans[list->n - 1].high, high);
+	if (low < high && list->n > 0 && low <= list->ranges[list->n - 1].high)
+		list->ranges[list->n - 1].high = Max(list->ranges[list->n - 1].high, high);
 	else
 		TimeRangeListAppend(list, low, high);
 }
 
 static int
-compare_spans(const void *a, const void *b)
+compare_range_starts(const void *a, const void *b)
 {
 	TimestampTz left = ((const TimeRange *) a)->low;
 	TimestampTz right = ((const TimeRange *) b)->low;
@@ -60,7 +89,7 @@ void
 TimeRangeListSort(TimeRangeList *list)
 {
 	if (list->n > 0)
-		qsort(list->spans, list->n, sizeof(TimeRange), compare_spans);
+		qsort(list->ranges, list->n, sizeof(TimeRange), compare_range_starts);
 }
 
 void
@@ -71,7 +100,7 @@ TimeRangeListJoin(TimeRangeList *list)
 	TimeRangeListSort(list);
 	list->n = 0;
 	for (int i = 0; i < n; i++)
-		TimeRangeListAdd(list, list->spans[i].low, list->spans[i].high);
+		TimeRangeListAdd(list, list->ranges[i].low, list->ranges[i].high);
 }
 
 bool
@@ -84,12 +113,12 @@ TimeRangeListTouches(const TimeRangeList *list, TimestampTz low, TimestampTz hig
 	{
 		int middle = (first + last) / 2;
 
-		if (list->spans[middle].high <= low)
+		if (list->ranges[middle].high <= low)
 			first = middle + 1;
 		else
 			last = middle;
 	}
-	return first < list->n && list->spans[first].low < high;
+	return first < list->n && list->ranges[first].low < high;
 }
 
 bool
@@ -105,8 +134,8 @@ TimeRangeListUnion(const TimeRangeList *a, const TimeRangeList *b)
 
 	for (int i = 0, j = 0; i < a->n || j < b->n;)
 	{
-		bool from_a = j == b->n || (i < a->n && a->spans[i].low <= b->spans[j].low);
-		const TimeRange *next = from_a ? &a->spans[i++] : &b->spans[j++];
+		bool from_a = j == b->n || (i < a->n && a->ranges[i].low <= b->ranges[j].low);
+		const TimeRange *next = from_a ? &a->ranges[i++] : &b->ranges[j++];
 
 		TimeRangeListAdd(list, next->low, next->high);
 	}
@@ -120,16 +149,16 @@ TimeRangeListDifference(const TimeRangeList *a, const TimeRangeList *b)
 
 	for (int i = 0, j = 0; i < a->n; i++)
 	{
-		TimestampTz low = a->spans[i].low;
+		TimestampTz low = a->ranges[i].low;
 
-		while (j < b->n && b->spans[j].high <= low)
+		while (j < b->n && b->ranges[j].high <= low)
 			j++;
-		for (int k = j; k < b->n && b->spans[k].low < a->spans[i].high; k++)
+		for (int k = j; k < b->n && b->ranges[k].low < a->ranges[i].high; k++)
 		{
-			TimeRangeListAdd(list, low, b->spans[k].low);
-			low = b->spans[k].high;
+			TimeRangeListAdd(list, low, b->ranges[k].low);
+			low = b->ranges[k].high;
 		}
-		TimeRangeListAdd(list, low, a->spans[i].high);
+		TimeRangeListAdd(list, low, a->ranges[i].high);
 	}
 	return list;
 }
@@ -141,12 +170,23 @@ TimeRangeListIntersection(const TimeRangeList *a, const TimeRangeList *b)
 
 	for (int i = 0, j = 0; i < a->n && j < b->n;)
 	{
-		TimeRangeListAdd(list, Max(a->spans[i].low, b->spans[j].low),
-						 Min(a->spans[i].high, b->spans[j].high));
-		if (a->spans[i].high < b->spans[j].high)
+		TimeRangeListAdd(list, Max(a->ranges[i].low, b->ranges[j].low),
+						 Min(a->ranges[i].high, b->ranges[j].high));
+		if (a->ranges[i].high < b->ranges[j].high)
 			i++;
 		else
 			j++;
 	}
 	return list;
+}
+
+TimeRangeList *
+TimeRangeListWholeBuckets(const TimeRangeList *list, BucketLevel level)
+{
+	TimeRangeList *buckets = palloc0(sizeof(TimeRangeList));
+
+	for (int i = 0; i < list->n; i++)
+		TimeRangeListAdd(buckets, BucketStart(list->ranges[i].low, level),
+						 BucketEnd(list->ranges[i].high, level));
+	return buckets;
 }

@@ -1,7 +1,8 @@
 /*
  * own_tables.c
  *
- * Finding and locking our own objects.
+ * Finding our own tables, which are always in schema fast_ingest, and locking our own
+ * objects.
  */
 #include "postgres.h"
 
@@ -11,7 +12,6 @@
 #include "access/table.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_extension.h"
-#include "catalog/pg_type.h"
 #include "commands/extension.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
@@ -48,29 +48,6 @@ OwnTable(const char *name)
 						   : 0,
 					differ ? errhint("Run ALTER EXTENSION fast_ingest UPDATE.")
 						   : errhint("Run CREATE EXTENSION fast_ingest.")));
-}
-
-Oid
-ExtensionSetType(void)
-{
-	Oid rollup = OwnTable("rollup");
-
-	return get_atttype(rollup, get_attnum(rollup, "users"));
-}
-
-const char *
-ExtensionSchema(void)
-{
-	HeapTuple tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(ExtensionSetType()));
-	Oid schema;
-
-	if (!HeapTupleIsValid(tuple))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("type fi_user_set does not exist"),
-				 errhint("Run CREATE EXTENSION fast_ingest.")));
-	schema = ((Form_pg_type) GETSTRUCT(tuple))->typnamespace;
-	ReleaseSysCache(tuple);
-	return quote_identifier(get_namespace_name(schema));
 }
 
 void

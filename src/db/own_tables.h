@@ -13,15 +13,6 @@ extern Oid OwnTable(const char *name);
 /* The same, but InvalidOid if it does not exist, as in the middle of DROP EXTENSION. */
 extern Oid OwnTableIfThere(const char *name);
 
-/* Find the type fi_user_set. An ERROR if table rollup does not exist. */
-extern Oid ExtensionSetType(void);
-
-/*
- * Find the schema of our functions and types; quoted, allocated in the current memory
- * context. An ERROR if it does not exist.
- */
-extern const char *ExtensionSchema(void);
-
 /* Keep the extension from being dropped until the transaction ends; an ERROR without one. */
 extern void ExtensionLock(void);
 

@@ -7,6 +7,9 @@
 
 #include "db/spi.h"
 
+#include "catalog/pg_type.h"
+#include "utils/timestamp.h"
+
 /*
  * Return to the caller's memory context, check the result, return SPI_processed
  */
@@ -47,6 +50,15 @@ uint64
 SpiRunWith(const char *statement, int expected_result, int n, Oid *types, Datum *values)
 {
 	return SpiRunWithNulls(statement, expected_result, n, types, values, NULL);
+}
+
+uint64
+SpiRunWithTimes(const char *statement, TimestampTz first, TimestampTz second)
+{
+	Oid types[] = {TIMESTAMPTZOID, TIMESTAMPTZOID};
+	Datum values[] = {TimestampTzGetDatum(first), TimestampTzGetDatum(second)};
+
+	return SpiRunWith(statement, SPI_ANY_RESULT, lengthof(types), types, values);
 }
 
 uint64

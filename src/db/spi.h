@@ -10,6 +10,7 @@
 #define FAST_INGEST_SPI_H
 
 #include "executor/spi.h"
+#include "datatype/timestamp.h"
 #include "utils/tuplestore.h"
 
 /* In place of a result like SPI_OK_INSERT: any result will do. */
@@ -19,6 +20,9 @@
 extern uint64 SpiRun(const char *statement, int expected_result);
 extern uint64 SpiRunWith(const char *statement, int expected_result, int n, Oid *types,
 						 Datum *values);
+
+/* Run a statement of any kind whose parameters $1 and $2 are timestamptz. */
+extern uint64 SpiRunWithTimes(const char *statement, TimestampTz first, TimestampTz second);
 
 /* Format a statement and run it. An ERROR if it has 1024 bytes or more. */
 extern void SpiRunFormat(int expected_result, const char *format, ...) pg_attribute_printf(2, 3);

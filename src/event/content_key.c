@@ -1,14 +1,14 @@
 /*
  * content_key.c
  *
- * Keys are cut from SHA-256: events that differ do not collide by chance, nor
- * can a client make two that do. (Who knows an event of the same tenant to the
- * last byte, or its key, can store it first: keys are no secrets.)
+ * A key is the beginning of a SHA-256 digest. Different events do not get the same key
+ * by chance, and no client can make two that do. Keys are not secret: somebody who
+ * knows all of an event of the same tenant, or its key, can store it first.
  *
- * A content key begins with the event's time in milliseconds, as UUIDv7 does.
- * The time is part of the content, so the key still depends on the content
- * alone, and the unique index of a day grows at its right edge instead of
- * being written all over. 80 bits of hash within a millisecond remain.
+ * A content key begins with the event's time in milliseconds, as a UUIDv7 does.
+ * The time is part of the content, so the key depends on nothing else, and the
+ * unique index of a day grows at its right edge. 80 bits of the digest tell the events
+ * of one millisecond apart.
  */
 #include "postgres.h"
 
@@ -25,10 +25,10 @@
 #include "base/unix_time.h"
 
 /*
- * Cut a key's bytes from the digest of what identifies the event
+ * Make a key: the first size bytes of the content's digest
  */
 static void
-digest_into(const StringInfo content, unsigned char *key, size_t size)
+make_key(const StringInfo content, unsigned char *key, size_t size)
 {
 	Slice text = {content->data, content->len};
 	Sha256Digest digest;
@@ -40,7 +40,7 @@ digest_into(const StringInfo content, unsigned char *key, size_t size)
 }
 
 /*
- * Append a value and its length, so that no two events give the same bytes
+ * Append a value with its length, so that different events give different bytes
  */
 static void
 append_slice(StringInfo buffer, Slice value)
@@ -71,7 +71,7 @@ is_uuid(Slice text)
 }
 
 /*
- * Read an event_key behind its prefix
+ * Read the event_key behind EVENT_KEY_PREFIX; false if the text is not that
  */
 static bool
 read_event_key(Slice text, unsigned char key[EVENT_KEY_SIZE])
@@ -104,11 +104,11 @@ KeyFromIdempotencyKey(const Event *event, const EventSender *sender,
 	append_slice(&identity, sender->tenant);
 	append_slice(&identity, event->site_id);
 	append_slice(&identity, text);
-	/* a partition that users made may have many days */
+	/* the day is part of the key because a partition made by a user may hold many days */
 	appendBinaryStringInfo(&identity, (const char *) &day, sizeof(day));
 	if (position > 0)
 		appendBinaryStringInfo(&identity, (const char *) &position, sizeof(position));
-	digest_into(&identity, key, EVENT_KEY_SIZE);
+	make_key(&identity, key, EVENT_KEY_SIZE);
 }
 
 void
@@ -135,5 +135,5 @@ KeyFromContent(const Event *event, const EventSender *sender, Slice metadata,
 
 	for (int i = 0; i < 6; i++)
 		key[i] = (unsigned char) (milliseconds >> (8 * (5 - i)));
-	digest_into(&content, key + 6, EVENT_KEY_SIZE - 6);
+	make_key(&content, key + 6, EVENT_KEY_SIZE - 6);
 }

@@ -1,9 +1,8 @@
 /*
  * event.h
  *
- * An event as the client sent it, after parsing and before it becomes a
- * tuple, and the rules it has to satisfy. Nothing here needs a server: these
- * files are linked into the fuzz target as they are.
+ * An event between the parser and its tuple, and the rules that it must satisfy.
+ * This header needs no server.
  */
 #ifndef FAST_INGEST_EVENT_H
 #define FAST_INGEST_EVENT_H
@@ -14,14 +13,14 @@
 
 #include "base/text_slice.h"
 
-/* Limits that API.md fixes, in bytes. */
+/* The longest event_name and user_id, in bytes. */
 #define MAX_NAME_LENGTH 200
-/* Elements of tags; each costs several times its bytes while it is converted. */
+/* The most tags of an event. Converting a tag takes several times its own bytes. */
 #define MAX_TAGS 10000
-/* Room for an error message that quotes one value. */
+/* The size of an error message that quotes one value, with its NUL. */
 #define EVENT_ERROR_SIZE 320
 
-/* Which fields a request may carry: POST /events and /events/bulk, or POST /event. */
+/* Which fields an event may have: those of POST /events and /events/bulk, or of POST /event. */
 typedef enum
 {
 	EVENT_FORM_FULL,
@@ -32,12 +31,19 @@ typedef struct
 {
 	EventForm form;
 	int64_t now;		/* Unix time, microseconds */
-	int64_t max_age;	/* microseconds; 0: any age */
+	int64_t max_age;	/* microseconds; 0 allows any age */
 	int64_t max_future; /* microseconds */
 	int max_events;		/* in one request */
 	bool fold_unknown;
-	char **channels; /* NULL-terminated; NULL: any */
+	char **channels; /* ends with NULL; NULL allows any channel */
 } EventRules;
+
+/* Metadata that is being collected; see json_metadata.h. All zeros is empty metadata. */
+typedef struct
+{
+	struct JsonbParseState *state; /* NULL before the first token */
+	const char *error;			   /* why it cannot be stored, or NULL */
+} Metadata;
 
 typedef struct
 {
@@ -48,14 +54,16 @@ typedef struct
 	Slice site_id;
 	Slice path;
 	Slice idempotency_key;
-	int key_position; /* in the request whose key it is, from 1; 0: it is the event's own */
-	Slice timestamp;  /* as it was written, for messages */
+	/* the event's position in the request, from 1, if the key is the request's; else 0 */
+	int key_position;
+	Slice timestamp; /* as the client wrote it, for messages */
 	Slice *tags;
 	int ntags;
 	bool has_tags;
-	bool has_metadata;	/* the receiver has been given its members */
-	bool has_timestamp; /* the client said when */
-	int64_t time;		/* Unix time, microseconds */
+	bool has_metadata;
+	bool has_timestamp; /* the client gave a time */
+	Metadata metadata;
+	int64_t time; /* Unix time, microseconds */
 } Event;
 
 #endif

@@ -1,7 +1,7 @@
 /*
  * event_fields.c
  *
- * The fields that an event may have, their types, and how their values are taken.
+ * The fields that an event may have, their types, and how their values are stored.
  */
 #ifdef FRONTEND
 #include "postgres_fe.h"
@@ -13,6 +13,12 @@
 
 #include "event/timestamp.h"
 #include "event/validate.h"
+
+/*
+ * Keys, values and containers of one event's metadata. Each takes some hundred bytes
+ * while jsonb is built, and a client can send one in two bytes.
+ */
+#define MAX_METADATA_TOKENS 100000
 
 static const Field full_fields[] = {
 	{"event_name", FIELD_TEXT, offsetof(Event, event_name)},
@@ -55,7 +61,7 @@ FieldFind(FieldList fields, const char *name)
 }
 
 static const char *
-token_name(JsonTokenType type)
+name_type(JsonTokenType type)
 {
 	switch (type)
 	{
@@ -76,7 +82,7 @@ token_name(JsonTokenType type)
 }
 
 /*
- * The token itself where it is short enough to show, else what kind it is
+ * Returns the value itself if it is a short number or a boolean, else its type
  */
 const char *
 FieldDescribeValue(Parser *p)
@@ -93,7 +99,7 @@ FieldDescribeValue(Parser *p)
 		return "true";
 	if (p->lex->token_type == JSON_TOKEN_FALSE)
 		return "false";
-	return token_name(p->lex->token_type);
+	return name_type(p->lex->token_type);
 }
 
 void
@@ -126,7 +132,7 @@ FieldCheckType(Parser *p, const Field *field)
 }
 
 bool
-FieldTakeValue(Parser *p, char *token, JsonTokenType type)
+FieldSetValue(Parser *p, char *token, JsonTokenType type)
 {
 	Event *event = &p->event;
 	Slice text = {token, strlen(token)};
@@ -149,7 +155,7 @@ FieldTakeValue(Parser *p, char *token, JsonTokenType type)
 }
 
 bool
-FieldTakeTag(Parser *p, char *token)
+FieldAddTag(Parser *p, char *token)
 {
 	Event *event = &p->event;
 
@@ -167,5 +173,24 @@ FieldTakeTag(Parser *p, char *token)
 			event->tags = repalloc(event->tags, p->tags_room * sizeof(Slice));
 	}
 	event->tags[event->ntags++] = (Slice){token, strlen(token)};
+	return true;
+}
+
+bool
+FieldAddMetadata(Parser *p, MetadataToken token, const char *text)
+{
+	if (!p->in_event || p->field == NULL || p->event_error[0] != '\0')
+		return false;
+	if (p->field->kind != FIELD_METADATA && p->field->kind != FIELD_UNKNOWN)
+		return false;
+	p->event.has_metadata = true;
+	if (p->field->kind == FIELD_METADATA && p->depth == p->event_depth + 1)
+		return false; /* the braces of metadata itself */
+	if (++p->metadata_tokens > MAX_METADATA_TOKENS)
+	{
+		reject_event(p, "metadata holds more than %d keys and values", MAX_METADATA_TOKENS);
+		return false;
+	}
+	MetadataAdd(&p->event.metadata, token, text);
 	return true;
 }

@@ -1,11 +1,11 @@
 /*
  * json_escape.c
  *
- * A mark is the escape of U+FFFD in one of two spellings, which stand for nothing else:
- * where a client has escaped this character, its escape is written in small letters.
+ * A mark is the escape of U+FFFD in one of two spellings. If a client has escaped this
+ * character, its escape is rewritten in lower case, so that it is not taken for a mark.
  *
- * Whether an escape is within a string need not be known: outside of strings every
- * backslash is an error, which the parser meets at the same byte as before.
+ * It does not matter whether an escape is within a string: outside of strings every
+ * backslash is an error, which the parser finds at the same byte as without marks.
  */
 #include "event/json_escape.h"
 
@@ -19,7 +19,7 @@ static const char zero_mark[] = "\\uFFFd";
 static const char half_pair_mark[] = "\\uFffD";
 
 /*
- * The code unit of the escape at p, or -1 if there is none
+ * The code unit of the escape \uXXXX at p, or -1 if there is none
  */
 static int
 read_escape(const char *p, const char *end)
@@ -67,7 +67,7 @@ EscapesReplace(char *json, size_t len)
 
 		if (unit < 0)
 		{
-			/* the character behind it may be a backslash */
+			/* skip the escaped character, which may be a backslash */
 			p += end - p < 2 ? 1 : 2;
 			continue;
 		}

@@ -1,10 +1,10 @@
 /*
  * json_escape.h
  *
- * Escapes in JSON that no text of PostgreSQL can hold: U+0000, and half a surrogate
- * pair. PostgreSQL's parser gives up a whole text for one of them. So they are replaced
- * before it reads the text, each by a mark of the same length that it takes for a
- * character, and what they are part of is refused when it has been read.
+ * Escapes in JSON that PostgreSQL cannot store as text: U+0000, and half a surrogate pair.
+ * PostgreSQL's parser rejects a whole body because of one. So we replace each one with a mark
+ * of the same length before parsing. The parser reads a mark as a character, and parse.c
+ * rejects the event that holds it.
  *
  * Links without a server.
  */
@@ -13,13 +13,13 @@
 
 #include <stddef.h>
 
-/* Replace all of them in JSON, in place and in one pass. */
+/* Replace all such escapes in len bytes of JSON, in place and in one pass. */
 extern void EscapesReplace(char *json, size_t len);
 
-/* The first mark of such JSON, or NULL. */
+/* The first mark in JSON from which the escapes were replaced, or NULL. */
 extern const char *EscapeFind(const char *json, const char *end);
 
-/* What a mark is in place of, for messages. */
+/* What a mark stands for, for messages. */
 extern const char *EscapeName(const char *mark);
 
 #endif

@@ -1,16 +1,16 @@
 /*
  * parse.c
  *
- * The semantic actions for pg_parse_json. A parser is in one of three places:
+ * The semantic actions for pg_parse_json. The parser is in one of three places:
  * outside of an event, among an event's own fields, or below one of them (in
- * tags, metadata, or a value that should not be there). depth tells which:
- * the event's object is opened at event_depth, so its fields are at
- * event_depth + 1.
+ * tags, metadata, or a value of the wrong type). depth tells which: the event's
+ * object begins at event_depth, so its fields are at event_depth + 1.
  *
  * A violation inside an event is recorded and parsing goes on, so that the
- * other events of a bulk request can be accepted. What makes the whole body
- * unusable leaves by siglongjmp: until PostgreSQL 16 actions cannot stop the
- * parser, and it holds nothing but memory of the current context.
+ * other events of a bulk request can be accepted. An error that makes the whole body
+ * unusable leaves the parser by siglongjmp, because semantic actions cannot stop it before
+ * PostgreSQL 16. That is safe: the parser holds nothing but memory of the current
+ * context.
  */
 #ifdef FRONTEND
 #include "postgres_fe.h"
@@ -35,17 +35,11 @@
 
 #define MAX_DEPTH 128
 
-/*
- * Keys, values and containers of an event's metadata. Each costs jsonb's
- * construction some hundred bytes, and a client two.
- */
-#define MAX_METADATA_TOKENS 100000
-
 #define UTF8_BOM "\xEF\xBB\xBF"
 #define NO_EVENT (-1)
 
 /*
- * Give up on the whole body
+ * Stop parsing: the whole body is unusable
  */
 pg_noreturn static void fail_body(Parser *p, ParseResult result);
 
@@ -55,7 +49,7 @@ fail_body(Parser *p, ParseResult result)
 	siglongjmp(p->fail, (int) result);
 }
 
-/* Are the callbacks among the fields of an event? */
+/* Is the parser among the fields of an event? */
 #define AT_FIELDS(p) ((p)->in_event && (p)->depth == (p)->event_depth + 1)
 
 static void
@@ -89,34 +83,12 @@ end_event(Parser *p)
 }
 
 /*
- * Hand on a token if it belongs to metadata: below the field of that name, or
- * in an unknown one that is folded into it. True if its text was kept.
- */
-static bool
-give_metadata(Parser *p, MetadataToken token, const char *text)
-{
-	if (!p->in_event || p->field == NULL || p->event_error[0] != '\0')
-		return false;
-	if (p->field->kind != FIELD_METADATA && p->field->kind != FIELD_UNKNOWN)
-		return false;
-	p->event.has_metadata = true;
-	if (p->field->kind == FIELD_METADATA && p->depth == p->event_depth + 1)
-		return false; /* the braces of metadata itself */
-	if (++p->metadata_tokens > MAX_METADATA_TOKENS)
-	{
-		reject_event(p, "metadata holds more than %d keys and values", MAX_METADATA_TOKENS);
-		return false;
-	}
-	p->receiver->metadata(p->receiver->arg, token, text);
-	return true;
-}
-
-/*
- * The text of a token, which ends before the given place, was read: is there an escape
- * in it that no text can hold?
+ * Called when the text of a token has been read, which ends before end: reject the event if
+ * the text has an escape that PostgreSQL cannot store. holder names the text for the
+ * message.
  */
 static void
-check_escapes(Parser *p, const char *holder, const char *end)
+reject_escapes(Parser *p, const char *holder, const char *end)
 {
 	const char *mark = p->mark;
 
@@ -129,10 +101,10 @@ check_escapes(Parser *p, const char *holder, const char *end)
 }
 
 /*
- * Go one level down, unless that is too deep to follow
+ * Go one level down; fail if the body is nested too deeply
  */
 static void
-enter(Parser *p)
+enter_container(Parser *p)
 {
 	CHECK_FOR_INTERRUPTS();
 	if (++p->depth > MAX_DEPTH)
@@ -145,19 +117,19 @@ enter(Parser *p)
 }
 
 static JsonActionResult
-object_start(void *state)
+begin_object(void *state)
 {
 	Parser *p = state;
 
 	if (!p->in_event && p->depth == p->event_depth)
 		begin_event(p);
-	(void) give_metadata(p, METADATA_BEGIN_OBJECT, NULL);
-	enter(p);
+	(void) FieldAddMetadata(p, METADATA_BEGIN_OBJECT, NULL);
+	enter_container(p);
 	JSON_ACTION_OK;
 }
 
 static JsonActionResult
-object_end(void *state)
+end_object(void *state)
 {
 	Parser *p = state;
 
@@ -165,12 +137,12 @@ object_end(void *state)
 	if (p->in_event && p->depth == p->event_depth)
 		end_event(p);
 	else
-		(void) give_metadata(p, METADATA_END_OBJECT, NULL);
+		(void) FieldAddMetadata(p, METADATA_END_OBJECT, NULL);
 	JSON_ACTION_OK;
 }
 
 static JsonActionResult
-array_start(void *state)
+begin_array(void *state)
 {
 	Parser *p = state;
 
@@ -181,25 +153,25 @@ array_start(void *state)
 	}
 	if (AT_FIELDS(p) && p->field != NULL && p->field->kind == FIELD_TAGS)
 		p->event.has_tags = true;
-	(void) give_metadata(p, METADATA_BEGIN_ARRAY, NULL);
-	enter(p);
+	(void) FieldAddMetadata(p, METADATA_BEGIN_ARRAY, NULL);
+	enter_container(p);
 	JSON_ACTION_OK;
 }
 
 static JsonActionResult
-array_end(void *state)
+end_array(void *state)
 {
 	Parser *p = state;
 
 	p->depth--;
 	if (!p->in_event && p->depth == p->event_depth - 1)
 		p->event_depth = NO_EVENT;
-	(void) give_metadata(p, METADATA_END_ARRAY, NULL);
+	(void) FieldAddMetadata(p, METADATA_END_ARRAY, NULL);
 	JSON_ACTION_OK;
 }
 
 static JsonActionResult
-element_start(void *state, bool isnull)
+begin_element(void *state, bool isnull)
 {
 	Parser *p = state;
 
@@ -216,11 +188,11 @@ element_start(void *state, bool isnull)
 }
 
 static JsonActionResult
-field_start(void *state, char *fname, bool isnull)
+begin_field(void *state, char *fname, bool isnull)
 {
 	Parser *p = state;
 
-	check_escapes(p, AT_FIELDS(p) ? "the name of a field" : "metadata", p->lex->token_start);
+	reject_escapes(p, AT_FIELDS(p) ? "the name of a field" : "metadata", p->lex->token_start);
 	if (AT_FIELDS(p))
 	{
 		p->field = FieldFind(p->fields, fname);
@@ -228,7 +200,7 @@ field_start(void *state, char *fname, bool isnull)
 		{
 			if (!p->rules->fold_unknown)
 				reject_event(p, "unknown field %s", QuoteValue(fname, strlen(fname)));
-			(void) give_metadata(p, METADATA_KEY, fname);
+			(void) FieldAddMetadata(p, METADATA_KEY, fname);
 		}
 		else
 		{
@@ -244,7 +216,7 @@ field_start(void *state, char *fname, bool isnull)
 		}
 	}
 	else if (p->in_event)
-		(void) give_metadata(p, METADATA_KEY, fname);
+		(void) FieldAddMetadata(p, METADATA_KEY, fname);
 	else if (p->depth == 1 && p->shape == BODY_BULK && p->event_depth != 1)
 	{
 		/* {"events": [...]} */
@@ -269,7 +241,7 @@ field_start(void *state, char *fname, bool isnull)
 }
 
 static JsonActionResult
-field_end(void *state, char *fname, bool isnull)
+end_field(void *state, char *fname, bool isnull)
 {
 	Parser *p = state;
 
@@ -279,7 +251,7 @@ field_end(void *state, char *fname, bool isnull)
 }
 
 static MetadataToken
-metadata_token(JsonTokenType type)
+find_metadata_token(JsonTokenType type)
 {
 	switch (type)
 	{
@@ -297,26 +269,26 @@ metadata_token(JsonTokenType type)
 }
 
 /*
- * Take a value, which was allocated for us. A body may hold millions of values
- * that nobody wants.
+ * Take a value, which the parser has allocated. Free it at once if the event does not keep
+ * it: a body may hold millions of such values.
  */
 static JsonActionResult
-scalar(void *state, char *token, JsonTokenType type)
+take_scalar(void *state, char *token, JsonTokenType type)
 {
 	Parser *p = state;
 	bool kept = false;
 
 	CHECK_FOR_INTERRUPTS();
-	check_escapes(p, p->field != NULL && p->field->name != NULL ? p->field->name : "metadata",
-				  p->lex->prev_token_terminator);
+	reject_escapes(p, p->field != NULL && p->field->name != NULL ? p->field->name : "metadata",
+				   p->lex->prev_token_terminator);
 	if (p->in_event && p->field != NULL)
 	{
 		if (p->field->kind == FIELD_METADATA || p->field->kind == FIELD_UNKNOWN)
-			kept = give_metadata(p, metadata_token(type), token);
+			kept = FieldAddMetadata(p, find_metadata_token(type), token);
 		else if (p->depth == p->event_depth + 1)
-			kept = FieldTakeValue(p, token, type);
+			kept = FieldSetValue(p, token, type);
 		else if (p->depth == p->event_depth + 2 && p->field->kind == FIELD_TAGS)
-			kept = FieldTakeTag(p, token);
+			kept = FieldAddTag(p, token);
 	}
 	if (!kept)
 		pfree(token);
@@ -324,7 +296,7 @@ scalar(void *state, char *token, JsonTokenType type)
 }
 
 /*
- * End a message that did not fit at a character boundary
+ * Remove the last character, which may be incomplete, of a message of len bytes
  */
 static void
 cut_at_character(char *message, size_t len)
@@ -335,11 +307,10 @@ cut_at_character(char *message, size_t len)
 }
 
 /*
- * What to send instead, where something comes behind the end of the JSON, or a line
- * is none
+ * Tell the client which shape of body it may have meant; "" if there is no hint
  */
 static const char *
-hint(const Parser *p, JsonParseErrorType error)
+hint_at_shape(const Parser *p, JsonParseErrorType error)
 {
 	if (p->shape == BODY_NDJSON)
 		return " Send one event a line.";
@@ -352,7 +323,7 @@ hint(const Parser *p, JsonParseErrorType error)
 }
 
 /*
- * Parse one JSON text that starts at the given offset of the body
+ * Parse one JSON text, which begins at the given offset of the body
  */
 static bool
 parse_text(Parser *p, char *body, size_t offset, size_t len)
@@ -360,14 +331,14 @@ parse_text(Parser *p, char *body, size_t offset, size_t len)
 	JsonParseErrorType result;
 	JsonSemAction actions = {
 		.semstate = p,
-		.object_start = object_start,
-		.object_end = object_end,
-		.array_start = array_start,
-		.array_end = array_end,
-		.object_field_start = field_start,
-		.object_field_end = field_end,
-		.array_element_start = element_start,
-		.scalar = scalar,
+		.object_start = begin_object,
+		.object_end = end_object,
+		.array_start = begin_array,
+		.array_end = end_array,
+		.object_field_start = begin_field,
+		.object_field_end = end_field,
+		.array_element_start = begin_element,
+		.scalar = take_scalar,
 	};
 
 	p->depth = 0;
@@ -379,7 +350,8 @@ parse_text(Parser *p, char *body, size_t offset, size_t len)
 	{
 		const char *at = p->lex->token_start ? p->lex->token_start : p->lex->token_terminator;
 		int used = snprintf(p->body_error, EVENT_ERROR_SIZE, "invalid JSON at byte %zu: %s%s",
-							(size_t) (at - body), json_errdetail(result, p->lex), hint(p, result));
+							(size_t) (at - body), json_errdetail(result, p->lex),
+							hint_at_shape(p, result));
 
 		if (used >= EVENT_ERROR_SIZE)
 			cut_at_character(p->body_error, EVENT_ERROR_SIZE - 1);
@@ -389,10 +361,10 @@ parse_text(Parser *p, char *body, size_t offset, size_t len)
 }
 
 /*
- * Skip a byte order mark at the given offset, which some programs write before JSON
+ * Skip a byte order mark at the given offset: some programs write one before JSON
  */
 static size_t
-skip_mark(const char *body, size_t offset, size_t end)
+skip_byte_order_mark(const char *body, size_t offset, size_t end)
 {
 	bool marked =
 		end - offset >= strlen(UTF8_BOM) && memcmp(body + offset, UTF8_BOM, strlen(UTF8_BOM)) == 0;
@@ -401,7 +373,7 @@ skip_mark(const char *body, size_t offset, size_t end)
 }
 
 /*
- * Parse the lines of an NDJSON body; blank ones do not count
+ * Parse the lines of an NDJSON body. Blank lines are ignored
  */
 static bool
 parse_lines(Parser *p, char *body, size_t len)
@@ -415,7 +387,7 @@ parse_lines(Parser *p, char *body, size_t len)
 		size_t text_end = end;
 		int index = p->index;
 
-		start = skip_mark(body, start, end);
+		start = skip_byte_order_mark(body, start, end);
 		while (text_end > start && strchr(" \t\r", body[text_end - 1]) != NULL)
 			text_end--;
 		if (text_end > start)
@@ -435,7 +407,7 @@ parse_lines(Parser *p, char *body, size_t len)
 }
 
 /*
- * Is the body text that can be JSON at all?
+ * Is the body UTF-8?
  */
 static bool
 check_encoding(const char *body, size_t len, char *error)
@@ -465,7 +437,7 @@ ParseEvents(char *body, size_t len, BodyShape shape, const EventRules *rules,
 		.fields = FieldsOf(rules->form),
 	};
 	Parser *volatile p = &parser;
-	size_t start = skip_mark(body, 0, len);
+	size_t start = skip_byte_order_mark(body, 0, len);
 	int failure;
 
 	if (!check_encoding(body, len, error))

@@ -1,11 +1,11 @@
 /*
  * parse.h
  *
- * From the bytes of a request body to events, by PostgreSQL's own JSON parser
- * in one pass: each event is handed on as soon as its closing brace is read,
- * so a bulk request is never held as a list.
+ * Parses the events of a request body with PostgreSQL's own JSON parser, in one pass.
+ * Each event is handed on as soon as its closing brace is read, so the events of a bulk
+ * request are never all in memory.
  *
- * Compiled with FRONTEND it links without a server (libpgcommon).
+ * Compiled with FRONTEND it links without a server, against libpgcommon.
  */
 #ifndef FAST_INGEST_PARSE_H
 #define FAST_INGEST_PARSE_H
@@ -16,38 +16,20 @@ typedef enum
 {
 	BODY_SINGLE, /* one JSON object */
 	BODY_BULK,	 /* an array of objects, or {"events": [...]} */
-	BODY_NDJSON	 /* one JSON object a line */
+	BODY_NDJSON	 /* one JSON object per line */
 } BodyShape;
 
-/* A piece of metadata, which is an object whose own braces are left out. */
-typedef enum
-{
-	METADATA_BEGIN_OBJECT,
-	METADATA_END_OBJECT,
-	METADATA_BEGIN_ARRAY,
-	METADATA_END_ARRAY,
-	METADATA_KEY,
-	METADATA_STRING,
-	METADATA_NUMBER,
-	METADATA_TRUE,
-	METADATA_FALSE,
-	METADATA_NULL
-} MetadataToken;
-
 /*
- * Receives the events. begin comes before anything of an event is allocated,
- * end when it is complete: error is NULL for a valid event, else its first
- * violation. What the event points to is only valid during the call; the
- * receiver may switch memory contexts in begin and reset them in end.
+ * Receives the events of a body. begin is called before anything of an event is
+ * allocated, end when the event is complete; error is NULL for a valid event, else it
+ * describes the event's first violation. index counts the body's events from 0.
  *
- * metadata comes in between, once for each token: text is that of a key, string
- * or number, and stays valid until end. Calls are balanced, unless the event
- * turns out to be invalid.
+ * What the event points to is allocated in the current memory context and valid during
+ * the call of end. The receiver may switch memory contexts in begin and reset them in end.
  */
 typedef struct
 {
 	void (*begin)(void *arg);
-	void (*metadata)(void *arg, MetadataToken token, const char *text);
 	void (*end)(void *arg, int index, Event *event, const char *error);
 	void *arg;
 } EventReceiver;
@@ -55,15 +37,16 @@ typedef struct
 typedef enum
 {
 	PARSE_DONE,
-	PARSE_UNREADABLE, /* not UTF-8, not JSON, or the wrong shape */
-	PARSE_TOO_MANY	  /* more events than the rules allow */
+	PARSE_UNREADABLE, /* the body is not UTF-8, not JSON, or of another shape */
+	PARSE_TOO_MANY	  /* the body has more events than the rules allow */
 } ParseResult;
 
 /*
- * Parse a body, which must be followed by a NUL byte, and is changed. Unless it is
- * done, error says what is wrong with the request as a whole, and where; events that
- * were handed on already must be dropped by the caller. In a server it looks at
- * interrupts, which may end it by an ERROR.
+ * Parse a body. A NUL byte must follow it. The body is changed.
+ *
+ * On any result but PARSE_DONE error says what is wrong with the body as a whole, and
+ * where; the caller must drop the events that it has received. In a server,
+ * interrupts are checked and may raise an ERROR.
  */
 extern ParseResult ParseEvents(char *body, size_t len, BodyShape shape, const EventRules *rules,
 							   const EventReceiver *receiver, char error[EVENT_ERROR_SIZE]);

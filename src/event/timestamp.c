@@ -1,8 +1,8 @@
 /*
  * timestamp.c
  *
- * Unix times and date-times to microseconds since 1970. Digits are moved, not
- * calculated with: no time passes through a double.
+ * Reads Unix times and date-times. It shifts decimal digits and never uses a double, so no
+ * time loses precision.
  */
 #include "event/timestamp.h"
 
@@ -10,16 +10,16 @@
 #include <strings.h>
 
 #define MICROSECONDS INT64_C(1000000)
-/* Of a whole number of seconds to nanoseconds. */
+/* The digits before the decimal point of the largest Unix time, which is in nanoseconds. */
 #define MAX_WHOLE_DIGITS 19
-/* Exponents beyond this are one: no body has so many digits. */
+/* Larger exponents are read as about this one: no body has so many digits. */
 #define MAX_EXPONENT INT64_C(1000000000000)
 
-/* 0.<digits> times ten to the power of point; the first digit is not 0. */
+/* 0.<digits> * 10^point. The first digit is not 0. */
 typedef struct
 {
 	bool negative;
-	char digits[MAX_WHOLE_DIGITS]; /* the first ones, others do not count */
+	char digits[MAX_WHOLE_DIGITS]; /* the first ones; the others are not needed */
 	int n;
 	int64_t point;
 } Decimal;
@@ -31,7 +31,7 @@ is_digit(const char *p, const char *end)
 }
 
 /*
- * Read the exponent behind an "e"; false if it is none
+ * Read the exponent behind an "e"; false if there is none
  */
 static bool
 read_exponent(const char *p, const char *end, int64_t *exponent)
@@ -52,7 +52,7 @@ read_exponent(const char *p, const char *end, int64_t *exponent)
 }
 
 /*
- * Read a decimal number; false if the text is not one from begin to end
+ * Read a decimal number; false if the whole text is not one
  */
 static bool
 read_decimal(const char *p, const char *end, Decimal *decimal)
@@ -90,11 +90,10 @@ read_decimal(const char *p, const char *end, Decimal *decimal)
 }
 
 /*
- * The whole part of a decimal number times ten to the power of shift, which has at
- * most MAX_WHOLE_DIGITS digits
+ * The whole part of decimal * 10^shift. It must have at most MAX_WHOLE_DIGITS digits
  */
 static uint64_t
-whole_part(const Decimal *decimal, int shift)
+compute_whole_part(const Decimal *decimal, int shift)
 {
 	uint64_t whole = 0;
 
@@ -104,7 +103,7 @@ whole_part(const Decimal *decimal, int shift)
 }
 
 /*
- * A Unix time in the unit that its size tells
+ * Read a Unix time, whose unit follows from its size
  */
 static bool
 read_unix_time(const Decimal *decimal, int64_t *microseconds, const char **wrong)
@@ -120,7 +119,7 @@ read_unix_time(const Decimal *decimal, int64_t *microseconds, const char **wrong
 		*wrong = "is too large a number";
 		return false;
 	}
-	whole = whole_part(decimal, 0);
+	whole = compute_whole_part(decimal, 0);
 	if (whole > UINT64_C(100000000000000000))
 		shift = -3;
 	else if (whole > UINT64_C(100000000000000))
@@ -129,7 +128,7 @@ read_unix_time(const Decimal *decimal, int64_t *microseconds, const char **wrong
 		shift = 3;
 	else
 		shift = 6;
-	*microseconds = (int64_t) whole_part(decimal, shift);
+	*microseconds = (int64_t) compute_whole_part(decimal, shift);
 	if (decimal->negative)
 		*microseconds = -*microseconds;
 	return true;
@@ -151,6 +150,9 @@ read_digits(const char **p, const char *end, int n, int low, int high, int *valu
 	return *value >= low && *value <= high;
 }
 
+/*
+ * Read one character if it is among those allowed
+ */
 static bool
 read_char(const char **p, const char *end, const char *allowed)
 {
@@ -161,11 +163,11 @@ read_char(const char **p, const char *end, const char *allowed)
 }
 
 /*
- * Days from 1970-01-01 of a date in the Gregorian calendar: years are counted
- * from March, so that the leap day is the last of its year.
+ * The number of days from 1970-01-01 to a date in the Gregorian calendar. Years are counted
+ * from March, so that the leap day is the last day of its year.
  */
 static int64_t
-days_from_date(int year, int month, int day)
+count_days(int year, int month, int day)
 {
 	int y = month <= 2 ? year - 1 : year;
 	int day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
@@ -174,7 +176,7 @@ days_from_date(int year, int month, int day)
 }
 
 static int
-days_in_month(int year, int month)
+count_days_in_month(int year, int month)
 {
 	static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
 	bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
@@ -183,7 +185,7 @@ days_in_month(int year, int month)
 }
 
 /*
- * Does a date begin here: four digits and a separator, or eight digits?
+ * Does a date begin at p: four digits and a separator, or eight digits?
  */
 static bool
 is_date(const char *p, const char *end)
@@ -196,7 +198,7 @@ is_date(const char *p, const char *end)
 }
 
 /*
- * Read a date as days since 1970; what is wrong, or NULL
+ * Read a date as days since 1970. Returns what is wrong, or NULL
  */
 static const char *
 read_date(const char **p, const char *end, int64_t *days)
@@ -218,14 +220,14 @@ read_date(const char **p, const char *end, int64_t *days)
 		return "has no day";
 	if (!read_digits(p, end, 2, 1, 31, &day))
 		return "has a day that is not 01 to 31";
-	if (day > days_in_month(year, month))
+	if (day > count_days_in_month(year, month))
 		return "is on a day that does not exist";
-	*days = days_from_date(year, month, day);
+	*days = count_days(year, month, day);
 	return NULL;
 }
 
 /*
- * Read a time of day as microseconds; what is wrong, or NULL
+ * Read a time of day as microseconds. Returns what is wrong, or NULL
  */
 static const char *
 read_time_of_day(const char **p, const char *end, int64_t *microseconds)
@@ -242,7 +244,7 @@ read_time_of_day(const char **p, const char *end, int64_t *microseconds)
 	colon = read_char(p, end, ":");
 	if (!read_digits(p, end, 2, 0, 59, &minute))
 		return "has a minute that is not 00 to 59";
-	/* 60 is a leap second, the first one of the next minute */
+	/* second 60 is a leap second; it becomes second 0 of the next minute */
 	has_second = colon ? read_char(p, end, ":") : is_digit(*p, end);
 	if (has_second && !read_digits(p, end, 2, 0, 60, &second))
 		return "has a second that is not 00 to 60";
@@ -263,7 +265,7 @@ read_time_of_day(const char **p, const char *end, int64_t *microseconds)
 }
 
 /*
- * Read a zone, which ends the text, as seconds ahead of UTC; what is wrong, or NULL
+ * Read a zone at the end of the text as seconds ahead of UTC. Returns what is wrong, or NULL
  */
 static const char *
 read_zone(const char *p, const char *end, int64_t *offset)

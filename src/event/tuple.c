@@ -1,12 +1,11 @@
 /*
  * tuple.c
  *
- * Event -> minimal tuple. Needs a server, but neither a database connection
- * nor a transaction: every type is built in and no catalog is read.
+ * Forms minimal tuples of events. It needs a server, but no database and no
+ * transaction: every type is built in, and no catalog is read.
  */
 #include "postgres.h"
 
-#include "base/unix_time.h"
 #include "event/tuple.h"
 
 #include "access/tupmacs.h"
@@ -19,6 +18,7 @@
 #include "utils/uuid.h"
 
 #include "base/compat.h"
+#include "base/unix_time.h"
 #include "event/json_metadata.h"
 
 typedef struct
@@ -85,14 +85,14 @@ EventTupleDesc(void)
 }
 
 static Datum
-text_datum(Slice value, bool *isnull)
+make_text_datum(Slice value, bool *isnull)
 {
 	*isnull = value.data == NULL;
 	return *isnull ? (Datum) 0 : PointerGetDatum(cstring_to_text_with_len(value.data, value.len));
 }
 
 static Datum
-tags_datum(const Event *event, bool *isnull)
+make_tags_datum(const Event *event, bool *isnull)
 {
 	Datum *elements;
 
@@ -108,11 +108,11 @@ tags_datum(const Event *event, bool *isnull)
 }
 
 /*
- * The key that the event is stored under once, if it has one
+ * The key that makes the event idempotent, if it has one; metadata is NULL if it has none
  */
 static Datum
-key_datum(const Event *event, const EventSender *sender, Datum metadata, bool has_metadata,
-		  bool by_content, bool *isnull)
+make_key_datum(const Event *event, const EventSender *sender, const struct varlena *metadata,
+			   bool by_content, bool *isnull)
 {
 	pg_uuid_t *key = palloc(sizeof(pg_uuid_t));
 	Slice canonical = {NULL, 0};
@@ -122,9 +122,8 @@ key_datum(const Event *event, const EventSender *sender, Datum metadata, bool ha
 		KeyFromIdempotencyKey(event, sender, key->data);
 	else if (by_content && event->has_timestamp)
 	{
-		if (has_metadata)
-			canonical = (Slice){VARDATA_ANY(DatumGetPointer(metadata)),
-								VARSIZE_ANY_EXHDR(DatumGetPointer(metadata))};
+		if (metadata != NULL)
+			canonical = (Slice){VARDATA_ANY(metadata), VARSIZE_ANY_EXHDR(metadata)};
 		KeyFromContent(event, sender, canonical, key->data);
 	}
 	else
@@ -133,29 +132,31 @@ key_datum(const Event *event, const EventSender *sender, Datum metadata, bool ha
 }
 
 MinimalTuple
-EventFormTuple(TupleDesc desc, const Event *event, const EventSender *sender, bool by_content)
+EventFormTuple(TupleDesc desc, Event *event, const EventSender *sender, bool by_content)
 {
 	Datum values[NUM_COLUMNS];
 	bool isnull[NUM_COLUMNS] = {false};
+	struct varlena *metadata = NULL;
 
-	values[COLUMN_EVENT_NAME] = text_datum(event->event_name, &isnull[COLUMN_EVENT_NAME]);
-	values[COLUMN_CHANNEL] = text_datum(event->channel, &isnull[COLUMN_CHANNEL]);
-	values[COLUMN_USER_ID] = text_datum(event->user_id, &isnull[COLUMN_USER_ID]);
+	if (event->has_metadata && (metadata = MetadataFinish(&event->metadata)) == NULL)
+		return NULL;
+	values[COLUMN_EVENT_NAME] = make_text_datum(event->event_name, &isnull[COLUMN_EVENT_NAME]);
+	values[COLUMN_CHANNEL] = make_text_datum(event->channel, &isnull[COLUMN_CHANNEL]);
+	values[COLUMN_USER_ID] = make_text_datum(event->user_id, &isnull[COLUMN_USER_ID]);
 	values[COLUMN_TS] = TimestampTzGetDatum(event->time - UNIX_EPOCH_OFFSET);
-	values[COLUMN_CAMPAIGN_ID] = text_datum(event->campaign_id, &isnull[COLUMN_CAMPAIGN_ID]);
-	values[COLUMN_SITE_ID] = text_datum(event->site_id, &isnull[COLUMN_SITE_ID]);
-	values[COLUMN_PATH] = text_datum(event->path, &isnull[COLUMN_PATH]);
-	values[COLUMN_TAGS] = tags_datum(event, &isnull[COLUMN_TAGS]);
-	isnull[COLUMN_METADATA] = !event->has_metadata;
-	values[COLUMN_METADATA] = event->has_metadata ? MetadataFinish() : (Datum) 0;
+	values[COLUMN_CAMPAIGN_ID] = make_text_datum(event->campaign_id, &isnull[COLUMN_CAMPAIGN_ID]);
+	values[COLUMN_SITE_ID] = make_text_datum(event->site_id, &isnull[COLUMN_SITE_ID]);
+	values[COLUMN_PATH] = make_text_datum(event->path, &isnull[COLUMN_PATH]);
+	values[COLUMN_TAGS] = make_tags_datum(event, &isnull[COLUMN_TAGS]);
+	isnull[COLUMN_METADATA] = metadata == NULL;
+	values[COLUMN_METADATA] = PointerGetDatum(metadata);
 	values[COLUMN_EVENT_KEY] =
-		key_datum(event, sender, values[COLUMN_METADATA], !isnull[COLUMN_METADATA], by_content,
-				  &isnull[COLUMN_EVENT_KEY]);
+		make_key_datum(event, sender, metadata, by_content, &isnull[COLUMN_EVENT_KEY]);
 	return FormMinimalTuple(desc, values, isnull);
 }
 
 /*
- * The key is the last column and has no alignment, so that it ends the tuple
+ * The key is the last column and has no alignment, so it ends the tuple
  */
 const char *
 EventTupleKey(MinimalTuple tuple)

@@ -2,8 +2,8 @@
  * tuple.h
  *
  * The staged form of an event: a minimal tuple of the columns that the
- * flusher inserts. Listener and flusher build the same descriptor, from
- * built-in types only, because the listener has no catalogs.
+ * flusher inserts. Listener and flusher build the same descriptor. It has only
+ * built-in types because the listener has no catalogs.
  */
 #ifndef FAST_INGEST_TUPLE_H
 #define FAST_INGEST_TUPLE_H
@@ -14,24 +14,25 @@
 #include "event/event.h"
 #include "event/content_key.h"
 
-/* The columns of a staged event, in order, as they are called in fast_ingest.events. */
+/* The columns of a staged event in order, by their names in fast_ingest.events. */
 #define EVENT_DATA_COLUMNS \
 	"event_name, channel, user_id, ts, campaign_id, site_id, path, tags, metadata"
 #define EVENT_COLUMNS EVENT_DATA_COLUMNS ", event_key"
 
-/* Descriptor of a staged event, allocated in the current context. */
+/* The descriptor of a staged event, allocated in the current context. */
 extern TupleDesc EventTupleDesc(void);
 
 /*
- * Form the tuple of a valid event in the current context, with the metadata
- * that json_metadata.c has collected. sender is for its key (see content_key.h); by_content asks
- * for a key of the content where the client gave none but said when the event happened. Raises an
- * ERROR for metadata that jsonb cannot hold.
+ * Form the tuple of a valid event in the current context. Returns NULL if jsonb cannot hold
+ * the event's metadata; event->metadata.error says why.
+ *
+ * sender determines the event's key (see content_key.h). by_content: an event that has a
+ * timestamp but no idempotency key gets a key of its content.
  */
-extern MinimalTuple EventFormTuple(TupleDesc desc, const Event *event, const EventSender *sender,
+extern MinimalTuple EventFormTuple(TupleDesc desc, Event *event, const EventSender *sender,
 								   bool by_content);
 
-/* The event_key of such a tuple, EVENT_KEY_SIZE bytes; NULL without one. */
+/* The event_key of a staged event, EVENT_KEY_SIZE bytes, or NULL if it has none. */
 extern const char *EventTupleKey(MinimalTuple tuple);
 
 #endif

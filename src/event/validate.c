@@ -1,8 +1,8 @@
 /*
  * validate.c
  *
- * The rules of API.md's table of fields: required, lengths, channels, the
- * window of time. Messages are complete: field, value, what is allowed.
+ * Required fields, lengths, channels and times. Each message names the field, the value and
+ * what is allowed.
  */
 #include "event/validate.h"
 
@@ -32,7 +32,7 @@ QuoteValue(const char *data, size_t len)
 }
 
 /*
- * Check one text field, which is not empty; max_len 0 is any length
+ * Check one text field, which must not be empty; max_len 0 allows any length
  */
 static bool
 check_text(const char *name, const Slice *value, bool required, size_t max_len, char *error)
@@ -58,7 +58,7 @@ check_text(const char *name, const Slice *value, bool required, size_t max_len, 
 }
 
 /*
- * Is the channel one of the configured ones?
+ * Is the channel one of fast_ingest.channels?
  */
 static bool
 check_channel(const Slice *channel, char *const *channels, char *error)
@@ -88,7 +88,7 @@ check_channel(const Slice *channel, char *const *channels, char *error)
 }
 
 /*
- * Is the time within the window that the settings allow?
+ * Is the time one that fast_ingest.max_age and fast_ingest.max_future allow?
  */
 static bool
 check_time(const Event *event, const EventRules *rules, char *error)

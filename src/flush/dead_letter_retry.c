@@ -19,10 +19,10 @@
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "db/own_tables.h"
 #include "base/unix_time.h"
 #include "event/tuple.h"
 #include "db/count_conflicts.h"
@@ -78,6 +78,9 @@ choose_letters(FunctionCallInfo fcinfo, Letter **letters)
 				   TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID};
 	Datum values[lengthof(types)];
 	char nulls[lengthof(types)];
+	/* fi_dead_letters() is beside fi_retry_dead_letters() */
+	const char *schema =
+		quote_identifier(get_namespace_name(get_func_namespace(fcinfo->flinfo->fn_oid)));
 	uint64 n;
 
 	for (int i = 0; i < (int) lengthof(types); i++)
@@ -89,7 +92,7 @@ choose_letters(FunctionCallInfo fcinfo, Letter **letters)
 								 " FROM fast_ingest.dead_letters d WHERE d.id IN"
 								 " (SELECT l.id FROM %s.fi_dead_letters($1, $2, $3, $4, $5, $6) l)"
 								 " ORDER BY d.id LIMIT $7 FOR UPDATE OF d SKIP LOCKED",
-								 ExtensionSchema()),
+								 schema),
 						SPI_OK_SELECT, lengthof(types), types, values, nulls);
 
 	*letters = MemoryContextAllocHuge(CurrentMemoryContext, Max(n, 1) * sizeof(Letter));
@@ -189,7 +192,7 @@ retry_letters(const Letter *letters, int n, Counts *counts)
 }
 
 /*
- * fi_retry_dead_letters(ids, sqlstate, reason, event, "from", "to", "limit")
+ * fi_retry_dead_letters(ids, sqlstate, reason, event, since, until, max_rows)
  * RETURNS (retried, stored, duplicates, failed)
  */
 Datum

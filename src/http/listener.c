@@ -1,13 +1,13 @@
 /*
  * listener.c
  *
- * The listener worker: one event loop over its latch, the postmaster's death,
- * the listening sockets and libmicrohttpd's epoll descriptors. It is bound to no
- * database and runs no SQL.
+ * The listener worker: one event loop that waits for its latch, the postmaster's death,
+ * the listening sockets and libmicrohttpd's epoll descriptors. It has no database and
+ * runs no SQL.
  *
- * One turn: let libmicrohttpd read and write; answer what has been committed;
- * take the complete requests, which stages their events, and wake the flusher;
- * hand questions to query workers and take in their answers.
+ * In each turn it lets libmicrohttpd read and write, answers the requests whose events are
+ * committed, handles the complete requests, which stages their events, and wakes the
+ * flusher; then it passes queries to query workers and their answers to clients.
  */
 #include "postgres.h"
 
@@ -21,38 +21,48 @@
 #include "storage/ipc.h"
 #include "utils/memutils.h"
 
+#include "base/clock.h"
 #include "base/compat.h"
+#include "base/error_json.h"
+#include "base/settings.h"
+#include "http/admit/admission.h"
 #include "http/admit/api_key_check.h"
-#include "http/request_count.h"
-#include "http/answer/await_commit.h"
-#include "http/server/connections.h"
 #include "http/admit/cors.h"
+#include "http/admit/refusal.h"
+#include "http/answer/await_commit.h"
 #include "http/answer/pages.h"
 #include "http/answer/post_events.h"
-#include "http/listen/ports.h"
 #include "http/answer/prometheus.h"
-#include "http/answer/get_metrics.h"
+#include "http/answer/query_requests.h"
 #include "http/answer/ready.h"
-#include "http/request_log.h"
-#include "http/server/server.h"
+#include "http/listen/ports.h"
 #include "http/listen/share_sockets.h"
-#include "base/clock.h"
-#include "base/settings.h"
+#include "http/request_log.h"
+#include "http/server/connection.h"
+#include "http/server/request_count.h"
+#include "http/server/request_identity.h"
+#include "http/server/server.h"
 #include "worker/worker.h"
 
 #define ACTIVITY_INTERVAL 1000 /* ms between two updates of pg_stat_activity */
 #define OTHER_DESCRIPTORS 64   /* that this process needs besides connections */
 
-/* latch, postmaster, connections that come, siblings, and what the server waits for */
+/* latch, postmaster, new connections, siblings, and what the server waits for */
 #define MAX_EVENTS (4 + MAX_SERVER_FDS)
 
 static Pair *pair;
-static Ring **rings; /* of each lane */
+static Ring **rings; /* one for each lane */
 static WaitEventSet *wait_set = NULL;
 static int accept_fd = -1;
 
+static const ServerCallbacks callbacks = {
+	.check_head = AdmissionCheckHead,
+	.add_headers = AdmissionAddHeaders,
+	.request_ended = RequestLogAdd,
+};
+
 /*
- * Make what the loop waits for
+ * Make the set of events that the loop waits for
  */
 static void
 build_wait_set(void)
@@ -72,123 +82,58 @@ build_wait_set(void)
 }
 
 /*
- * A header's value as it can stand in an answer: headers need not be UTF-8
- */
-static const char *
-header_value(Request *request, const char *name)
-{
-	static char shown[100];
-	const char *value = RequestHeader(request, name);
-
-	strlcpy(shown, value ? value : "", sizeof(shown));
-	for (char *c = shown; *c != '\0'; c++)
-		if (*c < ' ' || *c > '~')
-			*c = '?';
-	return shown;
-}
-
-/*
- * Answer a request that is refused by its head
- */
-static void
-answer_refusal(Request *request)
-{
-	Reply reply = {0};
-
-	switch (request->refusal)
-	{
-		case REFUSAL_MALFORMED:
-			reply = ReplyError(MHD_HTTP_BAD_REQUEST, "malformed request: %s", request->malformed);
-			break;
-		case REFUSAL_PARAMETERS:
-			reply = ReplyError(MHD_HTTP_BAD_REQUEST, "too many parameters");
-			break;
-		case REFUSAL_PREFLIGHT:
-			reply = ReplyConstant(MHD_HTTP_NO_CONTENT, "");
-			break;
-		case REFUSAL_OPTIONS:
-			reply = ReplyConstant(MHD_HTTP_NO_CONTENT, "");
-			reply.allow = "GET, HEAD, POST, OPTIONS";
-			break;
-		case REFUSAL_ORIGIN:
-			reply = ReplyError(MHD_HTTP_FORBIDDEN,
-							   "Origin \"%s\" is not one of fast_ingest.cors_origins",
-							   header_value(request, "Origin"));
-			break;
-		case REFUSAL_NOT_FOUND:
-			reply = ReplyError(MHD_HTTP_NOT_FOUND, "no such path");
-			break;
-		case REFUSAL_METHOD:
-			reply = ReplyError(MHD_HTTP_METHOD_NOT_ALLOWED, "method is not allowed: expected %s",
-							   Routes[request->route].allow);
-			reply.allow = Routes[request->route].allow;
-			break;
-		case REFUSAL_ACCESS:
-			reply = AccessRefusal(request);
-			break;
-		case REFUSAL_HEAD_TOO_LARGE:
-			reply = ReplyError(MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE,
-							   "headers are larger than %d bytes", MAX_REQUEST_HEAD_SIZE);
-			reply.close = true;
-			break;
-		case REFUSAL_CONTENT_TYPE:
-			reply = ReplyError(MHD_HTTP_UNSUPPORTED_MEDIA_TYPE,
-							   "Content-Type \"%s\" is not supported: expected application/json, "
-							   "application/x-ndjson or text/plain, in UTF-8",
-							   header_value(request, "Content-Type"));
-			break;
-		case REFUSAL_CONTENT_ENCODING:
-			reply = ReplyError(MHD_HTTP_UNSUPPORTED_MEDIA_TYPE,
-							   "Content-Encoding \"%s\" is not supported: expected gzip, deflate, "
-							   "zstd or identity",
-							   header_value(request, "Content-Encoding"));
-			break;
-		case REFUSAL_DAMAGED:
-			reply =
-				ReplyError(MHD_HTTP_BAD_REQUEST, "body is not what Content-Encoding \"%s\" says",
-						   header_value(request, "Content-Encoding"));
-			break;
-		case REFUSAL_BODY_TOO_LARGE:
-			reply = ReplyError(MHD_HTTP_CONTENT_TOO_LARGE,
-							   "body is larger than %d kB (fast_ingest.max_body_size)",
-							   fi_max_body_size);
-			break;
-		case REFUSAL_NO_MEMORY:
-		case REFUSAL_NONE:
-			reply =
-				ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE,
-						   "too many large requests at a time (fast_ingest.max_request_memory)");
-			break;
-	}
-	ServerAnswer(request, reply);
-}
-
-/*
- * Take one complete request. An error while doing so costs this request only.
+ * Handle a complete request. Returns true if it has staged events.
  */
 static bool
-take_request(Request *request)
+handle_request(Request *request)
+{
+	if (!AdmissionCheckComplete(request))
+	{
+		ServerAnswer(request, RefusalReply(request));
+		return false;
+	}
+	switch (request->route)
+	{
+		case ROUTE_EVENTS:
+		case ROUTE_BULK:
+		case ROUTE_EVENT:
+			return PostEventsHandle(request);
+		case ROUTE_HEALTH:
+			ServerAnswer(request, ReplyConstant(MHD_HTTP_OK, "{\"status\":\"ok\"}"));
+			break;
+		case ROUTE_READY:
+			ReadyHandle(request, pair, rings);
+			break;
+		case ROUTE_METRICS:
+		case ROUTE_STATS:
+			QueryRequestsHandle(request);
+			break;
+		case ROUTE_PROMETHEUS:
+			PrometheusHandle(request);
+			break;
+		case ROUTE_OPENAPI:
+			ServerAnswer(request, PageOpenApi());
+			break;
+		case ROUTE_DOCS:
+			ServerAnswer(request, PageDocs());
+			break;
+		case NUM_ROUTES:
+			pg_unreachable(); /* such a request is refused */
+	}
+	return false;
+}
+
+/*
+ * Handle a complete request. An error fails this request only.
+ */
+static bool
+try_request(Request *request)
 {
 	volatile bool staged = false;
 
 	PG_TRY();
 	{
-		if (request->refusal != REFUSAL_NONE || !AccessCheckAgain(request))
-			answer_refusal(request);
-		else if (request->route == ROUTE_HEALTH)
-			ServerAnswer(request, ReplyConstant(MHD_HTTP_OK, "{\"status\":\"ok\"}"));
-		else if (request->route == ROUTE_READY)
-			ReadyRequest(request, pair, rings);
-		else if (request->route == ROUTE_OPENAPI)
-			ServerAnswer(request, DocsOpenApi());
-		else if (request->route == ROUTE_DOCS)
-			ServerAnswer(request, DocsPage());
-		else if (request->route == ROUTE_PROMETHEUS)
-			PrometheusRequest(request);
-		else if (request->route == ROUTE_METRICS || request->route == ROUTE_STATS)
-			GetMetricsRequest(request);
-		else
-			staged = PostEventsRequest(request);
+		staged = handle_request(request);
 	}
 	PG_CATCH();
 	{
@@ -198,29 +143,29 @@ take_request(Request *request)
 		FlushErrorState();
 		RESUME_INTERRUPTS();
 		ServerAnswer(request, ReplyConstant(MHD_HTTP_INTERNAL_SERVER_ERROR,
-											"{\"error\":\"internal error: see the server log\"}"));
+											ERROR_JSON("internal error: see the server log")));
 	}
 	PG_END_TRY();
 	return staged;
 }
 
 /*
- * Take all complete requests and wake the flusher if there is work for it
+ * Handle all complete requests, and wake the flusher if there is work for it
  */
 static void
-take_requests(void)
+handle_requests(void)
 {
 	bool staged = false;
 
 	while (!dlist_is_empty(&ServerReadyQueue))
 		staged |=
-			take_request(dlist_container(Request, node, dlist_pop_head_node(&ServerReadyQueue)));
+			try_request(dlist_container(Request, node, dlist_pop_head_node(&ServerReadyQueue)));
 	if (staged)
 		WorkerWake(&pair->flusher);
 }
 
 /*
- * Show in pg_stat_activity what the listener does
+ * Show in pg_stat_activity what the listener does, if that has changed
  */
 static void
 report_activity(void)
@@ -240,13 +185,13 @@ report_activity(void)
 }
 
 /*
- * How long may this turn wait, in ms? -1 is until something happens.
+ * How many milliseconds may this turn wait? -1: until something happens.
  */
 static long
-next_timeout(long sweep)
+compute_timeout(long sweep)
 {
 	long timeout = sweep;
-	long deadlines[] = {ServerPatience(), AwaitNextDeadline(), GetMetricsNextDeadline(),
+	long deadlines[] = {ServerPatience(), AwaitNextDeadline(), QueryRequestsNextDeadline(),
 						WorkerShutdownRequested ? 50 : PortsNextTry()};
 
 	for (int i = 0; i < (int) lengthof(deadlines); i++)
@@ -259,11 +204,11 @@ next_timeout(long sweep)
  * One turn of the loop
  */
 static void
-serve(void)
+run_turn(void)
 {
 	WaitEvent events[MAX_EVENTS];
 	int nevents;
-	long timeout = next_timeout(ConnectionsSweep());
+	long timeout = compute_timeout(ConnectionsSweep(ServerNow));
 
 	nevents = WaitEventSetWait(wait_set, timeout, events, lengthof(events), PG_WAIT_EXTENSION);
 	ServerNow = MonotonicNow();
@@ -279,35 +224,36 @@ serve(void)
 	ServerRun();
 	if (AwaitAnswer() > 0)
 		ServerRun();
-	take_requests();
-	GetMetricsComplete();
+	SiblingsReport(ServerConnectionCount());
+	handle_requests();
+	QueryRequestsProcess();
 	RequestLogWrite();
 }
 
 /*
- * End in order: no new connections, answers for all that is staged, and the
- * flusher told when to stop waiting for us by our leaving
+ * End in order: take no new connections, and answer all requests whose events are staged. The
+ * flusher stops when it sees that we have left.
  */
 static void
-drain(void)
+drain_and_exit(void)
 {
-	ereport(LOG, (errmsg("fast_ingest listener is draining %d requests", RequestCount())));
+	ereport(LOG, (errmsg("fast_ingest listener is draining %d requests", RequestsOpen())));
 	WorkerSetState(&pair->listener, WORKER_DRAINING, "the server is shutting down");
 	PostEventsClose("the server is shutting down");
-	GetMetricsClose("the server is shutting down");
+	QueryRequestsClose("the server is shutting down");
 	PortsClose();
 	ServerDrain();
 
-	while (RequestCount() > 0 && WorkerDrainTimeLeft() > 0 &&
+	while (RequestsOpen() > 0 && WorkerDrainTimeLeft() > 0 &&
 		   pg_atomic_read_u32(&pair->flusher.state) != WORKER_STOPPED)
 	{
 		(void) WorkerHandleInterrupts();
-		serve();
+		run_turn();
 	}
 	AwaitAbandon("the server shut down before the event was committed");
 	ServerRun();
-	ServerRun(); /* what was answered in one run ends in the next */
-	if (RequestCount() == 0)
+	ServerRun(); /* a request that is answered in one run ends in the next */
+	if (RequestsOpen() == 0)
 		ServerStop();
 	else
 		ServerAbandon();
@@ -316,7 +262,7 @@ drain(void)
 }
 
 /*
- * Ask for a descriptor for every connection, and say so if we do not get them
+ * Ask the system for a descriptor for every connection; log it if we do not get them
  */
 static void
 raise_descriptor_limit(void)
@@ -343,16 +289,16 @@ ListenerMain(Datum arg)
 	WorkerStart(&pair->listener, NULL);
 	SiblingsInit(DatumGetInt32(arg));
 	RequestCountInit(pair);
-	/* Without a database the encoding would be SQL_ASCII; the flusher insists on UTF8. */
+	/* without a database the encoding would be SQL_ASCII; the flusher's must be UTF8 */
 	SetDatabaseEncoding(PG_UTF8);
 	PostEventsInit(pair, rings);
 	CorsReadSettings();
-	RequestLogInit();
-	GetMetricsInit(pair);
-	AccessInit();
+	RequestIdentityInit();
+	QueryRequestsInit(pair);
+	ApiKeyCheckInit();
 	raise_descriptor_limit();
 	ServerNow = MonotonicNow();
-	if (!ServerStart())
+	if (!ServerStart(&callbacks))
 		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not start libmicrohttpd")));
 	build_wait_set();
 
@@ -361,13 +307,13 @@ ListenerMain(Datum arg)
 		if (WorkerHandleInterrupts())
 		{
 			PostEventsReadSettings();
-			LimitReadSettings();
+			RequestIdentityReadSettings();
 			CorsReadSettings();
 			PortsReadSettings();
 		}
 		PortsOpen();
 		report_activity();
-		serve();
+		run_turn();
 	}
-	drain();
+	drain_and_exit();
 }

@@ -31,6 +31,7 @@
 #include "partition/equip_partition.h"
 #include "partition/partition_ranges.h"
 #include "rollup/refresh/refresh.h"
+#include "rollup/state/refresh_lock.h"
 #include "rollup/state/recount.h"
 #include "shared/maintenance_request.h"
 #include "worker/worker.h"
@@ -45,7 +46,7 @@
  * rows had gone has marks of the days that it will never know; these end.
  */
 #define SELECT_MARKS \
-	"SELECT FROM fast_ingest.rollup_dirty WHERE low < $2 AND high > $1" \
+	"SELECT FROM fast_ingest.recount WHERE low < $2 AND high > $1" \
 	" AND (breakdown IS NULL OR high = 'infinity')"
 
 typedef enum

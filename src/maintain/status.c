@@ -1,10 +1,11 @@
 /*
  * status.c
  *
- * fi_status(): a row for each worker with its state and its counters.
+ * fi_status(): a row for each worker with its state and its counters; fi_version().
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "commands/dbcommands.h"
 #include "fmgr.h"
 #include "funcapi.h"
@@ -14,6 +15,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "db/extension_version.h"
 #include "db/own_tables.h"
 #include "base/compat.h"
 #include "base/clock.h"
@@ -23,6 +25,7 @@
 #include "shared/shared_state.h"
 
 PG_FUNCTION_INFO_V1(fi_status);
+PG_FUNCTION_INFO_V1(fi_version);
 
 enum
 {
@@ -70,7 +73,7 @@ set_value(StatusRow *row, int column, Datum value)
 }
 
 /*
- * Fill in what every worker has
+ * Fill in the columns that all workers have
  */
 static void
 set_worker(StatusRow *row, const char *name, WorkerSlot *slot)
@@ -99,8 +102,9 @@ set_counter(StatusRow *row, int column, pg_atomic_uint64 *counter)
 }
 
 /*
- * Count the rows of fast_ingest.dead_letters, as far as this session can: not in
- * another database or without the right to, and nobody's lock is waited for
+ * Count the rows of fast_ingest.dead_letters. It stays NULL in another database, without
+ * the privilege to SELECT, and while the table is locked. Shared->dead_letters would not
+ * do: it is an upper bound, as nobody tells it of letters that are taken away.
  */
 static void
 set_dead_letters(StatusRow *row)
@@ -120,7 +124,7 @@ set_dead_letters(StatusRow *row)
 }
 
 static Datum
-age(int64 moment)
+age_of(int64 moment)
 {
 	Interval *age = palloc0(sizeof(Interval));
 
@@ -129,16 +133,16 @@ age(int64 moment)
 }
 
 static void
-put_row(ReturnSetInfo *result, StatusRow *row)
+add_row(ReturnSetInfo *result, StatusRow *row)
 {
 	tuplestore_putvalues(result->setResult, result->setDesc, row->values, row->isnull);
 }
 
 /*
- * The rows of a listener and its flusher
+ * Add the rows of a listener and its flusher
  */
 static void
-put_pair(ReturnSetInfo *result, int number, Pair *pair, Ring **rings)
+add_pair(ReturnSetInfo *result, int number, Pair *pair, Ring **rings)
 {
 	StatusRow row;
 	int64 oldest;
@@ -147,7 +151,7 @@ put_pair(ReturnSetInfo *result, int number, Pair *pair, Ring **rings)
 	set_counter(&row, STATUS_RECEIVED, &pair->received);
 	set_counter(&row, STATUS_ACCEPTED, &pair->accepted);
 	set_counter(&row, STATUS_REJECTED, &pair->rejected);
-	put_row(result, &row);
+	add_row(result, &row);
 
 	set_worker(&row, psprintf("flusher %d", number), &pair->flusher);
 	set_value(&row, STATUS_STAGED, Int64GetDatum(PairStagedRecords(rings)));
@@ -159,11 +163,11 @@ put_pair(ReturnSetInfo *result, int number, Pair *pair, Ring **rings)
 	set_value(&row, STATUS_STAGING_SIZE, Int64GetDatum(rings[LANE_TODAY]->size));
 	oldest = PairOldestStaged(rings);
 	if (oldest != 0)
-		set_value(&row, STATUS_OLDEST_STAGED, age(oldest));
+		set_value(&row, STATUS_OLDEST_STAGED, age_of(oldest));
 	if (pg_atomic_read_u64(&pair->last_commit) != 0)
 		set_value(&row, STATUS_LAST_COMMIT,
 				  TimestampTzGetDatum((TimestampTz) pg_atomic_read_u64(&pair->last_commit)));
-	put_row(result, &row);
+	add_row(result, &row);
 }
 
 Datum
@@ -175,14 +179,36 @@ fi_status(PG_FUNCTION_ARGS)
 	SharedStateRequire();
 	InitMaterializedSRF(fcinfo, 0);
 	for (int i = 0; i < fi_listeners; i++)
-		put_pair(result, i + 1, &Shared->pairs[i], StagingRings[i]);
+		add_pair(result, i + 1, &Shared->pairs[i], StagingRings[i]);
 	for (int i = 0; i < fi_query_workers; i++)
 	{
 		set_worker(&row, psprintf("query %d", i + 1), &QuerySlots[i].worker);
-		put_row(result, &row);
+		add_row(result, &row);
 	}
 	set_worker(&row, "maintenance", &Shared->maintenance);
 	set_dead_letters(&row);
-	put_row(result, &row);
+	add_row(result, &row);
 	return (Datum) 0;
+}
+
+/*
+ * fi_version() RETURNS (library, sql_objects): ALTER EXTENSION may come long after the
+ * library, or not at all
+ */
+Datum
+fi_version(PG_FUNCTION_ARGS)
+{
+	char version[EXTENSION_VERSION_SIZE];
+	TupleDesc desc;
+	Datum values[2] = {CStringGetTextDatum(LibraryVersion)};
+	bool isnull[2] = {false, true};
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	if (ExtensionVersion(version))
+	{
+		values[1] = CStringGetTextDatum(version);
+		isnull[1] = false;
+	}
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, isnull)));
 }

@@ -109,9 +109,9 @@ create_triggers(Oid partition)
 		if (!OidIsValid(get_trigger_oid(partition, triggers[i][0], true)))
 			SpiRunFormat(SPI_OK_UTILITY,
 						 "CREATE TRIGGER %s AFTER %s ON %s %s"
-						 " FOR EACH STATEMENT EXECUTE FUNCTION %s.fi_events_%s()",
+						 " FOR EACH STATEMENT EXECUTE FUNCTION fast_ingest.events_%s()",
 						 triggers[i][0], triggers[i][1], QualifiedName(partition), triggers[i][2],
-						 ExtensionSchema(), triggers[i][3]);
+						 triggers[i][3]);
 }
 
 /*

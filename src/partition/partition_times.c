@@ -1,7 +1,7 @@
 /*
  * partition_times.c
  *
- * Times of partitions, by their bounds or by the rows in them.
+ * Finds the times of partitions, by their bounds or by the rows in them.
  */
 #include "postgres.h"
 
@@ -23,16 +23,16 @@
 #include "utils/timestamp.h"
 
 #include "db/own_tables.h"
+#include "partition/event_columns.h"
 #include "partition/partition_ranges.h"
-#include "rollup/breakdown/breakdown.h"
 
 /* Days gathered before they are joined. */
 #define MAX_DAYS 4096
 
-typedef void (*PartitionVisitor)(Oid partition, bool is_leaf, TimeRangeList *spans, void *arg);
+typedef void (*PartitionVisitor)(Oid partition, bool is_leaf, TimeRangeList *times, void *arg);
 
 /*
- * Do a table's partitions take times of their own?
+ * Is a table partitioned by ranges of ts?
  */
 static bool
 is_by_time(Relation table)
@@ -45,8 +45,8 @@ is_by_time(Relation table)
 }
 
 /*
- * Show a visitor a table's partitions and what each has of the times that the
- * table takes
+ * Call a visitor for each partition of a table, with what it takes of the times that the
+ * table takes (within)
  */
 static void
 visit_partitions(Relation table, TimeRangeList *within, bool with_detached,
@@ -54,7 +54,7 @@ visit_partitions(Relation table, TimeRangeList *within, bool with_detached,
 {
 	PartitionDesc desc = RelationGetPartitionDesc(table, !with_detached);
 	PartitionBoundInfo bounds = desc->boundinfo;
-	TimeRangeList ranges = {0};
+	TimeRangeList bounded = {0};
 
 	if (!is_by_time(table))
 	{
@@ -74,13 +74,16 @@ visit_partitions(Relation table, TimeRangeList *within, bool with_detached,
 		visitor(desc->oids[index], desc->is_leaf[index], TimeRangeListIntersection(&own, within),
 				arg);
 		if (own.n > 0)
-			TimeRangeListAdd(&ranges, own.spans[0].low, own.spans[0].high);
+			TimeRangeListAdd(&bounded, own.ranges[0].low, own.ranges[0].high);
 	}
 	if (bounds != NULL && bounds->default_index >= 0)
 		visitor(desc->oids[bounds->default_index], desc->is_leaf[bounds->default_index],
-				TimeRangeListDifference(within, &ranges), arg);
+				TimeRangeListDifference(within, &bounded), arg);
 }
 
+/*
+ * All of time, as a list
+ */
 static TimeRangeList *
 all_times(void)
 {
@@ -107,16 +110,16 @@ IsEventsPartition(Oid table)
 typedef struct
 {
 	Oid partition;
-	TimeRangeList *spans;
-} SpansSearch;
+	TimeRangeList *times; /* NULL: not found */
+} PartitionSearch;
 
 static void
-find_partition(Oid partition, bool is_leaf, TimeRangeList *spans, void *arg)
+find_partition(Oid partition, bool is_leaf, TimeRangeList *times, void *arg)
 {
-	SpansSearch *search = arg;
+	PartitionSearch *search = arg;
 
 	if (partition == search->partition)
-		search->spans = spans;
+		search->times = times;
 }
 
 static bool
@@ -130,58 +133,64 @@ PartitionTimesOf(Oid partition)
 {
 	Oid parent = get_partition_parent(partition, true);
 	PartitionTimes times = {.alone = true};
-	SpansSearch search = {.partition = partition};
+	PartitionSearch search = {.partition = partition};
 	Relation table;
 
 	if (parent == OwnTable("events"))
-		times.spans = all_times();
+		times.ranges = all_times();
 	else
 		times = PartitionTimesOf(parent);
 	table = table_open(parent, AccessShareLock);
-	visit_partitions(table, times.spans, true, find_partition, &search);
+	visit_partitions(table, times.ranges, true, find_partition, &search);
 	times.alone = times.alone && is_by_time(table);
 	table_close(table, AccessShareLock);
 
-	times.spans = search.spans ? search.spans : palloc0(sizeof(TimeRangeList));
-	for (int i = 0; i < times.spans->n; i++)
-		times.alone = times.alone && is_whole_hour(times.spans->spans[i].low) &&
-					  is_whole_hour(times.spans->spans[i].high);
+	times.ranges = search.times ? search.times : palloc0(sizeof(TimeRangeList));
+	for (int i = 0; i < times.ranges->n; i++)
+		times.alone = times.alone && is_whole_hour(times.ranges->ranges[i].low) &&
+					  is_whole_hour(times.ranges->ranges[i].high);
 	return times;
 }
 
 typedef struct
 {
 	bool with_detached;
-	TimeRangeList *spans;
-} Cover;
+	TimeRangeList *times;
+} PartitionCover;
 
+/*
+ * Add the times of a leaf partition, or of the leaves of a partition that is partitioned again
+ */
 static void
-cover(Oid partition, bool is_leaf, TimeRangeList *spans, void *arg)
+cover_leaves(Oid partition, bool is_leaf, TimeRangeList *times, void *arg)
 {
-	Cover *covered = arg;
+	PartitionCover *covered = arg;
 	Relation table;
 
 	if (is_leaf)
 	{
-		for (int i = 0; i < spans->n; i++)
-			TimeRangeListAppend(covered->spans, spans->spans[i].low, spans->spans[i].high);
+		for (int i = 0; i < times->n; i++)
+			TimeRangeListAppend(covered->times, times->ranges[i].low, times->ranges[i].high);
 		return;
 	}
 	table = table_open(partition, AccessShareLock);
-	visit_partitions(table, spans, covered->with_detached, cover, covered);
+	visit_partitions(table, times, covered->with_detached, cover_leaves, covered);
 	table_close(table, AccessShareLock);
 }
 
 TimeRangeList *
 PartitionsCover(bool with_detached)
 {
-	Cover covered = {with_detached, palloc0(sizeof(TimeRangeList))};
+	PartitionCover covered = {with_detached, palloc0(sizeof(TimeRangeList))};
 
-	cover(OwnTable("events"), false, all_times(), &covered);
-	TimeRangeListJoin(covered.spans);
-	return covered.spans;
+	cover_leaves(OwnTable("events"), false, all_times(), &covered);
+	TimeRangeListJoin(covered.times);
+	return covered.times;
 }
 
+/*
+ * Append the days of a table's own rows, of which few differ from that of the row before
+ */
 static void
 gather_days(Relation table, TimeRangeList *days)
 {
@@ -199,7 +208,7 @@ gather_days(Relation table, TimeRangeList *days)
 		CHECK_FOR_INTERRUPTS();
 		EventCheckTime(ts);
 		day = BucketStart(ts, LEVEL_DAY);
-		if (days->n > 0 && days->spans[days->n - 1].low == day)
+		if (days->n > 0 && days->ranges[days->n - 1].low == day)
 			continue;
 		if (days->n >= limit)
 		{

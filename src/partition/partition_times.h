@@ -2,7 +2,8 @@
  * partition_times.h
  *
  * Which times the partitions of fast_ingest.events take, at any depth: partitions
- * may be partitioned again, by time or by something else. Needs a transaction.
+ * may be partitioned again, by time or by something else. Needs a transaction; lists
+ * are allocated in the current memory context.
  */
 #ifndef FAST_INGEST_PARTITION_TIMES_H
 #define FAST_INGEST_PARTITION_TIMES_H
@@ -12,29 +13,26 @@
 /* What a partition takes. */
 typedef struct
 {
-	TimeRangeList *spans; /* in order; a default partition has what the others do not */
-	bool alone;			  /* no event outside of it is in an hour of these spans' */
+	TimeRangeList *ranges; /* ordered; a default partition takes what the others do not */
+	bool alone;			   /* no other partition has events in an hour of these ranges */
 } PartitionTimes;
 
 /*
- * Is a table a partition of fast_ingest.events, or a partition of one, if it is
- * being detached?
+ * Is a table a partition of fast_ingest.events, at any depth? One that is being detached
+ * still is. False for an OID of no table.
  */
 extern bool IsEventsPartition(Oid table);
 
-/* What such a partition takes, in the current memory context. */
+/* What such a partition takes. */
 extern PartitionTimes PartitionTimesOf(Oid partition);
 
-/*
- * What all partitions take together, those among them or not that are being detached,
- * in the current memory context.
- */
+/* What all partitions take together, with or without those that are being detached. */
 extern TimeRangeList *PartitionsCover(bool with_detached);
 
 /*
- * The UTC days of the rows that a table and its partitions hold for the active
- * snapshot, in order and joined, in the current memory context; NULL where that is
- * not for us to know, as of a foreign table. The caller has a lock on the table.
+ * The UTC days, ordered and joined, of the rows that the active snapshot shows in a table and
+ * its partitions; NULL if one of them is a foreign table, whose rows are not looked at. The
+ * caller has a lock on the table. An ERROR (22008) for a row with an infinite ts.
  */
 extern TimeRangeList *RowDays(Oid table);
 

@@ -9,15 +9,16 @@
 #include "lib/stringinfo.h"
 
 /*
- * Answer a question whose parameters are n times name NUL value NUL, and append
- * the body to text. Like MetricsCompute they need an active snapshot. Errors:
- * 22023 for a parameter that is unknown, missing or not allowed, with a message
- * that names it, its value and what is allowed, and those of MetricsCompute. The
- * cursor of the next page, if there is one, is appended to next_cursor as well:
- * CSV has no place for it.
+ * Compute the answer to a request and append it to text. list holds the request's parameters,
+ * name NUL value NUL ..., and is len bytes long. An active snapshot is needed.
+ * Errors: 22023 for a parameter that is unknown, missing or not allowed, with a message that
+ * names it, its value and what is expected; and the errors of MetricsCompute.
+ *
+ * AnswerMetrics also says whether the answer is CSV, and appends the cursor of the next page,
+ * if there is one, to next_cursor: CSV has no place for it.
  */
-extern void AnswerMetrics(StringInfo text, const char *parameters, size_t len, bool *csv,
+extern void AnswerMetrics(StringInfo text, const char *list, size_t len, bool *csv,
 						  StringInfo next_cursor);
-extern void AnswerStats(StringInfo text, const char *parameters, size_t len);
+extern void AnswerStats(StringInfo text, const char *list, size_t len);
 
 #endif

@@ -1,7 +1,7 @@
 /*
  * page.c
  *
- * Finds the page that a request asks for.
+ * Finds the page of an answer, and writes and reads cursors. Links without a server.
  */
 #include "postgres.h"
 
@@ -10,26 +10,17 @@
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 
-/* Groups of one page where the request says nothing; hours and days have no such limit. */
+/* Groups of a page if no limit is given. Hours and days have no such limit, nor has CSV. */
 #define DEFAULT_KEYS 1000
 
-/*
- * Does the query go by time?
- */
-static bool
-groups_are_times(const MetricsQuery *query)
-{
-	return query->group_by != NULL &&
-		   (strcmp(query->group_by, "hour") == 0 || strcmp(query->group_by, "day") == 0);
-}
-
 void
-AnswerPageCursor(StringInfo cursor, const MetricsQuery *query, const MetricsRow *row)
+AnswerPageAppendCursor(StringInfo cursor, const MetricsAnswer *answer, AnswerPage page)
 {
+	const MetricsRow *row = &answer->rows[page.end - 1];
 	char *place;
 	size_t len;
 
-	if (groups_are_times(query))
+	if (!answer->by_key)
 		place = psprintf(INT64_FORMAT " ", row->order);
 	else if (row->group == NULL)
 		place = psprintf(INT64_FORMAT, row->total_events);
@@ -43,11 +34,11 @@ AnswerPageCursor(StringInfo cursor, const MetricsQuery *query, const MetricsRow 
 }
 
 /*
- * Read a cursor: a number, and a key behind a space, which is empty for times; no
- * space is the keys that are counted together
+ * Read a cursor: a number, a space and a key. The key is empty for hours and days. A cursor
+ * without a space names the group of the keys that are counted together: its key is NULL.
  */
 static int64
-read_cursor(const MetricsQuery *query, const char *cursor, char **key)
+read_cursor(const char *cursor, bool by_key, char **key)
 {
 	size_t len = strlen(cursor);
 	char *place = palloc(len / 2 + 1);
@@ -61,20 +52,20 @@ read_cursor(const MetricsQuery *query, const char *cursor, char **key)
 		number = strtoll(place, &end, 10);
 	}
 	if (end == place || errno != 0 || (*end != ' ' && *end != '\0') || strlen(place) != len / 2 ||
-		(groups_are_times(query) && strcmp(end, " ") != 0) ||
+		(!by_key && strcmp(end, " ") != 0) ||
 		pg_encoding_verifymbstr(PG_UTF8, place, (int) strlen(place)) != (int) strlen(place))
-		RequestRefuse("cursor", cursor, "next_cursor of an answer");
+		ParameterRefuse("cursor", cursor, "next_cursor of an answer");
 	*key = *end == '\0' ? NULL : end + 1;
 	return number;
 }
 
 /*
- * Does a row come behind the place of a cursor?
+ * Does a row come behind the place that a cursor names?
  */
 static bool
-is_behind(const MetricsQuery *query, const MetricsRow *row, int64 number, const char *key)
+is_behind(const MetricsRow *row, bool by_key, int64 number, const char *key)
 {
-	if (groups_are_times(query))
+	if (!by_key)
 		return row->order > number;
 	if (row->total_events != number || row->group == NULL)
 		return row->total_events < number;
@@ -82,21 +73,21 @@ is_behind(const MetricsQuery *query, const MetricsRow *row, int64 number, const 
 }
 
 AnswerPage
-AnswerPageChoose(const MetricsRequest *request, const MetricsAnswer *answer)
+AnswerPageFind(const MetricsParameters *parameters, const MetricsAnswer *answer)
 {
 	AnswerPage page = {0, answer->nrows};
-	int limit = request->limit;
+	int limit = parameters->limit;
 
-	if (request->cursor != NULL)
+	if (parameters->cursor != NULL)
 	{
 		char *key;
-		int64 number = read_cursor(&request->query, request->cursor, &key);
+		int64 number = read_cursor(parameters->cursor, answer->by_key, &key);
 
 		while (page.first < answer->nrows &&
-			   !is_behind(&request->query, &answer->rows[page.first], number, key))
+			   !is_behind(&answer->rows[page.first], answer->by_key, number, key))
 			page.first++;
 	}
-	if (limit == 0 && !request->csv && !groups_are_times(&request->query))
+	if (limit == 0 && !parameters->csv && answer->by_key)
 		limit = DEFAULT_KEYS;
 	if (limit > 0 && answer->nrows - page.first > limit)
 		page.end = page.first + limit;

@@ -1,10 +1,10 @@
 /*
  * page.h
  *
- * Pages of a grouped answer. A page ends with a cursor: the place of its last group
- * in the order of groups, which is the time of hours and days, and the total and the
- * key of other groups. The next page begins behind this place, whether or not the group
- * is still there.
+ * Pages of a grouped answer. The cursor of the next page names the last group of this page
+ * by its place in the order of the groups: hours and days by time, other groups by total
+ * and key. The next page begins with the first group behind that place, even if the named
+ * group no longer exists.
  */
 #ifndef FAST_INGEST_PAGE_H
 #define FAST_INGEST_PAGE_H
@@ -20,10 +20,13 @@ typedef struct
 	int end;
 } AnswerPage;
 
-/* The page that is asked for; error 22023 for a cursor that is none of ours. */
-extern AnswerPage AnswerPageChoose(const MetricsRequest *request, const MetricsAnswer *answer);
+/* Find the page that is asked for. An error 22023 for a cursor that no answer has given. */
+extern AnswerPage AnswerPageFind(const MetricsParameters *parameters, const MetricsAnswer *answer);
 
-/* The cursor that stands for a row, in hexadecimal digits: it goes into a URL as it is. */
-extern void AnswerPageCursor(StringInfo cursor, const MetricsQuery *query, const MetricsRow *row);
+/*
+ * Append the cursor of the page behind a page that is not empty: hexadecimal digits, which
+ * need no escaping in a URL.
+ */
+extern void AnswerPageAppendCursor(StringInfo cursor, const MetricsAnswer *answer, AnswerPage page);
 
 #endif

@@ -1,15 +1,29 @@
 /*
  * query_worker.c
  *
- * The query worker: answers the questions that listeners put into its slot (see
- * query_slot.h), each in a read-only transaction with a time limit. The transaction is
- * over before the first byte of its answer is sent, so that no reader, however
- * slow, keeps a snapshot open.
+ * The query worker computes the answers to GET /metrics and GET /stats.
  *
- * On a standby it looks at the API keys, too: see auth/key_load.h.
+ * The way of a query:
+ * 1. A listener admits the request, checks that its parameters are text and queues it
+ *    (http/answer/query_requests.c).
+ * 2. When the slot of a query worker is free, the listener copies the parameters into the
+ *    slot and wakes the worker (shared/query_slot.h describes the protocol).
+ * 3. The worker copies the slot into a QueryJob and begins a read-only transaction. In it,
+ *    metrics_json.c reads the parameters (request_parameters.c), computes the answer
+ *    (rollup/metrics/metrics.c), finds the page that is asked for (page.c) and writes the
+ *    body (write_json.c).
+ * 4. The transaction ends before the first byte is sent: a slow reader keeps no snapshot open.
+ * 5. The worker hands the body over in pieces that fit into the slot. The listener copies
+ *    each of them to the client's response and frees the slot after the last one.
  *
- * SIGINT cancels the query that runs, and means nothing between two of them.
- * SIGTERM ends the process at once, as it does a backend.
+ * An error is answered, too: 400 or 422 for what the client asked for, 503 for what another
+ * try may cure, and 500 for the rest. The deadline of a query includes its wait for the slot.
+ *
+ * On a standby, which has no maintenance worker, it also publishes API keys: see
+ * auth/key_publish.h.
+ *
+ * SIGINT cancels the query that runs. It has no effect between two queries. SIGTERM ends the
+ * process at once, as it ends a backend.
  */
 #include "postgres.h"
 
@@ -24,42 +38,43 @@
 #include "storage/ipc.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
-#include "utils/json.h"
 #include "utils/memutils.h"
 #include "utils/timeout.h"
 
 #include "auth/key_publish.h"
-#include "shared/key_image.h"
+#include "base/clock.h"
 #include "base/compat.h"
-#include "worker/wait_for_extension.h"
+#include "base/error_json.h"
+#include "base/settings.h"
 #include "db/error_class.h"
 #include "db/transaction.h"
-#include "base/clock.h"
-#include "shared/query_slot.h"
 #include "query/metrics_json.h"
-#include "base/settings.h"
+#include "shared/key_image.h"
+#include "shared/query_slot.h"
+#include "worker/wait_for_extension.h"
 #include "worker/worker.h"
 
 #define IDLE_WAIT 1000	   /* ms */
-#define EXTENSION_WAIT 200 /* ms between two looks while it is missing */
-#define STANDBY_WAIT 500   /* ms: nobody else looks at the API keys there */
+#define EXTENSION_WAIT 200 /* ms between two searches for an extension that is missing */
+#define STANDBY_WAIT 500   /* ms between two searches for changed API keys on a standby */
 
+/* The query that the worker works on, and its answer. */
 typedef struct
 {
 	QueryKind kind;
-	int64 deadline; /* see clock.h */
-	char *parameters;
+	int64 deadline;	  /* see clock.h */
+	char *parameters; /* name NUL value NUL ... */
 	size_t parameters_len;
 
 	/* the answer */
-	unsigned int status;
-	bool csv;
+	unsigned int status; /* of HTTP */
+	bool csv;			 /* not JSON */
 	StringInfoData text;
 	StringInfoData next_cursor;
-} MetricsRun;
+} QueryJob;
 
-static QuerySlot *my_query;
-static MemoryContext question_context;
+static QuerySlot *my_slot;
+static MemoryContext job_context;
 static volatile sig_atomic_t cancellable = false;
 
 static void
@@ -70,7 +85,7 @@ handle_sigint(SIGNAL_ARGS)
 }
 
 /*
- * Let listeners see what has become of this worker or its slot
+ * Wake all listeners: the state of this worker or of its slot has changed
  */
 static void
 wake_listeners(void)
@@ -80,15 +95,14 @@ wake_listeners(void)
 }
 
 static void
-leave_query(int code, Datum arg)
+leave_query_slot(int code, Datum arg)
 {
-	QuerySlotLeave(my_query);
+	QuerySlotLeave(my_slot);
 	wake_listeners();
 }
 
 /*
- * From here on until end_limits, what is done can be cancelled, and is cancelled at
- * the deadline.
+ * From here until end_limits, SIGINT and the deadline cancel what the worker does
  */
 static void
 begin_limits(int64 deadline)
@@ -106,28 +120,28 @@ end_limits(void)
 }
 
 static void
-write_answer(MetricsRun *question)
+write_body(QueryJob *job)
 {
-	if (question->kind == QUERY_METRICS)
-		AnswerMetrics(&question->text, question->parameters, question->parameters_len,
-					  &question->csv, &question->next_cursor);
+	if (job->kind == QUERY_METRICS)
+		AnswerMetrics(&job->text, job->parameters, job->parameters_len, &job->csv,
+					  &job->next_cursor);
 	else
-		AnswerStats(&question->text, question->parameters, question->parameters_len);
+		AnswerStats(&job->text, job->parameters, job->parameters_len);
 }
 
 /*
- * The body of a question's transaction
+ * The body of a query's transaction
  */
 static void
-answer_question(void *arg)
+compute_answer(void *arg)
 {
-	MetricsRun *question = arg;
+	QueryJob *job = arg;
 
 	PG_TRY();
 	{
-		begin_limits(question->deadline);
+		begin_limits(job->deadline);
 		(void) get_extension_oid("fast_ingest", false);
-		write_answer(question);
+		write_body(job);
 		CHECK_FOR_INTERRUPTS();
 	}
 	PG_CATCH();
@@ -140,12 +154,12 @@ answer_question(void *arg)
 }
 
 /*
- * Is there anything to ask about? Publishes why not.
+ * Is the extension there? If not, the worker's slot says why.
  */
 static bool
-look_for_extension(void)
+find_extension(void)
 {
-	WorkerSlot *worker = &my_query->worker;
+	WorkerSlot *worker = &my_slot->worker;
 	uint32 before = pg_atomic_read_u32(&worker->state);
 	bool exists = ExtensionFind(worker);
 
@@ -156,105 +170,107 @@ look_for_extension(void)
 	return exists;
 }
 
-/*
- * Make the answer an error
- */
 static void
-answer_error(MetricsRun *question, unsigned int status, const char *message)
+clear_answer(QueryJob *job)
 {
-	question->status = status;
-	question->csv = false;
-	resetStringInfo(&question->text);
-	resetStringInfo(&question->next_cursor);
-	appendStringInfoString(&question->text, "{\"error\":");
-	escape_json(&question->text, message);
-	appendStringInfoChar(&question->text, '}');
+	job->csv = false;
+	resetStringInfo(&job->text);
+	resetStringInfo(&job->next_cursor);
 }
 
 /*
- * What pg_stat_activity shows of a question. It has no parameters: a client can put anything
- * into them, and the server logs what a process was at that dies or is in a deadlock.
+ * Replace the answer by an error
+ */
+static void
+set_error(QueryJob *job, unsigned int status, const char *message)
+{
+	clear_answer(job);
+	job->status = status;
+	AppendMessageJson(&job->text, ERROR_JSON_BEGIN, message);
+}
+
+/*
+ * What pg_stat_activity shows while a query runs. It has no parameters, because clients can
+ * put anything into them, and the server logs the activity of a process that crashes or is
+ * in a deadlock.
  */
 static const char *
-path_of(const MetricsRun *question)
+describe_activity(const QueryJob *job)
 {
-	return question->kind == QUERY_METRICS ? "GET /metrics" : "GET /stats";
+	return job->kind == QUERY_METRICS ? "GET /metrics" : "GET /stats";
 }
 
 /*
- * Make the answer that of a transaction that failed. What the client asked for
- * is the client's error; anything else is ours, and worth a line in the log, which
- * has none of the question's parameters: a client can put anything into them.
+ * Answer with the error of the transaction. An error in what the client asked for is the
+ * client's. Any other error is ours, and is logged. The log shows no parameters of the query,
+ * because clients can put anything into them.
  */
 static void
-answer_failure(MetricsRun *question, const ErrorData *error)
+set_error_of_transaction(QueryJob *job, const ErrorData *error)
 {
 	const char *message = error->message ? error->message : "unknown error";
 	char description[WORKER_ERROR_SIZE];
 
-	/* what was raised in a statement is about rows, and may quote an event */
+	/* an error of a statement may quote an event; its description does not */
 	(void) ErrorDescribe(error, description);
 	switch (ERRCODE_TO_CATEGORY(error->sqlerrcode))
 	{
 		case ERRCODE_DATA_EXCEPTION:
 		case ERRCODE_PROGRAM_LIMIT_EXCEEDED:
-			answer_error(question, MHD_HTTP_BAD_REQUEST,
-						 error->context == NULL ? message : description);
+			set_error(job, MHD_HTTP_BAD_REQUEST, error->context == NULL ? message : description);
 			return;
 		case ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE:
-			answer_error(question, MHD_HTTP_UNPROCESSABLE_CONTENT, message);
+			set_error(job, MHD_HTTP_UNPROCESSABLE_CONTENT, message);
 			return;
 	}
 
 	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
 	{
 		strlcpy(description,
-				MonotonicNow() >= question->deadline ? QUERY_TIMEOUT_MESSAGE
-													 : "the query was cancelled",
+				MonotonicNow() >= job->deadline ? QUERY_TIMEOUT_MESSAGE : "the query was cancelled",
 				sizeof(description));
-		WorkerSetError(&my_query->worker, description);
+		WorkerSetError(&my_slot->worker, description);
 	}
-	else if (!look_for_extension())
+	else if (!find_extension())
 	{
-		/* it may have been dropped while the query waited for a lock */
-		answer_error(question, MHD_HTTP_SERVICE_UNAVAILABLE, my_query->worker.reason);
+		/* the extension may have been dropped while the query waited for a lock */
+		set_error(job, MHD_HTTP_SERVICE_UNAVAILABLE, my_slot->worker.reason);
 		return;
 	}
 	else
-		WorkerReportError(error, psprintf("It was raised by %s.", path_of(question)));
+		WorkerReportError(error, psprintf("It was raised by %s.", describe_activity(job)));
 
 	if (ErrorIsTransient(error->sqlerrcode))
-		answer_error(question, MHD_HTTP_SERVICE_UNAVAILABLE, description);
+		set_error(job, MHD_HTTP_SERVICE_UNAVAILABLE, description);
 	else
-		answer_error(question, MHD_HTTP_INTERNAL_SERVER_ERROR,
-					 "internal error: see the server log");
+		set_error(job, MHD_HTTP_INTERNAL_SERVER_ERROR, "internal error: see the server log");
 }
 
 /*
- * Send the answer, a piece at a time, each as soon as the one before was taken
+ * Send the answer in pieces, each as soon as the listener has taken the one before
  */
 static void
-send_answer(MetricsRun *question)
+send_answer(QueryJob *job)
 {
 	size_t sent = 0;
 	bool last;
 
-	my_query->status = question->status;
-	my_query->csv = question->csv;
-	my_query->answer_len = question->text.len;
-	strlcpy(my_query->next_cursor, question->next_cursor.data, QUERY_CURSOR_SIZE);
+	my_slot->status = job->status;
+	my_slot->csv = job->csv;
+	my_slot->answer_len = job->text.len;
+	strlcpy(my_slot->next_cursor, job->next_cursor.data, QUERY_CURSOR_SIZE);
 	do
 	{
-		my_query->len = Min(question->text.len - sent, QUERY_BUFFER_SIZE);
-		memcpy(my_query->buffer, question->text.data + sent, my_query->len);
-		sent += my_query->len;
-		last = sent == (size_t) question->text.len;
-		if (!QuerySlotPut(my_query, last))
+		my_slot->len = Min(job->text.len - sent, QUERY_BUFFER_SIZE);
+		memcpy(my_slot->buffer, job->text.data + sent, my_slot->len);
+		sent += my_slot->len;
+		last = sent == (size_t) job->text.len;
+		if (!QuerySlotPut(my_slot, last))
 		{
 			wake_listeners();
 			return;
 		}
-		while (!last && QuerySlotLook(my_query) == SLOT_PIECE)
+		while (!last && QuerySlotLook(my_slot) == SLOT_PIECE)
 		{
 			(void) WorkerHandleInterrupts();
 			WorkerWait(IDLE_WAIT);
@@ -263,66 +279,65 @@ send_answer(MetricsRun *question)
 }
 
 /*
- * Ask until the answer is there, or an error that is not just bad luck: on a
- * standby, replay cancels a query that is in its way, and a new snapshot is not.
+ * Compute the answer; returns NULL or the error. A rolled back transaction is tried again
+ * until the deadline: on a standby, replay cancels a query whose snapshot is in its way, and
+ * a new snapshot is not.
  */
 static ErrorData *
-ask_database(MetricsRun *question)
+run_query(QueryJob *job)
 {
 	for (;;)
 	{
-		ErrorData *error = RunTransaction(path_of(question), answer_question, question);
+		ErrorData *error = RunTransaction(describe_activity(job), compute_answer, job);
 
 		if (error == NULL ||
 			ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_TRANSACTION_ROLLBACK ||
-			MonotonicNow() >= question->deadline)
+			MonotonicNow() >= job->deadline)
 			return error;
-		question->csv = false;
-		resetStringInfo(&question->text);
-		resetStringInfo(&question->next_cursor);
+		clear_answer(job);
 	}
 }
 
 /*
- * Answer the question in the slot
+ * Answer the query in the slot
  */
 static void
-serve_question(void)
+serve_query(void)
 {
-	MetricsRun question = {.status = MHD_HTTP_OK};
+	QueryJob job = {.status = MHD_HTTP_OK};
 	ErrorData *error;
 
-	question.kind = my_query->kind;
-	question.deadline = my_query->deadline;
-	question.parameters_len = my_query->len;
-	question.parameters = palloc(my_query->len + 1);
-	memcpy(question.parameters, my_query->buffer, my_query->len);
-	question.parameters[my_query->len] = '\0';
-	initStringInfo(&question.text);
-	initStringInfo(&question.next_cursor);
+	job.kind = my_slot->kind;
+	job.deadline = my_slot->deadline;
+	job.parameters_len = my_slot->len;
+	job.parameters = palloc(my_slot->len + 1);
+	memcpy(job.parameters, my_slot->buffer, my_slot->len);
+	job.parameters[my_slot->len] = '\0';
+	initStringInfo(&job.text);
+	initStringInfo(&job.next_cursor);
 
-	error = ask_database(&question);
+	error = run_query(&job);
 	if (error != NULL)
-		answer_failure(&question, error);
-	send_answer(&question);
+		set_error_of_transaction(&job, error);
+	send_answer(&job);
 }
 
 /*
- * On a standby: see to it that the listeners know the API keys that were replayed
+ * On a standby: publish the API keys that were replayed, so that listeners know them
  */
 static void
-follow_keys(bool ready, uint64 generation)
+publish_replayed_keys(bool ready, uint64 generation)
 {
 	if (!KeyPublishIsDueOnStandby())
 		return;
 	if (ready)
-		KeyPublish(&my_query->worker);
-	else if (pg_atomic_read_u32(&my_query->worker.state) == WORKER_WAITING)
+		KeyPublish(&my_slot->worker);
+	else if (pg_atomic_read_u32(&my_slot->worker.state) == WORKER_WAITING)
 		KeyPublishForget(generation);
 }
 
 static long
-idle_wait(bool ready)
+choose_wait(bool ready)
 {
 	return !ready ? EXTENSION_WAIT : RecoveryInProgress() ? STANDBY_WAIT : IDLE_WAIT;
 }
@@ -333,36 +348,38 @@ QueryMain(Datum arg)
 	bool ready;
 	uint64 keys_generation;
 
-	my_query = &QuerySlots[DatumGetInt32(arg)];
-	/* before WorkerStart has its own: a listener that is told shall see the worker stopped */
-	before_shmem_exit(leave_query, (Datum) 0);
+	my_slot = &QuerySlots[DatumGetInt32(arg)];
+	/*
+	 * Callbacks run in reverse order. WorkerStart registers the one that marks the worker as
+	 * stopped, so listeners that leave_query_slot wakes already see it stopped.
+	 */
+	before_shmem_exit(leave_query_slot, (Datum) 0);
 	WorkerEndAtOnce();
-	WorkerStart(&my_query->worker, fi_database);
+	WorkerStart(&my_slot->worker, fi_database);
 	pqsignal(SIGINT, handle_sigint);
 	SetConfigOption("default_transaction_read_only", "on", PGC_SUSET, PGC_S_OVERRIDE);
-	question_context =
-		AllocSetContextCreate(TopMemoryContext, "fast_ingest question", ALLOCSET_DEFAULT_SIZES);
+	job_context =
+		AllocSetContextCreate(TopMemoryContext, "fast_ingest query", ALLOCSET_DEFAULT_SIZES);
 
 	for (;;)
 	{
-		MemoryContextReset(question_context);
-		MemoryContextSwitchTo(question_context);
-		/* before interrupts are served, which would log it as a fatal error */
+		MemoryContextReset(job_context);
+		MemoryContextSwitchTo(job_context);
+		/* before interrupts are handled, which would log the shutdown as a fatal error */
 		if (WorkerShutdownRequested)
 			proc_exit(1);
 		(void) WorkerHandleInterrupts();
 
-		if (QuerySlotClear(my_query))
+		if (QuerySlotClear(my_slot))
 			wake_listeners();
 		keys_generation = KeyImageGeneration();
-		ready =
-			pg_atomic_read_u32(&my_query->worker.state) == WORKER_RUNNING || look_for_extension();
-		follow_keys(ready, keys_generation);
-		if (QuerySlotBegin(my_query))
-			serve_question();
+		ready = pg_atomic_read_u32(&my_slot->worker.state) == WORKER_RUNNING || find_extension();
+		publish_replayed_keys(ready, keys_generation);
+		if (QuerySlotBegin(my_slot))
+			serve_query();
 		else
 		{
-			WorkerWait(idle_wait(ready));
+			WorkerWait(choose_wait(ready));
 			pgstat_report_stat(true);
 		}
 	}

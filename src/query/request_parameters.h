@@ -1,8 +1,8 @@
 /*
  * request_parameters.h
  *
- * What a client asks for with GET /metrics and GET /stats. Errors are 22023, with
- * a message that names parameter, value and what is allowed.
+ * The parameters of GET /metrics and GET /stats. A parameter that is not allowed is an
+ * error 22023 whose message names the parameter, its value and what is expected.
  */
 #ifndef FAST_INGEST_REQUEST_PARAMETERS_H
 #define FAST_INGEST_REQUEST_PARAMETERS_H
@@ -12,27 +12,28 @@
 
 typedef struct
 {
-	MetricsQuery query;
-	int limit;			/* 0: not given */
-	const char *cursor; /* NULL: from the beginning */
-	bool csv;
-} MetricsRequest;
+	MetricsQuery query; /* its event_name is NULL if not given */
+	int limit;			/* most groups of a page; 0: not given */
+	const char *cursor; /* where the page begins; NULL: at the first group */
+	bool csv;			/* the answer is CSV, not JSON */
+} MetricsParameters;
 
 typedef struct
 {
-	const char *site_id;
+	const char *site_id; /* NULL: not given */
 	DateADT date;
-	int limit;
-} StatsRequest;
+	int limit; /* most paths */
+} StatsParameters;
 
-/* Read parameters, which are n times name NUL value NUL. Texts are not copied. */
-extern void MetricsRequestRead(MetricsRequest *request, const char *parameters, size_t len);
-extern void StatsRequestRead(StatsRequest *request, const char *parameters, size_t len);
+/*
+ * Read a list of parameters, name NUL value NUL ..., that is len bytes long. Texts of
+ * the result point into the list. An error 22023 for a parameter that is unknown, empty
+ * or of a wrong value.
+ */
+extern void MetricsParametersRead(MetricsParameters *parameters, const char *list, size_t len);
+extern void StatsParametersRead(StatsParameters *parameters, const char *list, size_t len);
 
-/* The value of one. */
-extern TimestampTz RequestTime(const char *name, const char *value);
-extern int RequestLimit(const char *value);
-
-pg_noreturn extern void RequestRefuse(const char *name, const char *value, const char *expected);
+/* Raise the error 22023 for a value that is not allowed. */
+pg_noreturn extern void ParameterRefuse(const char *name, const char *value, const char *expected);
 
 #endif

@@ -1,7 +1,7 @@
 /*
  * write_json.c
  *
- * Writes JSON and CSV.
+ * Writes answers as JSON and CSV.
  */
 #include "postgres.h"
 
@@ -14,17 +14,17 @@
 #include "base/unix_time.h"
 
 static void
-append_text(StringInfo text, const char *member, const char *value)
+append_text_member(StringInfo text, const char *member, const char *value)
 {
 	appendStringInfo(text, "\"%s\":", member);
 	escape_json(text, value);
 }
 
 /*
- * A time as Unix seconds, with as many decimals as it needs
+ * Append a time as Unix seconds, with as many decimals as it needs
  */
 static void
-append_time(StringInfo text, const char *member, TimestampTz time)
+append_time_member(StringInfo text, const char *member, TimestampTz time)
 {
 	int64 unix_us = time + UNIX_EPOCH_OFFSET;
 	int64 us = unix_us % USECS_PER_SEC;
@@ -46,29 +46,29 @@ append_counts(StringInfo text, const MetricsRow *row)
 }
 
 /*
- * Would a spreadsheet take this for a formula? Some take letters of full width as well, and
- * some skip blanks.
+ * Would a spreadsheet take this for a formula? Some spreadsheets skip leading blanks, and
+ * some also accept the full-width forms of = + - @.
  */
 static bool
 looks_like_formula(const char *value)
 {
-	static const char *const wide[] = {"\xEF\xBC\x9D", "\xEF\xBC\x8B", "\xEF\xBC\x8D",
-									   "\xEF\xBC\xA0"}; /* = + - @ */
+	static const char *const full_width[] = {"\xEF\xBC\x9D", "\xEF\xBC\x8B", "\xEF\xBC\x8D",
+											 "\xEF\xBC\xA0"}; /* = + - @ */
 
 	if (value[0] != '\0' && strchr("\t\r\n", value[0]) != NULL)
 		return true;
 	while (*value > '\0' && *value <= ' ')
 		value++;
-	for (int i = 0; i < (int) lengthof(wide); i++)
-		if (strncmp(value, wide[i], strlen(wide[i])) == 0)
+	for (int i = 0; i < (int) lengthof(full_width); i++)
+		if (strncmp(value, full_width[i], strlen(full_width[i])) == 0)
 			return true;
 	return value[0] != '\0' && strchr("=+-@", value[0]) != NULL;
 }
 
 /*
- * A client's text as a field of a line of CSV: quoted where RFC 4180 wants it, or where
- * a spreadsheet could take another character for the separator, and with an apostrophe
- * before it if it would be a formula
+ * Append a client's text as a field of CSV. It is quoted where RFC 4180 requires it, and also
+ * where a spreadsheet could take a semicolon or a tab for the separator. A text that would be
+ * a formula gets an apostrophe before it.
  */
 static void
 append_csv_field(StringInfo text, const char *value)
@@ -110,21 +110,21 @@ WriteMetricsCsv(StringInfo text, const MetricsAnswer *answer, AnswerPage page)
 }
 
 void
-WriteMetricsJson(StringInfo text, const MetricsRequest *request, const MetricsRow *total,
+WriteMetricsJson(StringInfo text, const MetricsParameters *parameters, const MetricsRow *total,
 				 const MetricsAnswer *answer, AnswerPage page, const char *next_cursor)
 {
-	const MetricsQuery *query = &request->query;
+	const MetricsQuery *query = &parameters->query;
 
 	appendStringInfoChar(text, '{');
-	append_text(text, "event_name", query->event_name);
+	append_text_member(text, "event_name", query->event_name);
 	if (query->has_from)
-		append_time(text, "from", query->from);
+		append_time_member(text, "from", query->from);
 	if (query->has_to)
-		append_time(text, "to", query->to);
+		append_time_member(text, "to", query->to);
 	appendStringInfoChar(text, ',');
 	if (query->group_by != NULL)
 	{
-		append_text(text, "grouped_by", query->group_by);
+		append_text_member(text, "grouped_by", query->group_by);
 		appendStringInfoChar(text, ',');
 	}
 	append_counts(text, total);
@@ -137,7 +137,7 @@ WriteMetricsJson(StringInfo text, const MetricsRequest *request, const MetricsRo
 			if (answer->rows[i].group == NULL)
 				appendStringInfoString(text, "\"group\":null,\"other\":true");
 			else
-				append_text(text, "group", answer->rows[i].group);
+				append_text_member(text, "group", answer->rows[i].group);
 			appendStringInfoChar(text, ',');
 			append_counts(text, &answer->rows[i]);
 			appendStringInfoChar(text, '}');
@@ -152,15 +152,15 @@ WriteMetricsJson(StringInfo text, const MetricsRequest *request, const MetricsRo
 }
 
 void
-WriteStatsJson(StringInfo text, const StatsRequest *request, const StatsAnswer *answer)
+WriteStatsJson(StringInfo text, const StatsParameters *parameters, const StatsAnswer *answer)
 {
 	int year;
 	int month;
 	int day;
 
-	j2date(request->date + POSTGRES_EPOCH_JDATE, &year, &month, &day);
+	j2date(parameters->date + POSTGRES_EPOCH_JDATE, &year, &month, &day);
 	appendStringInfoChar(text, '{');
-	append_text(text, "site_id", request->site_id);
+	append_text_member(text, "site_id", parameters->site_id);
 	appendStringInfo(text, ",\"date\":\"%04d-%02d-%02d\"", year, month, day);
 	appendStringInfo(
 		text, ",\"total_views\":" INT64_FORMAT ",\"unique_users\":" INT64_FORMAT ",\"top_paths\":[",
@@ -168,7 +168,7 @@ WriteStatsJson(StringInfo text, const StatsRequest *request, const StatsAnswer *
 	for (int i = 0; i < answer->npaths; i++)
 	{
 		appendStringInfoString(text, i > 0 ? ",{" : "{");
-		append_text(text, "path", answer->paths[i].path);
+		append_text_member(text, "path", answer->paths[i].path);
 		appendStringInfo(text, ",\"views\":" INT64_FORMAT "}", answer->paths[i].views);
 	}
 	appendStringInfoString(text, "]}");

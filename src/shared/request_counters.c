@@ -10,9 +10,9 @@
 void
 RequestCountersInit(RequestCounters *counters)
 {
-	for (int route = 0; route < TRAFFIC_ROUTES; route++)
+	for (int route = 0; route < COUNTED_ROUTES; route++)
 	{
-		for (int code = 0; code < TRAFFIC_CODES; code++)
+		for (int code = 0; code < COUNTED_CODES; code++)
 			pg_atomic_init_u64(&counters->requests[route][code], 0);
 		HistogramInit(&counters->durations[route]);
 	}

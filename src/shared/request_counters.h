@@ -2,7 +2,7 @@
  * request_counters.h
  *
  * Counters of what a listener has served, in shared memory. Only the listener writes them
- * (see src/http/request_count.c); anybody may read them.
+ * (see src/http/server/request_count.c); anybody may read them.
  *
  * The numbers of routes and of status codes are fixed, whatever clients send: the last place
  * is for all that have no place of their own.
@@ -14,13 +14,13 @@
 
 #include "shared/histogram.h"
 
-#define TRAFFIC_ROUTES 16
-#define TRAFFIC_CODES 18
+#define COUNTED_ROUTES 16
+#define COUNTED_CODES 18
 
 typedef struct
 {
-	pg_atomic_uint64 requests[TRAFFIC_ROUTES][TRAFFIC_CODES]; /* with a response */
-	Histogram durations[TRAFFIC_ROUTES];					  /* of these */
+	pg_atomic_uint64 requests[COUNTED_ROUTES][COUNTED_CODES]; /* with a response */
+	Histogram durations[COUNTED_ROUTES];					  /* of these */
 	Histogram commit_waits;			 /* of those that waited for their commit */
 	pg_atomic_uint64 aborted;		 /* requests that ended without a response */
 	pg_atomic_uint64 refused;		 /* connections beyond fast_ingest.max_connections */

@@ -40,8 +40,8 @@ init_pair(Pair *pair, LWLock *lock)
 	pg_atomic_init_u64(&pair->rejected, 0);
 	pg_atomic_init_u32(&pair->connections, 0);
 	pg_atomic_init_u32(&pair->ports, 0);
-	pg_atomic_init_u32(&pair->questions, 0);
-	RequestCountersInit(&pair->traffic);
+	pg_atomic_init_u32(&pair->waiting_queries, 0);
+	RequestCountersInit(&pair->counters);
 	pg_atomic_init_u64(&pair->committed, 0);
 	pg_atomic_init_u64(&pair->duplicate, 0);
 	pg_atomic_init_u64(&pair->discarded, 0);

@@ -43,10 +43,10 @@ typedef struct
 	pg_atomic_uint64 rejected;
 
 	/* by the listener */
-	pg_atomic_uint32 connections; /* open, or about to be */
-	pg_atomic_uint32 ports;		  /* that it has open, a bit for each ListenKind */
-	pg_atomic_uint32 questions;	  /* that wait for a free query slot */
-	RequestCounters traffic;
+	pg_atomic_uint32 connections;	  /* open, or about to be */
+	pg_atomic_uint32 ports;			  /* that it has open, a bit for each ConnectionKind */
+	pg_atomic_uint32 waiting_queries; /* that wait for a free query slot */
+	RequestCounters counters;
 
 	/* by the flusher when it commits, in events */
 	pg_atomic_uint64 committed;

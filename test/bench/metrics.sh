@@ -154,7 +154,7 @@ measure_questions()
 		compare "${q_title[i]}" "${q_arguments[i]}" "${q_raw[i]}"
 		time_calls "metrics_$name" "$calls" 3 "SELECT * FROM fi_metrics(${q_arguments[i]})"
 		time_calls "raw_$name" "$raw_calls" 0 "${q_raw[i]}"
-		plan=$(sql "SELECT string_agg(source || ' ' || rows_read, ', ') FROM fi_metrics_plan(${q_arguments[i]})")
+		plan=$(sql "SELECT string_agg(source || ' ' || rows_read, ', ') FROM fi_metrics_sources(${q_arguments[i]})")
 		printf '  %-22s %14.2f %14.2f %8.1f  %s\n' "${q_title[i]}" "$(median "metrics_$name")" \
 			"$(median "raw_$name")" "$(calc "$(median "raw_$name") / $(median "metrics_$name")")" "$plan"
 	done

@@ -1,6 +1,7 @@
-# check_includes.pl: the order of the folders of src/. A file may include files of its own
-# folder and of folders above it in the list, and no file may lead back to itself. Prints
-# each breach with its place and rule; the exit status is 1 if there is one.
+# check_includes.pl [SRC]: the order of the folders of src/. A file may include files of its
+# own folder and of folders above it in the list. No module may lead back to itself. A folder
+# has at most MAX_MODULES modules, a file at most MAX_LINES lines. Prints each breach with its
+# place and rule; the exit status is 1 if there is one.
 
 use strict;
 use warnings;
@@ -19,11 +20,13 @@ my @folders = qw(
   event
   auth
   partition
+  rollup/users
   rollup/sets
   rollup/breakdown
   rollup/delta
   rollup/state
   rollup/refresh
+  rollup/changes
   rollup/metrics
   query
   flush
@@ -74,6 +77,11 @@ foreach my $file (@files)
 		my ($included) = $line =~ /^\s*#\s*include\s+"([^"]+)"/ or next;
 		my $from = dirname($included);
 
+		if (-f dirname("$src/$file") . "/$included")
+		{
+			breach("$src/$file:$.: includes \"$included\", which is to be named from src/ on");
+			next;
+		}
 		# PostgreSQL's
 		next unless -f "$src/$included";
 		$leads_to{$module}{ module_of($included) } //= "$src/$file:$.";

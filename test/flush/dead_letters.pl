@@ -139,7 +139,7 @@ my @many = refused_bots(30);
 my $session = $server->node->background_psql('postgres');
 
 $session->query_safe('BEGIN');
-is($session->query_safe('SELECT * FROM fi_retry_dead_letters("limit" => 20)'),
+is($session->query_safe('SELECT * FROM fi_retry_dead_letters(max_rows => 20)'),
 	'20|20|0|0', 'a retry that has not committed');
 is(retry(), '10|10|0|0', 'another one does not wait for it, and takes the others');
 
@@ -166,7 +166,7 @@ is($server->count - $before, 35, 'everything is stored once');
 my $load = $server->start_load(name => 'beside', clients => 2, bulks => 1, think => 0.01);
 $load->wait_for_every_client;
 my @sessions = map {
-	my ($in, $out) = (join('', ('SELECT * FROM fi_retry_dead_letters("limit" => 10);' . "\n") x 40), '');
+	my ($in, $out) = (join('', ('SELECT * FROM fi_retry_dead_letters(max_rows => 10);' . "\n") x 40), '');
 
 	[   IPC::Run::start(
 			[ 'psql', '-XqAt', '-v', 'ON_ERROR_STOP=1', $server->node->connstr('postgres') ],

@@ -1,18 +1,17 @@
 /*
  * decompress_fuzz.c
  *
- * Fuzzes compressed bodies. The first byte of an input chooses the encoding, the
- * second how large the pieces are that it arrives in.
+ * Fuzzes the decompression of bodies. The first byte of an input chooses the encoding, the
+ * second the size of the pieces in which the body arrives.
  *
- * What must hold for any bytes: however they are cut into pieces, they stand for
- * the same, or are damaged; a taker that wants no more is not called again; and
- * the decoder's memory stays small.
+ * For any bytes: the result does not depend on the size of the pieces; a receiver that has
+ * stopped the decompressor is not called again; and the decompressor's memory stays small.
  */
 #include "postgres_fe.h"
 
 #include "http/server/decompress.h"
 
-#define MOST_BYTES (64 * 1024)
+#define MOST_BYTES (64 * 1024) /* after which the receiver stops */
 #define MOST_MEMORY (10 * 1024 * 1024)
 
 typedef struct
@@ -20,7 +19,7 @@ typedef struct
 	size_t len;
 	uint64 hash;
 	bool full;
-} Taken;
+} ReceivedBody;
 
 static void
 require(bool condition)
@@ -29,51 +28,55 @@ require(bool condition)
 		abort();
 }
 
+/*
+ * Callback: count and hash a piece of the body
+ */
 static bool
-take(void *arg, const char *data, size_t len)
+receive_piece(void *arg, const char *data, size_t len)
 {
-	Taken *taken = arg;
+	ReceivedBody *received = arg;
 
-	require(!taken->full && len > 0);
+	require(!received->full && len > 0);
 	for (size_t i = 0; i < len; i++)
-		taken->hash = (taken->hash ^ (unsigned char) data[i]) * UINT64CONST(1099511628211);
-	taken->len += len;
-	taken->full = taken->len > MOST_BYTES;
-	return !taken->full;
+		received->hash = (received->hash ^ (unsigned char) data[i]) * UINT64CONST(1099511628211);
+	received->len += len;
+	received->full = received->len > MOST_BYTES;
+	return !received->full;
 }
 
 /*
- * Decode the input in pieces; is it a whole body of that encoding?
+ * Decompress the input in pieces. Returns whether it is a complete body of that encoding
  */
 static bool
-decode(Encoding encoding, const uint8_t *data, size_t size, size_t piece, Taken *taken)
+decompress(Encoding encoding, const uint8_t *data, size_t size, size_t piece,
+		   ReceivedBody *received)
 {
-	Decompressor *decoder = DecompressorCreate(encoding);
-	DecompressResult result = DECODE_DONE;
+	Decompressor *decompressor = DecompressorCreate(encoding);
+	DecompressResult result = DECOMPRESS_DONE;
 	bool complete;
 
-	memset(taken, 0, sizeof(*taken));
-	require(decoder != NULL);
-	while (size > 0 && result == DECODE_DONE)
+	memset(received, 0, sizeof(*received));
+	require(decompressor != NULL);
+	while (size > 0 && result == DECOMPRESS_DONE)
 	{
 		size_t len = Min(piece, size);
 
-		result = DecompressorFeed(decoder, (const char *) data, len, take, taken);
-		require(DecompressorSize(decoder) < MOST_MEMORY);
+		result = DecompressorFeed(decompressor, (const char *) data, len, receive_piece, received);
+		require(DecompressorSize(decompressor) < MOST_MEMORY);
 		data += len;
 		size -= len;
 	}
-	require(result != DECODE_STOPPED || taken->full);
-	complete = result == DECODE_DONE && DecompressorIsComplete(decoder);
-	DecompressorFree(decoder);
+	require(result != DECOMPRESS_STOPPED || received->full);
+	complete = result == DECOMPRESS_DONE && DecompressorIsComplete(decompressor);
+	DecompressorFree(decompressor);
 	return complete;
 }
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	Taken whole;
-	Taken pieces;
+	ReceivedBody whole;
+	ReceivedBody pieces;
 	Encoding encoding;
 	size_t piece;
 	bool complete;
@@ -82,8 +85,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	encoding = ENCODING_GZIP + data[0] % 3;
 	piece = data[1] + 1;
-	complete = decode(encoding, data + 2, size - 2, size, &whole);
-	require(decode(encoding, data + 2, size - 2, piece, &pieces) == complete);
+	complete = decompress(encoding, data + 2, size - 2, size, &whole);
+	require(decompress(encoding, data + 2, size - 2, piece, &pieces) == complete);
 	if (complete)
 		require(whole.len == pieces.len && whole.hash == pieces.hash);
 	return 0;

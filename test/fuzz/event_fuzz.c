@@ -1,14 +1,15 @@
 /*
  * event_fuzz.c
  *
- * Fuzzes the way from a request's body to checked events. The first byte of an
- * input chooses the shape of the body and the rules; the rest is the body.
+ * Fuzzes the parser of request bodies. The first byte of an input chooses the shape of the
+ * body and the rules; the rest is the body. The body is also read as a time, and its
+ * escapes are replaced.
  *
- * The bytes are also read as a time, and their escapes replaced, alone.
+ * For any bytes: an event that is reported valid satisfies the rules, everything that it
+ * points to is terminated text in the parser's memory, its metadata's tokens are balanced,
+ * and every refusal has a message in valid UTF-8.
  *
- * What must hold for any bytes: an event that is reported valid satisfies the
- * rules, everything it points to is terminated text inside the parser's memory,
- * and every refusal has a message that is valid UTF-8.
+ * MetadataAdd below takes the place of the one that builds jsonb, which needs a server.
  */
 #include "postgres_fe.h"
 
@@ -18,6 +19,7 @@
 
 #include "arena.h"
 #include "event/json_escape.h"
+#include "event/json_metadata.h"
 #include "event/timestamp.h"
 
 #define NOW INT64_C(1800000000000000)
@@ -27,10 +29,12 @@ typedef struct
 	const EventRules *rules;
 	int begun;
 	int ended;
-	char open[256]; /* the kinds of metadata's open containers */
+	char open[256]; /* how metadata's open containers began */
 	int depth;
 	bool key_before;
 } Checker;
+
+static Checker *current; /* of the input at hand */
 
 static void
 require(bool condition)
@@ -49,7 +53,7 @@ check_message(const char *message)
 }
 
 /*
- * Every byte must be readable, and the text must be what a C string holds
+ * Every byte must be readable, and the text must be one that a C string can hold
  */
 static void
 check_slice(Slice slice, bool required, size_t max_len)
@@ -63,7 +67,7 @@ check_slice(Slice slice, bool required, size_t max_len)
 }
 
 static void
-begin(void *arg)
+begin_event(void *arg)
 {
 	Checker *checker = arg;
 
@@ -74,13 +78,13 @@ begin(void *arg)
 }
 
 /*
- * Tokens must be what jsonb is built from: in an object a key before each
- * value, containers closed as they were opened
+ * jsonb can be built of the tokens: in an object a key comes before each value, and
+ * containers end as they began
  */
-static void
-metadata(void *arg, MetadataToken token, const char *text)
+void
+MetadataAdd(Metadata *metadata, MetadataToken token, const char *text)
 {
-	Checker *checker = arg;
+	Checker *checker = current;
 	char container = checker->open[checker->depth];
 
 	if (token == METADATA_END_OBJECT || token == METADATA_END_ARRAY)
@@ -103,7 +107,7 @@ metadata(void *arg, MetadataToken token, const char *text)
 }
 
 static void
-end(void *arg, int index, Event *event, const char *error)
+end_event(void *arg, int index, Event *event, const char *error)
 {
 	Checker *checker = arg;
 	const EventRules *rules = checker->rules;
@@ -130,7 +134,7 @@ end(void *arg, int index, Event *event, const char *error)
 }
 
 /*
- * A time fits into the years that a timestamptz has, or what is wrong is said
+ * A time is within the years of a timestamptz, or the reader says what is wrong with it
  */
 static void
 check_time(const char *text, size_t len)
@@ -146,7 +150,7 @@ check_time(const char *text, size_t len)
 }
 
 /*
- * Only marks are in place of anything, and they stand for characters
+ * Once replaced, the text holds no escapes that must be replaced
  */
 static void
 check_escapes(char *json, size_t len)
@@ -164,7 +168,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static char *channels[] = {"web", "mobile", NULL};
 	EventRules rules = {.now = NOW, .max_future = 300000000, .max_events = 50};
 	Checker checker = {.rules = &rules};
-	EventReceiver receiver = {begin, metadata, end, &checker};
+	EventReceiver receiver = {begin_event, end_event, &checker};
 	char error[EVENT_ERROR_SIZE] = "";
 	BodyShape shape;
 	char *body;
@@ -177,10 +181,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	rules.channels = data[0] & 16 ? channels : NULL;
 	rules.max_age = data[0] & 32 ? INT64_C(315360000000000) : 0;
 
-	/* its own allocation of just that size, so that a byte too far is noticed */
+	/* an allocation of exactly that size, so that the sanitizer notices any byte too far */
 	body = malloc(size);
 	memcpy(body, data + 1, size - 1);
 	body[size - 1] = '\0';
+	current = &checker;
 	if (ParseEvents(body, size - 1, shape, &rules, &receiver, error) != PARSE_DONE)
 		check_message(error);
 	else

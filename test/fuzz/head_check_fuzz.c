@@ -1,13 +1,13 @@
 /*
  * head_check_fuzz.c
  *
- * Fuzzes the head of a request. The first byte of an input chooses which libmicrohttpd has
- * left it behind; the rest are its bytes.
+ * Fuzzes the checks of a request's head. The first byte of an input chooses the version of
+ * libmicrohttpd that has left the head behind; the rest is the head.
  *
- * What must hold for any bytes: nothing is read or written beyond them; a head that is found
- * right is made of a method, a target, a version and lines with a name each; blanks are moved
- * within lines of two fields only, and never a second time; a target that is found right has no
- * empty parameter, and its path is unescaped as far as that can go.
+ * For any bytes: nothing beyond them is read or written. A head that passes consists of a
+ * method, a target, a version and lines with a name. Blanks are moved only within lines of two
+ * fields, and a second call moves none. A target that passes has no empty parameter, and its
+ * path is unescaped as far as possible.
  */
 #include "postgres_fe.h"
 
@@ -55,10 +55,11 @@ is_blank(char c)
 }
 
 /*
- * Without blanks it is the same; where a byte differs, its line is of one of the two fields
+ * The bytes without blanks must be the same; a byte that has changed must be in a line of one
+ * of the two fields
  */
 static void
-compare(const char *before, const char *after, size_t size)
+compare_heads(const char *before, const char *after, size_t size)
 {
 	size_t n = 0;
 
@@ -85,7 +86,7 @@ compare(const char *before, const char *after, size_t size)
 }
 
 /*
- * Move blanks in whole pages that hold the bytes and then NULs
+ * Move blanks in whole pages that hold the bytes, and NULs behind them
  */
 static void
 check_moving(const uint8_t *data, size_t size)
@@ -105,11 +106,11 @@ check_moving(const uint8_t *data, size_t size)
 	target_end = target < pages + room && memchr(target, '\0', pages + room - target) != NULL
 					 ? TargetEnd(target)
 					 : NULL;
-	/* libmicrohttpd has read a version and a NUL behind it */
+	/* only then libmicrohttpd would have read a version, with a NUL behind it */
 	if (target_end != NULL && target_end + 1 + 8 < pages + room)
 	{
 		HeadMoveBlanks(target, target_end, PAGE_SIZE);
-		compare(before, pages, room);
+		compare_heads(before, pages, room);
 		memcpy(before, pages, room);
 		HeadMoveBlanks(target, target_end, PAGE_SIZE);
 		require(memcmp(before, pages, room) == 0);
@@ -135,7 +136,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	remains = data[0] % 3;
 	size--;
 	check_moving(data + 1, size);
-	/* libmicrohttpd hands over a method, a target and a version, each with a NUL */
+	/* libmicrohttpd hands over a method, a target and a version, each with a NUL behind it */
 	if ((head = malloc(size + 1)) == NULL)
 		return 0;
 	memcpy(head, data + 1, size);
@@ -157,7 +158,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	free(head);
 
-	/* a name and a value */
+	/* the bytes as a field: a name and a value */
 	if ((head = malloc(size + 2)) == NULL)
 		return 0;
 	memcpy(head, data + 1, size);

@@ -1,16 +1,15 @@
 /*
  * query_fuzz.c
  *
- * Fuzzes the way of a question's parameters: from what libmicrohttpd makes of a
- * query string, through the checks of the listener, to those of the query worker,
- * the cursor included. The first byte of an input chooses the route, the rest is
- * the query string as it stands in a URL.
+ * Fuzzes the parameters of GET /metrics and GET /stats: libmicrohttpd splits and unescapes a
+ * query string, the listener checks the parameters, and the query worker reads them and the
+ * cursor. The first byte of an input chooses the route. The rest is the query string as it
+ * stands in a URL.
  *
- * What must hold for any bytes: they are refused with a message, or they are a
- * request whose values are within their limits; a cursor that we made leads to
- * the row behind the one it was made of.
+ * What must hold for any bytes: either they are refused with a message, or all values are
+ * within their limits. A cursor that an answer gave leads to the row behind the one it names.
  *
- * The few functions of a server that the code under test calls are below.
+ * The code under test calls a few functions of a server. This file defines them.
  */
 #include "postgres.h"
 
@@ -22,10 +21,10 @@
 #include "utils/timestamp.h"
 
 #include "arena.h"
+#include "base/time_ranges.h"
 #include "http/answer/query_parameters.h"
 #include "shared/query_slot.h"
 #include "query/page.h"
-#include "rollup/metrics/read_rollup.h"
 
 static sigjmp_buf on_error;
 static char message[4096];
@@ -38,7 +37,7 @@ require(bool condition)
 		abort();
 }
 
-/* --- what a server has ------------------------------------------------ */
+/* --- functions of a server --------------------------------------------- */
 
 MemoryContext CurrentMemoryContext = NULL;
 
@@ -92,7 +91,7 @@ GetCurrentTransactionStartTimestamp(void)
 }
 
 TimestampTz
-BucketStart(TimestampTz ts, RollupLevel level)
+BucketStart(TimestampTz ts, BucketLevel level)
 {
 	return ts;
 }
@@ -132,7 +131,7 @@ hex_encode(const char *src, size_t len, char *dst)
 	return 2 * len;
 }
 
-/* Days of the Gregorian calendar, counted from March. */
+/* The Julian day of a date of the Gregorian calendar. Years are counted from March. */
 int
 date2j(int year, int month, int day)
 {
@@ -145,7 +144,7 @@ date2j(int year, int month, int day)
 void
 j2date(int days, int *year, int *month, int *day)
 {
-	/* by trial: the date that gives these days */
+	/* try years and months until date2j gives these days */
 	for (*year = (days - 1721060) / 366 - 1;; (*year)++)
 		if (date2j(*year + 1, 1, 1) > days)
 			break;
@@ -154,10 +153,10 @@ j2date(int days, int *year, int *month, int *day)
 	*day = days - date2j(*year, *month, 1) + 1;
 }
 
-/* --- what libmicrohttpd does ------------------------------------------- */
+/* --- the work of libmicrohttpd ----------------------------------------- */
 
 /*
- * Unescape in place; returns the length
+ * Unescape in place; returns the new length
  */
 static size_t
 unescape(char *text, size_t len)
@@ -182,10 +181,10 @@ unescape(char *text, size_t len)
 }
 
 /*
- * A copy that is followed by a NUL and nothing else
+ * Copy a text into an allocation that ends with its NUL, so that reading beyond it is noticed
  */
 static char *
-copy_of(const char *text, size_t len)
+copy_text(const char *text, size_t len)
 {
 	char *copy = palloc(len + 1);
 
@@ -195,7 +194,7 @@ copy_of(const char *text, size_t len)
 }
 
 /*
- * Hand over the parameters of a query string; false if one is refused
+ * Add the parameters of a query string; false if one is refused
  */
 static bool
 add_parameters(Parameters *parameters, const char *text, size_t len)
@@ -208,9 +207,9 @@ add_parameters(Parameters *parameters, const char *text, size_t len)
 		const char *stop = next ? next : end;
 		const char *equals = memchr(text, '=', stop - text);
 		const char *name_end = equals ? equals : stop;
-		char *name = copy_of(text, name_end - text);
+		char *name = copy_text(text, name_end - text);
 		size_t name_len = unescape(name, name_end - text);
-		char *value = equals ? copy_of(equals + 1, stop - equals - 1) : NULL;
+		char *value = equals ? copy_text(equals + 1, stop - equals - 1) : NULL;
 		size_t value_len = equals ? unescape(value, stop - equals - 1) : 0;
 
 		if (!ParametersAdd(parameters, name, name_len, value, value_len))
@@ -229,8 +228,8 @@ check_text(const char *text)
 }
 
 /*
- * A cursor that was taken: the digits of a number, a space and a text, which is empty for
- * times; or the digits alone, which no time has
+ * Check a cursor that was accepted. It is a number, a space and a text, which is empty for
+ * hours and days. A number alone is a cursor, too, but not of hours and days.
  */
 static void
 check_cursor(const char *cursor, bool times)
@@ -249,10 +248,10 @@ check_cursor(const char *cursor, bool times)
 }
 
 /*
- * The page of a request among a few rows, and the cursors of these
+ * Check the page that is found in an answer of a few rows, and the cursors of these rows
  */
 static void
-check_page(MetricsRequest *request)
+check_page(MetricsParameters *request)
 {
 	MetricsRow by_time[] = {{.group = "-4712-01-01T00:00:00+05:41:16", .order = PG_INT64_MIN},
 							{.group = "2024-03-31T00:00:00+05:45", .order = 0},
@@ -265,20 +264,21 @@ check_page(MetricsRequest *request)
 	bool times = request->query.group_by != NULL && (strcmp(request->query.group_by, "hour") == 0 ||
 													 strcmp(request->query.group_by, "day") == 0);
 	MetricsAnswer answer = {.nrows = times ? lengthof(by_time) : lengthof(by_key),
-							.rows = times ? by_time : by_key};
+							.rows = times ? by_time : by_key,
+							.by_key = !times};
 	AnswerPage page;
 
 	for (int i = 0; i < answer.nrows; i++)
 	{
-		MetricsRequest next = *request;
+		MetricsParameters next = *request;
 		StringInfoData cursor;
 
 		initStringInfo(&cursor);
-		AnswerPageCursor(&cursor, &request->query, &answer.rows[i]);
+		AnswerPageAppendCursor(&cursor, &answer, (AnswerPage){0, i + 1});
 		next.cursor = cursor.data;
-		require(AnswerPageChoose(&next, &answer).first == i + 1);
+		require(AnswerPageFind(&next, &answer).first == i + 1);
 	}
-	page = AnswerPageChoose(request, &answer);
+	page = AnswerPageFind(request, &answer);
 	if (request->cursor != NULL)
 		check_cursor(request->cursor, times);
 	require(page.first >= 0 && page.first <= page.end && page.end <= answer.nrows);
@@ -288,9 +288,9 @@ check_page(MetricsRequest *request)
 static void
 check_metrics(const Parameters *parameters)
 {
-	MetricsRequest request;
+	MetricsParameters request;
 
-	MetricsRequestRead(&request, parameters->text.data, parameters->text.len);
+	MetricsParametersRead(&request, parameters->text.data, parameters->text.len);
 	require(request.limit >= 0);
 	require(request.query.event_name == NULL || request.query.event_name[0] != '\0');
 	require(!request.query.has_from || TIMESTAMP_NOT_FINITE(request.query.from) == 0);
@@ -301,9 +301,9 @@ check_metrics(const Parameters *parameters)
 static void
 check_stats(const Parameters *parameters)
 {
-	StatsRequest request;
+	StatsParameters request;
 
-	StatsRequestRead(&request, parameters->text.data, parameters->text.len);
+	StatsParametersRead(&request, parameters->text.data, parameters->text.len);
 	require(request.limit >= 1);
 	require(request.site_id == NULL || request.site_id[0] != '\0');
 	require(request.date >= date2j(1, 1, 1) - POSTGRES_EPOCH_JDATE &&
@@ -328,7 +328,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	else if (sigsetjmp(on_error, 0) == 0)
 	{
-		/* its own allocation of just that size, as it lies in a slot */
+		/* in an allocation of just that size, so that reading beyond it is noticed */
 		char *text =
 			memcpy(palloc(Max(parameters.text.len, 1)), parameters.text.data, parameters.text.len);
 

@@ -1,13 +1,12 @@
 /*
  * roaring_check_fuzz.c
  *
- * Fuzzes the validation of portable roaring bytes, and what CRoaring does with
- * those that pass. An input is two values, the length of the first in its first
- * two bytes.
+ * Fuzzes the check of portable roaring bytes, and what CRoaring does with bytes that pass
+ * it. An input is two values; its first two bytes are the length of the first value.
  *
- * What must hold for any bytes: bytes that pass are a bitmap that can be read in
- * both ways to the same numbers, united, intersected, subtracted and written
- * again. Bytes that pass but for their bits being counted can be after a repair.
+ * What must hold for any bytes: bytes that pass are a bitmap that CRoaring and our own decoder
+ * read as the same numbers, and that can be united, intersected, subtracted and serialized.
+ * Bytes that pass without their bits being counted can be used like that after a repair.
  */
 #include "postgres_fe.h"
 
@@ -23,7 +22,7 @@ require(bool condition)
 }
 
 /*
- * The bitmap can be written, and what is written passes
+ * Require that a bitmap can be serialized, and that the result passes the check
  */
 static void
 check_written(const roaring_bitmap_t *bitmap)
@@ -39,7 +38,7 @@ check_written(const roaring_bitmap_t *bitmap)
 }
 
 /*
- * Our reading of the bytes and CRoaring's come to the same
+ * Require that our decoder and CRoaring read the same numbers
  */
 static void
 check_numbers(const void *bytes, size_t size, const roaring_bitmap_t *bitmap, uint64_t cardinality)
@@ -68,7 +67,7 @@ check_numbers(const void *bytes, size_t size, const roaring_bitmap_t *bitmap, ui
 }
 
 /*
- * As UserSetRead: NULL if the bytes do not pass
+ * Read a bitmap as UserSetRead does; NULL if the bytes do not pass the check
  */
 static roaring_bitmap_t *
 read_value(const void *bytes, size_t size)
@@ -92,7 +91,8 @@ read_value(const void *bytes, size_t size)
 }
 
 /*
- * As the operators and unions of user sets: a + b = a|b + a&b, a - b + a&b = a
+ * Combine two bitmaps as user_set.c does, and require for the cardinalities that
+ * |a| + |b| = |a or b| + |a and b| and |a and not b| = |a| - |a and b|
  */
 static void
 check_operations(roaring_bitmap_t *a, roaring_bitmap_t *b)
@@ -145,7 +145,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	size -= 2;
 	first_size = Min((size_t) (data[0] | data[1] << 8), size);
 
-	/* allocations of just that size, so that a byte too far is noticed */
+	/* in blocks of exactly that size, so that the sanitizer sees reads beyond the end */
 	first = malloc(Max(first_size, 1));
 	second = malloc(Max(size - first_size, 1));
 	memcpy(first, data + 2, first_size);

@@ -285,8 +285,8 @@ UPDATE fast_ingest.events SET channel = 'app' WHERE event_name = 'sql' AND user_
 SELECT FROM fi_refresh();
 SELECT count(*) FROM fi_metrics('sql', group_by => 'page');
 SELECT count(*) FROM fi_metrics('sql', '2024-08-12 12:00:07Z', '2024-08-12 12:00:31Z');
-SELECT count(*) FROM fi_metrics_plan('page_view', group_by => 'hour');
-SELECT count(*) FROM fi_stats('shop', '2024-08-12');
+SELECT count(*) FROM fi_metrics_sources('page_view', group_by => 'hour');
+SELECT count(*) FROM fi_stats('shop', '2024-08-12'), fi_top_paths('shop', '2024-08-12');
 SELECT count(*) FROM fi_status();
 SELECT fi_cardinality(fi_union(('{' || i || ',' || i * 70000 || '}')::fi_user_set))
   FROM generate_series(1, 500) i;

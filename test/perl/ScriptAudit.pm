@@ -13,9 +13,11 @@ use Exporter 'import';
 
 our @EXPORT = qw(audit_script);
 
-# The schema of our tables, and how our functions' names begin
+# The schema of our tables and our plumbing, and the functions that are ours: those of that
+# schema, and those whose names begin with fi_
 my $TABLES = qr/fast_ingest\./;
-my $OURS = qr/fi_\w+/;
+my $CALLED = qr/fi_\w+/;
+my $OURS = qr/fast_ingest\.\w+|$CALLED/;
 my $PINNED = qr/\bSET\s+search_path\s*(?:=|TO)\s*pg_catalog\s*,\s*pg_temp\b/i;
 
 # Statements: [ text without comments, literals and bodies; literals; bodies ]
@@ -74,7 +76,7 @@ sub unqualified
 	  $sql =~ /\b(?:FROM|JOIN|UPDATE|LOCK\s+TABLE(?:\s+ONLY)?+|TRUNCATE)\s+(\w+)\b(?!\s*[.(@])/gi;
 	push @names, $sql =~ /\bINSERT\s+INTO\s+(\w+)\b(?!\s*[.@])/gi;
 	# a function of ours
-	push @names, $sql =~ /(?<![\w.])($OURS)\s*\(/g;
+	push @names, $sql =~ /(?<![\w.])($CALLED)\s*\(/g;
 	return @names;
 }
 
@@ -87,7 +89,7 @@ sub audit_function
 	my @complaints;
 
 	return 'a function without a language' unless defined $name && defined $language;
-	push @complaints, "$name: not one of ours: $name" unless $name =~ /^$OURS$/;
+	push @complaints, "$name: not one of ours: $name" unless $name =~ /^(?:$OURS)$/;
 
 	# C functions that run no SQL: they compute, or read shared memory
 	my $runs_sql = lc $language ne 'c' || $sql !~ /\bIMMUTABLE\b|\bPARALLEL\s+SAFE\b/i;
@@ -152,16 +154,18 @@ sub audit_statement
 	elsif ($sql =~ /^CREATE\s+TRIGGER\b/i)
 	{
 		push @complaints, 'a table that is not qualified' unless $sql =~ /\bON\s+$TABLES/;
-		push @complaints, 'a function of others' unless $sql =~ /\bEXECUTE\s+FUNCTION\s+$OURS\(\)/;
+		push @complaints, 'a function of others' unless $sql =~ /\bEXECUTE\s+FUNCTION\s+(?:$OURS)\(\)/;
 	}
 	elsif ($sql =~ /^CREATE\s+OPERATOR\b/i)
 	{
 		push @complaints, "unqualified $1" while $sql =~ /\b(?:RESTRICT|JOIN)\s*=\s*(?!pg_catalog\.)(\w+)/gi;
 		push @complaints, "a function of others: $1" while $sql =~ /\bFUNCTION\s*=\s*(?!$OURS)(\w+)/gi;
 	}
-	elsif ($sql =~ /^(?:CREATE\s+(?:TYPE|AGGREGATE)|COMMENT\s+ON\s+(?:TYPE|AGGREGATE|FUNCTION))\s+(\w+)/i)
+	elsif ($sql =~ /^(?:CREATE\s+(?:TYPE|AGGREGATE)|COMMENT\s+ON\s+(?:TYPE|AGGREGATE|FUNCTION))\s+([\w.]+)/i)
 	{
-		push @complaints, "not one of ours: $1" unless $1 =~ /^$OURS$/;
+		push @complaints, "not one of ours: $1" unless $1 =~ /^(?:$OURS)$/;
+		push @complaints, "a function of others: $1"
+		  while $sql =~ /\b(?:INPUT|OUTPUT|RECEIVE|SEND|\w*FUNC)\s*=\s*(?!$OURS)(\w+)/gi;
 	}
 
 	# expressions that are kept: defaults, checks, predicates, views
@@ -171,7 +175,7 @@ sub audit_statement
 		  while $sql =~ /\b(?:DEFAULT|CHECK\s*\(|WHERE|AND|OR|SELECT)\s*(?:NOT\s+)?(?!pg_catalog\.)([a-z_]\w*)\s*\(/gi;
 		push @complaints, map { "unqualified $_" } unqualified($sql) if $sql =~ /^CREATE\s+VIEW\b/i;
 	}
-	push @complaints, "unqualified $1" while $sql =~ /^SELECT\s+(?!pg_catalog\.)([\w.]+)/gi;
+	push @complaints, "unqualified $1" while $sql =~ /^SELECT\s+(?!pg_catalog\.|$TABLES)([\w.]+)/gi;
 	push @complaints, map { "unqualified $_" } unqualified($sql) if $sql =~ /^(?:SELECT|INSERT|UPDATE|DELETE)\b/i;
 
 	return map { "$_: $begin" } @complaints;

@@ -44,24 +44,24 @@ calendar_changes(PG_FUNCTION_ARGS)
 	{
 		TimestampTz before = ts;
 		TimestampTz after = ts + STEP;
-		int offset = offset_at(before, zone);
+		int offset = find_offset(before, zone);
 		Datum values[3];
 		bool isnull[3] = {false};
 
-		if (offset_at(after, zone) == offset)
+		if (find_offset(after, zone) == offset)
 			continue;
 		while (after - before > 1)
 		{
 			TimestampTz middle = before + (after - before) / 2;
 
-			if (offset_at(middle, zone) == offset)
+			if (find_offset(middle, zone) == offset)
 				before = middle;
 			else
 				after = middle;
 		}
 		values[0] = TimestampTzGetDatum(after);
-		values[1] = Int32GetDatum(offset_at(before, zone));
-		values[2] = Int32GetDatum(offset_at(after, zone));
+		values[1] = Int32GetDatum(find_offset(before, zone));
+		values[2] = Int32GetDatum(find_offset(after, zone));
 		tuplestore_putvalues(result->setResult, result->setDesc, values, isnull);
 	}
 	return (Datum) 0;

@@ -271,29 +271,35 @@ is(metrics(event_name => 'x' x 10000)->{json}{total_events}, 0, 'a long name is 
 # ---------------------------------------------------------------------------
 
 my $seconds_to = $begin + 86400;
-foreach my $range ("$begin, $seconds_to", "${begin}000, ${seconds_to}000",
-	"'$begin', '$seconds_to'", "to_timestamp($begin), to_timestamp($seconds_to)")
+my $tomorrow = $server->sql("SELECT '$DAY'::date + 1");
+my $by_http = metrics(event_name => 'view', from => $begin, to => $seconds_to, group_by => 'channel')->{json};
+foreach my $range ("to_timestamp($begin), to_timestamp($seconds_to)", "'$DAY 13:20Z', '$tomorrow 13:20Z'",
+	"until => '${tomorrow}T13:20:00Z', since => '${DAY}T15:20:00+02:00'")
 {
-	is( $server->sql("SELECT fi_metrics_json('view', $range, 'channel', \"limit\" => 1)"),
-		metrics(
-			event_name => 'view',
-			from => $begin,
-			to => $seconds_to,
-			group_by => 'channel',
-			limit => 1)->{body},
-		"fi_metrics_json('view', $range)");
+	is( $server->sql("SELECT total_events, unique_users FROM fi_metrics('view', $range)"),
+		"$by_http->{total_events}|$by_http->{unique_users}",
+		"fi_metrics('view', $range)");
+	is( $server->sql("SELECT * FROM fi_metrics('view', $range, group_by => 'channel')"),
+		join("\n", map { "$_->{group}|$_->{total_events}|$_->{unique_users}" } @{ $by_http->{data} }),
+		"fi_metrics('view', $range) by channel");
 }
-is( $server->sql("SELECT fi_metrics_json('view')"),
-	metrics(event_name => 'view')->{body},
-	'fi_metrics_json of one argument');
-foreach my $call ("fi_metrics_json(NULL)", "fi_metrics_json('view', 'infinity'::timestamptz)",
-	"fi_metrics_json('view', \"limit\" => 0)", "fi_metrics_json('view', 'x')")
+foreach my $case (
+	[ 'fi_metrics(NULL)', qr/event_name is NULL/ ],
+	[ "fi_metrics('view', 'infinity')", qr/since must be before until/ ],
+	[ "fi_metrics('view', '$tomorrow', '$DAY')", qr/since must be before until/ ],
+	[ "fi_metrics('view', time_zone => 'Mars/Base')", qr/time_zone "Mars\/Base" is not valid/ ],
+	[ "fi_metrics('view', '0001-01-01', '$DAY', 'hour')", qr/group_by=hour has too many groups from "since" to "until"/ ])
 {
+	my ($call, $pattern) = @$case;
 	my ($result, $stdout, $stderr) =
-	  $server->node->psql('postgres', "\\set VERBOSITY sqlstate\nSELECT $call");
+	  $server->node->psql('postgres', "\\set VERBOSITY verbose\nSELECT $call");
 
-	like($stderr, qr/22023/, "$call is refused");
+	like($stderr, qr/22023: $pattern/, "$call is refused");
 }
+is_error(metrics(@ok, group_by => 'hour', from => '0001-01-01T00:00:00Z', to => $begin),
+	400, qr/^group_by=hour has too many groups from "from" to "to": at most/, 'too many groups by HTTP');
+is_error(metrics(@ok, from => 6, to => 5),
+	400, qr/^from must be before to: /, 'times in the wrong order by HTTP');
 
 $server->node->stop;
 done_testing();

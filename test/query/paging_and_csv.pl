@@ -171,11 +171,11 @@ my @large = (
 	to => $NOON + 365 * 86400);
 my $large = metrics(@large)->{body};
 cmp_ok(length $large, '>', 1_000_000, 'a large answer');
-is( $server->sql('SELECT md5(fi_metrics_json(\'view\', '
-		  . ($NOON - 365 * 86400) . ', '
+is( join('', map { "$_->{group}|$_->{total_events}|$_->{unique_users}\n" } @{ JSON::PP::decode_json($large)->{data} }),
+	$server->sql('SELECT * FROM fi_metrics(\'view\', to_timestamp('
+		  . ($NOON - 365 * 86400) . '), to_timestamp('
 		  . ($NOON + 365 * 86400)
-		  . ", 'hour')::text)"),
-	do { require Digest::MD5; Digest::MD5::md5_hex($large) },
+		  . "), 'hour')") . "\n",
 	'it is complete');
 
 my @readers = map { send_query($server, query_path('/metrics', @large)) } 1 .. 6;

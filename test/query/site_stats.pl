@@ -73,10 +73,17 @@ is($answer->{headers}{allow}, 'GET, HEAD', 'POST /stats: Allow');
 
 # The same by SQL
 
-is( $server->sql("SELECT fi_stats_json('shop', '$DAY', 1)"),
-	stats(site_id => 'shop', date => $DAY, limit => 1)->{body},
-	'fi_stats_json');
-foreach my $call ("fi_stats_json(NULL)", "fi_stats_json('a', 'infinity')", "fi_stats_json('a', max_paths => 0)")
+$answer = stats(site_id => 'shop', date => $DAY)->{json};
+is( $server->sql("SELECT * FROM fi_stats('shop', '$DAY')"),
+	"$answer->{total_views}|$answer->{unique_users}",
+	'fi_stats');
+is( $server->sql("SELECT * FROM fi_top_paths('shop', '$DAY')"),
+	join("\n", map { "$_->{path}|$_->{views}" } @{ $answer->{top_paths} }),
+	'fi_top_paths');
+is( $server->sql("SELECT * FROM fi_top_paths('shop', '$DAY', max_rows => 1)"),
+	"$answer->{top_paths}[0]{path}|$answer->{top_paths}[0]{views}",
+	'fi_top_paths: max_rows');
+foreach my $call ("fi_stats(NULL)", "fi_stats('a', 'infinity')", "fi_top_paths(NULL)", "fi_top_paths('a', max_rows => 0)")
 {
 	my ($result, $stdout, $stderr) =
 	  $server->node->psql('postgres', "\\set VERBOSITY sqlstate\nSELECT $call");

@@ -184,7 +184,7 @@ foreach my $name (split /\n/, $server->sql('SELECT name FROM awkward ORDER BY 1'
 	{
 		my @query = (event_name => $name, group_by => $unit, timezone => $zone);
 		my $sql = $server->sql(
-			"SELECT group_key, total_events, unique_users FROM fi_metrics('$name', group_by => '$unit', timezone => '$zone')");
+			"SELECT group_key, total_events, unique_users FROM fi_metrics('$name', group_by => '$unit', time_zone => '$zone')");
 
 		is( join("\n", map { join '|', @$_{qw(group total_events unique_users)} } @{ pages(@query) }),
 			$sql, "$name over HTTP, by $unit");
@@ -227,12 +227,18 @@ foreach (
 			to => $to)->{json}{data}[0]{group},
 		$first, "$zone begins with $first");
 }
-my $json = "SELECT fi_metrics_json('nothing', '0044-03-14 BC'::timestamptz, '0044-03-16 BC'::timestamptz, 'day', NULL, 'UTC', true, 1";
-$answer = JSON::PP::decode_json($server->sql("$json)"));
+my @ides = (
+	event_name => 'nothing',
+	group_by => 'day',
+	limit => 1,
+	map { $_->[0] => $server->sql("SELECT extract(epoch FROM '0044-03-$_->[1] BC'::timestamptz)::bigint") } [ from => 14 ], [ to => 16 ]);
+$answer = metrics(@ides)->{json};
 is($answer->{data}[0]{group}, '-0043-03-14T00:00:00Z', 'a year before Christ as in ISO 8601');
-is( JSON::PP::decode_json($server->sql("$json, '$answer->{next_cursor}')"))->{data}[0]{group},
+is( metrics(@ides, cursor => $answer->{next_cursor})->{json}{data}[0]{group},
 	'-0043-03-15T00:00:00Z',
 	'and the page behind it');
+is($server->sql("SELECT group_key FROM fi_metrics('nothing', '0044-03-14 BC', '0044-03-15 BC', 'day')"),
+	'-0043-03-14T00:00:00Z', 'the same by SQL');
 
 # What is not a cursor of ours is refused, whatever it is
 foreach my $cursor ('x', '3', '20', '3120', '31', unpack('H*', '99999999999999999999 '),
@@ -265,8 +271,8 @@ foreach my $name (
 		400, qr/^timezone "/, 'not a time zone: ' . substr($name, 0, 40));
 }
 my (undef, undef, $error) =
-  $server->node->psql($server->{database}, "SELECT fi_metrics('nothing', timezone => 'x/a5')");
-like($error, qr/ERROR:  timezone "x\/a5" is not valid: expected a name like UTC/, 'nor by SQL');
+  $server->node->psql($server->{database}, "SELECT fi_metrics('nothing', time_zone => 'x/a5')");
+like($error, qr/ERROR:  time_zone "x\/a5" is not valid: expected a name like UTC/, 'nor by SQL');
 is(metrics(event_name => 'nothing', group_by => 'day', timezone => 'eUROPE/iSTANBUL')->{status},
 	200, 'a name in any case');
 

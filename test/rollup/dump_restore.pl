@@ -24,7 +24,7 @@ my $ANSWERS = <<'EOQ';
 SET timezone = 'UTC';
 SELECT 'all', m.* FROM fi_metrics('page_view') m;
 SELECT 'hour', m.* FROM fi_metrics('page_view', '2024-08-10 00:00Z', '2024-08-16 00:00Z', 'hour', fill => false) m;
-SELECT 'day', m.* FROM fi_metrics('page_view', '2024-08-11 00:00Z', '2024-08-16 00:00Z', 'day', timezone => 'Asia/Kathmandu') m;
+SELECT 'day', m.* FROM fi_metrics('page_view', '2024-08-11 00:00Z', '2024-08-16 00:00Z', 'day', time_zone => 'Asia/Kathmandu') m;
 SELECT 'ragged', m.* FROM fi_metrics('page_view', '2024-08-11 10:11:12Z', '2024-08-15 13:14:15Z') m;
 SELECT 'mobile', m.* FROM fi_metrics('page_view', '2024-08-11 10:11:00Z', '2024-08-15 13:14:00Z', 'day', 'mobile') m;
 SELECT 'channel', m.* FROM fi_metrics('page_view', group_by => 'channel') m;
@@ -61,7 +61,7 @@ EOQ
 
 # What is not yet in the rollup; a breakdown never knows the day that was dropped before
 my $PENDING = <<'EOQ';
-SELECT (SELECT count(*) > 0 FROM fast_ingest.rollup_delta), (SELECT count(*) > 0 FROM fast_ingest.rollup_dirty WHERE breakdown IS NULL OR high = 'infinity');
+SELECT (SELECT count(*) > 0 FROM fast_ingest.rollup_delta), (SELECT count(*) > 0 FROM fast_ingest.recount WHERE breakdown IS NULL OR high = 'infinity');
 EOQ
 
 # Events of six days from the dropped one on

@@ -336,7 +336,7 @@ $server = $new;
 $server->wait_ready;
 is(differences(), '', 'the answers are those of the raw rows');
 is(answered($_), remembered($_), "$_, which was dropped") foreach sort keys %dropped;
-is($server->sql(q(SELECT users FROM fi_refresh())), $old->sql(q(SELECT users FROM fi_refresh())), 'who was known is known');
+is($server->sql(q(SELECT new_users FROM fi_refresh())), $old->sql(q(SELECT new_users FROM fi_refresh())), 'who was known is known');
 insert_events(50);
 erase('ann');
 delete $_->{users}{ann} foreach map { values %$_ } values %counted;

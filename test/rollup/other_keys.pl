@@ -194,7 +194,7 @@ is($answer->{body},
 	'{"event_name":"(other)","grouped_by":"page","total_events":20,"unique_users":1,"data":[{"group":"(other)","total_events":20,"unique_users":1}]}',
 	'a client\'s (other) is a key');
 is($server->sql('SELECT count(*) FROM fast_ingest.rollup WHERE is_other OR is_other_name'), 0, 'nothing is counted together');
-is($server->sql("SELECT sum(rows_read) FROM fi_metrics_plan('(other)', channel => '(other)') WHERE source = 'raw'"),
+is($server->sql("SELECT sum(rows_read) FROM fi_metrics_sources('(other)', channel => '(other)') WHERE source = 'raw'"),
 	0, 'and it takes no raw rows');
 
 # More of everything than is kept apart
@@ -229,9 +229,9 @@ is($server->sql('SELECT string_agg(DISTINCT scope || key || event_name, \'\') FR
 is( $server->sql("SELECT string_agg(event_name, ' ' ORDER BY event_name) FROM fast_ingest.event_names WHERE NOT is_other"),
 	'(other) name-0 name-1 name-2',
 	'first come, first served');
-foreach my $question ("'name-1'", "'(other)', channel => '(other)'", "'name-0', channel => 'web', \"from\" => to_timestamp($NOON)")
+foreach my $question ("'name-1'", "'(other)', channel => '(other)'", "'name-0', channel => 'web', since => to_timestamp($NOON)")
 {
-	is($server->sql("SELECT sum(rows_read) FROM fi_metrics_plan($question) WHERE source = 'raw'"), 0, "fi_metrics($question) takes no raw rows");
+	is($server->sql("SELECT sum(rows_read) FROM fi_metrics_sources($question) WHERE source = 'raw'"), 0, "fi_metrics($question) takes no raw rows");
 }
 
 # Deleting counts again what is left, and keeps what is counted together so

@@ -184,7 +184,7 @@ is_restored($server->node, 'postgres', 'postgres', 'with the maintenance worker'
 my $secret = $server->sql('SELECT secret FROM fast_ingest.secret');
 my (undef, undef, $error) = $server->node->psql('postgres', <<'EOQ');
 CREATE TABLE public.secret (LIKE fast_ingest.secret);
-CREATE TRIGGER mine BEFORE INSERT ON public.secret FOR EACH STATEMENT EXECUTE FUNCTION fi_row_replaced();
+CREATE TRIGGER mine BEFORE INSERT ON public.secret FOR EACH STATEMENT EXECUTE FUNCTION fast_ingest.row_replaced();
 INSERT INTO public.secret VALUES ('');
 EOQ
 like($error, qr/table "secret" is not one of fast_ingest/, 'a table of that name is not ours');

@@ -25,11 +25,16 @@ my @defects = (
 	[ 'a sequence without its schema', 'CREATE SEQUENCE fast_ingest.breakdowns_id_seq', 'CREATE SEQUENCE breakdowns_id_seq' ],
 	[ 'an index on a table without its schema', 'ON fast_ingest.rollup (bucket)', 'ON rollup (bucket)' ],
 	[ 'a trigger on a table without its schema', 'AFTER TRUNCATE ON fast_ingest.events', 'AFTER TRUNCATE ON events' ],
-	[ 'a trigger with a function of others', 'EXECUTE FUNCTION fi_events_truncated()', 'EXECUTE FUNCTION truncated()' ],
-	[ 'ALTER of a table without its schema', 'ALTER TABLE fast_ingest.rollup_dirty', 'ALTER TABLE rollup_dirty' ],
+	[ 'a trigger with a function of others', 'EXECUTE FUNCTION fast_ingest.events_truncated()', 'EXECUTE FUNCTION truncated()' ],
+	[ 'ALTER of a table without its schema', 'ALTER TABLE fast_ingest.recount', 'ALTER TABLE recount' ],
 	[ 'a default that is looked up', 'DEFAULT pg_catalog.now()', 'DEFAULT now()' ],
 	[ 'a check that is looked up', 'CHECK (max_keys > 0)', 'CHECK (abs(max_keys) > 0)' ],
 	[ 'an index predicate that is looked up', "WHERE scope <> ''", "WHERE length(scope) > 0" ],
+	[ 'a support function of others', 'INPUT = fast_ingest.user_set_in', 'INPUT = user_set_in' ],
+	[ 'a support function of others', 'SFUNC = fast_ingest.union_add', 'SFUNC = union_add' ],
+	[ 'an operator with a function of others', 'FUNCTION = fast_ingest.user_set_or', 'FUNCTION = user_set_or' ],
+	[ 'a function in a view without its schema', 'FROM @extschema@.fi_status() s', 'FROM fi_status() s' ],
+	[ 'a call in a view that is looked up', 'pg_catalog.split_part', 'split_part' ],
 	[ 'a view', 'CREATE SEQUENCE', "CREATE VIEW fast_ingest.v AS SELECT lower(key) FROM fast_ingest.rollup;\nCREATE SEQUENCE" ],
 	[ 'a view on a table without its schema', 'CREATE SEQUENCE', "CREATE VIEW fast_ingest.v AS SELECT key FROM rollup;\nCREATE SEQUENCE" ],
 	[ 'an estimator that is looked up', 'pg_catalog.eqsel', 'eqsel' ],
@@ -40,7 +45,7 @@ my @defects = (
 	[ 'no search_path for plpgsql', qr/(CREATE FUNCTION fi_unschedule.*?)\n\s+SET search_path = pg_catalog, pg_temp/s ],
 	[ 'no search_path for sql', qr/(CREATE FUNCTION fi_partitions.*?)\n\s+SET search_path = pg_catalog, pg_temp/s ],
 	[ 'no search_path for C that runs SQL', qr/(CREATE FUNCTION fi_stats\(.*?)\n\s+SET search_path = pg_catalog, pg_temp/s ],
-	[ 'no search_path for a trigger', qr/(CREATE FUNCTION fi_events_inserted.*?)\n\s+SET search_path = pg_catalog, pg_temp/s ],
+	[ 'no search_path for a trigger', qr/(CREATE FUNCTION fast_ingest\.events_inserted.*?)\n\s+SET search_path = pg_catalog, pg_temp/s ],
 	[ 'pg_temp first', 'SET search_path = pg_catalog, pg_temp', 'SET search_path = pg_temp, pg_catalog' ],
 	[ 'the caller\'s schema in the path', 'SET search_path = pg_catalog, pg_temp', 'SET search_path = public, pg_catalog, pg_temp' ],
 	[ 'SECURITY DEFINER', 'fi_cardinality(users fi_user_set) RETURNS bigint', 'fi_cardinality(users fi_user_set) RETURNS bigint SECURITY DEFINER' ],
@@ -79,14 +84,28 @@ sub safe_catalog
 	is($server->sql(<<"EOQ", $database), '', "$name: functions that run SQL pin their search path, none runs as its owner");
 SELECT p.oid::regprocedure FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
 WHERE ('pg_proc'::regclass, p.oid) IN $members AND p.prokind = 'f' AND (p.prosecdef
-  OR (l.lanname <> 'c' OR p.provolatile <> 'i' AND p.proname <> 'fi_status')
+  OR (l.lanname <> 'c' OR p.provolatile <> 'i')
     AND NOT coalesce('search_path=pg_catalog, pg_temp' = ANY (p.proconfig), false))
 EOQ
-	is($server->sql(<<"EOQ", $database), 'fi_partitions', "$name: everybody may call what computes, triggers do nothing elsewhere, and what reads the catalog");
+	is($server->sql(<<"EOQ", $database), 'fi_partitions fi_version', "$name: everybody may call what computes, and what reads the catalog");
 SELECT string_agg(p.proname, ' ' ORDER BY p.proname) FROM pg_proc p
 WHERE ('pg_proc'::regclass, p.oid) IN $members AND has_function_privilege('public', p.oid, 'EXECUTE')
-  AND p.provolatile <> 'i' AND p.prorettype <> 'trigger'::regtype
+  AND p.provolatile <> 'i'
 EOQ
+	is($server->sql(<<"EOQ", $database), <<"EOT" =~ s/\n\z//r, "$name: of the plumbing everybody may call what the type and its operators need");
+SELECT string_agg(p.proname, E'\n' ORDER BY p.proname) FROM pg_proc p
+WHERE ('pg_proc'::regclass, p.oid) IN $members AND p.pronamespace = 'fast_ingest'::regnamespace AND has_function_privilege('public', p.oid, 'EXECUTE')
+EOQ
+user_set_and
+user_set_and_not
+user_set_contains
+user_set_eq
+user_set_in
+user_set_or
+user_set_out
+user_set_recv
+user_set_send
+EOT
 	is($server->sql(<<"EOQ", $database), '', "$name: no table, sequence or schema is for everybody");
 SELECT c.oid::regclass::text FROM pg_class c, aclexplode(c.relacl) a WHERE ('pg_class'::regclass, c.oid) IN $members AND a.grantee = 0
 UNION ALL SELECT n.nspname FROM pg_namespace n, aclexplode(n.nspacl) a WHERE n.nspname = 'fast_ingest' AND a.grantee = 0
@@ -121,7 +140,7 @@ BEGIN
       ('now', 'count', 'sum', 'min', 'max', 'lower', 'date_trunc', 'set_config', 'current_setting', 'current_database', 'to_regnamespace',
        'pg_has_role', 'has_table_privilege', 'has_schema_privilege', 'generate_series', 'regexp_match', 'pg_get_expr', 'starts_with',
        'clock_timestamp', 'brin_summarize_new_values', 'pg_sleep', 'unnest', 'string_to_array', 'substring', 'replace', 'eqsel',
-       'eqjoinsel', 'contsel', 'contjoinsel', 'to_jsonb', 'extract', 'bool_and', 'pg_extension_config_dump', 'pg_partition_tree', 'length')
+       'eqjoinsel', 'contsel', 'contjoinsel', 'to_jsonb', 'extract', 'bool_and', 'split_part', 'starts_with', 'pg_extension_config_dump', 'pg_partition_tree', 'length')
   LOOP
     BEGIN
       EXECUTE format('CREATE FUNCTION public.%I(%s) RETURNS text %s', item.name, item.arguments, body);
@@ -156,16 +175,18 @@ EOQ
 # Each call, as a superuser, with nothing in it to look up
 my @calls = map { "SELECT fi.$_" } (
 	"fi_create_partition('2024-08-13')", "fi_partitions()", "fi_refresh()", "fi_rebuild()",
-	"fi_metrics('e')", "fi_metrics('e', 1723464001)", "fi_metrics('e', '2024-08-12 12:00:01Z', group_by := 'page')",
-	"fi_metrics('e', group_by := 'hour', timezone := 'Asia/Kathmandu')", "fi_metrics_plan('e', '2024-08-12 12:00:01Z')",
-	"fi_metrics_json('e')", "fi_metrics_json('e', '1723464001', group_by := 'hour')", "fi_stats('s', '2024-08-12')", "fi_stats_json('s', '2024-08-12')",
+	"fi_metrics('e')", "fi_metrics('e', to_timestamp(1723464001))", "fi_metrics('e', '2024-08-12 12:00:01Z', group_by := 'page')",
+	"fi_metrics('e', group_by := 'hour', time_zone := 'Asia/Kathmandu')", "fi_metrics_sources('e', '2024-08-12 12:00:01Z')",
+	"fi_stats('s', '2024-08-12')", "fi_top_paths('s', '2024-08-12')", "fi_version()",
 	"fi_add_breakdown('mine', 'upper(path)')", "fi_refresh()", "fi_metrics('e', group_by := 'mine')", "fi_drop_breakdown('mine')",
 	"fi_maintain()", "fi_schedule()", "fi_unschedule()", "fi_grant_metrics('mallory')", "fi_grant_ingest('postgres')",
-	"fi_cardinality('{1,2}')", "fi_user_set_eq('{1}', '{1}')");
+	"fi_cardinality('{1,2}')", "fi_union('{1,2}')");
 
 unshift @calls, "SELECT fi.fi_create_partition('2024-08-12')", map { "INSERT INTO fast_ingest.events (event_name, channel, user_id, ts, site_id, path) VALUES ('e', 'web', 'u$_', '2024-08-12 12:00:0${_}Z', 's', '/')" } 1 .. 5;
-push @calls, "UPDATE fast_ingest.events SET path = NULL", "SELECT fi.fi_refresh()",
-  'BEGIN', 'DROP TABLE fast_ingest.events_20240812', 'SELECT low, high FROM fast_ingest.dropped', 'ROLLBACK', 'DELETE FROM fast_ingest.events',
+push @calls, "SELECT fast_ingest.user_set_eq('{1}', '{1}')", 'SELECT worker FROM fast_ingest.workers',
+  'SELECT listener, received FROM fast_ingest.listeners', 'SELECT flusher, staged FROM fast_ingest.flushers',
+  "UPDATE fast_ingest.events SET path = NULL", "SELECT fi.fi_refresh()",
+  'BEGIN', 'DROP TABLE fast_ingest.events_20240812', 'SELECT low, high FROM fast_ingest.lost_rows', 'ROLLBACK', 'DELETE FROM fast_ingest.events',
   "SELECT fi.fi_metrics('e')", 'TRUNCATE fast_ingest.events';
 
 # Without what differs between databases
@@ -219,7 +240,7 @@ foreach my $object (
 	[ 'TYPE public.fi_user_set', ' AS ENUM ()' ],
 	[ 'FUNCTION public.fi_refresh', '() RETURNS void LANGUAGE sql AS $$ SELECT $$' ],
 	[ 'FUNCTION public.fi_partitions', '() RETURNS void LANGUAGE sql AS $$ SELECT $$' ],
-	[ 'FUNCTION public.fi_events_inserted', '() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN END $$' ])
+	[ 'FUNCTION public.fi_version', '() RETURNS void LANGUAGE sql AS $$ SELECT $$' ])
 {
 	my ($name, $definition) = @$object;
 
@@ -246,7 +267,7 @@ CREATE TABLE fast_ingest.rollup (breakdown smallint, level smallint, bucket time
 INSERT INTO fast_ingest.rollup VALUES (1, 1, '2024-08-12 12:00Z'), (1, 1, '2024-08-13 12:00Z');
 CREATE TABLE fast_ingest.rollup_delta ();
 DO $do$ BEGIN
-  EXECUTE (SELECT 'CREATE TABLE fast_ingest.dropped (' || string_agg('c' || n || ' text', ', ') || ')' FROM generate_series(1, 1000) n);
+  EXECUTE (SELECT 'CREATE TABLE fast_ingest.lost_rows (' || string_agg('c' || n || ' text', ', ') || ')' FROM generate_series(1, 1000) n);
 END $do$;
 EOQ
 foreach my $command ('DROP TABLE fast_ingest.events_1', 'ALTER TABLE fast_ingest.events DETACH PARTITION fast_ingest.events_2',
@@ -255,7 +276,7 @@ foreach my $command ('DROP TABLE fast_ingest.events_1', 'ALTER TABLE fast_ingest
 {
 	($status, $out, $error) = $server->node->psql('another', "SET SESSION AUTHORIZATION mallory; SET client_min_messages = error; $command");
 	is($error, '', "where there is no extension: $command");
-	is($server->sql('SELECT count(*) FROM fast_ingest.dropped', 'another'), 0, 'nothing is noted') unless $command =~ /SCHEMA/;
+	is($server->sql('SELECT count(*) FROM fast_ingest.lost_rows', 'another'), 0, 'nothing is noted') unless $command =~ /SCHEMA/;
 }
 unlike(slurp_file($server->node->logfile), qr/was terminated by signal/, 'and nothing crashes');
 $server->node->stop;

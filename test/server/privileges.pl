@@ -136,7 +136,7 @@ answers_to('ingest', "DELETE FROM fast_ingest.events WHERE user_id = 'user-1'");
 is(() = answers_to('ingest', 'SELECT action, partition FROM fi_maintain()') =~ /^dropped\|/mg, 3, 'and drops old ones');
 is($server->get('/metrics?event_name=page_view')->{json}{total_events}, 98, 'the metrics stay, with what was deleted counted before');
 is(tables_of('ingest'), 'dead_letters INSERT', 'it has rights on one table beside its own');
-is(functions_of('ingest'), 'fi_create_partition fi_maintain fi_refresh fi_schedule fi_unschedule', 'and on functions for jobs');
+is(functions_of('ingest'), 'events_changed events_inserted events_truncated fi_create_partition fi_maintain fi_refresh fi_schedule fi_unschedule', 'and on functions for partitions and jobs');
 
 refuses('ingest', <<'EOQ');
 SELECT * FROM pg_authid
@@ -153,6 +153,10 @@ SELECT fi_add_breakdown('mine', 'path')
 SELECT fi_rebuild()
 SELECT fi_erase_user('user-1')
 SELECT fi_status()
+SELECT * FROM fast_ingest.workers
+SELECT * FROM fast_ingest.listeners
+SELECT * FROM fast_ingest.flushers
+SELECT fast_ingest.publish_api_keys()
 SELECT fi_metrics('page_view')
 SELECT fi_grant_metrics('ingest')
 COPY (SELECT 1) TO PROGRAM 'true'
@@ -257,14 +261,12 @@ $server->books_balance;
 my @questions = map { "SELECT $_" } (
 	"fi_metrics('page_view')",
 	"fi_metrics('page_view', '2025-01-05 12:00:01Z'::timestamptz, group_by => 'page')",
-	"fi_metrics('page_view', 1736078401)",
-	"fi_metrics('page_view', '1736078401', group_by => 'hour', fill => false)",
-	"fi_metrics_plan('page_view', '2025-01-05 12:00:01Z')",
-	"fi_metrics_json('page_view', NULL::timestamptz, group_by => 'channel')",
-	"fi_metrics_json('page_view', 1736078401)",
-	"fi_metrics_json('page_view', '1736078401', group_by => 'day')",
+	"fi_metrics('page_view', to_timestamp(1736078401))",
+	"fi_metrics('page_view', '2025-01-05 12:00:01Z', group_by => 'hour', fill => false)",
+	"fi_metrics('page_view', '2025-01-05 12:00:01Z', group_by => 'day')",
+	"fi_metrics_sources('page_view', '2025-01-05 12:00:01Z')",
 	"fi_stats('s', '2025-01-06')",
-	"fi_stats_json('s', '2025-01-06')");
+	"fi_top_paths('s', '2025-01-06')");
 
 # Merged rows, deltas, changed buckets, raw rows
 $server->set('fast_ingest.refresh_backlog' => 0);
@@ -287,7 +289,7 @@ foreach my $question (@questions)
 	is(answers_to('analyst', 'SET ' . ($server->major_version >= 16 ? 'debug_parallel_query' : 'force_parallel_mode') . " = on; $question"),
 		$answer, 'by parallel workers');
 }
-is(functions_of('analyst'), 'fi_metrics fi_metrics_json fi_metrics_plan fi_stats fi_stats_json', 'these functions are all it may call');
+is(functions_of('analyst'), 'fi_metrics fi_metrics_sources fi_stats fi_top_paths', 'these functions are all it may call');
 is(tables_of('analyst'), '', 'and it has no rights on tables');
 refuses('analyst', <<'EOQ');
 SELECT user_id FROM fast_ingest.events
@@ -301,6 +303,7 @@ SELECT fi_rebuild()
 SELECT fi_erase_user('user-1')
 SELECT fi_maintain()
 SELECT fi_status()
+SELECT * FROM fast_ingest.workers
 SELECT fi_create_partition('2031-01-01')
 SELECT fi_add_breakdown('user', 'user_id')
 SELECT fi_drop_breakdown('channel')
@@ -319,6 +322,21 @@ foreach my $command (split /\n/, $METRICS)
 }
 is(errors_of('analyst', join '', map { "$_;" } @questions), '', 'with all of them it may ask');
 
+# Monitoring
+
+$server->sql('CREATE ROLE monitor LOGIN; GRANT pg_monitor TO monitor; GRANT USAGE ON SCHEMA api TO monitor');
+is(errors_of('monitor', 'SELECT fi_status(); SELECT * FROM fast_ingest.workers; SELECT * FROM fast_ingest.listeners; SELECT * FROM fast_ingest.flushers; SELECT fi_version();'),
+	'', 'pg_monitor sees the workers');
+is(functions_of('monitor'), 'fi_status', 'and may call nothing else');
+is(tables_of('monitor'), '', 'nor see a table');
+refuses('monitor', <<'EOQ');
+SELECT * FROM fast_ingest.events
+SELECT * FROM fast_ingest.users
+SELECT fi_metrics('page_view')
+SELECT fast_ingest.union_users('{1}')
+SELECT fast_ingest.unpack_minutes('{}', '')
+EOQ
+
 # A hot standby, which writes nothing
 
 my $standby = PostgreSQL::Test::Cluster->new('standby');
@@ -331,7 +349,7 @@ $standby->append_conf('postgresql.conf', 'fast_ingest.port = ' . PostgreSQL::Tes
 $standby->start;
 $server->node->wait_for_catchup($standby, 'replay', $server->node->lsn('write'));
 is($standby->safe_psql('postgres', "SET SESSION AUTHORIZATION analyst; $questions[$_]"), $server->sql($questions[$_]), "a standby: $questions[$_]")
-  foreach 0, 1, 9;
+  foreach 0, 1, $#questions;
 $standby->stop;
 
 # Row security is never ignored silently

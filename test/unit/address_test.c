@@ -12,7 +12,7 @@
 #include "tap.h"
 
 static const char *
-shown(const ClientAddress *address)
+shown(const IpAddress *address)
 {
 	static char text[INET6_ADDRSTRLEN];
 
@@ -48,25 +48,25 @@ test_parse(void)
 		"2130706433",
 		"1111:2222:3333:4444:5555:6666:7777:8888:9999:aaaa:bbbb:cccc:dddd:eeee:ffff:0000",
 	};
-	ClientAddress address;
+	IpAddress address;
 
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
-		ok(ClientAddressParse(good[i][0], strlen(good[i][0]), &address) &&
+		ok(IpAddressParse(good[i][0], strlen(good[i][0]), &address) &&
 			   strcmp(shown(&address), good[i][1]) == 0,
 		   "%s is an address", good[i][0]);
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-		ok(!ClientAddressParse(bad[i], strlen(bad[i]), &address), "\"%s\" is none", bad[i]);
+		ok(!IpAddressParse(bad[i], strlen(bad[i]), &address), "\"%s\" is none", bad[i]);
 }
 
 static bool
 holds(const char *range_text, const char *address_text)
 {
-	AddressRange range;
-	ClientAddress address;
+	IpRange range;
+	IpAddress address;
 
-	return AddressRangeParse(range_text, &range) &&
-		   ClientAddressParse(address_text, strlen(address_text), &address) &&
-		   AddressRangesHold(&range, 1, &address);
+	return IpRangeParse(range_text, &range) &&
+		   IpAddressParse(address_text, strlen(address_text), &address) &&
+		   IpRangesContain(&range, 1, &address);
 }
 
 static void
@@ -81,7 +81,7 @@ test_ranges(void)
 									  "x/8",
 									  "10.0.0.0/ 8",
 									  "10.0.0.0/99999999999999999999"};
-	AddressRange range;
+	IpRange range;
 
 	ok(holds("10.0.0.0/8", "10.255.0.1") && !holds("10.0.0.0/8", "11.0.0.1"), "10.0.0.0/8");
 	ok(holds("10.0.0.128/25", "10.0.0.129") && !holds("10.0.0.128/25", "10.0.0.127"),
@@ -92,21 +92,21 @@ test_ranges(void)
 	ok(holds("::/0", "192.0.2.1"), "all");
 	ok(holds("10.0.0.0/8", "::ffff:10.0.0.1"), "IPv4 in IPv6 is IPv4");
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-		ok(!AddressRangeParse(bad[i], &range), "\"%s\" is no range", bad[i]);
+		ok(!IpRangeParse(bad[i], &range), "\"%s\" is no range", bad[i]);
 }
 
 /* The client of a request, where 10.0.0.0/8 and ::1 are trusted proxies. */
 static const char *
 forwarded(const char *peer, const char *first, const char *second)
 {
-	AddressRange trusted[2];
+	IpRange trusted[2];
 	const char *values[2] = {first, second};
-	ClientAddress address;
+	IpAddress address;
 
-	(void) AddressRangeParse("10.0.0.0/8", &trusted[0]);
-	(void) AddressRangeParse("::1", &trusted[1]);
-	(void) ClientAddressParse(peer, strlen(peer), &address);
-	ClientAddressForwarded(&address, values,
+	(void) IpRangeParse("10.0.0.0/8", &trusted[0]);
+	(void) IpRangeParse("::1", &trusted[1]);
+	(void) IpAddressParse(peer, strlen(peer), &address);
+	IpAddressReadForwarded(&address, values,
 						   first == NULL	? 0
 						   : second == NULL ? 1
 											: 2,
@@ -147,24 +147,24 @@ test_forwarded(void)
 static void
 test_network(void)
 {
-	ClientAddress address;
+	IpAddress address;
 
-	(void) ClientAddressParse("2001:db8:1:2:3:4:5:6", 20, &address);
-	ClientAddressToNetwork(&address);
+	(void) IpAddressParse("2001:db8:1:2:3:4:5:6", 20, &address);
+	IpAddressToNetwork(&address);
 	ok(strcmp(shown(&address), "2001:db8:1:2::") == 0, "IPv6 counts by /64");
-	(void) ClientAddressParse("192.0.2.1", 9, &address);
-	ClientAddressToNetwork(&address);
+	(void) IpAddressParse("192.0.2.1", 9, &address);
+	IpAddressToNetwork(&address);
 	ok(strcmp(shown(&address), "::ffff:192.0.2.1") == 0, "IPv4 by address");
 }
 
 static void
 check_printed(const char *text, const char *expected)
 {
-	ClientAddress address;
-	char printed[CLIENT_ADDRESS_TEXT_SIZE];
+	IpAddress address;
+	char printed[IP_ADDRESS_TEXT_SIZE];
 
-	ok(ClientAddressParse(text, strlen(text), &address) &&
-		   strcmp(ClientAddressPrint(&address, printed), expected) == 0,
+	ok(IpAddressParse(text, strlen(text), &address) &&
+		   strcmp(IpAddressPrint(&address, printed), expected) == 0,
 	   "%s is printed as %s", text, expected);
 }
 

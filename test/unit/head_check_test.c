@@ -1,8 +1,8 @@
 /*
  * head_check_test.c
  *
- * Which versions of libmicrohttpd are known, and what is found wrong with heads as each of them
- * leaves them behind.
+ * Which versions of libmicrohttpd are known, and what is found wrong with heads in the form
+ * in which each version leaves them.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -29,10 +29,10 @@ test_versions(void)
 }
 
 /*
- * Check a head; in it _ stands for NUL, CR and LF for themselves
+ * Check a head, in which _ stands for NUL; returns what is wrong
  */
 static const char *
-check(HeadRemains remains, const char *text)
+check_head(HeadRemains remains, const char *text)
 {
 	static char head[256];
 	size_t size = strlen(text);
@@ -84,13 +84,13 @@ test_heads(void)
 			   {HEAD_1_0, "GET_/x_HTTP/1.1_\nHost_ \x7f_\n\r\n"}};
 
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
-		ok(check(good[i].remains, good[i].text) == NULL, "good head %d", (int) i);
+		ok(check_head(good[i].remains, good[i].text) == NULL, "good head %d", (int) i);
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-		ok(check(bad[i].remains, bad[i].text) != NULL, "bad head %d", (int) i);
+		ok(check_head(bad[i].remains, bad[i].text) != NULL, "bad head %d", (int) i);
 }
 
 /*
- * What is wrong with one more field beside a Host
+ * Check a head of a Host and one more field; returns what is wrong
  */
 static const char *
 check_field(const char *name, const char *value, HeadFraming *framing)
@@ -139,11 +139,11 @@ test_framing(void)
 #define PAGE_SIZE 64
 
 /*
- * Move the blanks of a request that begins offset bytes behind the beginning of a page, in pages
- * that hold nothing else; in the texts _ stands for NUL. Is the result what is expected?
+ * Move the blanks of a request that begins offset bytes into a page, in pages that hold
+ * nothing else, and compare the result. In both texts _ stands for NUL
  */
 static bool
-moves_to(size_t offset, const char *text, const char *expected)
+moves_blanks_to(size_t offset, const char *text, const char *expected)
 {
 	size_t size = strlen(text);
 	size_t room = (offset + size + PAGE_SIZE) / PAGE_SIZE * PAGE_SIZE;
@@ -185,24 +185,24 @@ test_moving(void)
 		{LINE "A: b\r\n c\r\nContent-Length:1 \r\n\r",
 		 LINE "A: b\r\n c\r\nContent-Length: 1\r\n\r"}};
 	static const char *const kept[] = {
-		/* other fields, and what is none */
+		/* other fields, and lines that are no fields */
 		LINE "X-Content-Length: 12 \r\n\r\n", LINE "Content-Length2: 12 \r\n\r\n",
 		LINE "Content-Length : 12 \r\n\r\n", LINE " Content-Length: 12 \r\n\r\n",
 		LINE "Content-Length 12 \r\n\r\n", LINE "Content-Length\r\n\r\n", LINE "A: b \r\n\r\n",
-		/* values that are no word */
+		/* values that are not one word */
 		LINE "Content-Length: \r\n\r\n", LINE "Content-Length:\r\n\r\n",
 		LINE "Content-Length: 12 13 \r\n\r\n", LINE "Content-Length: 12,13 \r\n\r\n",
 		LINE "Transfer-Encoding: chunked , \r\n\r\n", LINE "Content-Length: 12\x0b \r\n\r\n",
 		LINE "Content-Length: 12 _ \r\n\r\n",
-		/* lines that end otherwise, or might be folded */
+		/* other ends of lines, and lines that may be folded */
 		LINE "Content-Length: 12 \n\r\n", LINE "Content-Length: 12 \r\r\n\r\n",
 		LINE "Content-Length: 12 \r\n 3\r\n\r\n", LINE "Content-Length: 12 \r\n\t\r\n\r\n",
 		LINE "Content-Length: 12 \r\n", LINE "Content-Length: 12 \r", LINE "Content-Length: 12 ",
-		/* behind a line that does, behind a NUL, behind the head */
+		/* after a line with another end, after a NUL, after the head */
 		LINE "A: b\nContent-Length: 12 \r\n\r\n", LINE "A: b\rContent-Length: 12 \r\n\r\n",
 		LINE "A: _\r\nContent-Length: 12 \r\n\r\n", LINE "\r\nContent-Length: 12 \r\n\r\n",
 		LINE "A: b\r\n\r\nContent-Length: 12 \r\n", LINE "\nContent-Length: 12 \r\n\r\n",
-		/* request lines that are wrong */
+		/* wrong request lines */
 		"PUT_/ _HTTP/1.1__Content-Length: 12 \r\n\r\n",
 		"PUT__HTTP/1.1__Content-Length: 12 \r\n\r\n", "PUT_/_HTTP/1.1 _Content-Length: 12 \r\n\r\n",
 		"P T_/_HTTP/1.1__Content-Length: 12 \r\n\r\n", "PUT_/_HTTP/1.1_Content-Length: 12 \r\n\r\n",
@@ -211,13 +211,14 @@ test_moving(void)
 	static const char in_front[] = "Content-Length: 1\r\n\r";
 
 	for (size_t i = 0; i < sizeof(moved) / sizeof(moved[0]); i++)
-		ok(moves_to(0, moved[i].text, moved[i].expected), "moved blanks %d", (int) i);
+		ok(moves_blanks_to(0, moved[i].text, moved[i].expected), "moved blanks %d", (int) i);
 	for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
-		ok(moves_to(0, kept[i], kept[i]), "kept blanks %d", (int) i);
+		ok(moves_blanks_to(0, kept[i], kept[i]), "kept blanks %d", (int) i);
 	for (size_t i = 1; i + strlen("PUT") < PAGE_SIZE; i++)
-		ok(moves_to(i, moved[0].text, moved[0].text), "a request %d bytes into a page", (int) i);
+		ok(moves_blanks_to(i, moved[0].text, moved[0].text), "a request %d bytes into a page",
+		   (int) i);
 
-	/* the request line, and the line behind it, at any place around the end of a page */
+	/* the end of a page at each place of the request line and the line after it */
 	for (size_t i = 1; i < 2 * PAGE_SIZE; i++)
 	{
 		char text[4 * PAGE_SIZE];
@@ -228,7 +229,7 @@ test_moving(void)
 		snprintf(text, sizeof(text), "PUT_/%0*d_HTTP/1.1__%s", (int) i, 0, behind);
 		snprintf(expected, sizeof(expected), "PUT_/%0*d_HTTP/1.1__%s", (int) i, 0,
 				 fits ? in_front : behind);
-		ok(moves_to(0, text, expected), "a target of %d bytes", (int) i + 1);
+		ok(moves_blanks_to(0, text, expected), "a target of %d bytes", (int) i + 1);
 	}
 }
 

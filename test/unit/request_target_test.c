@@ -9,7 +9,7 @@
 #include "tap.h"
 
 /*
- * Prepare a copy of a target; NULL if something is wrong with it
+ * Prepare a copy of a target; NULL if it is refused
  */
 static const char *
 prepared(const char *target, bool *too_many)

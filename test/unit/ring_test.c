@@ -185,7 +185,7 @@ test_model(uint64 start, size_t room)
 #define CONCURRENT_RECORDS 2000000
 
 static void *
-produce(void *arg)
+produce_records(void *arg)
 {
 	RingProducer producer;
 
@@ -218,7 +218,7 @@ test_concurrency(void)
 	uint32 uncommitted = 0;
 	bool good = true;
 
-	pthread_create(&producer, NULL, produce, ring);
+	pthread_create(&producer, NULL, produce_records, ring);
 	RingAttachConsumer(&consumer, ring);
 	while (n < CONCURRENT_RECORDS && good)
 	{

@@ -21,10 +21,10 @@ is_time(const char *text, int64_t expected)
 }
 
 /*
- * Refused, with a message that has a word in it
+ * Check that a text is refused with a message that contains a word
  */
 static void
-no_time(const char *text, const char *word)
+is_refused(const char *text, const char *word)
 {
 	int64_t time;
 	const char *wrong = "";
@@ -34,10 +34,10 @@ no_time(const char *text, const char *word)
 }
 
 /*
- * Every day of four centuries, against the C library
+ * Compare each day of four centuries with the C library
  */
 static void
-all_days(void)
+test_all_days(void)
 {
 	bool good = true;
 
@@ -59,11 +59,11 @@ all_days(void)
 }
 
 /*
- * The same digits as seconds, milliseconds, microseconds and nanoseconds, with the point
- * at every place, written out and by an exponent
+ * Read the same digits as seconds, milliseconds, microseconds and nanoseconds, with the
+ * point at each place, without and with an exponent
  */
 static void
-all_points(void)
+test_all_points(void)
 {
 	static const char digits[] = "0000000000000000000000000"
 								 "1723475612123456789"
@@ -87,10 +87,10 @@ all_points(void)
 }
 
 /*
- * A fraction of a million digits, which no number holds
+ * Read a fraction of a million digits, more than any number type holds
  */
 static void
-long_texts(void)
+test_long_texts(void)
 {
 	static char text[1000100];
 	char *end = stpcpy(text, "1723475612.25");
@@ -108,7 +108,7 @@ long_texts(void)
 	is_time(text, INT64_C(1723475612000000));
 	memset(text, '1', 1000000);
 	text[1000000] = '\0';
-	no_time(text, "too large");
+	is_refused(text, "too large");
 }
 
 int
@@ -150,24 +150,24 @@ main(void)
 	is_time("100000000000000000", INT64_C(100000000000000000));
 	is_time("100000000000000001", INT64_C(100000000000000));
 	is_time("9999999999999999999", INT64_C(9999999999999999));
-	all_points();
-	no_time("1e300", "too large");
-	no_time("1e99999999999999999999", "too large");
-	no_time("10000000000000000000", "too large");
-	no_time("99999999999999999999999999999", "too large");
-	no_time("1,723,475,612", "not a time");
-	no_time("1723475612s", "not a time");
-	no_time("1723475612345ms", "not a time");
-	no_time("1723475612,5", "not a time");
-	no_time("1e", "not a time");
-	no_time("1e5.5", "not a time");
-	no_time("1.2.3", "not a time");
-	no_time("-", "not a time");
-	no_time(".", "not a time");
-	no_time("--5", "not a time");
-	no_time("0x10", "not a time");
-	no_time("NaN", "not a time");
-	no_time("Infinity", "not a time");
+	test_all_points();
+	is_refused("1e300", "too large");
+	is_refused("1e99999999999999999999", "too large");
+	is_refused("10000000000000000000", "too large");
+	is_refused("99999999999999999999999999999", "too large");
+	is_refused("1,723,475,612", "not a time");
+	is_refused("1723475612s", "not a time");
+	is_refused("1723475612345ms", "not a time");
+	is_refused("1723475612,5", "not a time");
+	is_refused("1e", "not a time");
+	is_refused("1e5.5", "not a time");
+	is_refused("1.2.3", "not a time");
+	is_refused("-", "not a time");
+	is_refused(".", "not a time");
+	is_refused("--5", "not a time");
+	is_refused("0x10", "not a time");
+	is_refused("NaN", "not a time");
+	is_refused("Infinity", "not a time");
 
 	/* date-times */
 	is_time("2015-05-17T10:05:03Z", INT64_C(1431857103000000));
@@ -194,42 +194,42 @@ main(void)
 	is_time("2016-12-31T23:59:60Z", INT64_C(1483228800000000));
 	is_time("0001-01-01T00:00:00Z", INT64_C(-62135596800000000));
 	is_time("9999-12-31T23:59:59Z", INT64_C(253402300799000000));
-	no_time("2015-02-29T00:00:00Z", "day that does not exist");
-	no_time("1900-02-29T00:00:00Z", "day that does not exist");
-	no_time("2015-05-32T00:00:00Z", "day");
-	no_time("2015-05-17", "no time of day");
-	no_time("2015-05-17T10:05:03", "no zone");
-	no_time("2015-05-17T10:05", "no zone");
-	no_time("2015-05-17T10:05:03 ", "no zone");
-	no_time("2015-05-17T10Z", "minute");
-	no_time("2015-05-17T10:05:03.Z", "fraction");
-	no_time("2015-05-17T10:05.5Z", "fraction of a minute");
-	no_time("20150517T1005,5Z", "fraction of a minute");
-	no_time("2015-05-17T24:00:00Z", "hour");
-	no_time("2015-05-17T10:60:00Z", "minute");
-	no_time("2015-05-17T10:05:61Z", "second");
-	no_time("2015-13-17T10:05:03Z", "month");
-	no_time("2015-00-17T10:05:03Z", "month");
-	no_time("0000-01-01T00:00:00Z", "year");
-	no_time("2015-0517T10:05:03Z", "day");
-	no_time("2015-05-17T10:05:03+5", "zone");
-	no_time("2015-05-17T10:05:03+24:00", "zone");
-	no_time("2015-05-17T10:05:03+05:60", "zone");
-	no_time("2015-05-17T10:05:03+05:4", "minutes");
-	no_time("2015-05-17T10:05:03+05:", "minutes");
-	no_time("2015-05-17T10:05:03+05:45:00:00", "behind the zone");
-	no_time("2015-05-17T10:05:03+05:45[Asia/Kathmandu]", "behind the zone");
-	no_time("2015-05-17T10:05:03+05 x", "behind the zone");
-	no_time("2015-05-17T10:05:03 EST", "zone");
-	no_time("2015-05-17T10:05:03Zjunk", "zone");
-	no_time("2015-05-17Z", "time of day");
-	no_time("17.05.2015 10:05", "not a time");
-	no_time("2015.05.17 10:05Z", "not a time");
-	no_time("12015-05-17T10:05:03Z", "not a time");
-	no_time("yesterday", "not a time");
-	no_time("", "empty");
-	no_time("  ", "empty");
-	long_texts();
-	all_days();
+	is_refused("2015-02-29T00:00:00Z", "day that does not exist");
+	is_refused("1900-02-29T00:00:00Z", "day that does not exist");
+	is_refused("2015-05-32T00:00:00Z", "day");
+	is_refused("2015-05-17", "no time of day");
+	is_refused("2015-05-17T10:05:03", "no zone");
+	is_refused("2015-05-17T10:05", "no zone");
+	is_refused("2015-05-17T10:05:03 ", "no zone");
+	is_refused("2015-05-17T10Z", "minute");
+	is_refused("2015-05-17T10:05:03.Z", "fraction");
+	is_refused("2015-05-17T10:05.5Z", "fraction of a minute");
+	is_refused("20150517T1005,5Z", "fraction of a minute");
+	is_refused("2015-05-17T24:00:00Z", "hour");
+	is_refused("2015-05-17T10:60:00Z", "minute");
+	is_refused("2015-05-17T10:05:61Z", "second");
+	is_refused("2015-13-17T10:05:03Z", "month");
+	is_refused("2015-00-17T10:05:03Z", "month");
+	is_refused("0000-01-01T00:00:00Z", "year");
+	is_refused("2015-0517T10:05:03Z", "day");
+	is_refused("2015-05-17T10:05:03+5", "zone");
+	is_refused("2015-05-17T10:05:03+24:00", "zone");
+	is_refused("2015-05-17T10:05:03+05:60", "zone");
+	is_refused("2015-05-17T10:05:03+05:4", "minutes");
+	is_refused("2015-05-17T10:05:03+05:", "minutes");
+	is_refused("2015-05-17T10:05:03+05:45:00:00", "behind the zone");
+	is_refused("2015-05-17T10:05:03+05:45[Asia/Kathmandu]", "behind the zone");
+	is_refused("2015-05-17T10:05:03+05 x", "behind the zone");
+	is_refused("2015-05-17T10:05:03 EST", "zone");
+	is_refused("2015-05-17T10:05:03Zjunk", "zone");
+	is_refused("2015-05-17Z", "time of day");
+	is_refused("17.05.2015 10:05", "not a time");
+	is_refused("2015.05.17 10:05Z", "not a time");
+	is_refused("12015-05-17T10:05:03Z", "not a time");
+	is_refused("yesterday", "not a time");
+	is_refused("", "empty");
+	is_refused("  ", "empty");
+	test_long_texts();
+	test_all_days();
 	return tap_done();
 }

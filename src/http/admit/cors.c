@@ -1,9 +1,9 @@
 /*
  * cors.c
  *
- * Cross-origin resource sharing: fast_ingest.cors_origins are the origins whose
- * pages may. A page of any other origin can still send what a form can send
- * (navigator.sendBeacon); its browser does not let it read the answer.
+ * Pages of the origins in fast_ingest.cors_origins may send requests and read replies. A
+ * page of any other origin can still send what a form can send (navigator.sendBeacon),
+ * but its browser does not let it read the reply.
  */
 #include "postgres.h"
 
@@ -15,8 +15,9 @@
 #include "utils/varlena.h"
 
 #include "base/settings.h"
+#include "http/admit/route.h"
 
-/* How long a browser may remember the answer to its question, in seconds: a day. */
+/* How long a browser may remember the reply to a preflight, in seconds: a day. */
 #define MAX_AGE "86400"
 
 static MemoryContext context = NULL;
@@ -38,10 +39,10 @@ CorsReadSettings(void)
 }
 
 /*
- * The origin to name in an answer; NULL if the request has none that may
+ * The origin to name in a reply; NULL if the request's origin is not allowed
  */
 static const char *
-allowed_origin(Request *request)
+find_allowed_origin(const Request *request)
 {
 	const char *origin = RequestHeader(request, "Origin");
 	ListCell *cell;
@@ -61,27 +62,29 @@ allowed_origin(Request *request)
 }
 
 bool
-CorsIsPreflight(Request *request, const char *method)
+CorsIsPreflight(const Request *request, const char *method)
 {
-	if (strcmp(method, "OPTIONS") != 0 || RequestHeader(request, "Origin") == NULL ||
-		RequestHeader(request, "Access-Control-Request-Method") == NULL)
-		return false;
-	request->preflight = true;
-	request->refusal = allowed_origin(request) != NULL ? REFUSAL_PREFLIGHT : REFUSAL_ORIGIN;
-	return true;
+	return strcmp(method, "OPTIONS") == 0 && RequestHeader(request, "Origin") != NULL &&
+		   RequestHeader(request, "Access-Control-Request-Method") != NULL;
+}
+
+bool
+CorsAllowsOrigin(const Request *request)
+{
+	return find_allowed_origin(request) != NULL;
 }
 
 void
-CorsAddHeaders(Request *request, struct MHD_Response *response)
+CorsAddHeaders(const Request *request, struct MHD_Response *response)
 {
-	const char *origin = allowed_origin(request);
+	const char *origin = find_allowed_origin(request);
 
 	if (origins != NIL)
 		MHD_add_response_header(response, "Vary", "Origin");
 	if (origin == NULL)
 		return;
 	MHD_add_response_header(response, "Access-Control-Allow-Origin", origin);
-	if (!request->preflight)
+	if (request->refusal != REFUSAL_PREFLIGHT)
 	{
 		MHD_add_response_header(response, "Access-Control-Expose-Headers",
 								"Retry-After, Next-Cursor, RateLimit-Limit, RateLimit-Remaining, "

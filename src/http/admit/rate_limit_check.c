@@ -1,7 +1,7 @@
 /*
  * rate_limit_check.c
  *
- * Whose tokens a request takes, and what it is told.
+ * Which buckets a request pays from, and what it is told about them.
  */
 #include "postgres.h"
 
@@ -9,158 +9,67 @@
 
 #include <microhttpd.h>
 
-#include "nodes/pg_list.h"
-#include "utils/memutils.h"
-#include "utils/varlena.h"
-
-#include "shared/rate_limits.h"
-#include "http/server/request.h"
-#include "http/server/server.h"
 #include "base/grow_array.h"
 #include "base/settings.h"
+#include "http/server/server.h"
 
-/* Headers X-Forwarded-For of a request that are looked at: the last ones. */
-#define MAX_FORWARDED 16
-
-/* Tokens to be taken from a bucket, or taken. */
-typedef struct
-{
-	RateTableKind kind;
-	RateId id;
-	RateLimit limit;
-	int64 n;
-	bool shared; /* see RateAnswer */
-} Charge;
-
-static const char *const whose[NUM_RATE_TABLES] = {"client address", "API key", "channel"};
-
-static AddressRange *trusted = NULL;
-static int ntrusted = 0;
-
-/* of the request at hand */
-static Charge charges_of_request[2]; /* client and key */
-static int ncharges_of_request = 0;
-static MemoryContext events_context = NULL;
-static Charge *channels = NULL;
-static uint32 nchannels = 0;
-static uint32 room_for_channels = 0;
-
-void
-LimitReadSettings(void)
-{
-	char *copy = pstrdup(fi_trusted_proxies);
-	List *items = NIL;
-	ListCell *cell;
-
-	if (trusted != NULL)
-		pfree(trusted);
-	trusted = NULL;
-	ntrusted = 0;
-	if (SplitGUCList(copy, ',', &items) && items != NIL)
-	{
-		trusted = MemoryContextAlloc(TopMemoryContext, list_length(items) * sizeof(AddressRange));
-		foreach (cell, items)
-			if (AddressRangeParse(lfirst(cell), &trusted[ntrusted]))
-				ntrusted++;
-	}
-	list_free(items);
-	pfree(copy);
-}
-
-/* The tokens that a rate of events per second saves up while nobody takes them. */
-static int64
-default_burst(int rate)
-{
-	return Max((int64) rate * fi_rate_limit_burst / 1000, 1);
-}
-
-typedef struct
-{
-	int n;
-	const char *values[MAX_FORWARDED];
-} Forwarded;
+static const char *const bucket_names[NUM_RATE_TABLES] = {"client address", "API key", "channel"};
 
 /*
- * Callback: keep the last headers X-Forwarded-For
+ * How many tokens a bucket can hold unless a key says otherwise
  */
-static enum MHD_Result
-add_forwarded(void *cls, enum MHD_ValueKind kind, const char *name, const char *value)
+static int64
+compute_default_burst(int rate)
 {
-	Forwarded *forwarded = cls;
-
-	if (value == NULL || pg_strcasecmp(name, "X-Forwarded-For") != 0)
-		return MHD_YES;
-	if (forwarded->n == MAX_FORWARDED)
-		memmove(forwarded->values, forwarded->values + 1,
-				--forwarded->n * sizeof(forwarded->values[0]));
-	forwarded->values[forwarded->n++] = value;
-	return MHD_YES;
-}
-
-ClientAddress
-LimitClientAddress(Request *request)
-{
-	struct MHD_Connection *mhd = request->connection->mhd;
-	const union MHD_ConnectionInfo *info =
-		MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-	ClientAddress address = {{0}};
-
-	if (info != NULL && info->client_addr != NULL)
-		(void) ClientAddressOfSocket(info->client_addr, &address);
-	if (AddressRangesHold(trusted, ntrusted, &address))
-	{
-		Forwarded forwarded = {0};
-
-		(void) MHD_get_connection_values(mhd, MHD_HEADER_KIND, add_forwarded, &forwarded);
-		ClientAddressForwarded(&address, forwarded.values, forwarded.n, trusted, ntrusted);
-	}
-	return address;
+	return Max((int64) rate * fi_rate_limit_burst / 1000, 1);
 }
 
 /*
  * The id of the client's bucket
  */
 static RateId
-client_of(Request *request)
+make_client_id(const Request *request)
 {
-	ClientAddress address = request->client;
+	IpAddress address = request->client;
 	RateId id;
 
-	ClientAddressToNetwork(&address);
+	IpAddressToNetwork(&address);
 	memcpy(id.bytes, address.bytes, sizeof(id.bytes));
 	return id;
 }
 
 /*
- * What a request is to pay as its client; false if that is nothing
+ * Set what a request pays as its client; false if that is nothing
  */
 static bool
-client_charge(Request *request, int64 n, Charge *charge)
+set_client_charge(const Request *request, int64 n, RateCharge *charge)
 {
 	if (fi_rate_limit_per_client == 0)
 		return false;
-	*charge = (Charge){
+	*charge = (RateCharge){
 		.kind = RATE_CLIENTS,
 		.id = request->limit.client,
-		.limit = {fi_rate_limit_per_client, default_burst(fi_rate_limit_per_client)},
+		.limit = {fi_rate_limit_per_client, compute_default_burst(fi_rate_limit_per_client)},
 		.n = n,
 	};
 	return true;
 }
 
 /*
- * What it is to pay for its key
+ * Set what a request pays for its key; false if that is nothing. Requests without a key are not
+ * limited per key.
  */
 static bool
-key_charge(const ApiKey *key, int64 n, Charge *charge)
+set_key_charge(const Request *request, int64 n, RateCharge *charge)
 {
+	const ApiKey *key = request->access.key;
 	int rate = key == NULL ? 0 : key->rate_limit >= 0 ? key->rate_limit : fi_rate_limit_per_key;
 
 	if (rate == 0)
 		return false;
-	*charge = (Charge){
+	*charge = (RateCharge){
 		.kind = RATE_KEYS,
-		.limit = {rate, key->burst > 0 ? key->burst : default_burst(rate)},
+		.limit = {rate, key->burst > 0 ? key->burst : compute_default_burst(rate)},
 		.n = n,
 	};
 	memcpy(charge->id.bytes, &key->id, sizeof(key->id));
@@ -168,85 +77,84 @@ key_charge(const ApiKey *key, int64 n, Charge *charge)
 }
 
 /*
- * Keep what a bucket said: what the one said that is nearest to its end
+ * Remember what a bucket says for the RateLimit headers: the bucket that has too few tokens,
+ * else the one that is closest to empty
  */
 static void
-note(RequestLimit *limit, const Charge *charge, const RateAnswer *answer, bool enough)
+remember_answer(RequestLimit *limit, const RateCharge *charge, const RateAnswer *answer,
+				bool enough)
 {
 	if (enough && limit->whose != NULL && answer->remaining >= limit->answer.remaining)
 		return;
-	limit->whose = whose[charge->kind];
+	limit->whose = bucket_names[charge->kind];
 	limit->limit = charge->limit;
 	limit->answer = *answer;
 	limit->wanted = charge->n;
 }
 
+/*
+ * Does a bucket have enough tokens? Takes none.
+ */
 static bool
-check(Request *request, const Charge *charge)
+check_bucket(Request *request, const RateCharge *charge)
 {
 	RateAnswer answer;
 	bool enough = RatePeek(RateTables[charge->kind], &charge->id, &charge->limit, charge->n,
 						   ServerNow, &answer);
 
 	if (!enough)
-		note(&request->limit, charge, &answer, false);
+		remember_answer(&request->limit, charge, &answer, false);
 	return enough;
 }
 
 bool
-LimitCheckClient(Request *request)
+RateLimitCheckClient(Request *request)
 {
-	Charge charge;
+	RateCharge charge;
 
 	if (fi_rate_limit_per_client > 0)
-		request->limit.client = client_of(request);
-	return !client_charge(request, 1, &charge) || check(request, &charge);
+		request->limit.client = make_client_id(request);
+	return !set_client_charge(request, 1, &charge) || check_bucket(request, &charge);
 }
 
 bool
-LimitCheckKey(Request *request, const ApiKey *key)
+RateLimitCheckKey(Request *request)
 {
-	Charge charge;
+	RateCharge charge;
 
-	return !key_charge(key, 1, &charge) || check(request, &charge);
+	return !set_key_charge(request, 1, &charge) || check_bucket(request, &charge);
 }
 
 void
-LimitChargeClient(Request *request)
+RateLimitChargeClient(Request *request)
 {
-	Charge charge;
+	RateCharge charge;
 	RateAnswer answer;
 
-	if (client_charge(request, 1, &charge))
+	if (set_client_charge(request, 1, &charge))
 		(void) RateTake(RateTables[RATE_CLIENTS], &charge.id, &charge.limit, 1, ServerNow, &answer);
 }
 
 void
-LimitBeginEvents(MemoryContext context)
+RateLimitCountEvent(RateCharges *charges, MemoryContext context, const Event *event)
 {
-	events_context = context;
-	channels = NULL;
-	nchannels = room_for_channels = 0;
-}
-
-void
-LimitCountEvent(const Event *event)
-{
+	RateCharge *last = charges->nchannels > 0 ? &charges->channels[charges->nchannels - 1] : NULL;
 	RateId id;
 
 	if (fi_rate_limit_per_channel == 0)
 		return;
 	id = RateIdOfText(RateTables[RATE_CHANNELS], event->channel.data, event->channel.len);
-	if (nchannels > 0 && memcmp(&channels[nchannels - 1].id, &id, sizeof(id)) == 0)
+	if (last != NULL && memcmp(&last->id, &id, sizeof(id)) == 0)
 	{
-		channels[nchannels - 1].n++;
+		last->n++;
 		return;
 	}
-	channels = GrowArray(events_context, channels, nchannels, &room_for_channels, sizeof(Charge));
-	channels[nchannels++] = (Charge){
+	charges->channels = GrowArray(context, charges->channels, charges->nchannels, &charges->room,
+								  sizeof(RateCharge));
+	charges->channels[charges->nchannels++] = (RateCharge){
 		.kind = RATE_CHANNELS,
 		.id = id,
-		.limit = {fi_rate_limit_per_channel, default_burst(fi_rate_limit_per_channel)},
+		.limit = {fi_rate_limit_per_channel, compute_default_burst(fi_rate_limit_per_channel)},
 		.n = 1,
 	};
 }
@@ -254,68 +162,78 @@ LimitCountEvent(const Event *event)
 static int
 compare_charges(const void *a, const void *b)
 {
-	return memcmp(&((const Charge *) a)->id, &((const Charge *) b)->id, sizeof(RateId));
+	return memcmp(&((const RateCharge *) a)->id, &((const RateCharge *) b)->id, sizeof(RateId));
 }
 
 /*
- * Put the counts of each channel together
+ * Unite the charges of each channel to one
  */
 static void
-sum_channels(void)
+unite_channels(RateCharges *charges)
 {
+	RateCharge *channels = charges->channels;
 	uint32 n = 0;
 
-	if (nchannels == 0)
+	if (charges->nchannels == 0)
 		return;
-	qsort(channels, nchannels, sizeof(Charge), compare_charges);
-	for (uint32 i = 1; i < nchannels; i++)
+	qsort(channels, charges->nchannels, sizeof(RateCharge), compare_charges);
+	for (uint32 i = 1; i < charges->nchannels; i++)
 	{
 		if (compare_charges(&channels[n], &channels[i]) == 0)
 			channels[n].n += channels[i].n;
 		else
 			channels[++n] = channels[i];
 	}
-	nchannels = n + 1;
+	charges->nchannels = n + 1;
 }
 
-static Charge *
-charge_at(int i)
+static int
+count_charges(const RateCharges *charges)
 {
-	return i < ncharges_of_request ? &charges_of_request[i] : &channels[i - ncharges_of_request];
+	return charges->nown + (int) charges->nchannels;
 }
 
+static RateCharge *
+get_charge(RateCharges *charges, int i)
+{
+	return i < charges->nown ? &charges->own[i] : &charges->channels[i - charges->nown];
+}
+
+/*
+ * Give back the tokens of the first n charges
+ */
 static void
-give_back(int n)
+return_charges(RateCharges *charges, int n)
 {
 	for (int i = 0; i < n; i++)
 	{
-		Charge *charge = charge_at(i);
+		RateCharge *charge = get_charge(charges, i);
 
 		RateReturn(RateTables[charge->kind], &charge->id, charge->n, charge->shared);
 	}
 }
 
 bool
-LimitTake(Request *request, const ApiKey *key, int64 n)
+RateLimitTake(Request *request, RateCharges *charges, int64 n)
 {
-	ncharges_of_request = 0;
-	if (client_charge(request, n, &charges_of_request[ncharges_of_request]))
-		ncharges_of_request++;
-	if (key_charge(key, n, &charges_of_request[ncharges_of_request]))
-		ncharges_of_request++;
-	sum_channels();
-	for (int i = 0; i < ncharges_of_request + (int) nchannels; i++)
+	charges->nown = 0;
+	if (set_client_charge(request, n, &charges->own[charges->nown]))
+		charges->nown++;
+	if (set_key_charge(request, n, &charges->own[charges->nown]))
+		charges->nown++;
+	unite_channels(charges);
+	for (int i = 0; i < count_charges(charges); i++)
 	{
-		Charge *charge = charge_at(i);
+		RateCharge *charge = get_charge(charges, i);
 		RateAnswer answer;
 		bool enough = RateTake(RateTables[charge->kind], &charge->id, &charge->limit, charge->n,
 							   ServerNow, &answer);
 
 		charge->shared = answer.shared;
-		note(&request->limit, charge, &answer, enough);
+		remember_answer(&request->limit, charge, &answer, enough);
 		if (!enough)
 		{
-			give_back(i);
+			return_charges(charges, i);
 			return false;
 		}
 	}
@@ -323,26 +241,10 @@ LimitTake(Request *request, const ApiKey *key, int64 n)
 }
 
 void
-LimitReturn(Request *request)
+RateLimitReturn(Request *request, RateCharges *charges)
 {
 	request->limit.whose = NULL;
-	give_back(ncharges_of_request + (int) nchannels);
-}
-
-Reply
-LimitRefusal(Request *request)
-{
-	RequestLimit *limit = &request->limit;
-
-	if (limit->answer.retry_after < 0)
-		return ReplyError(MHD_HTTP_CONTENT_TOO_LARGE,
-						  "%lld events at a time are more than the rate limit of the %s ever "
-						  "allows: at most %lld",
-						  (long long) limit->wanted, limit->whose, (long long) limit->limit.burst);
-	return ReplyError(MHD_HTTP_TOO_MANY_REQUESTS,
-					  "the rate limit of the %s is reached: %d events per second are allowed, and "
-					  "%lld at a time",
-					  limit->whose, limit->limit.rate, (long long) limit->limit.burst);
+	return_charges(charges, count_charges(charges));
 }
 
 static void
@@ -355,9 +257,9 @@ add_number(struct MHD_Response *response, const char *name, int64 value)
 }
 
 void
-LimitAddHeaders(Request *request, struct MHD_Response *response)
+RateLimitAddHeaders(const Request *request, struct MHD_Response *response)
 {
-	RequestLimit *limit = &request->limit;
+	const RequestLimit *limit = &request->limit;
 
 	if (limit->whose == NULL)
 		return;

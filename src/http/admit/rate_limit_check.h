@@ -2,72 +2,69 @@
  * rate_limit_check.h
  *
  * Rate limits of requests: events per second of a client address, an API key and a
- * channel. A request counts its events, and 1 where it has none.
+ * channel. A request pays a token for each of its events, and one if it has no events.
  *
- * Tokens are taken when the events are known, from all buckets or from none: an answer
- * 429 or 503 has taken nothing. Before, when the head is there, a request whose client or
- * key has none left at all is refused without its body.
+ * When the head of a request is complete, the request is refused if its client's or
+ * its key's bucket is empty. Tokens are taken when the events are known, from all
+ * buckets or from none: a request that is answered with 429 or 503 has paid nothing.
  */
 #ifndef FAST_INGEST_RATE_LIMIT_CHECK_H
 #define FAST_INGEST_RATE_LIMIT_CHECK_H
 
-#include "base/address.h"
-#include "shared/key_image.h"
-#include "shared/token_bucket.h"
-#include "event/event.h"
-#include "http/server/reply.h"
 #include "utils/palloc.h"
 
-struct Request;
+#include "event/event.h"
+#include "http/server/request.h"
+#include "shared/rate_limits.h"
+
 struct MHD_Response;
 
-/* What is known of a request; part of it, and zero at its begin. */
+/* Tokens to be taken from a bucket, or taken from it. */
 typedef struct
 {
-	RateId client;
-	const char *whose; /* the bucket that the rest is about: constant text, NULL if none */
+	RateTableKind kind;
+	RateId id;
 	RateLimit limit;
-	RateAnswer answer; /* of the one that had least left, or too little */
-	int64 wanted;	   /* tokens */
-} RequestLimit;
+	int64 n;
+	bool shared; /* set by RateLimitTake: see RateAnswer */
+} RateCharge;
 
-/* Read the settings; called at start and after each reload. */
-extern void LimitReadSettings(void);
+/* What a request pays. Set it to zeros before its first use. */
+typedef struct
+{
+	RateCharge own[2]; /* as a client and for its key */
+	int nown;
 
-/*
- * Where a request comes from, behind trusted proxies. May be called inside libmicrohttpd.
- */
-extern ClientAddress LimitClientAddress(struct Request *request);
-
-/*
- * Find out whose request it is, and look whether the client, or the key, has any token
- * left. May be called inside libmicrohttpd.
- */
-extern bool LimitCheckClient(struct Request *request);
-extern bool LimitCheckKey(struct Request *request, const ApiKey *key);
-
-/* Make the client pay for a request whose key is wrong. */
-extern void LimitChargeClient(struct Request *request);
+	/* for its events, by channel */
+	RateCharge *channels;
+	uint32 nchannels;
+	uint32 room;
+} RateCharges;
 
 /*
- * Count the events of a request by channel; begin forgets those of the request before,
- * and says where to keep them.
+ * Has the bucket of the request's client, or of its key, any token left? If not, the request's
+ * limit is set to what the bucket says. May be called inside libmicrohttpd.
  */
-extern void LimitBeginEvents(MemoryContext context);
-extern void LimitCountEvent(const Event *event);
+extern bool RateLimitCheckClient(Request *request);
+extern bool RateLimitCheckKey(Request *request);
+
+/* Make the client pay for a request whose key is not valid. May be called inside libmicrohttpd. */
+extern void RateLimitChargeClient(Request *request);
+
+/* Count an event by its channel. The charges grow in that memory context. */
+extern void RateLimitCountEvent(RateCharges *charges, MemoryContext context, const Event *event);
 
 /*
- * Take n tokens of client and key (NULL: none), and those of the channels that were
- * counted since LimitBeginEvents. False if there are too few of any: none is taken then.
- * Return gives back what the last call took, for the same request.
+ * Take n tokens from the buckets of client and key, and one from its channel's bucket for each
+ * event that was counted. False if any has too few; then none is taken. Sets the request's
+ * limit.
  */
-extern bool LimitTake(struct Request *request, const ApiKey *key, int64 n);
-extern void LimitReturn(struct Request *request);
+extern bool RateLimitTake(Request *request, RateCharges *charges, int64 n);
 
-/* The answer to a request for which there were too few. */
-extern Reply LimitRefusal(struct Request *request);
+/* Give back what RateLimitTake has just taken. */
+extern void RateLimitReturn(Request *request, RateCharges *charges);
 
-/* Add the headers that say what is left. May be called inside libmicrohttpd. */
-extern void LimitAddHeaders(struct Request *request, struct MHD_Response *response);
+/* Add the headers that say how many tokens are left. May be called inside libmicrohttpd. */
+extern void RateLimitAddHeaders(const Request *request, struct MHD_Response *response);
 
 #endif

@@ -1,23 +1,35 @@
 /*
  * route.h
  *
- * What a request's head says: where it goes, how its body comes, or why it is
- * refused. Called inside libmicrohttpd.
+ * The paths that the listener serves, and what each accepts. No function here raises an
+ * error or allocates memory.
  */
 #ifndef FAST_INGEST_ROUTE_H
 #define FAST_INGEST_ROUTE_H
 
+#include "auth/api_key.h"
 #include "http/server/request.h"
 
-/* Read the head of a request: sets its route, or its refusal. */
-extern void RouteRequest(Request *request, const char *target, const char *method,
-						 const char *version);
+typedef struct
+{
+	const char *path;
+	const char *method;
+	const char *allow; /* for the reply to any other method */
+	ApiScope scope;	   /* that an API key must have; API_SCOPE_NONE: no key is needed */
+} Route;
+
+extern const Route Routes[NUM_ROUTES];
+
+/* The route of a path; NUM_ROUTES if there is none. */
+extern RouteId RouteFind(const char *path);
+
+/* Does the route take requests with that method? Routes with GET also take HEAD. */
+extern bool RouteHasMethod(RouteId route, const char *method);
 
 /*
- * Is there no point in reading the body? A small one of a refused request is
- * read and thrown away, so that the client hears the answer and the connection
- * stays usable.
+ * Read the Content-Type of events: JSON, NDJSON (sets ndjson) or text/plain, in UTF-8. False
+ * for any other.
  */
-extern bool RouteSkipsBody(Request *request);
+extern bool RouteReadContentType(const char *value, bool *ndjson);
 
 #endif

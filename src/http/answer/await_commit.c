@@ -1,8 +1,8 @@
 /*
  * await_commit.c
  *
- * From committed records to answers. The waiting queue of a lane is in the order of
- * tickets.
+ * Answers requests when their records are committed. The waiting queue of a lane is in the
+ * order of tickets.
  */
 #include "postgres.h"
 
@@ -12,15 +12,15 @@
 
 #include "utils/memutils.h"
 
-#include "http/answer/events_reply.h"
-#include "http/server/server.h"
 #include "base/clock.h"
 #include "base/settings.h"
+#include "http/answer/events_reply.h"
+#include "http/server/server.h"
 #include "worker/worker.h"
 
 static Pair *my_pair;
-static RingProducer *producers; /* of each lane */
-static MemoryContext context;
+static RingProducer *producers; /* one for each lane */
+static MemoryContext context;	/* of the replies being made */
 static dlist_head waiting[NUM_LANES];
 
 void
@@ -43,11 +43,11 @@ AwaitCommit(Request *request)
 }
 
 /*
- * Answer what a lane has committed, and what has waited too long. unavailable: why nothing
- * will be committed for now, or NULL. Returns how many.
+ * Answer the requests of a lane whose events are committed, and those that have waited too long.
+ * unavailable: why nothing will be committed for now, or NULL. Returns how many were answered.
  */
 static int
-complete_lane(Lane lane, const char *unavailable)
+answer_lane(Lane lane, const char *unavailable)
 {
 	RingProducer *producer = &producers[lane];
 	uint64 committed = RingCommitted(producer->ring);
@@ -101,7 +101,7 @@ AwaitAnswer(void)
 	if (unavailable)
 		WorkerReason(&my_pair->flusher, reason);
 	for (int lane = 0; lane < NUM_LANES; lane++)
-		answered += complete_lane(lane, unavailable ? reason : NULL);
+		answered += answer_lane(lane, unavailable ? reason : NULL);
 	MemoryContextReset(context);
 	MemoryContextSwitchTo(caller);
 	return answered;

@@ -9,22 +9,22 @@
 #include "http/server/request.h"
 #include "shared/shared_state.h"
 
-/* Prepare this process; called once. producers: of each lane's ring. */
+/* Prepare this process; called once. producers: one for each lane's ring. */
 extern void AwaitInit(Pair *pair, RingProducer *producers);
 
-/* Let a request wait whose records were published. */
+/* Let a request wait for the commit of its records, which were published. */
 extern void AwaitCommit(Request *request);
 
 /*
- * Answer what was committed, refused or has waited too long, and give its room in the rings
- * back. Returns how many.
+ * Answer the requests whose events are committed or refused, or that have waited too long, and
+ * release their room in the rings. Returns how many were answered.
  */
 extern int AwaitAnswer(void);
 
 /* Milliseconds until the first waiting request has waited too long, or -1. */
 extern long AwaitNextDeadline(void);
 
-/* Answer everything that waits with 503. */
+/* Answer all requests that wait with 503 and that reason. */
 extern void AwaitAbandon(const char *reason);
 
 #endif

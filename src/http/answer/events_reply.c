@@ -1,7 +1,7 @@
 /*
  * events_reply.c
  *
- * The answers of POST /events, /events/bulk and /event.
+ * Makes the replies of POST /events, /events/bulk and /event.
  */
 #include "postgres.h"
 
@@ -10,6 +10,8 @@
 #include <microhttpd.h>
 
 #include "utils/json.h"
+
+#include "event/event.h"
 
 void
 EventsReplyAppendError(StringInfo errors, int n, int index, const char *message)
@@ -22,10 +24,11 @@ EventsReplyAppendError(StringInfo errors, int n, int index, const char *message)
 }
 
 /*
- * The answer of a bulk request: what became of its events
+ * Make the reply to a bulk request: what became of its events
  */
 static Reply
-bulk_reply(unsigned int code, const char *status, int accepted, int rejected, const char *errors)
+make_bulk_reply(unsigned int code, const char *status, int accepted, int rejected,
+				const char *errors)
 {
 	StringInfoData body;
 	Reply reply;
@@ -43,7 +46,7 @@ bulk_reply(unsigned int code, const char *status, int accepted, int rejected, co
 Reply
 EventsReplyRejected(int rejected, const char *errors)
 {
-	return bulk_reply(MHD_HTTP_BAD_REQUEST, "rejected", 0, rejected, errors);
+	return make_bulk_reply(MHD_HTTP_BAD_REQUEST, "rejected", 0, rejected, errors);
 }
 
 Reply
@@ -52,8 +55,8 @@ EventsReplyAccepted(Request *request)
 	switch (request->route)
 	{
 		case ROUTE_BULK:
-			return bulk_reply(MHD_HTTP_ACCEPTED, "accepted", request->accepted, request->rejected,
-							  request->errors);
+			return make_bulk_reply(MHD_HTTP_ACCEPTED, "accepted", request->accepted,
+								   request->rejected, request->errors);
 		case ROUTE_EVENT:
 			return ReplyConstant(MHD_HTTP_NO_CONTENT, "");
 		default:
@@ -92,8 +95,8 @@ EventsReplyRefused(Request *request, Ring *ring)
 	if (request->route != ROUTE_BULK)
 		return ReplyError(MHD_HTTP_UNPROCESSABLE_CONTENT, "%s", first);
 	if (request->accepted == 0)
-		return bulk_reply(MHD_HTTP_UNPROCESSABLE_CONTENT, "rejected", 0, request->rejected,
-						  errors.data);
-	return bulk_reply(MHD_HTTP_ACCEPTED, "accepted", request->accepted, request->rejected,
-					  errors.data);
+		return make_bulk_reply(MHD_HTTP_UNPROCESSABLE_CONTENT, "rejected", 0, request->rejected,
+							   errors.data);
+	return make_bulk_reply(MHD_HTTP_ACCEPTED, "accepted", request->accepted, request->rejected,
+						   errors.data);
 }

@@ -1,7 +1,7 @@
 /*
  * events_reply.h
  *
- * What an ingestion request is told about its events.
+ * The replies to requests with events.
  */
 #ifndef FAST_INGEST_EVENTS_REPLY_H
 #define FAST_INGEST_EVENTS_REPLY_H
@@ -11,21 +11,24 @@
 #include "http/server/request.h"
 #include "shared/ring.h"
 
-/* Errors beyond these are counted and not shown. */
+/* How many errors a reply shows. Further ones are only counted. */
 #define MAX_REPORTED_ERRORS 100
 
-/* Add the n-th entry to the members of "errors", unless it is one too many. */
+/*
+ * Append error number n, counted from 0, to the members of "errors"; does nothing beyond
+ * MAX_REPORTED_ERRORS. index is the event's position in the request, from 0.
+ */
 extern void EventsReplyAppendError(StringInfo errors, int n, int index, const char *message);
 
-/* The reply for a bulk request none of whose events are accepted. */
+/* The reply to a bulk request of which no event is accepted. errors: the members of "errors". */
 extern Reply EventsReplyRejected(int rejected, const char *errors);
 
-/* The reply for a request whose accepted events are safe. */
+/* The reply to a request whose accepted events are all stored. */
 extern Reply EventsReplyAccepted(Request *request);
 
 /*
- * The reply for a request whose records, committed by now, may hold refused
- * ones.
+ * The reply to a request whose records are committed, but of which the database may have
+ * refused some. Counts the refused ones as rejected.
  */
 extern Reply EventsReplyRefused(Request *request, Ring *ring);
 

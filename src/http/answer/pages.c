@@ -1,7 +1,7 @@
 /*
  * pages.c
  *
- * The files of src/http/answer/pages, built into the library.
+ * Serves the files of src/http/answer/pages, which are built into the library.
  */
 #include "postgres.h"
 
@@ -9,22 +9,22 @@
 
 #include <microhttpd.h>
 
-/* In pages_files.S: link-time optimization would tear assembler in here apart. */
-extern const char docs_open_api[], docs_open_api_end[];
-extern const char docs_page[], docs_page_end[];
+/* In pages_files.S, because link-time optimization would tear apart assembler in a C file. */
+extern const char page_open_api[], page_open_api_end[];
+extern const char page_docs[], page_docs_end[];
 
 Reply
-DocsOpenApi(void)
+PageOpenApi(void)
 {
 	return (Reply){
-		.status = MHD_HTTP_OK, .body = docs_open_api, .len = docs_open_api_end - docs_open_api};
+		.status = MHD_HTTP_OK, .body = page_open_api, .len = page_open_api_end - page_open_api};
 }
 
 Reply
-DocsPage(void)
+PageDocs(void)
 {
 	return (Reply){.status = MHD_HTTP_OK,
-				   .body = docs_page,
-				   .len = docs_page_end - docs_page,
+				   .body = page_docs,
+				   .len = page_docs_end - page_docs,
 				   .type = "text/html; charset=utf-8"};
 }

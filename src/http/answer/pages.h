@@ -1,15 +1,15 @@
 /*
  * pages.h
  *
- * The API's description and the page that shows it, as they are in src/http/answer/pages.
+ * The API's description and the page that shows it: the files of src/http/answer/pages.
  */
 #ifndef FAST_INGEST_PAGES_H
 #define FAST_INGEST_PAGES_H
 
 #include "http/server/reply.h"
 
-/* The answers of GET /openapi.json and GET /docs. */
-extern Reply DocsOpenApi(void);
-extern Reply DocsPage(void);
+/* The replies to GET /openapi.json and GET /docs. */
+extern Reply PageOpenApi(void);
+extern Reply PageDocs(void);
 
 #endif

@@ -1,15 +1,16 @@
 /*
  * pages_files.S
  *
- * The files of src/http/answer/pages, for pages.c. The Makefile says where they are.
+ * The files of src/http/answer/pages, for pages.c. The Makefile gives the assembler their
+ * folder.
  */
 	.section .rodata
-	.hidden docs_open_api, docs_open_api_end, docs_page, docs_page_end
-	.global docs_open_api, docs_open_api_end, docs_page, docs_page_end
-docs_open_api:
+	.hidden page_open_api, page_open_api_end, page_docs, page_docs_end
+	.global page_open_api, page_open_api_end, page_docs, page_docs_end
+page_open_api:
 	.incbin "openapi.json"
-docs_open_api_end:
-docs_page:
+page_open_api_end:
+page_docs:
 	.incbin "docs.html"
-docs_page_end:
+page_docs_end:
 	.section .note.GNU-stack, "", %progbits

@@ -1,8 +1,8 @@
 /*
  * post_events.c
  *
- * From a request's body to staged records. A request's records are published
- * together, in one lane and with one ticket.
+ * Stages the events of a request's body. The records of a request are published together,
+ * in one lane and with one ticket.
  */
 #include "postgres.h"
 
@@ -15,35 +15,39 @@
 #include "utils/timestamp.h"
 #include "utils/varlena.h"
 
-#include "event/json_metadata.h"
-#include "base/unix_time.h"
-#include "event/tuple.h"
-#include "http/answer/await_commit.h"
-#include "http/answer/post_events_head.h"
-#include "http/answer/events_reply.h"
-#include "http/server/server.h"
 #include "base/clock.h"
 #include "base/settings.h"
+#include "base/unix_time.h"
+#include "event/parse.h"
+#include "event/tuple.h"
+#include "http/admit/api_key_check.h"
+#include "http/admit/rate_limit_check.h"
+#include "http/admit/refusal.h"
+#include "http/answer/await_commit.h"
+#include "http/answer/events_reply.h"
+#include "http/answer/post_events_options.h"
+#include "http/server/server.h"
 #include "worker/worker.h"
 
-/* Every record has room for the message of the error that refuses it. */
+/* Every record has at least so much room: for a message, if the database refuses the event. */
 #define REFUSAL_ROOM 240
 
-/* A request being parsed. */
+/* A request whose events are being staged. */
 typedef struct
 {
-	PostEventsHead head;
+	PostEventsOptions options;
+	EventRules rules;
 	bool bulk;
-	const ApiKey *key; /* NULL where none is needed */
+	const ApiKey *key; /* NULL if none is required */
 	Lane lane;
 	int accepted;
 	int rejected;
-	size_t needed; /* bytes of staging for all valid events */
-	bool full;
-	bool forbidden; /* the last event that was rejected, by the key */
-	StringInfoData errors;
+	size_t needed;	/* bytes of staging for all valid events */
+	bool full;		/* the ring has no room for all events */
+	bool forbidden; /* the API key does not allow the last event */
+	RateCharges charges;
+	StringInfoData errors; /* the members of "errors" */
 	char first_error[EVENT_ERROR_SIZE];
-	char metadata_error[EVENT_ERROR_SIZE]; /* of the current event, or "" */
 } Ingest;
 
 static Pair *my_pair;
@@ -52,7 +56,7 @@ static TupleDesc staged_desc;
 static MemoryContext request_context;
 static MemoryContext event_context;
 static MemoryContext settings_context;
-static EventRules rules;
+static EventRules setting_rules; /* the part of the rules that comes from settings */
 static const char *closed_reason = NULL;
 
 void
@@ -82,71 +86,27 @@ PostEventsReadSettings(void)
 
 	MemoryContextReset(settings_context);
 	caller = MemoryContextSwitchTo(settings_context);
-	rules.max_age = (int64) fi_max_age * USECS_PER_SEC;
-	rules.max_future = (int64) fi_max_future * USECS_PER_SEC;
-	rules.fold_unknown = fi_unknown_fields == UNKNOWN_FIELDS_METADATA;
-	rules.channels = NULL;
+	setting_rules = (EventRules){
+		.max_age = (int64) fi_max_age * USECS_PER_SEC,
+		.max_future = (int64) fi_max_future * USECS_PER_SEC,
+		.fold_unknown = fi_unknown_fields == UNKNOWN_FIELDS_METADATA,
+	};
 	if (SplitGUCList(pstrdup(fi_channels), ',', &names) && names != NIL)
 	{
-		rules.channels = palloc0((list_length(names) + 1) * sizeof(char *));
+		setting_rules.channels = palloc0((list_length(names) + 1) * sizeof(char *));
 		foreach (cell, names)
-			rules.channels[n++] = lfirst(cell);
+			setting_rules.channels[n++] = lfirst(cell);
 	}
 	MemoryContextSwitchTo(caller);
 }
 
+/*
+ * Callback: the parser begins an event
+ */
 static void
 begin_event(void *arg)
 {
-	Ingest *ingest = arg;
-
 	MemoryContextSwitchTo(event_context);
-	MetadataReset();
-	ingest->metadata_error[0] = '\0';
-}
-
-/*
- * Turn an error about an event's metadata into a message; any other goes on
- */
-static void
-catch_metadata_error(Ingest *ingest)
-{
-	ErrorData *error;
-
-	MemoryContextSwitchTo(event_context);
-	error = CopyErrorData();
-	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_DATA_EXCEPTION &&
-		ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_PROGRAM_LIMIT_EXCEEDED)
-		PG_RE_THROW();
-	FlushErrorState();
-	snprintf(ingest->metadata_error, EVENT_ERROR_SIZE, "metadata cannot be stored: %s",
-			 error->message);
-}
-
-/*
- * Take a piece of metadata; only numbers can be impossible
- */
-static void
-add_metadata(void *arg, MetadataToken token, const char *text)
-{
-	Ingest *ingest = arg;
-
-	if (ingest->metadata_error[0] != '\0')
-		return;
-	if (token != METADATA_NUMBER)
-	{
-		MetadataAdd(token, text);
-		return;
-	}
-	PG_TRY();
-	{
-		MetadataAdd(token, text);
-	}
-	PG_CATCH();
-	{
-		catch_metadata_error(ingest);
-	}
-	PG_END_TRY();
 }
 
 static void
@@ -157,10 +117,10 @@ rollback_reservations(void)
 }
 
 /*
- * Move the events of the request so far to the lane of other days, where its next one belongs
+ * Move the request to the lane of other days, with its events so far
  */
 static void
-leave_today(Ingest *ingest)
+move_to_other_days(Ingest *ingest)
 {
 	RingProducer *from = &producers[LANE_TODAY];
 
@@ -182,38 +142,29 @@ leave_today(Ingest *ingest)
 }
 
 /*
- * Form an event's tuple and put it into the ring; the message of an error
+ * Form an event's tuple and put it into the ring. Returns why the event cannot be stored, or
+ * NULL.
  */
 static const char *
 stage_event(Ingest *ingest, int index, Event *event)
 {
-	MinimalTuple volatile tuple = NULL;
+	MinimalTuple tuple;
 	RingRecord *record;
 	uint32 room;
 
-	if (ingest->metadata_error[0] != '\0')
-		return ingest->metadata_error;
 	if (event->idempotency_key.data == NULL)
 	{
-		event->idempotency_key = ingest->head.idempotency_key;
+		event->idempotency_key = ingest->options.idempotency_key;
 		event->key_position = ingest->bulk ? index + 1 : 0;
 	}
 
-	PG_TRY();
-	{
-		tuple = EventFormTuple(staged_desc, event, &ingest->head.sender,
-							   fi_deduplicate == DEDUPLICATE_CONTENT);
-	}
-	PG_CATCH();
-	{
-		catch_metadata_error(ingest);
-	}
-	PG_END_TRY();
+	tuple = EventFormTuple(staged_desc, event, &ingest->options.sender,
+						   fi_deduplicate == DEDUPLICATE_CONTENT);
 	if (tuple == NULL)
-		return ingest->metadata_error;
+		return event->metadata.error;
 
-	if (ingest->lane == LANE_TODAY && EVENT_DAY(event->time) != EVENT_DAY(rules.now))
-		leave_today(ingest);
+	if (ingest->lane == LANE_TODAY && EVENT_DAY(event->time) != EVENT_DAY(ingest->rules.now))
+		move_to_other_days(ingest);
 	room = Max(tuple->t_len, REFUSAL_ROOM);
 	ingest->needed += RECORD_HEADER_SIZE + room;
 	record = ingest->full ? NULL : RingReserve(&producers[ingest->lane], room);
@@ -229,13 +180,16 @@ stage_event(Ingest *ingest, int index, Event *event)
 	return NULL;
 }
 
+/*
+ * Callback: the parser has read an event
+ */
 static void
 end_event(void *arg, int index, Event *event, const char *error)
 {
 	Ingest *ingest = arg;
 	char forbidden[EVENT_ERROR_SIZE];
 
-	ingest->forbidden = error == NULL && !AccessCheckEvent(ingest->key, event, forbidden);
+	ingest->forbidden = error == NULL && !ApiKeyCheckEvent(ingest->key, event, forbidden);
 	if (ingest->forbidden)
 		error = forbidden;
 	if (error == NULL)
@@ -243,7 +197,7 @@ end_event(void *arg, int index, Event *event, const char *error)
 	if (error == NULL)
 	{
 		ingest->accepted++;
-		LimitCountEvent(event);
+		RateLimitCountEvent(&ingest->charges, request_context, event);
 	}
 	else
 	{
@@ -259,7 +213,7 @@ end_event(void *arg, int index, Event *event, const char *error)
  * Count the events of a request that was understood
  */
 static void
-count_events(int accepted, int rejected)
+add_to_counters(int accepted, int rejected)
 {
 	CounterAdd(&my_pair->received, accepted + rejected);
 	CounterAdd(&my_pair->accepted, accepted);
@@ -267,24 +221,25 @@ count_events(int accepted, int rejected)
 }
 
 /*
- * Refuse a request as a whole
+ * Answer a request of which nothing is stored. Returns false.
  */
 static bool
-refuse(Request *request, int rejected, Reply reply)
+refuse_request(Request *request, int rejected, Reply reply)
 {
 	rollback_reservations();
 	request->rejected = rejected;
-	count_events(0, rejected);
+	add_to_counters(0, rejected);
 	ServerAnswer(request, reply);
 	return false;
 }
 
 /*
- * Publish what was reserved for a request, and let it wait for the commit. From then on
- * nothing may fail: the events are stored, and the flusher is woken because we return.
+ * Publish the records of a request, and let it wait for their commit. Returns true. After
+ * RingPublish nothing may fail: the events will be stored, and the flusher is only woken if we
+ * return.
  */
 static bool
-publish(Request *request, Ingest *ingest)
+publish_events(Request *request, Ingest *ingest)
 {
 	RingProducer *producer = &producers[ingest->lane];
 	bool at_once = fi_acknowledge == ACKNOWLEDGE_STAGE;
@@ -299,8 +254,8 @@ publish(Request *request, Ingest *ingest)
 	request->dead_lettered = pg_atomic_read_u64(&my_pair->dead_lettered);
 	request->lane = ingest->lane;
 	request->start = RingPublished(producer->ring);
-	/* the books before the goods: they must never show more stored than accepted */
-	count_events(ingest->accepted, ingest->rejected);
+	/* count first: the counters must never show more events stored than accepted */
+	add_to_counters(ingest->accepted, ingest->rejected);
 	request->ticket = RingPublish(producer);
 	request->staged = MonotonicNow();
 	RequestDropBody(request);
@@ -313,10 +268,10 @@ publish(Request *request, Ingest *ingest)
 }
 
 /*
- * Can events be committed at all? Says why not.
+ * Can events be committed at all? If not, reason says why.
  */
 static bool
-check_flusher(char reason[WORKER_ERROR_SIZE])
+can_commit(char reason[WORKER_ERROR_SIZE])
 {
 	uint32 state = pg_atomic_read_u32(&my_pair->flusher.state);
 
@@ -337,9 +292,8 @@ check_flusher(char reason[WORKER_ERROR_SIZE])
 }
 
 /*
- * Are both lanes so full that a body is not worth reading? Staged events take about as
- * much room as their JSON. With nothing staged every body is read, so that none is
- * turned away for ever.
+ * Have both lanes less room than the body needs? Staged events take about as much room as their
+ * JSON. If a lane is empty every body is parsed, so no body is turned away for ever.
  */
 static bool
 is_crowded(size_t len)
@@ -354,72 +308,85 @@ is_crowded(size_t len)
 	return true;
 }
 
+/*
+ * Parse and stage the events of a request
+ */
+static bool
+stage_events(Request *request, Ingest *ingest)
+{
+	EventReceiver receiver = {begin_event, end_event, ingest};
+	BodyShape shape = !ingest->bulk ? BODY_SINGLE : request->ndjson ? BODY_NDJSON : BODY_BULK;
+	char error[EVENT_ERROR_SIZE];
+	ParseResult parsed =
+		ParseEvents(request->body, request->len, shape, &ingest->rules, &receiver, error);
+	int received = ingest->accepted + ingest->rejected;
+
+	MemoryContextSwitchTo(request_context);
+	if (!RateLimitTake(request, &ingest->charges, Max(received, 1)))
+	{
+		request->refusal = REFUSAL_RATE_LIMIT;
+		return refuse_request(request, received, RefusalReply(request));
+	}
+	if (parsed != PARSE_DONE)
+		return refuse_request(
+			request, 0,
+			ReplyError(parsed == PARSE_TOO_MANY ? MHD_HTTP_CONTENT_TOO_LARGE : MHD_HTTP_BAD_REQUEST,
+					   "%s", error));
+	if (!ingest->bulk && ingest->rejected > 0)
+		return refuse_request(
+			request, 1,
+			ReplyError(ingest->forbidden ? MHD_HTTP_FORBIDDEN : MHD_HTTP_BAD_REQUEST, "%s",
+					   ingest->first_error));
+	if (ingest->accepted == 0 || (ingest->options.atomic && ingest->rejected > 0))
+		return refuse_request(request, received,
+							  EventsReplyRejected(ingest->rejected, ingest->errors.data));
+	if (ingest->needed > RingLargestRequest(producers[ingest->lane].ring))
+		return refuse_request(request, received,
+							  ReplyError(MHD_HTTP_CONTENT_TOO_LARGE,
+										 "events need %zu bytes of staging: at most half of "
+										 "fast_ingest.staging_size is allowed",
+										 ingest->needed));
+	if (ingest->full)
+	{
+		RateLimitReturn(request, &ingest->charges);
+		return refuse_request(request, received,
+							  ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE, "staging is full"));
+	}
+	return publish_events(request, ingest);
+}
+
 bool
-PostEventsRequest(Request *request)
+PostEventsHandle(Request *request)
 {
 	MemoryContext caller = MemoryContextSwitchTo(request_context);
-	bool bulk = request->route == ROUTE_BULK;
-	Ingest ingest = {0};
-	EventReceiver receiver = {begin_event, add_metadata, end_event, &ingest};
-	char error[EVENT_ERROR_SIZE];
+	Ingest ingest = {
+		.rules = setting_rules,
+		.bulk = request->route == ROUTE_BULK,
+		.key = request->access.key,
+	};
 	char reason[WORKER_ERROR_SIZE];
 	Reply refusal;
-	ParseResult parsed;
 	bool staged;
-	BodyShape shape = !bulk ? BODY_SINGLE : request->ndjson ? BODY_NDJSON : BODY_BULK;
 
 	MemoryContextReset(request_context);
-	rollback_reservations(); /* what a request left that ended by an error */
+	rollback_reservations(); /* those of a request that ended by an error */
 	initStringInfo(&ingest.errors);
-	ingest.key = request->access.key;
-	ingest.bulk = bulk;
-	LimitBeginEvents(request_context);
-	rules.form = request->route == ROUTE_EVENT ? EVENT_FORM_WEBSITE : EVENT_FORM_FULL;
-	rules.now = GetCurrentTimestamp() + UNIX_EPOCH_OFFSET;
-	rules.max_events = bulk ? fi_max_bulk_events : 1;
+	ingest.rules.form = request->route == ROUTE_EVENT ? EVENT_FORM_WEBSITE : EVENT_FORM_FULL;
+	ingest.rules.now = GetCurrentTimestamp() + UNIX_EPOCH_OFFSET;
+	ingest.rules.max_events = ingest.bulk ? fi_max_bulk_events : 1;
 
-	if (!check_flusher(reason))
-		staged = refuse(request, 0, ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE, "%s", reason));
-	else if (!PostEventsHeadRead(request, &ingest.head, &refusal))
-		staged = refuse(request, 0, refusal);
+	if (!can_commit(reason))
+		staged = refuse_request(request, 0, ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE, "%s", reason));
+	else if (!PostEventsOptionsRead(request, &ingest.options, &refusal))
+		staged = refuse_request(request, 0, refusal);
 	else if (request->len == 0)
-		staged =
-			refuse(request, 0, ReplyError(MHD_HTTP_BAD_REQUEST, "body is empty: expected JSON"));
+		staged = refuse_request(request, 0,
+								ReplyError(MHD_HTTP_BAD_REQUEST, "body is empty: expected JSON"));
 	else if (is_crowded(request->len))
-		staged = refuse(request, 0, ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE, "staging is full"));
+		staged =
+			refuse_request(request, 0, ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE, "staging is full"));
 	else
-	{
-		parsed = ParseEvents(request->body, request->len, shape, &rules, &receiver, error);
-		MemoryContextSwitchTo(request_context);
-		if (!LimitTake(request, ingest.key, Max(ingest.accepted + ingest.rejected, 1)))
-			staged = refuse(request, ingest.accepted + ingest.rejected, LimitRefusal(request));
-		else if (parsed != PARSE_DONE)
-			staged = refuse(request, 0,
-							ReplyError(parsed == PARSE_TOO_MANY ? MHD_HTTP_CONTENT_TOO_LARGE
-																: MHD_HTTP_BAD_REQUEST,
-									   "%s", error));
-		else if (!bulk && ingest.rejected > 0)
-			staged = refuse(request, 1,
-							ReplyError(ingest.forbidden ? MHD_HTTP_FORBIDDEN : MHD_HTTP_BAD_REQUEST,
-									   "%s", ingest.first_error));
-		else if (ingest.accepted == 0 || (ingest.head.atomic && ingest.rejected > 0))
-			staged = refuse(request, ingest.accepted + ingest.rejected,
-							EventsReplyRejected(ingest.rejected, ingest.errors.data));
-		else if (ingest.needed > RingLargestRequest(producers[ingest.lane].ring))
-			staged = refuse(request, ingest.accepted + ingest.rejected,
-							ReplyError(MHD_HTTP_CONTENT_TOO_LARGE,
-									   "events need %zu bytes of staging: at most half of "
-									   "fast_ingest.staging_size is allowed",
-									   ingest.needed));
-		else if (ingest.full)
-		{
-			LimitReturn(request);
-			staged = refuse(request, ingest.accepted + ingest.rejected,
-							ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE, "staging is full"));
-		}
-		else
-			staged = publish(request, &ingest);
-	}
+		staged = stage_events(request, &ingest);
 	MemoryContextSwitchTo(caller);
 	return staged;
 }

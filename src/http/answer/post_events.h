@@ -1,7 +1,7 @@
 /*
  * post_events.h
  *
- * The three routes that take events.
+ * The three routes that take events: POST /events, /events/bulk and /event.
  */
 #ifndef FAST_INGEST_POST_EVENTS_H
 #define FAST_INGEST_POST_EVENTS_H
@@ -9,22 +9,23 @@
 #include "http/server/request.h"
 #include "shared/shared_state.h"
 
-/* Why there is no ingestion while the server is in recovery. */
+/* Why no events are taken while the server is in recovery. */
 #define STANDBY_MESSAGE "the server is a standby: it takes no events before it is promoted"
 
-/* Prepare this process to stage events of a pair, in a ring for each lane; called once. */
+/* Prepare the listener of that pair, with its ring for each lane; called once. */
 extern void PostEventsInit(Pair *pair, Ring **rings);
 
-/* Read the settings that rules are made of; called at start and after each reload. */
+/* Read the settings that the rules for events come from; called after each reload. */
 extern void PostEventsReadSettings(void);
 
 /*
- * Take a complete request: answer it, or stage its events and let it wait.
- * Returns true when something was staged.
+ * Take a complete request: answer it, or stage its events and let it wait for their commit.
+ * Returns true if events were staged. After an ERROR none are staged, and the caller must
+ * answer the request.
  */
-extern bool PostEventsRequest(Request *request);
+extern bool PostEventsHandle(Request *request);
 
-/* Take no more events, because of that reason. */
+/* Answer all requests that come from now on with 503 and that reason. */
 extern void PostEventsClose(const char *reason);
 
 #endif

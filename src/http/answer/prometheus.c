@@ -1,12 +1,13 @@
 /*
  * prometheus.c
  *
- * Names follow the conventions of Prometheus: base units, _total for what only grows. Every
- * listener gives the sums over all of them, so that it does not matter which one is asked. What a
- * full pair would hide in a sum has a label of the pair; the labels' values are few and all ours.
+ * Names follow the conventions of Prometheus: base units, and _total for numbers that only grow.
+ * Every listener shows the sums over all listeners, so it does not matter which one is asked. A
+ * number that could hide a full pair in a sum has a label for the pair instead. All values of
+ * labels come from fast_ingest, not from clients, so there are few.
  *
- * All of them are there from the start, so that a first increase can be seen; only moments
- * are not there before they come.
+ * All metrics exist from the start, so that a first increase can be seen. Only points in time
+ * are missing until they come.
  */
 #include "postgres.h"
 
@@ -18,14 +19,15 @@
 #include "utils/guc.h"
 #include "utils/memutils.h"
 
-#include "http/request_count.h"
-#include "http/answer/prometheus_text.h"
-#include "http/server/server.h"
-#include "db/extension_version.h"
-#include "shared/query_slot.h"
 #include "base/settings.h"
+#include "db/extension_version.h"
+#include "http/admit/route.h"
+#include "http/answer/prometheus_text.h"
+#include "http/server/request_count.h"
+#include "http/server/server.h"
+#include "shared/query_slot.h"
 
-/* A number that is the sum of a counter of each pair. */
+/* A metric that is the sum of a counter over all pairs. */
 typedef struct
 {
 	const char *name;
@@ -33,25 +35,25 @@ typedef struct
 	size_t offset; /* in Pair */
 } PairCounter;
 
-/* The same of a histogram. */
+/* A metric that is the sum of a histogram over all pairs. */
 typedef struct
 {
 	const char *name;
 	const char *help;
 	size_t offset;
 	const int64 *bounds;
-	double unit; /* what 1 of the metric's is in those of shared memory */
+	double unit; /* how many units in shared memory make 1 unit of the metric */
 } PairHistogram;
 
 static const PairCounter pair_counters[] = {
 	{"fast_ingest_http_requests_aborted_total", "Requests that ended without an answer.",
-	 offsetof(Pair, traffic.aborted)},
+	 offsetof(Pair, counters.aborted)},
 	{"fast_ingest_http_connections_refused_total",
-	 "Connections beyond fast_ingest.max_connections.", offsetof(Pair, traffic.refused)},
+	 "Connections beyond fast_ingest.max_connections.", offsetof(Pair, counters.refused)},
 	{"fast_ingest_http_request_body_bytes_total", "Bytes of request bodies as they came.",
-	 offsetof(Pair, traffic.request_bytes)},
+	 offsetof(Pair, counters.request_bytes)},
 	{"fast_ingest_http_response_body_bytes_total", "Bytes of the bodies of answers.",
-	 offsetof(Pair, traffic.response_bytes)},
+	 offsetof(Pair, counters.response_bytes)},
 	{"fast_ingest_events_received_total", "Events of requests that could be read.",
 	 offsetof(Pair, received)},
 	{"fast_ingest_dead_letters_dropped_total",
@@ -62,7 +64,7 @@ static const PairCounter pair_counters[] = {
 static const PairHistogram pair_histograms[] = {
 	{"fast_ingest_commit_wait_seconds",
 	 "Time from the staging of a request's events until its listener saw their commit.",
-	 offsetof(Pair, traffic.commit_waits), DurationBounds, MICROSECONDS},
+	 offsetof(Pair, counters.commit_waits), DurationBounds, MICROSECONDS},
 	{"fast_ingest_commit_duration_seconds",
 	 "Time of a flusher's transaction that stored events, its commit included.",
 	 offsetof(Pair, commits), DurationBounds, MICROSECONDS},
@@ -71,7 +73,7 @@ static const PairHistogram pair_histograms[] = {
 };
 
 static uint64
-sum_of_pairs(size_t offset)
+sum_counters(size_t offset)
 {
 	uint64 sum = 0;
 
@@ -81,7 +83,7 @@ sum_of_pairs(size_t offset)
 }
 
 static HistogramTotal
-total_of_pairs(size_t offset)
+sum_histograms(size_t offset)
 {
 	HistogramTotal total = {0};
 
@@ -91,7 +93,7 @@ total_of_pairs(size_t offset)
 }
 
 static const char *
-route_name(int route)
+name_route(int route)
 {
 	return route < NUM_ROUTES ? Routes[route].path : "other";
 }
@@ -103,15 +105,15 @@ append_requests(StringInfo out)
 
 	PrometheusTextFamily(out, name, "counter", "Requests answered, by path and status code.");
 	for (int route = 0; route <= NUM_ROUTES; route++)
-		for (int code = 0; code < TRAFFIC_CODES; code++)
+		for (int code = 0; code < COUNTED_CODES; code++)
 		{
-			appendStringInfo(out, "%s{route=\"%s\",code=\"", name, route_name(route));
-			if (code < TRAFFIC_CODES - 1)
+			appendStringInfo(out, "%s{route=\"%s\",code=\"", name, name_route(route));
+			if (code < COUNTED_CODES - 1)
 				appendStringInfo(out, "%u", CountedStatusCodes[code]);
 			else
 				appendStringInfoString(out, "other");
 			appendStringInfo(out, "\"} " UINT64_FORMAT "\n",
-							 sum_of_pairs(offsetof(Pair, traffic.requests[route][code])));
+							 sum_counters(offsetof(Pair, counters.requests[route][code])));
 		}
 
 	name = "fast_ingest_http_request_duration_seconds";
@@ -119,14 +121,15 @@ append_requests(StringInfo out)
 						 "Time from a request's first line until its answer was sent, by path.");
 	for (int route = 0; route <= NUM_ROUTES; route++)
 	{
-		HistogramTotal total = total_of_pairs(offsetof(Pair, traffic.durations[route]));
+		HistogramTotal total = sum_histograms(offsetof(Pair, counters.durations[route]));
 
-		PrometheusTextHistogram(out, name, route_name(route), &total, DurationBounds, MICROSECONDS);
+		PrometheusTextHistogram(out, name, name_route(route), &total, DurationBounds, MICROSECONDS);
 	}
 }
 
 /*
- * What became of events. It is read before what was received, so that it is never more.
+ * What became of events. These counters are read before that of received events, so that their
+ * sum is never larger.
  */
 static void
 append_events(StringInfo out)
@@ -148,30 +151,30 @@ append_events(StringInfo out)
 		"refused by the database, not taken (not valid, beyond a rate limit, staging full).");
 	for (int i = 0; i < (int) lengthof(outcomes); i++)
 		appendStringInfo(out, "%s{outcome=\"%s\"} " UINT64_FORMAT "\n", name, outcomes[i].name,
-						 sum_of_pairs(outcomes[i].offset));
+						 sum_counters(outcomes[i].offset));
 }
 
 static void
 append_connections(StringInfo out)
 {
 	uint64 connections = 0;
-	uint64 questions = 0;
+	uint64 waiting = 0;
 
 	for (int i = 0; i < fi_listeners; i++)
 	{
 		connections += pg_atomic_read_u32(&Shared->pairs[i].connections);
-		questions += pg_atomic_read_u32(&Shared->pairs[i].questions);
+		waiting += pg_atomic_read_u32(&Shared->pairs[i].waiting_queries);
 	}
 	PrometheusTextValue(out, "fast_ingest_http_connections", "gauge", "Connections open now.",
 						connections);
 	PrometheusTextValue(out, "fast_ingest_http_connections_limit", "gauge",
 						"fast_ingest.max_connections.", fi_max_connections);
 	PrometheusTextValue(out, "fast_ingest_questions_waiting", "gauge",
-						"Questions that wait for a query worker.", questions);
+						"Questions that wait for a query worker.", waiting);
 }
 
 /*
- * A metric of each lane of each pair
+ * Append a metric of each lane of each pair
  */
 static void
 append_ring(StringInfo out, const char *name, const char *help, double (*value)(Ring *))
@@ -185,7 +188,7 @@ append_ring(StringInfo out, const char *name, const char *help, double (*value)(
 }
 
 static double
-staged_bytes(Ring *ring)
+count_staged_bytes(Ring *ring)
 {
 	uint64 committed = RingCommitted(ring);
 
@@ -193,19 +196,19 @@ staged_bytes(Ring *ring)
 }
 
 static double
-size_in_bytes(Ring *ring)
+get_ring_size(Ring *ring)
 {
 	return (double) ring->size;
 }
 
 static double
-staged_events(Ring *ring)
+count_staged_events(Ring *ring)
 {
 	return (double) RingStagedRecords(ring);
 }
 
 static double
-oldest_staged(Ring *ring)
+get_oldest_age(Ring *ring)
 {
 	int64 oldest = RingOldestStaged(ring);
 
@@ -216,12 +219,12 @@ static void
 append_staging(StringInfo out)
 {
 	append_ring(out, "fast_ingest_staging_bytes",
-				"Staging in use by events that are not committed.", staged_bytes);
-	append_ring(out, "fast_ingest_staging_size_bytes", "fast_ingest.staging_size.", size_in_bytes);
+				"Staging in use by events that are not committed.", count_staged_bytes);
+	append_ring(out, "fast_ingest_staging_size_bytes", "fast_ingest.staging_size.", get_ring_size);
 	append_ring(out, "fast_ingest_staged_events", "Events that wait for their commit.",
-				staged_events);
+				count_staged_events);
 	append_ring(out, "fast_ingest_oldest_staged_seconds",
-				"For how long the oldest of them has waited; 0 without one.", oldest_staged);
+				"For how long the oldest of them has waited; 0 without one.", get_oldest_age);
 	PrometheusTextFamily(
 		out, "fast_ingest_table_refuses_all", "gauge",
 		"1 while the table refuses every event, also one like those it took before.");
@@ -258,7 +261,7 @@ is_up(WorkerSlot *worker)
 }
 
 static double
-restarts(WorkerSlot *worker)
+count_restarts(WorkerSlot *worker)
 {
 	uint64 starts = pg_atomic_read_u64(&worker->starts);
 
@@ -266,7 +269,7 @@ restarts(WorkerSlot *worker)
 }
 
 /*
- * A metric of each worker, by the names that fi_status() has
+ * Append a metric of each worker, by the names that fi_status() shows
  */
 static void
 append_worker(StringInfo out, const char *name, const char *type, const char *help,
@@ -295,7 +298,7 @@ append_server(StringInfo out)
 
 	append_worker(out, "fast_ingest_worker_up", "gauge", "1 while the worker runs, 0 else.", is_up);
 	append_worker(out, "fast_ingest_worker_restarts_total", "counter",
-				  "Starts of the worker after its first one.", restarts);
+				  "Starts of the worker after its first one.", count_restarts);
 	PrometheusTextValue(out, "fast_ingest_standby", "gauge", "1 on a standby, 0 else.",
 						RecoveryInProgress());
 	PrometheusTextFamily(out, name, "gauge", "1, with the versions of the library and the server.");
@@ -313,11 +316,11 @@ append_all(StringInfo out)
 	append_events(out);
 	for (int i = 0; i < (int) lengthof(pair_counters); i++)
 		PrometheusTextValue(out, pair_counters[i].name, "counter", pair_counters[i].help,
-							sum_of_pairs(pair_counters[i].offset));
+							sum_counters(pair_counters[i].offset));
 	for (int i = 0; i < (int) lengthof(pair_histograms); i++)
 	{
 		const PairHistogram *histogram = &pair_histograms[i];
-		HistogramTotal total = total_of_pairs(histogram->offset);
+		HistogramTotal total = sum_histograms(histogram->offset);
 
 		PrometheusTextFamily(out, histogram->name, "histogram", histogram->help);
 		PrometheusTextHistogram(out, histogram->name, NULL, &total, histogram->bounds,
@@ -335,7 +338,7 @@ append_all(StringInfo out)
 }
 
 void
-PrometheusRequest(Request *request)
+PrometheusHandle(Request *request)
 {
 	static MemoryContext context = NULL;
 	MemoryContext caller;
@@ -345,7 +348,7 @@ PrometheusRequest(Request *request)
 	if (context == NULL)
 		context = AllocSetContextCreate(TopMemoryContext, "fast_ingest prometheus",
 										ALLOCSET_DEFAULT_SIZES);
-	MemoryContextReset(context); /* what one left that ended by an error */
+	MemoryContextReset(context); /* a request that ended by an error leaves memory behind */
 	caller = MemoryContextSwitchTo(context);
 	initStringInfo(&out);
 	append_all(&out);

@@ -10,8 +10,8 @@
 
 /*
  * Answer with the counters of all pairs together, in Prometheus' text format. They are in
- * shared memory: it needs no database and no extension, and works on a standby.
+ * shared memory, so this needs no database and no extension, and works on a standby.
  */
-extern void PrometheusRequest(Request *request);
+extern void PrometheusHandle(Request *request);
 
 #endif

@@ -1,7 +1,7 @@
 /*
  * prometheus_text.c
  *
- * Writing the text format of Prometheus; see prometheus_text.h.
+ * See prometheus_text.h.
  */
 #include "postgres.h"
 

@@ -1,8 +1,8 @@
 /*
  * prometheus_text.h
  *
- * The text format of Prometheus, version 0.0.4: the lines that every metric is made of.
- * Names and help are constant text that needs no escaping.
+ * Writes the text format of Prometheus, version 0.0.4. Names and help are constant text that
+ * needs no escaping. No function checks its arguments.
  */
 #ifndef FAST_INGEST_PROMETHEUS_TEXT_H
 #define FAST_INGEST_PROMETHEUS_TEXT_H
@@ -14,17 +14,17 @@
 
 #define EXPOSITION_TYPE "text/plain; version=0.0.4; charset=utf-8"
 
-/* A histogram's unit, if its values are durations: exposed are seconds. */
+/* The unit of a histogram whose values are durations; the metric is in seconds. */
 #define MICROSECONDS 1e6
 
-/* Histograms added up. */
+/* A sum of histograms. */
 typedef struct
 {
 	uint64 buckets[HISTOGRAM_BOUNDS + 1];
 	uint64 sum;
 } HistogramTotal;
 
-/* What comes before a metric's values. */
+/* The lines before a metric's values. */
 extern void PrometheusTextFamily(StringInfo out, const char *name, const char *type,
 								 const char *help);
 
@@ -32,18 +32,19 @@ extern void PrometheusTextFamily(StringInfo out, const char *name, const char *t
 extern void PrometheusTextValue(StringInfo out, const char *name, const char *type,
 								const char *help, uint64 value);
 
-/* A moment in Unix seconds; nothing while it has not come (0). */
+/* A metric that is a point in time, in Unix seconds. Writes nothing if it is 0. */
 extern void PrometheusTextMoment(StringInfo out, const char *name, const char *help,
 								 TimestampTz when);
 
-/* The value of a label, whatever it holds. */
+/* The value of a label, in quotes; it may hold anything. */
 extern void PrometheusTextQuote(StringInfo out, const char *value);
 
+/* Add a histogram, which other processes may change, to a sum. */
 extern void PrometheusTextAdd(HistogramTotal *total, Histogram *histogram);
 
 /*
- * The values of a histogram, of which unit come to 1 of the metric's; route is the value
- * of its label, NULL for a metric without.
+ * The values of a histogram. unit: how many units of the histogram make 1 unit of the metric.
+ * route is the value of the label "route"; NULL for a metric without that label.
  */
 extern void PrometheusTextHistogram(StringInfo out, const char *name, const char *route,
 									const HistogramTotal *total, const int64 *bounds, double unit);

@@ -1,7 +1,7 @@
 /*
  * query_parameters.c
  *
- * Checks parameters and strings them together.
+ * Checks parameters and puts them together.
  */
 #include "postgres.h"
 
@@ -45,7 +45,7 @@ ParametersAdd(Parameters *parameters, const char *name, size_t name_len, const c
 		parameters->error = "its name is not text in UTF-8";
 		return false;
 	}
-	/* not cut in the midst of a character */
+	/* cut at a character boundary */
 	len = pg_encoding_mbcliplen(PG_UTF8, name, (int) name_len, sizeof(parameters->name) - 1);
 	memcpy(parameters->name, name, len);
 	parameters->name[len] = '\0';
@@ -57,7 +57,7 @@ ParametersAdd(Parameters *parameters, const char *name, size_t name_len, const c
 		parameters->error = "its value is not text in UTF-8";
 	else if (is_given(parameters, name))
 		parameters->error = "it is given more than once";
-	else if (strcmp(name, "key") == 0) /* a secret that no query worker shall show */
+	else if (strcmp(name, "key") == 0) /* query workers show what they do; keys are secret */
 		parameters->error = "an API key goes into the header Authorization or X-API-Key";
 	if (parameters->error != NULL)
 		return false;

@@ -1,9 +1,9 @@
 /*
  * ready.c
  *
- * Ready is asked for two things. For writing, the default: would an event sent
- * now be committed? For reading (?for=read): would a question be answered? A
- * standby is ready for the second and not for the first.
+ * There are two questions. For writing, the default: would an event that is sent now be
+ * committed? For reading (?for=read): would a query be answered? A standby is ready for
+ * reading, but not for writing.
  */
 #include "postgres.h"
 
@@ -13,18 +13,19 @@
 
 #include "access/xlog.h"
 
+#include "base/clock.h"
+#include "base/settings.h"
 #include "http/admit/api_key_check.h"
+#include "http/admit/refusal.h"
 #include "http/answer/post_events.h"
 #include "http/server/server.h"
-#include "base/clock.h"
 #include "shared/query_slot.h"
-#include "base/settings.h"
 #include "worker/worker.h"
 
-#define ALIVE_TIME 2500 /* ms in which a flusher that runs has shown it */
+#define ALIVE_TIME 2500 /* a flusher that runs has said so within so many ms */
 
-static Reply
-unavailable(const char *what, WorkerSlot *worker)
+Reply
+ReadyRefusal(const char *what, WorkerSlot *worker)
 {
 	char reason[WORKER_ERROR_SIZE];
 
@@ -33,16 +34,13 @@ unavailable(const char *what, WorkerSlot *worker)
 }
 
 /*
- * The last thing to look at: would the client's key be looked at? A warning of what
- * does not concern an event sent now is part of the answer.
+ * Make the reply "ready", with a warning if it is not NULL, unless no API key can be checked
  */
 static Reply
-ready(const char *warning)
+make_ready_reply(const char *warning)
 {
-	const char *reason = AccessNotReady();
-
-	if (reason != NULL)
-		return ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE, "%s", reason);
+	if (!ApiKeysAreReady())
+		return ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE, KEYS_NOT_LOADED_MESSAGE);
 	if (warning == NULL)
 		return ReplyConstant(MHD_HTTP_OK, "{\"status\":\"ready\"}");
 	return ReplyMessage(MHD_HTTP_OK, "{\"status\":\"ready\",\"warning\":", warning);
@@ -54,8 +52,11 @@ is_nearly_full(Ring *ring)
 	return RingPublished(ring) - RingCommitted(ring) > ring->size / 10 * 9;
 }
 
+/*
+ * Has the oldest record waited for its commit for longer than a request may?
+ */
 static bool
-waits_for_long(Ring *ring)
+is_overdue(Ring *ring)
 {
 	int64 oldest = RingOldestStaged(ring);
 
@@ -63,7 +64,7 @@ waits_for_long(Ring *ring)
 }
 
 /*
- * Does the flusher run? One that is stopped, or starved, stores nothing of any day.
+ * Does the flusher run? If it is stopped, or starved of CPU time, it stores events of no day.
  */
 static bool
 is_alive(Pair *pair)
@@ -72,10 +73,11 @@ is_alive(Pair *pair)
 }
 
 /*
- * What is wrong with events of other days while today's are stored; NULL if nothing is
+ * What keeps events of other days than today from being stored, or NULL. It is no reason to be
+ * not ready, because today's events are stored.
  */
 static const char *
-other_days_warning(Pair *pair, Ring *ring, char warning[WORKER_ERROR_SIZE])
+find_other_days_warning(Pair *pair, Ring *ring, char warning[WORKER_ERROR_SIZE])
 {
 	LWLockAcquire(Shared->lock, LW_SHARED);
 	strlcpy(warning, pair->other_days, WORKER_ERROR_SIZE);
@@ -84,50 +86,49 @@ other_days_warning(Pair *pair, Ring *ring, char warning[WORKER_ERROR_SIZE])
 		return warning;
 	if (is_nearly_full(ring))
 		return "staging is nearly full of events of other days than today";
-	if (waits_for_long(ring))
+	if (is_overdue(ring))
 		return "staged events of other days than today have waited for their commit longer than "
 			   "fast_ingest.request_timeout";
 	return NULL;
 }
 
 /*
- * Would an event sent now be committed?
+ * Would an event that is sent now be committed?
  */
 static Reply
-ready_for_write(Pair *pair, Ring **rings)
+check_write(Pair *pair, Ring **rings)
 {
 	char warning[WORKER_ERROR_SIZE];
 
 	if (RecoveryInProgress())
 		return ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE, STANDBY_MESSAGE);
 	if (pg_atomic_read_u32(&pair->flusher.state) == WORKER_WAITING)
-		return unavailable("flusher", &pair->flusher);
+		return ReadyRefusal("flusher", &pair->flusher);
 	if (is_nearly_full(rings[LANE_TODAY]))
 		return ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE, "staging is nearly full");
 	if (pg_atomic_read_u32(&pair->flusher.state) != WORKER_RUNNING)
-		return unavailable("flusher", &pair->flusher);
-	if (waits_for_long(rings[LANE_TODAY]) ||
-		(waits_for_long(rings[LANE_OTHER_DAYS]) && !is_alive(pair)))
+		return ReadyRefusal("flusher", &pair->flusher);
+	if (is_overdue(rings[LANE_TODAY]) || (is_overdue(rings[LANE_OTHER_DAYS]) && !is_alive(pair)))
 		return ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE,
 						  "staged events have waited for their commit longer than "
 						  "fast_ingest.request_timeout");
-	return ready(other_days_warning(pair, rings[LANE_OTHER_DAYS], warning));
+	return make_ready_reply(find_other_days_warning(pair, rings[LANE_OTHER_DAYS], warning));
 }
 
 /*
- * Would a question sent now be answered?
+ * Would a query that is sent now be answered?
  */
 static Reply
-ready_for_read(void)
+check_read(void)
 {
 	for (int i = 0; i < fi_query_workers; i++)
 		if (pg_atomic_read_u32(&QuerySlots[i].worker.state) == WORKER_RUNNING)
-			return ready(NULL);
-	return unavailable("query worker", &QuerySlots[0].worker);
+			return make_ready_reply(NULL);
+	return ReadyRefusal("query worker", &QuerySlots[0].worker);
 }
 
 void
-ReadyRequest(Request *request, Pair *pair, Ring **rings)
+ReadyHandle(Request *request, Pair *pair, Ring **rings)
 {
 	const char *use = RequestParameter(request, "for");
 	Reply reply;
@@ -138,8 +139,8 @@ ReadyRequest(Request *request, Pair *pair, Ring **rings)
 	else if (WorkerShutdownRequested)
 		reply = ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE, "the server is shutting down");
 	else if (use != NULL && strcmp(use, "read") == 0)
-		reply = ready_for_read();
+		reply = check_read();
 	else
-		reply = ready_for_write(pair, rings);
+		reply = check_write(pair, rings);
 	ServerAnswer(request, reply);
 }

@@ -1,7 +1,7 @@
 /*
  * listen_socket.c
  *
- * Opens and closes listening sockets, accepts connections.
+ * Opens and closes listening sockets, and accepts connections.
  */
 #include "postgres.h"
 
@@ -17,7 +17,7 @@
 #include "utils/varlena.h"
 
 /*
- * Open, bind and listen; -1 with errno set on failure
+ * Make a socket that listens on an address; -1 with errno set on failure
  */
 static int
 open_socket(const struct addrinfo *address)
@@ -28,7 +28,7 @@ open_socket(const struct addrinfo *address)
 
 	if (fd < 0)
 		return -1;
-	/* take over a port whose old connections are still winding down, but never a live one */
+	/* SO_REUSEADDR: bind even if old connections are in TIME_WAIT, but never to a port in use */
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
 		(address->ai_family != AF_INET6 ||
 		 setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) == 0) &&
@@ -42,7 +42,7 @@ open_socket(const struct addrinfo *address)
 }
 
 /*
- * Listen on all addresses of one host
+ * Listen on all addresses of one host; false with a message on failure
  */
 static bool
 listen_on_host(ListenSockets *sockets, const char *host, int port, char *error, size_t error_size)
@@ -121,6 +121,32 @@ ListenClose(ListenSockets *sockets)
 	for (int i = 0; i < sockets->n; i++)
 		close(sockets->fds[i]);
 	sockets->n = 0;
+}
+
+/*
+ * Is a socket bound to an address that only this machine can reach?
+ */
+static bool
+is_loopback(int fd)
+{
+	struct sockaddr_storage address;
+	socklen_t len = sizeof(address);
+
+	if (getsockname(fd, (struct sockaddr *) &address, &len) != 0)
+		return false;
+	if (address.ss_family == AF_INET)
+		return ntohl(((struct sockaddr_in *) &address)->sin_addr.s_addr) >> 24 == 127;
+	return address.ss_family == AF_INET6 &&
+		   IN6_IS_ADDR_LOOPBACK(&((struct sockaddr_in6 *) &address)->sin6_addr);
+}
+
+bool
+ListenIsLocal(const ListenSockets *sockets)
+{
+	for (int i = 0; i < sockets->n; i++)
+		if (!is_loopback(sockets->fds[i]))
+			return false;
+	return true;
 }
 
 pgsocket

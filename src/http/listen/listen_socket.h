@@ -1,7 +1,7 @@
 /*
  * listen_socket.h
  *
- * The sockets that connections arrive at.
+ * Listening sockets.
  */
 #ifndef FAST_INGEST_LISTEN_SOCKET_H
 #define FAST_INGEST_LISTEN_SOCKET_H
@@ -9,14 +9,6 @@
 #include <sys/socket.h>
 
 #define MAX_LISTEN_SOCKETS 16
-
-/* What is spoken at a socket. */
-typedef enum
-{
-	LISTEN_HTTP,
-	LISTEN_HTTPS,
-	NUM_LISTEN_KINDS
-} ListenKind;
 
 typedef struct
 {
@@ -26,19 +18,24 @@ typedef struct
 
 /*
  * Listen on every address that a comma-separated list of hosts names. An
- * address that this machine does not have is logged and left out; a port that
- * is taken on one of them makes the whole call fail. False leaves no socket
- * open and says in error what went wrong.
+ * address that this machine does not have is logged and left out. If the port
+ * is taken on any address, a host cannot be resolved, or no address is left, the whole
+ * call fails: false with a message in error, and no socket open. Allocates in the current
+ * memory context.
  */
 extern bool ListenOpen(ListenSockets *sockets, const char *hosts, int port, char *error,
 					   size_t error_size);
 
+/* Close all sockets. */
 extern void ListenClose(ListenSockets *sockets);
 
+/* Can nobody but this machine reach the sockets? */
+extern bool ListenIsLocal(const ListenSockets *sockets);
+
 /*
- * Accept one connection as a non-blocking socket. PGINVALID_SOCKET where there
- * is none; *exhausted then says whether this is for want of descriptors or
- * memory.
+ * Accept one connection as a non-blocking socket, with the client's address. Returns
+ * PGINVALID_SOCKET with errno set if there is none; exhausted then says whether descriptors
+ * or memory ran out.
  */
 extern pgsocket ListenAccept(pgsocket listener, struct sockaddr_storage *address,
 							 socklen_t *address_len, bool *exhausted);

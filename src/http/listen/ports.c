@@ -7,58 +7,67 @@
 
 #include "http/listen/ports.h"
 
+#include <microhttpd.h>
 #include <sys/epoll.h>
+#include <unistd.h>
 
 #include "utils/memutils.h"
 
-#include "http/admit/api_key_check.h"
-#include "http/server/server.h"
-#include "http/listen/share_sockets.h"
-#include "http/listen/listen_socket.h"
-#include "http/server/tls.h"
 #include "base/clock.h"
 #include "base/settings.h"
+#include "http/listen/listen_socket.h"
+#include "http/listen/share_sockets.h"
+#include "http/server/library.h"
+#include "http/server/request_count.h"
+#include "http/server/server.h"
+#include "http/server/tls.h"
 #include "worker/worker.h"
 
-#define PORT_RETRY 1000	  /* ms between two tries of a port that is taken */
-#define SIBLING_RETRY 100 /* ms, before it is taken for somebody else's */
+#define PORT_RETRY 1000 /* ms between two tries to open a port */
+
+/*
+ * While listeners start together, a port that is taken may be a sibling's that will soon hand
+ * over its sockets. So the first tries follow each other faster, and nothing is reported.
+ */
+#define SIBLING_RETRY 100 /* ms */
 #define SIBLING_TRIES 10
-#define YIELD_TIME 1 /* ms in which other listeners go first */
-#define MAX_YIELDS 20
-#define EXHAUSTED_PAUSE 1000 /* ms without accepting, when out of descriptors */
+
+#define YIELD_TIME 1		 /* ms for other listeners to accept first */
+#define MAX_YIELDS 20		 /* turns in a row */
+#define EXHAUSTED_PAUSE 1000 /* ms without accepting when descriptors or memory ran out */
 #define ACCEPTS_PER_TURN 64
 
 typedef struct
 {
 	const char *setting;
-	const char *name;  /* for people */
-	const int *number; /* 0: not to be opened */
-	int64 again;	   /* when to try to open it */
-	int failures;	   /* in a row */
-	char logged[WORKER_ERROR_SIZE];
+	const char *name;				/* for messages */
+	const int *number;				/* 0: the port is off */
+	int64 retry_at;					/* when to try to open it again */
+	int failures;					/* in a row */
+	char logged[WORKER_ERROR_SIZE]; /* the last error that was logged, or "" */
 } ListenPort;
 
-static ListenPort ports[NUM_LISTEN_KINDS] = {
-	[LISTEN_HTTP] = {.setting = "fast_ingest.port", .name = "port", .number = &fi_port},
-	[LISTEN_HTTPS] = {.setting = "fast_ingest.ssl_port",
-					  .name = "TLS port",
-					  .number = &fi_ssl_port},
+static ListenPort ports[NUM_CONNECTION_KINDS] = {
+	[CONNECTION_HTTP] = {.setting = "fast_ingest.port", .name = "port", .number = &fi_port},
+	[CONNECTION_HTTPS] = {.setting = "fast_ingest.ssl_port",
+						  .name = "TLS port",
+						  .number = &fi_ssl_port},
 };
-static ListenSockets sockets[NUM_LISTEN_KINDS];
+static ListenSockets sockets[NUM_CONNECTION_KINDS];
 
 static Pair *pair;
 static int accept_epoll = -1;
-static bool accepting = true;  /* are the sockets in accept_epoll? */
-static int yields = 0;		   /* turns in a row that were left to siblings */
-static int64 accept_again = 0; /* when to put them there again */
+static bool accepting = true; /* are the sockets in accept_epoll? */
+static int64 accept_at = 0;	  /* when to put them there again */
+static int yields = 0;		  /* turns in a row in which siblings accepted first */
 
 /*
  * Begin or cease to wait for connections of a port. The listening sockets have an epoll
- * descriptor of their own in the listener's wait set: sets of PostgreSQL cannot lose a
- * member, and making a new one needs descriptors, which may be what we are out of.
+ * descriptor of their own in the listener's wait set, because nothing can be removed from a
+ * PostgreSQL wait set, and a new set needs descriptors, which may have run out.
  */
 static void
-watch(ListenKind kind, bool on)
+watch_port(ConnectionKind kind, bool on)
 {
 	for (int i = 0; i < sockets[kind].n; i++)
 	{
@@ -73,30 +82,30 @@ watch(ListenKind kind, bool on)
 static void
 set_accepting(bool on)
 {
-	for (int kind = 0; kind < NUM_LISTEN_KINDS; kind++)
-		watch(kind, on);
+	for (int kind = 0; kind < NUM_CONNECTION_KINDS; kind++)
+		watch_port(kind, on);
 	accepting = on;
 }
 
 /*
- * Accept nothing for so many milliseconds
+ * Accept no connections for so many milliseconds
  */
 static void
 pause_accepting(long milliseconds)
 {
-	accept_again = MonotonicAfter(ServerNow, milliseconds);
+	accept_at = MonotonicAfter(ServerNow, milliseconds);
 	set_accepting(false);
 }
 
 /*
- * Publish that we listen, on one port at least, or why we do not
+ * Publish that we listen on at least one port, or why we do not
  */
 static void
-set_state(const char *reason)
+publish_state(const char *reason)
 {
 	bool open = false;
 
-	for (int kind = 0; kind < NUM_LISTEN_KINDS; kind++)
+	for (int kind = 0; kind < NUM_CONNECTION_KINDS; kind++)
 		open |= sockets[kind].n > 0;
 	WorkerSetState(&pair->listener, open ? WORKER_RUNNING : WORKER_WAITING, open ? NULL : reason);
 }
@@ -111,7 +120,7 @@ PortsInit(Pair *listeners_pair)
 				(errcode_for_socket_access(), errmsg("could not create an epoll descriptor: %m")));
 	if (fi_port == 0 && fi_ssl_port == 0)
 	{
-		set_state("fast_ingest.port and fast_ingest.ssl_port are both 0");
+		publish_state("fast_ingest.port and fast_ingest.ssl_port are both 0");
 		ereport(LOG, (errmsg("fast_ingest listens on no port"),
 					  errdetail("Both fast_ingest.port and fast_ingest.ssl_port are 0.")));
 	}
@@ -135,10 +144,10 @@ PortsName(void)
 }
 
 /*
- * Bind a port, or get its sockets of a sibling
+ * Bind a port, or get its sockets from a sibling
  */
 static bool
-open_sockets(ListenKind kind, char error[WORKER_ERROR_SIZE])
+open_sockets(ConnectionKind kind, char error[WORKER_ERROR_SIZE])
 {
 	MemoryContext context =
 		AllocSetContextCreate(TopMemoryContext, "fast_ingest sockets", ALLOCSET_SMALL_SIZES);
@@ -153,7 +162,7 @@ open_sockets(ListenKind kind, char error[WORKER_ERROR_SIZE])
 }
 
 /*
- * Say once why a port is not open, and when it is tried again
+ * Note why a port cannot be opened, log it once, and set when to try again
  */
 static void
 report_failure(ListenPort *port, const char *error, const char *hint)
@@ -164,25 +173,49 @@ report_failure(ListenPort *port, const char *error, const char *hint)
 		WorkerSetError(&pair->listener, error);
 	}
 	strlcpy(port->logged, error, sizeof(port->logged));
-	set_state(error);
-	port->again = MonotonicAfter(MonotonicNow(), PORT_RETRY);
+	publish_state(error);
+	port->retry_at = MonotonicAfter(MonotonicNow(), PORT_RETRY);
 }
 
 /*
- * Try to listen. While listeners start together it is one of them that has a port.
+ * Log what others can see and do if sockets can be reached from other machines
  */
 static void
-open_port(ListenKind kind)
+warn_of_exposure(const ListenSockets *exposed, bool tls)
+{
+	if (ListenIsLocal(exposed) || (tls && fi_require_api_key))
+		return;
+	if (!fi_require_api_key)
+		ereport(WARNING,
+				(errmsg("fast_ingest can be reached from elsewhere, and needs no API keys"),
+				 errdetail("Whoever reaches port %d can store events and read metrics%s.",
+						   tls ? fi_ssl_port : fi_port,
+						   tls ? "" : ", and whoever listens on the way can read both"),
+				 errhint("Set fast_ingest.require_api_key, or listen on localhost only.")));
+	else
+		ereport(WARNING,
+				(errmsg("fast_ingest can be reached from elsewhere without TLS"),
+				 errdetail("Whoever listens on the way to port %d can read API keys and events.",
+						   fi_port),
+				 errhint("Set fast_ingest.ssl_port, and fast_ingest.port to 0; or put a proxy with "
+						 "TLS before it, and listen on localhost only.")));
+}
+
+/*
+ * Try to open a port
+ */
+static void
+open_port(ConnectionKind kind)
 {
 	ListenPort *port = &ports[kind];
 	char error[WORKER_ERROR_SIZE];
 
-	if (!ServerKnowsLibrary(error, sizeof(error)))
+	if (!LibraryIsKnown(error, sizeof(error)))
 		report_failure(
 			port, error,
 			"The port of %s stays closed until one of these versions is installed and the "
 			"server is started again.");
-	else if (kind == LISTEN_HTTPS && !TlsLoaded() && !TlsLoad(error, sizeof(error)))
+	else if (kind == CONNECTION_HTTPS && !TlsLoaded() && !TlsLoad(error, sizeof(error)))
 		report_failure(port, error,
 					   "The port of %s stays closed until it can be loaded, which is tried "
 					   "every second.");
@@ -191,16 +224,16 @@ open_port(ListenKind kind)
 		ereport(LOG, (errmsg("fast_ingest listens on %s %s %d", fi_listen_addresses, port->name,
 							 *port->number)));
 		if (pair == &Shared->pairs[0])
-			AccessWarn(&sockets[kind], kind == LISTEN_HTTPS);
+			warn_of_exposure(&sockets[kind], kind == CONNECTION_HTTPS);
 		if (accepting)
-			watch(kind, true);
+			watch_port(kind, true);
 		SiblingsTell(kind);
-		set_state(NULL);
+		publish_state(NULL);
 		port->logged[0] = '\0';
 		port->failures = 0;
 	}
 	else if (fi_listeners > 1 && port->failures++ < SIBLING_TRIES)
-		port->again = MonotonicAfter(MonotonicNow(), SIBLING_RETRY);
+		port->retry_at = MonotonicAfter(MonotonicNow(), SIBLING_RETRY);
 	else
 		report_failure(port, error,
 					   "Is another server on that port? It is tried again every second; %s names "
@@ -208,7 +241,7 @@ open_port(ListenKind kind)
 }
 
 static bool
-is_closed(ListenKind kind)
+is_closed(ConnectionKind kind)
 {
 	return *ports[kind].number != 0 && sockets[kind].n == 0;
 }
@@ -216,23 +249,23 @@ is_closed(ListenKind kind)
 void
 PortsOpen(void)
 {
-	for (int kind = 0; kind < NUM_LISTEN_KINDS; kind++)
-		if (is_closed(kind) && ports[kind].again <= ServerNow)
+	for (int kind = 0; kind < NUM_CONNECTION_KINDS; kind++)
+		if (is_closed(kind) && ports[kind].retry_at <= ServerNow)
 			open_port(kind);
-	if (!accepting && accept_again <= ServerNow)
+	if (!accepting && accept_at <= ServerNow)
 		set_accepting(true);
 }
 
 long
 PortsNextTry(void)
 {
-	long next = accepting ? -1 : MonotonicLeft(ServerNow, accept_again);
+	long next = accepting ? -1 : MonotonicLeft(ServerNow, accept_at);
 
-	for (int kind = 0; kind < NUM_LISTEN_KINDS; kind++)
+	for (int kind = 0; kind < NUM_CONNECTION_KINDS; kind++)
 	{
 		if (is_closed(kind))
 		{
-			long left = MonotonicLeft(ServerNow, ports[kind].again);
+			long left = MonotonicLeft(ServerNow, ports[kind].retry_at);
 
 			next = next < 0 ? left : Min(next, left);
 		}
@@ -254,11 +287,31 @@ PortsReadSettings(void)
 }
 
 /*
- * Accept what waits at a socket. Other listeners with fewer connections get a moment to
- * go first; what they leave, being busy or worse, is accepted.
+ * Hand an accepted connection to the server, unless too many are open. Then it is closed; a
+ * client of HTTP is told why, but one of HTTPS is not, since there is no TLS session yet.
  */
 static void
-accept_connections(pgsocket listener, ListenKind kind, bool patient)
+enter_connection(int fd, ConnectionKind kind, const struct sockaddr_storage *address,
+				 socklen_t address_len)
+{
+	if (SiblingsMayOpen(ServerConnectionCount()))
+	{
+		ServerAddConnection(fd, kind, address, address_len);
+		return;
+	}
+	RequestCountRefusedConnection();
+	if (kind == CONNECTION_HTTP)
+		ReplyAndCut(fd, NULL, MHD_HTTP_SERVICE_UNAVAILABLE,
+					"too many connections: fast_ingest.max_connections are open", NULL);
+	close(fd);
+}
+
+/*
+ * Accept the connections that wait at a socket. patient: listeners that have fewer
+ * connections get a moment to accept them first. We accept those that they leave.
+ */
+static void
+accept_connections(pgsocket listener, ConnectionKind kind, bool patient)
 {
 	for (int i = 0; i < ACCEPTS_PER_TURN; i++)
 	{
@@ -276,7 +329,7 @@ accept_connections(pgsocket listener, ListenKind kind, bool patient)
 		fd = ListenAccept(listener, &address, &address_len, &exhausted);
 		if (fd != PGINVALID_SOCKET)
 		{
-			ServerAddConnection(fd, kind, &address, address_len);
+			enter_connection(fd, kind, &address, address_len);
 			continue;
 		}
 		if (exhausted)
@@ -295,7 +348,7 @@ PortsAccept(void)
 	bool patient = yields < MAX_YIELDS;
 	int before = yields;
 
-	for (int kind = 0; kind < NUM_LISTEN_KINDS; kind++)
+	for (int kind = 0; kind < NUM_CONNECTION_KINDS; kind++)
 		for (int i = 0; i < sockets[kind].n && accepting; i++)
 			accept_connections(sockets[kind].fds[i], kind, patient);
 	if (yields == before)
@@ -311,9 +364,9 @@ PortsServeSiblings(void)
 void
 PortsClose(void)
 {
-	/* a sibling's copies keep what is closed here in the epoll set */
+	/* a sibling's copy of a socket would keep it in the epoll set after it is closed here */
 	if (accepting)
 		set_accepting(false);
-	for (int kind = 0; kind < NUM_LISTEN_KINDS; kind++)
+	for (int kind = 0; kind < NUM_CONNECTION_KINDS; kind++)
 		ListenClose(&sockets[kind]);
 }

@@ -1,37 +1,43 @@
 /*
  * ports.h
  *
- * The ports that a listener serves, HTTP and HTTPS: opened as soon as that is possible,
- * and accepted from. A port that is taken, or lacks its certificate, is tried again
- * every second, and never another one or another protocol in its place.
+ * The ports of a listener, for HTTP and HTTPS. A port that is taken, or has no
+ * certificate, is tried again every second; no other port and no plain HTTP takes its
+ * place.
  */
 #ifndef FAST_INGEST_PORTS_H
 #define FAST_INGEST_PORTS_H
 
 #include "shared/shared_state.h"
 
-/* Make the descriptor that is readable while connections wait, for the pair's listener. */
+/*
+ * Prepare the listener of that pair; called once. Returns the descriptor that is readable while
+ * connections wait.
+ */
 extern int PortsInit(Pair *pair);
 
-/* Open what can be opened, and go on accepting after a pause. */
+/* Open the ports that are not open, and go on accepting after a pause, if it is time to. */
 extern void PortsOpen(void);
 
-/* Take in the certificate that the settings name, once there has been one. */
+/*
+ * Called after a reload: load the certificate that the settings name, if one was loaded
+ * before. If that fails it is logged, and the old certificate stays.
+ */
 extern void PortsReadSettings(void);
 
 /* Accept the connections that wait. */
 extern void PortsAccept(void);
 
-/* Give the sockets to other listeners that ask. */
+/* Give the listening sockets to other listeners that ask for them. */
 extern void PortsServeSiblings(void);
 
-/* Milliseconds until PortsOpen has something to do; -1: there is nothing. */
+/* Milliseconds until PortsOpen has something to do, or -1. */
 extern long PortsNextTry(void);
 
-/* "port 8080", say; constant text after PortsInit. */
+/* The ports by name, such as "port 8080". */
 extern const char *PortsName(void);
 
-/* Accept no more. */
+/* Close all ports. */
 extern void PortsClose(void);
 
 #endif

@@ -1,9 +1,9 @@
 /*
  * share_sockets.c
  *
- * Passing listening sockets from listener to listener, and counting their
- * connections together. Waits for another listener only while a port is opened, that has it
- * open, and not long.
+ * Passes listening sockets from listener to listener, and counts their connections
+ * together. A listener waits for another one only when it opens a port that the other one
+ * has open, and then not long.
  */
 #include "postgres.h"
 
@@ -18,30 +18,30 @@
 #include "base/settings.h"
 #include "shared/shared_state.h"
 
-#define ANSWER_WAIT 200 /* ms for a sibling to hand its sockets over */
+#define HANDOVER_WAIT 200 /* ms for a sibling to hand over its sockets */
 
-/* Room for a message that passes descriptors. */
+/* The part of a message that passes descriptors. */
 typedef union
 {
 	struct cmsghdr header;
-	char space[CMSG_SPACE(NUM_LISTEN_KINDS * MAX_LISTEN_SOCKETS * sizeof(int))];
+	char space[CMSG_SPACE(NUM_CONNECTION_KINDS * MAX_LISTEN_SOCKETS * sizeof(int))];
 } DescriptorMessage;
 
-/* The rest of the message: the descriptors come in this order. */
+/* The rest of the message: how many descriptors there are of each kind, in order of kinds. */
 typedef struct
 {
-	int n[NUM_LISTEN_KINDS];
+	int n[NUM_CONNECTION_KINDS];
 } SocketCounts;
 
 static int my_number;
-static int ask_fd = -1; /* where siblings ask */
+static int ask_fd = -1; /* at which siblings ask */
 
 /*
- * The address of a listener; relative to the data directory, which every process of
- * the server is in
+ * The address at which a listener is asked. It is relative to the data directory, which is
+ * the current directory of every process of the server.
  */
 static struct sockaddr_un
-address_of(int number)
+make_address(int number)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 
@@ -53,7 +53,7 @@ address_of(int number)
 static void
 leave_siblings(int code, Datum arg)
 {
-	struct sockaddr_un address = address_of(my_number);
+	struct sockaddr_un address = make_address(my_number);
 
 	pg_atomic_write_u32(&Shared->pairs[my_number].connections, 0);
 	pg_atomic_write_u32(&Shared->pairs[my_number].ports, 0);
@@ -64,7 +64,7 @@ leave_siblings(int code, Datum arg)
 void
 SiblingsInit(int number)
 {
-	struct sockaddr_un address = address_of(number);
+	struct sockaddr_un address = make_address(number);
 
 	my_number = number;
 	pg_atomic_write_u32(&Shared->pairs[number].connections, 0);
@@ -73,7 +73,7 @@ SiblingsInit(int number)
 	if (fi_listeners == 1)
 		return;
 
-	(void) unlink(address.sun_path); /* of one that was killed */
+	(void) unlink(address.sun_path); /* a listener that was killed leaves it behind */
 	ask_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (ask_fd < 0 || bind(ask_fd, (struct sockaddr *) &address, sizeof(address)) != 0 ||
 		listen(ask_fd, MAX_LISTENERS) != 0)
@@ -88,10 +88,10 @@ SiblingsFd(void)
 }
 
 /*
- * Send all sockets, and how many there are of each kind
+ * Send all listening sockets
  */
 static void
-give(int fd, const ListenSockets sockets[NUM_LISTEN_KINDS])
+send_sockets(int fd, const ListenSockets sockets[NUM_CONNECTION_KINDS])
 {
 	DescriptorMessage control = {0};
 	SocketCounts counts;
@@ -100,7 +100,7 @@ give(int fd, const ListenSockets sockets[NUM_LISTEN_KINDS])
 	int *fds = (int *) CMSG_DATA(&control.header);
 	int n = 0;
 
-	for (int kind = 0; kind < NUM_LISTEN_KINDS; kind++)
+	for (int kind = 0; kind < NUM_CONNECTION_KINDS; kind++)
 	{
 		counts.n[kind] = sockets[kind].n;
 		memcpy(fds + n, sockets[kind].fds, sockets[kind].n * sizeof(int));
@@ -112,30 +112,30 @@ give(int fd, const ListenSockets sockets[NUM_LISTEN_KINDS])
 	control.header.cmsg_level = SOL_SOCKET;
 	control.header.cmsg_type = SCM_RIGHTS;
 	control.header.cmsg_len = CMSG_LEN(n * sizeof(int));
-	/* who does not get it asks again */
+	/* a sibling that does not get the message asks again */
 	(void) sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 void
-SiblingsServe(const ListenSockets sockets[NUM_LISTEN_KINDS])
+SiblingsServe(const ListenSockets sockets[NUM_CONNECTION_KINDS])
 {
 	int fd;
 
 	while ((fd = accept4(ask_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0)
 	{
-		give(fd, sockets);
+		send_sockets(fd, sockets);
 		close(fd);
 	}
 }
 
 /*
- * Are these the descriptors that were counted? The kernel leaves some out when there is no
- * room for them in this process.
+ * Have as many descriptors come as were counted? The kernel leaves out those for which this
+ * process has no room.
  */
 static bool
-all_came(const SocketCounts *counts, int n)
+have_all_come(const SocketCounts *counts, int n)
 {
-	for (int kind = 0; kind < NUM_LISTEN_KINDS; kind++)
+	for (int kind = 0; kind < NUM_CONNECTION_KINDS; kind++)
 	{
 		if (counts->n[kind] < 0 || counts->n[kind] > MAX_LISTEN_SOCKETS)
 			return false;
@@ -145,10 +145,10 @@ all_came(const SocketCounts *counts, int n)
 }
 
 /*
- * Read what give() sent, and keep the sockets of one kind; false if there are none
+ * Receive what send_sockets() sent, and keep the sockets of one kind; false if there are none
  */
 static bool
-take(int fd, ListenKind wanted, ListenSockets *sockets)
+receive_sockets(int fd, ConnectionKind wanted, ListenSockets *sockets)
 {
 	DescriptorMessage control = {0};
 	SocketCounts counts;
@@ -170,7 +170,7 @@ take(int fd, ListenKind wanted, ListenSockets *sockets)
 		return false;
 	given = (const int *) CMSG_DATA(header);
 	n = (int) ((header->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-	usable = all_came(&counts, n);
+	usable = have_all_come(&counts, n);
 	for (int i = 0; i < n; i++)
 	{
 		while (usable && counts.n[kind] == 0)
@@ -185,20 +185,23 @@ take(int fd, ListenKind wanted, ListenSockets *sockets)
 	return sockets->n > 0;
 }
 
+/*
+ * Does a pair's listener serve the port of a kind?
+ */
 static bool
-has_open(Pair *pair, ListenKind kind)
+has_open(Pair *pair, ConnectionKind kind)
 {
 	return pg_atomic_read_u32(&pair->listener.state) == WORKER_RUNNING &&
 		   (pg_atomic_read_u32(&pair->ports) & (1 << kind)) != 0;
 }
 
 /*
- * Ask one sibling
+ * Ask one sibling for its sockets
  */
 static bool
-ask(int number, ListenKind kind, ListenSockets *sockets)
+ask_sibling(int number, ConnectionKind kind, ListenSockets *sockets)
 {
-	struct sockaddr_un address = address_of(number);
+	struct sockaddr_un address = make_address(number);
 	struct pollfd answer = {.events = POLLIN};
 	bool given;
 
@@ -206,29 +209,29 @@ ask(int number, ListenKind kind, ListenSockets *sockets)
 	if (answer.fd < 0)
 		return false;
 	given = connect(answer.fd, (struct sockaddr *) &address, sizeof(address)) == 0 &&
-			poll(&answer, 1, ANSWER_WAIT) == 1 && take(answer.fd, kind, sockets);
+			poll(&answer, 1, HANDOVER_WAIT) == 1 && receive_sockets(answer.fd, kind, sockets);
 	close(answer.fd);
 	return given;
 }
 
 void
-SiblingsTell(ListenKind kind)
+SiblingsTell(ConnectionKind kind)
 {
 	(void) pg_atomic_fetch_or_u32(&Shared->pairs[my_number].ports, 1 << kind);
 }
 
 bool
-SiblingsAsk(ListenKind kind, ListenSockets *sockets)
+SiblingsAsk(ConnectionKind kind, ListenSockets *sockets)
 {
 	for (int i = 0; i < fi_listeners; i++)
-		if (i != my_number && has_open(&Shared->pairs[i], kind) && ask(i, kind, sockets))
+		if (i != my_number && has_open(&Shared->pairs[i], kind) && ask_sibling(i, kind, sockets))
 			return true;
 	return false;
 }
 
 /*
- * The count goes up before the others' are read, behind a barrier: of two
- * listeners that open the last one at a time, one at least sees the other.
+ * Our count goes up before the others are read, with a barrier between. So if two listeners
+ * open the last connection at the same time, at least one of them sees the other.
  */
 bool
 SiblingsMayOpen(int open)
@@ -251,14 +254,14 @@ SiblingsReport(int open)
 }
 
 bool
-SiblingsGoFirst(ListenKind kind, int open)
+SiblingsGoFirst(ConnectionKind kind, int open)
 {
 	for (int i = 0; i < fi_listeners; i++)
 	{
 		Pair *pair = &Shared->pairs[i];
 		int others = (int) pg_atomic_read_u32(&pair->connections);
 
-		/* among many, a few more or less are no matter */
+		/* a small difference does not matter */
 		if (i != my_number && has_open(pair, kind) && open > others + others / 8)
 			return true;
 	}

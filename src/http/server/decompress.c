@@ -1,8 +1,8 @@
 /*
  * decompress.c
  *
- * zlib and zstd behind one interface. Both have members or frames that may follow
- * each other, and stand for what they hold one after the other.
+ * zlib and zstd behind one interface. A body may consist of several members (gzip) or frames
+ * (zstd), whose contents follow each other.
  */
 #ifdef FRONTEND
 #include "postgres_fe.h"
@@ -19,21 +19,21 @@
 #define PIECE_SIZE (32 * 1024)
 #define MAGIC_SIZE 4
 
-/* The largest window that RFC 8878 asks decoders to support: 8 MB. */
+/* A window of 8 MB, the largest one that RFC 8878 recommends decoders to support. */
 #define ZSTD_WINDOW_LOG 23
 
-/* What zlib says that inflate needs, about: its window and its state. */
+/* About what inflate needs for its window and its state, according to zlib. */
 #define INFLATE_SIZE (44 * 1024)
 
 struct Decompressor
 {
 	Encoding encoding;
-	bool begun;	   /* a byte has come */
-	bool complete; /* the last byte ended a member */
+	bool begun;	   /* a byte was fed */
+	bool complete; /* the last byte has ended a member or frame */
 	bool is_open;  /* zlib is initialized */
 	z_stream zlib;
 	ZSTD_DCtx *zstd;
-	char magic[MAGIC_SIZE]; /* of a frame of zstd */
+	char magic[MAGIC_SIZE]; /* the first bytes of a zstd frame */
 	int magic_len;
 	char piece[PIECE_SIZE];
 };
@@ -65,89 +65,91 @@ ContentEncodingOf(const char *name, Encoding *encoding)
 Decompressor *
 DecompressorCreate(Encoding encoding)
 {
-	Decompressor *decoder = malloc(sizeof(Decompressor));
+	Decompressor *decompressor = malloc(sizeof(Decompressor));
 
-	if (decoder == NULL)
+	if (decompressor == NULL)
 		return NULL;
-	memset(decoder, 0, offsetof(Decompressor, piece));
-	decoder->encoding = encoding;
+	memset(decompressor, 0, offsetof(Decompressor, piece));
+	decompressor->encoding = encoding;
 	if (encoding == ENCODING_ZSTD)
 	{
-		decoder->zstd = ZSTD_createDCtx();
-		if (decoder->zstd == NULL || ZSTD_isError(ZSTD_DCtx_setParameter(
-										 decoder->zstd, ZSTD_d_windowLogMax, ZSTD_WINDOW_LOG)))
+		decompressor->zstd = ZSTD_createDCtx();
+		if (decompressor->zstd == NULL ||
+			ZSTD_isError(
+				ZSTD_DCtx_setParameter(decompressor->zstd, ZSTD_d_windowLogMax, ZSTD_WINDOW_LOG)))
 		{
-			DecompressorFree(decoder);
+			DecompressorFree(decompressor);
 			return NULL;
 		}
 	}
-	return decoder;
+	return decompressor;
 }
 
 void
-DecompressorFree(Decompressor *decoder)
+DecompressorFree(Decompressor *decompressor)
 {
-	if (decoder == NULL)
+	if (decompressor == NULL)
 		return;
-	if (decoder->is_open)
-		(void) inflateEnd(&decoder->zlib);
-	ZSTD_freeDCtx(decoder->zstd);
-	free(decoder);
+	if (decompressor->is_open)
+		(void) inflateEnd(&decompressor->zlib);
+	ZSTD_freeDCtx(decompressor->zstd);
+	free(decompressor);
 }
 
 /*
- * Begin to inflate. "deflate" is zlib's format, but some clients leave its header
- * away; a first byte of a header is none of theirs.
+ * Begin to inflate. "deflate" means the format of zlib, but some clients send it without the
+ * header. The first byte tells: no body without a header begins like one.
  */
 static bool
-open_zlib(Decompressor *decoder, unsigned char first)
+open_zlib(Decompressor *decompressor, unsigned char first)
 {
 	bool has_header = (first & 0x0f) == Z_DEFLATED && (first >> 4) <= 7;
-	int window = decoder->encoding == ENCODING_GZIP ? 16 + MAX_WBITS
-				 : has_header						? MAX_WBITS
-													: -MAX_WBITS;
+	int window = decompressor->encoding == ENCODING_GZIP ? 16 + MAX_WBITS
+				 : has_header							 ? MAX_WBITS
+														 : -MAX_WBITS;
 
-	decoder->is_open = inflateInit2(&decoder->zlib, window) == Z_OK;
-	return decoder->is_open;
+	decompressor->is_open = inflateInit2(&decompressor->zlib, window) == Z_OK;
+	return decompressor->is_open;
 }
 
 static DecompressResult
-feed_zlib(Decompressor *decoder, const char *data, size_t len, DecodeTaker take, void *arg)
+feed_zlib(Decompressor *decompressor, const char *data, size_t len, PieceReceiver receive,
+		  void *arg)
 {
-	z_stream *zlib = &decoder->zlib;
+	z_stream *zlib = &decompressor->zlib;
 
-	if (!decoder->is_open && !open_zlib(decoder, (unsigned char) data[0]))
-		return DECODE_STOPPED;
+	if (!decompressor->is_open && !open_zlib(decompressor, (unsigned char) data[0]))
+		return DECOMPRESS_STOPPED;
 	zlib->next_in = (Bytef *) unconstify(char *, data);
 	zlib->avail_in = (uInt) len;
 	do
 	{
 		int result;
 
-		if (decoder->complete)
+		if (decompressor->complete)
 		{
-			if (decoder->encoding != ENCODING_GZIP || inflateReset(zlib) != Z_OK)
-				return DECODE_DAMAGED; /* something follows the end */
-			decoder->complete = false;
+			if (decompressor->encoding != ENCODING_GZIP || inflateReset(zlib) != Z_OK)
+				return DECOMPRESS_DAMAGED; /* more bytes follow the end */
+			decompressor->complete = false;
 		}
-		zlib->next_out = (Bytef *) decoder->piece;
+		zlib->next_out = (Bytef *) decompressor->piece;
 		zlib->avail_out = PIECE_SIZE;
 		result = inflate(zlib, Z_NO_FLUSH);
 		if (result == Z_MEM_ERROR)
-			return DECODE_STOPPED;
+			return DECOMPRESS_STOPPED;
 		if (result != Z_OK && result != Z_STREAM_END && result != Z_BUF_ERROR)
-			return DECODE_DAMAGED;
-		decoder->complete = result == Z_STREAM_END;
+			return DECOMPRESS_DAMAGED;
+		decompressor->complete = result == Z_STREAM_END;
 		if (zlib->avail_out < PIECE_SIZE &&
-			!take(arg, decoder->piece, PIECE_SIZE - zlib->avail_out))
-			return DECODE_STOPPED;
-	} while (zlib->avail_in > 0 || (zlib->avail_out == 0 && !decoder->complete));
-	return DECODE_DONE;
+			!receive(arg, decompressor->piece, PIECE_SIZE - zlib->avail_out))
+			return DECOMPRESS_STOPPED;
+	} while (zlib->avail_in > 0 || (zlib->avail_out == 0 && !decompressor->complete));
+	return DECOMPRESS_DONE;
 }
 
 /*
- * Is this the begin of a frame of today's format, or of one to be skipped? Debian's
- * libzstd reads older formats as well, which nobody sends and few have tested.
+ * Does a frame of the current format, or a skippable frame, begin with these bytes? Debian's
+ * libzstd can also read older formats, which nobody sends and few have tested.
  */
 static bool
 is_magic(const char *bytes)
@@ -160,10 +162,10 @@ is_magic(const char *bytes)
 }
 
 /*
- * Feed zstd up to the end of a frame
+ * Decompress zstd up to the end of a frame
  */
 static DecompressResult
-feed_frame(Decompressor *decoder, ZSTD_inBuffer *in, DecodeTaker take, void *arg)
+feed_frame(Decompressor *decompressor, ZSTD_inBuffer *in, PieceReceiver receive, void *arg)
 {
 	ZSTD_outBuffer out;
 
@@ -171,68 +173,72 @@ feed_frame(Decompressor *decoder, ZSTD_inBuffer *in, DecodeTaker take, void *arg
 	{
 		size_t result;
 
-		out = (ZSTD_outBuffer){decoder->piece, PIECE_SIZE, 0};
-		result = ZSTD_decompressStream(decoder->zstd, &out, in);
+		out = (ZSTD_outBuffer){decompressor->piece, PIECE_SIZE, 0};
+		result = ZSTD_decompressStream(decompressor->zstd, &out, in);
 		if (ZSTD_isError(result))
-			return ZSTD_getErrorCode(result) == ZSTD_error_memory_allocation ? DECODE_STOPPED
-																			 : DECODE_DAMAGED;
-		decoder->complete = result == 0;
-		if (out.pos > 0 && !take(arg, decoder->piece, out.pos))
-			return DECODE_STOPPED;
-	} while (!decoder->complete && (in->pos < in->size || out.pos == out.size));
-	return DECODE_DONE;
+			return ZSTD_getErrorCode(result) == ZSTD_error_memory_allocation ? DECOMPRESS_STOPPED
+																			 : DECOMPRESS_DAMAGED;
+		decompressor->complete = result == 0;
+		if (out.pos > 0 && !receive(arg, decompressor->piece, out.pos))
+			return DECOMPRESS_STOPPED;
+	} while (!decompressor->complete && (in->pos < in->size || out.pos == out.size));
+	return DECOMPRESS_DONE;
 }
 
 static DecompressResult
-feed_zstd(Decompressor *decoder, const char *data, size_t len, DecodeTaker take, void *arg)
+feed_zstd(Decompressor *decompressor, const char *data, size_t len, PieceReceiver receive,
+		  void *arg)
 {
 	ZSTD_inBuffer in = {data, len, 0};
-	DecompressResult result = DECODE_DONE;
+	DecompressResult result = DECOMPRESS_DONE;
 
-	while (in.pos < in.size && result == DECODE_DONE)
+	while (in.pos < in.size && result == DECOMPRESS_DONE)
 	{
-		if (decoder->complete)
+		if (decompressor->complete)
 		{
-			decoder->complete = false;
-			decoder->magic_len = 0;
+			decompressor->complete = false;
+			decompressor->magic_len = 0;
 		}
-		while (decoder->magic_len < MAGIC_SIZE && in.pos < in.size)
+		while (decompressor->magic_len < MAGIC_SIZE && in.pos < in.size)
 		{
-			decoder->magic[decoder->magic_len++] = data[in.pos++];
-			if (decoder->magic_len == MAGIC_SIZE)
+			decompressor->magic[decompressor->magic_len++] = data[in.pos++];
+			if (decompressor->magic_len == MAGIC_SIZE)
 			{
-				ZSTD_inBuffer magic = {decoder->magic, MAGIC_SIZE, 0};
+				ZSTD_inBuffer magic = {decompressor->magic, MAGIC_SIZE, 0};
 
-				if (!is_magic(decoder->magic))
-					return DECODE_DAMAGED;
-				result = feed_frame(decoder, &magic, take, arg);
+				if (!is_magic(decompressor->magic))
+					return DECOMPRESS_DAMAGED;
+				result = feed_frame(decompressor, &magic, receive, arg);
 			}
 		}
-		if (result == DECODE_DONE && in.pos < in.size)
-			result = feed_frame(decoder, &in, take, arg);
+		if (result == DECOMPRESS_DONE && in.pos < in.size)
+			result = feed_frame(decompressor, &in, receive, arg);
 	}
 	return result;
 }
 
 DecompressResult
-DecompressorFeed(Decompressor *decoder, const char *data, size_t len, DecodeTaker take, void *arg)
+DecompressorFeed(Decompressor *decompressor, const char *data, size_t len, PieceReceiver receive,
+				 void *arg)
 {
 	if (len == 0)
-		return DECODE_DONE;
-	decoder->begun = true;
-	return decoder->encoding == ENCODING_ZSTD ? feed_zstd(decoder, data, len, take, arg)
-											  : feed_zlib(decoder, data, len, take, arg);
+		return DECOMPRESS_DONE;
+	decompressor->begun = true;
+	return decompressor->encoding == ENCODING_ZSTD
+			   ? feed_zstd(decompressor, data, len, receive, arg)
+			   : feed_zlib(decompressor, data, len, receive, arg);
 }
 
 bool
-DecompressorIsComplete(const Decompressor *decoder)
+DecompressorIsComplete(const Decompressor *decompressor)
 {
-	return decoder->begun && decoder->complete;
+	return decompressor->begun && decompressor->complete;
 }
 
 size_t
-DecompressorSize(const Decompressor *decoder)
+DecompressorSize(const Decompressor *decompressor)
 {
-	return sizeof(Decompressor) +
-		   (decoder->encoding == ENCODING_ZSTD ? ZSTD_sizeof_DCtx(decoder->zstd) : INFLATE_SIZE);
+	return sizeof(Decompressor) + (decompressor->encoding == ENCODING_ZSTD
+									   ? ZSTD_sizeof_DCtx(decompressor->zstd)
+									   : INFLATE_SIZE);
 }

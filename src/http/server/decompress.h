@@ -1,12 +1,12 @@
 /*
  * decompress.h
  *
- * Bodies that come compressed: gzip, deflate, zstd. A decoder is fed what arrives
- * and hands on what it stands for, piece by piece, so that whoever takes it stops
- * it at a limit, however small a bomb is.
+ * Decompresses bodies: gzip, deflate, zstd. A decompressor is fed what arrives and hands on
+ * the result piece by piece, so that the receiver can stop it at a limit. That is how a
+ * decompression bomb is cut off.
  *
- * Called inside libmicrohttpd: it allocates by malloc and raises no error. Needs no
- * server.
+ * It is called inside libmicrohttpd: it allocates with malloc and raises no error. It needs
+ * no server.
  */
 #ifndef FAST_INGEST_DECOMPRESS_H
 #define FAST_INGEST_DECOMPRESS_H
@@ -24,31 +24,31 @@ typedef enum
 
 typedef struct Decompressor Decompressor;
 
-/* Takes a piece of the body; false to have no more of it. */
-typedef bool (*DecodeTaker)(void *arg, const char *data, size_t len);
+/* Receives a piece of the body; returns false to stop. */
+typedef bool (*PieceReceiver)(void *arg, const char *data, size_t len);
 
 typedef enum
 {
-	DECODE_DONE,	/* all of the input is handed on */
-	DECODE_STOPPED, /* the taker wants no more, or there is no memory */
-	DECODE_DAMAGED	/* the input is not of that encoding */
+	DECOMPRESS_DONE,	/* all of the input was decompressed */
+	DECOMPRESS_STOPPED, /* the receiver has stopped it, or there is no memory */
+	DECOMPRESS_DAMAGED	/* the input is not of that encoding */
 } DecompressResult;
 
-/* The encoding that a Content-Encoding names; false if it is none of these. */
+/* Read a Content-Encoding; false if it is none of the encodings above. */
 extern bool ContentEncodingOf(const char *name, Encoding *encoding);
 
-/* A decoder of any encoding but identity; NULL without memory. */
+/* Make a decompressor for any encoding but identity; NULL if there is no memory. */
 extern Decompressor *DecompressorCreate(Encoding encoding);
-extern void DecompressorFree(Decompressor *decoder);
+extern void DecompressorFree(Decompressor *decompressor);
 
-/* Feed it. After any other result than DECODE_DONE it is good for nothing but to be freed. */
-extern DecompressResult DecompressorFeed(Decompressor *decoder, const char *data, size_t len,
-										 DecodeTaker take, void *arg);
+/* Feed a decompressor. After any result but DECOMPRESS_DONE it may only be freed. */
+extern DecompressResult DecompressorFeed(Decompressor *decompressor, const char *data, size_t len,
+										 PieceReceiver receive, void *arg);
 
-/* Has all of the body come, as its encoding says? Of an empty one nothing has. */
-extern bool DecompressorIsComplete(const Decompressor *decoder);
+/* Is the body complete, as its encoding defines it? An empty body is not. */
+extern bool DecompressorIsComplete(const Decompressor *decompressor);
 
-/* Bytes of memory it uses. */
-extern size_t DecompressorSize(const Decompressor *decoder);
+/* The bytes of memory that it uses. */
+extern size_t DecompressorSize(const Decompressor *decompressor);
 
 #endif

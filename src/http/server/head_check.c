@@ -1,14 +1,14 @@
 /*
  * head_check.c
  *
- * libmicrohttpd 0.9 takes line ends without CR, folded lines, spaces before a
- * colon, several Content-Lengths (of which it believes the first), and reads a
- * body of an unknown Transfer-Encoding for ever. MHD_OPTION_STRICT_FOR_CLIENT
- * adds two checks to that, of which one ends the connection without an answer.
- * With that option libmicrohttpd 1.0 refuses most of it by itself.
+ * libmicrohttpd 0.9 accepts line ends without CR, folded lines, spaces before a colon, and
+ * several Content-Lengths, of which it uses the first. It reads a body with an unknown
+ * Transfer-Encoding for ever. MHD_OPTION_STRICT_FOR_CLIENT adds two checks, one of which ends
+ * the connection without a reply. With that option libmicrohttpd 1.0 refuses most of this by
+ * itself.
  *
- * Both parse a head in place: the head's bytes are all there still, one after the
- * other, but for NULs in the place of
+ * Both versions parse a head in place. Afterwards the head's bytes are all still there, in
+ * order, except for NULs in the place of
  *
  *	- the space behind the method, and the one before the version
  *	- the first colon of each line
@@ -16,13 +16,13 @@
  *	- with 1.0 the CR behind the version, and of each other line the first of the
  *	  blanks behind the value, or its CR where there are none
  *
- * and for the target, which is unescaped. 0.9.75 overwrites a folded line's name with
- * NULs; 0.9.77 writes blanks over the line end before it, as RFC 9112 has it (section
- * 5.2). So each byte that should be one of these is checked to be a NUL, and no other may
- * be. All reading stays within the size that it was given.
+ * and except for the target, which is unescaped. 0.9.75 overwrites the name of a folded line
+ * with NULs; 0.9.77 overwrites the line end before it with blanks, as RFC 9112 (section 5.2)
+ * allows. So we check that each of these places holds a NUL, and no other byte is one. Nothing
+ * beyond the given size is read.
  *
- * Where a body ends is taken from the fields as libmicrohttpd has them, since it acts on
- * these.
+ * The fields that say where a body ends are read as libmicrohttpd has parsed them, because
+ * libmicrohttpd acts on these.
  */
 #include "http/server/head_check.h"
 
@@ -51,7 +51,7 @@ HeadRemainsOf(const char *version)
 }
 
 /*
- * May a character be part of a name? (RFC 9110, section 5.6.2)
+ * May the character be part of a token (RFC 9110, section 5.6.2)?
  */
 static bool
 is_token_char(unsigned char c)
@@ -83,7 +83,7 @@ is_token(const char *text)
 }
 
 /*
- * Read a Content-Length: digits and nothing else
+ * Read a Content-Length; false if it is anything but digits
  */
 static bool
 read_length(const char *value, uint64_t *length)
@@ -122,8 +122,8 @@ HeadNoteField(HeadFraming *framing, const char *name, char *value)
 }
 
 /*
- * Move the blanks behind a value that is one word to its front, if the line from line to its
- * CR is of a field that libmicrohttpd reads itself
+ * If the line, which ends at cr, is a field that libmicrohttpd reads itself, and its value is
+ * one word, move the blanks behind the value to its front
  */
 static void
 move_blanks(char *line, char *cr)
@@ -151,11 +151,11 @@ move_blanks(char *line, char *cr)
 }
 
 /*
- * Find the CR of a line that ends with CR LF; NULL if there is none before end, or nothing
- * known of what follows it
+ * Find the CR of a line that ends with CR LF; NULL if there is none before end, or if the byte
+ * behind the LF is not known
  */
 static char *
-line_end(char *line, char *end)
+find_line_end(char *line, char *end)
 {
 	char *p = line;
 
@@ -165,7 +165,8 @@ line_end(char *line, char *end)
 }
 
 /*
- * Does the method before a target begin a page? What is before the page is not looked at.
+ * Does the method before the target begin at the start of a page? Reads nothing before that
+ * page.
  */
 static bool
 begins_page(const char *target, size_t page_size)
@@ -190,7 +191,7 @@ HeadMoveBlanks(char *target, const char *target_end, size_t page_size)
 	end = line + (page_size - (uintptr_t) line % page_size);
 	if (end - line < 2 || line[0] != '\0' || line[1] != '\0')
 		return;
-	for (line += 2; (cr = line_end(line, end)) != NULL && cr > line; line = cr + 2)
+	for (line += 2; (cr = find_line_end(line, end)) != NULL && cr > line; line = cr + 2)
 		if (!is_blank(cr[2])) /* it is folded */
 			move_blanks(line, cr);
 }
@@ -214,7 +215,7 @@ HeadCheckFraming(const HeadFraming *framing, const char *version)
 }
 
 /*
- * Does the empty line that ends a head stand at p?
+ * Is the empty line that ends a head at p?
  */
 static bool
 is_last_line(HeadRemains remains, const char *p, const char *end)
@@ -224,11 +225,11 @@ is_last_line(HeadRemains remains, const char *p, const char *end)
 }
 
 /*
- * Find the next line, from the NUL behind a value on; NULL if the line does not end with
- * CR LF. The last line has at least two bytes more.
+ * Find the next line; p is at the NUL behind a value. NULL if the line does not end with CR LF.
+ * At least the two bytes of the last line must follow.
  */
 static const char *
-next_line(HeadRemains remains, const char *p, const char *end)
+find_next_line(HeadRemains remains, const char *p, const char *end)
 {
 	if (end - p < 4)
 		return NULL;
@@ -242,7 +243,7 @@ next_line(HeadRemains remains, const char *p, const char *end)
 }
 
 /*
- * Check the lines from p on; the last is the empty one that ends the head
+ * Check the lines from p to the empty one that ends the head. Returns what is wrong, or NULL
  */
 static const char *
 check_lines(HeadRemains remains, const char *p, const char *end)
@@ -262,7 +263,7 @@ check_lines(HeadRemains remains, const char *p, const char *end)
 		for (p++; p < end && *p != '\0'; p++)
 			if (is_control((unsigned char) *p))
 				return "a header holds a control character";
-		p = next_line(remains, p, end);
+		p = find_next_line(remains, p, end);
 		if (p == NULL)
 			return "a line of the headers does not end with CR LF";
 	}

@@ -1,7 +1,7 @@
 /*
  * reply.c
  *
- * Making and freeing replies.
+ * Makes and frees replies.
  */
 #include "postgres.h"
 
@@ -11,10 +11,7 @@
 #include <microhttpd.h>
 #include <sys/socket.h>
 
-#include "lib/stringinfo.h"
-#include "utils/json.h"
-
-#include "http/request_log.h"
+#include "base/error_json.h"
 #include "http/server/tls.h"
 
 Reply
@@ -29,7 +26,7 @@ ReplyText(unsigned int status, const char *body, size_t len)
 	char *copy = malloc(len);
 
 	if (copy == NULL)
-		return ReplyConstant(MHD_HTTP_SERVICE_UNAVAILABLE, "{\"error\":\"out of memory\"}");
+		return ReplyConstant(MHD_HTTP_SERVICE_UNAVAILABLE, ERROR_JSON("out of memory"));
 	memcpy(copy, body, len);
 	return (Reply){.status = status, .body = copy, .len = len, .owned = true};
 }
@@ -41,9 +38,7 @@ ReplyMessage(unsigned int status, const char *begin, const char *text)
 	Reply reply;
 
 	initStringInfo(&body);
-	appendStringInfoString(&body, begin);
-	escape_json(&body, text);
-	appendStringInfoChar(&body, '}');
+	AppendMessageJson(&body, begin, text);
 	reply = ReplyText(status, body.data, body.len);
 	pfree(body.data);
 	return reply;
@@ -58,7 +53,7 @@ ReplyError(unsigned int status, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(message, sizeof(message), format, args);
 	va_end(args);
-	return ReplyMessage(status, "{\"error\":", message);
+	return ReplyMessage(status, ERROR_JSON_BEGIN, message);
 }
 
 void
@@ -73,7 +68,7 @@ void
 ReplyAndCut(int fd, struct gnutls_session_int *session, unsigned int status, const char *message,
 			const char *id)
 {
-	char text[768]; /* more than the longest one has */
+	char text[768]; /* longer than the longest reply */
 	int len;
 
 	len = snprintf(
@@ -82,13 +77,11 @@ ReplyAndCut(int fd, struct gnutls_session_int *session, unsigned int status, con
 		"Content-Type: application/json\r\n"
 		"%s%s%s%s"
 		"Connection: close\r\n"
-		"Content-Length: %zu\r\n\r\n"
-		"{\"error\":\"%s\"}",
+		"Content-Length: %zu\r\n\r\n" ERROR_JSON("%s"),
 		status, MHD_get_reason_phrase_for(status),
 		status == MHD_HTTP_SERVICE_UNAVAILABLE ? "Retry-After: " RETRY_AFTER_SECONDS "\r\n" : "",
 		id ? REQUEST_ID_HEADER ": " : "", id ? id : "", id ? "\r\n" : "",
-		strlen(message) + strlen("{\"error\":\"\"}"), message);
-	/* a peer that does not take it in one go goes without */
+		strlen(message) + strlen(ERROR_JSON("")), message);
 	if (session == NULL)
 		(void) send(fd, text, len, MSG_DONTWAIT | MSG_NOSIGNAL);
 	else if (gnutls_record_send(session, text, len) == len)

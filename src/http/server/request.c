@@ -1,8 +1,8 @@
 /*
  * request.c
  *
- * The memory of requests. It is malloc'ed: these functions are called inside
- * libmicrohttpd, where palloc must not raise its error.
+ * The memory of requests. It is malloc'ed because these functions are called inside
+ * libmicrohttpd, where palloc must not raise an error.
  */
 #include "postgres.h"
 
@@ -12,15 +12,23 @@
 
 #include "base/clock.h"
 
-static int request_count = 0;
-static size_t body_memory = 0;
-static size_t answer_memory = 0;
+static int open_requests = 0;
+static size_t body_memory = 0;	 /* of all requests, with what decompresses them */
+static size_t answer_memory = 0; /* of all requests */
+
+/* A request being appended to, and the limits of RequestAppend. */
+typedef struct
+{
+	Request *request;
+	size_t max_len;
+	size_t max_memory;
+} LimitedBody;
 
 /*
  * Callback: read one header
  */
 static enum MHD_Result
-read_field(void *cls, enum MHD_ValueKind kind, const char *name, const char *value)
+note_header(void *cls, enum MHD_ValueKind kind, const char *name, const char *value)
 {
 	if (value != NULL)
 		HeadNoteField(cls, name, unconstify(char *, value));
@@ -28,19 +36,16 @@ read_field(void *cls, enum MHD_ValueKind kind, const char *name, const char *val
 }
 
 void
-RequestIdentify(Request *request, const char *method)
+RequestReadFraming(Request *request)
 {
 	request->framing = (HeadFraming){0};
-	(void) MHD_get_connection_values(request->connection->mhd, MHD_HEADER_KIND, read_field,
-									 &request->framing);
-	request->client = LimitClientAddress(request);
-	RequestLogHead(request, method);
+	(void) MHD_get_connection_values(request->mhd, MHD_HEADER_KIND, note_header, &request->framing);
 }
 
 const char *
 RequestHeader(const Request *request, const char *name)
 {
-	return MHD_lookup_connection_value(request->connection->mhd, MHD_HEADER_KIND, name);
+	return MHD_lookup_connection_value(request->mhd, MHD_HEADER_KIND, name);
 }
 
 const char *
@@ -48,48 +53,49 @@ RequestParameter(const Request *request, const char *name)
 {
 	const char *value = NULL;
 
-	if (MHD_lookup_connection_value_n(request->connection->mhd, MHD_GET_ARGUMENT_KIND, name,
-									  strlen(name), &value, NULL) != MHD_YES)
+	if (MHD_lookup_connection_value_n(request->mhd, MHD_GET_ARGUMENT_KIND, name, strlen(name),
+									  &value, NULL) != MHD_YES)
 		return NULL;
 	return value ? value : "";
 }
 
 Request *
-RequestCreate(Connection *connection)
+RequestCreate(struct Connection *connection, struct MHD_Connection *mhd)
 {
 	Request *request = calloc(1, sizeof(Request));
 
 	if (request == NULL)
 		return NULL;
 	request->connection = connection;
+	request->mhd = mhd;
 	request->route = NUM_ROUTES;
 	request->began = MonotonicNow();
-	request_count++;
+	open_requests++;
 	return request;
 }
 
 /*
- * Count what the decoder needs among the bodies
+ * Count the decompressor's memory among that of the bodies
  */
 static void
-count_decoder(Request *request, size_t size)
+set_decompressor_size(Request *request, size_t size)
 {
-	body_memory += size - request->decoder_size;
-	request->decoder_size = size;
+	body_memory += size - request->decompressor_size;
+	request->decompressor_size = size;
 }
 
 static void
-drop_decoder(Request *request)
+free_decompressor(Request *request)
 {
-	DecompressorFree(request->decoder);
-	request->decoder = NULL;
-	count_decoder(request, 0);
+	DecompressorFree(request->decompressor);
+	request->decompressor = NULL;
+	set_decompressor_size(request, 0);
 }
 
 void
 RequestDropBody(Request *request)
 {
-	drop_decoder(request);
+	free_decompressor(request);
 	body_memory -= request->room;
 	free(request->body);
 	request->body = NULL;
@@ -112,14 +118,14 @@ RequestFree(Request *request)
 	answer_memory -= request->answer_room;
 	free(request->answer);
 	free(request);
-	request_count--;
+	open_requests--;
 }
 
 /*
- * Refuse the request; its body is thrown away as it comes
+ * Refuse the request and throw its body away, with len bytes that have just come
  */
 static void
-discard(Request *request, Refusal refusal, size_t len)
+discard_body(Request *request, Refusal refusal, size_t len)
 {
 	if (request->refusal == REFUSAL_NONE)
 		request->refusal = refusal;
@@ -127,41 +133,35 @@ discard(Request *request, Refusal refusal, size_t len)
 	RequestDropBody(request);
 }
 
-typedef struct
-{
-	Request *request;
-	size_t max_len;
-	size_t max_memory;
-} Room;
-
 /*
- * Take a piece of the body; false if there is no room for it
+ * Callback: append a piece of the body as it is without compression; false, with the request
+ * refused, if there is no room for it
  */
 static bool
-take_piece(void *arg, const char *data, size_t len)
+append_piece(void *arg, const char *data, size_t len)
 {
-	const Room *limits = arg;
-	Request *request = limits->request;
+	const LimitedBody *body = arg;
+	Request *request = body->request;
 	size_t needed = request->len + len + 1;
 
-	if (needed - 1 > limits->max_len)
+	if (needed - 1 > body->max_len)
 	{
-		discard(request, REFUSAL_BODY_TOO_LARGE, len);
+		discard_body(request, REFUSAL_BODY_TOO_LARGE, len);
 		return false;
 	}
 	if (needed > request->room)
 	{
 		size_t room = Max(needed, request->room * 2);
-		char *body;
+		char *moved;
 
-		if (body_memory - request->room + room > limits->max_memory ||
-			(body = realloc(request->body, room)) == NULL)
+		if (body_memory - request->room + room > body->max_memory ||
+			(moved = realloc(request->body, room)) == NULL)
 		{
-			discard(request, REFUSAL_NO_MEMORY, len);
+			discard_body(request, REFUSAL_NO_MEMORY, len);
 			return false;
 		}
 		body_memory += room - request->room;
-		request->body = body;
+		request->body = moved;
 		request->room = room;
 	}
 	memcpy(request->body + request->len, data, len);
@@ -171,57 +171,58 @@ take_piece(void *arg, const char *data, size_t len)
 }
 
 /*
- * Take what a piece of a compressed body stands for
+ * Decompress a piece of a body and append the result
  */
 static void
-take_compressed(Room *limits, const char *data, size_t len)
+append_compressed(LimitedBody *body, const char *data, size_t len)
 {
-	Request *request = limits->request;
-	Decompressor *decoder = request->decoder;
+	Request *request = body->request;
+	Decompressor *decompressor = request->decompressor;
 	DecompressResult result;
 
-	if (decoder == NULL && (decoder = DecompressorCreate(request->encoding)) == NULL)
+	if (decompressor == NULL && (decompressor = DecompressorCreate(request->encoding)) == NULL)
 	{
-		discard(request, REFUSAL_NO_MEMORY, len);
+		discard_body(request, REFUSAL_NO_MEMORY, len);
 		return;
 	}
-	/* a refusal frees what the request owns */
-	request->decoder = NULL;
-	result = DecompressorFeed(decoder, data, len, take_piece, limits);
-	if (request->refusal == REFUSAL_NONE && result == DECODE_DAMAGED)
-		discard(request, REFUSAL_DAMAGED, len);
+	/* not the request's while it is fed: a refusal would free it */
+	request->decompressor = NULL;
+	result = DecompressorFeed(decompressor, data, len, append_piece, body);
+	if (request->refusal == REFUSAL_NONE && result == DECOMPRESS_DAMAGED)
+		discard_body(request, REFUSAL_DAMAGED, len);
 	if (request->refusal == REFUSAL_NONE &&
-		(result == DECODE_STOPPED ||
-		 body_memory - request->decoder_size + DecompressorSize(decoder) > limits->max_memory))
-		discard(request, REFUSAL_NO_MEMORY, len);
+		(result == DECOMPRESS_STOPPED ||
+		 body_memory - request->decompressor_size + DecompressorSize(decompressor) >
+			 body->max_memory))
+		discard_body(request, REFUSAL_NO_MEMORY, len);
 	if (request->refusal != REFUSAL_NONE)
 	{
-		DecompressorFree(decoder);
+		DecompressorFree(decompressor);
 		return;
 	}
-	request->decoder = decoder;
-	count_decoder(request, DecompressorSize(decoder));
+	request->decompressor = decompressor;
+	set_decompressor_size(request, DecompressorSize(decompressor));
 }
 
 void
 RequestAppend(Request *request, const char *data, size_t len, size_t max_len, size_t max_memory)
 {
-	Room limits = {request, max_len, max_memory};
+	LimitedBody body = {request, max_len, max_memory};
 
 	if (request->refusal != REFUSAL_NONE)
-		discard(request, request->refusal, len);
+		discard_body(request, request->refusal, len);
 	else if (request->encoding == ENCODING_IDENTITY)
-		(void) take_piece(&limits, data, len);
+		(void) append_piece(&body, data, len);
 	else
-		take_compressed(&limits, data, len);
+		append_compressed(&body, data, len);
 }
 
 void
 RequestEndBody(Request *request)
 {
-	if (request->decoder != NULL && !DecompressorIsComplete(request->decoder))
-		discard(request, REFUSAL_DAMAGED, 0);
-	drop_decoder(request);
+	if (request->decompressor != NULL && !DecompressorIsComplete(request->decompressor))
+		discard_body(request, REFUSAL_DAMAGED, 0);
+	free_decompressor(request);
 }
 
 bool
@@ -242,7 +243,7 @@ RequestStatus(const Request *request)
 
 	if (request->reply.status != 0)
 		return request->reply.status;
-	info = MHD_get_connection_info(request->connection->mhd, MHD_CONNECTION_INFO_HTTP_STATUS);
+	info = MHD_get_connection_info(request->mhd, MHD_CONNECTION_INFO_HTTP_STATUS);
 	return info != NULL ? info->http_status : 0;
 }
 
@@ -253,7 +254,7 @@ RequestReplyBytes(const Request *request)
 }
 
 int
-RequestCount(void)
+RequestsOpen(void)
 {
-	return request_count;
+	return open_requests;
 }

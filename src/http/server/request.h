@@ -1,60 +1,35 @@
 /*
  * request.h
  *
- * Connections and requests as the listener sees them.
+ * A request as the listener sees it, and its memory.
  *
- * libmicrohttpd calls back into server.c while it runs; what happens in such a
- * callback must not raise a PostgreSQL error, so it only collects: headers are
- * looked at, the body is appended to, and a complete request is suspended and
- * put on the ready queue. Everything else happens outside of libmicrohttpd.
+ * libmicrohttpd calls back into server.c while it runs. Such a callback must not raise a
+ * PostgreSQL error, so it only collects: it looks at headers, appends to the body,
+ * and suspends a complete request and puts it on the ready queue. Everything else
+ * happens outside of libmicrohttpd.
  *
- * A request is RECEIVING, READY (on the ready queue), WAITING (on the waiting
- * queue until its events are committed, or with get_metrics.c until its question is
- * answered), and ANSWERED. It is suspended in the two states between.
+ * A request is RECEIVING, READY (on the ready queue), WAITING (until its events are committed,
+ * or until a query worker has answered) and ANSWERED, in this order; most routes skip WAITING. It
+ * is suspended while it is READY or WAITING.
  */
 #ifndef FAST_INGEST_REQUEST_H
 #define FAST_INGEST_REQUEST_H
 
-#include "datatype/timestamp.h"
 #include "lib/ilist.h"
 
-#include "event/parse.h"
-#include "http/admit/api_key_check.h"
+#include "base/address.h"
 #include "http/server/decompress.h"
 #include "http/server/head_check.h"
-#include "http/admit/rate_limit_check.h"
 #include "http/server/reply.h"
-#include "http/request_log.h"
-#include "http/server/tls.h"
+#include "shared/key_image.h"
 #include "shared/shared_state.h"
+#include "shared/token_bucket.h"
 
+struct Connection;
 struct MHD_Connection;
-struct Request;
 
-/* See tls_handshake.c. */
-typedef enum
-{
-	HANDSHAKE_NONE, /* it is done, or there is none to do */
-	HANDSHAKE_ACTIVE,
-	HANDSHAKE_WAITING
-} TlsHandshakeState;
-
-typedef struct
-{
-	dlist_node node; /* of those that are idle or those that are not: see server.c */
-	struct MHD_Connection *mhd;
-	int fd;
-	int64 since; /* opened, or a request began or ended */
-	bool cut;	 /* shut down by us; libmicrohttpd will notice */
-	bool served; /* it had a request before */
-	struct Request *request;
-
-	/* of TLS connections only */
-	struct gnutls_session_int *session;
-	TlsIdentity *identity;
-	TlsHandshakeState handshake;
-	dlist_node handshake_node;
-} Connection;
+/* The longest id of a request, with its NUL. */
+#define REQUEST_ID_SIZE 129
 
 typedef enum
 {
@@ -64,26 +39,33 @@ typedef enum
 	REQUEST_ANSWERED
 } RequestState;
 
-/* Why a request is refused before its body is looked at. */
+/* Why a request is answered without a look at its body. http/admit/refusal.c words them. */
 typedef enum
 {
 	REFUSAL_NONE,
 	REFUSAL_MALFORMED,
-	REFUSAL_PREFLIGHT, /* none: its answer is all in the head */
-	REFUSAL_OPTIONS,   /* nor is this: OPTIONS of the server as a whole */
+	REFUSAL_HEAD_TOO_LARGE,
+	REFUSAL_TOO_MANY_PARAMETERS,
+	REFUSAL_PREFLIGHT, /* no refusal: the reply is all in its headers */
+	REFUSAL_OPTIONS,   /* no refusal either: OPTIONS of the whole server */
 	REFUSAL_ORIGIN,
-	REFUSAL_PARAMETERS,
 	REFUSAL_NOT_FOUND,
 	REFUSAL_METHOD,
-	REFUSAL_ACCESS,
-	REFUSAL_HEAD_TOO_LARGE,
+	REFUSAL_RATE_LIMIT,
+	REFUSAL_KEYS_NOT_LOADED,
+	REFUSAL_NO_KEY,
+	REFUSAL_WRONG_KEY,
+	REFUSAL_KEY_SCOPE,
+	REFUSAL_KEY_ORIGIN,
+	REFUSAL_KEY_PARAMETER,
 	REFUSAL_CONTENT_TYPE,
 	REFUSAL_CONTENT_ENCODING,
-	REFUSAL_DAMAGED,
+	REFUSAL_DAMAGED, /* the body is not what its Content-Encoding says */
 	REFUSAL_BODY_TOO_LARGE,
 	REFUSAL_NO_MEMORY
 } Refusal;
 
+/* What a request asks for; http/admit/route.c has the paths. */
 typedef enum
 {
 	ROUTE_EVENTS,
@@ -99,120 +81,130 @@ typedef enum
 	NUM_ROUTES
 } RouteId;
 
+/* What http/admit/api_key_check.c has found out. */
 typedef struct
 {
-	const char *path;
-	const char *method;
-	const char *allow; /* for the answer to any other method */
-} Route;
+	const ApiKey *key;	   /* NULL if none is required, or the one sent is not valid */
+	uint64 key_id;		   /* of the last valid key, for the log; 0 if there was none */
+	uint64 generation;	   /* of the key image in which the key was looked up */
+	const char *parameter; /* constant text: the one whose value the key does not allow */
+} RequestAccess;
 
-extern const Route Routes[NUM_ROUTES];
+/* What http/admit/rate_limit_check.c has found out. */
+typedef struct
+{
+	RateId client;	   /* of the bucket of the client's address */
+	const char *whose; /* constant text: the bucket that the rest describes; NULL: none */
+	RateLimit limit;
+	RateAnswer answer;
+	int64 wanted; /* tokens */
+} RequestLimit;
 
 typedef struct Request
 {
-	dlist_node node; /* of the ready queue or one of those who wait */
-	Connection *connection;
+	dlist_node node; /* in the ready queue or one of the waiting queues */
+	struct Connection *connection;
+	struct MHD_Connection *mhd; /* that of the connection */
 	RequestState state;
 	RouteId route;			/* NUM_ROUTES while unknown */
 	const char *target;		/* of the request line, inside libmicrohttpd */
-	const char *target_end; /* NULL if it is malformed */
+	const char *target_end; /* NULL if the target is malformed */
 	Refusal refusal;
-	const char *malformed; /* constant text: why, for REFUSAL_MALFORMED */
+	const char *malformed; /* constant text: the reason for REFUSAL_MALFORMED */
 	bool head_seen;
-	bool head_only; /* HEAD: its answer has no body */
+	bool head_only; /* HEAD: its reply has no body */
 	HeadFraming framing;
 	bool ndjson;
-	bool preflight;	   /* see cors.h */
-	Encoding encoding; /* of the body as it comes */
+	Encoding encoding; /* of the body as it is sent */
 
 	char *body; /* malloc'ed, with room for a NUL behind it */
 	size_t len;
 	size_t room;
-	size_t discarded;
-	Decompressor *decoder; /* NULL until the first piece of a compressed body comes */
-	size_t decoder_size;
+	size_t discarded;			/* bytes of the body that were thrown away */
+	Decompressor *decompressor; /* NULL before the first piece of a compressed body */
+	size_t decompressor_size;
 
-	/* while its events wait: its records are those of the lane's ring from start to ticket */
+	/* of a request with events; its records are in the lane's ring from start to ticket */
 	Lane lane;
 	uint64 start;
 	uint64 ticket;
-	uint64 dead_lettered; /* what the flusher's counter said before */
-	int64 deadline;		  /* of any that waits */
+	uint64 dead_lettered; /* the flusher's counter when the events were staged */
 	int accepted;
 	int rejected;
 	char *errors; /* malloc'ed JSON: the members of "errors", or NULL */
 	int nerrors;
 
-	/* a question's answer as it comes in from a query worker, malloc'ed */
+	/* what a query worker answers, malloc'ed */
 	char *answer;
 	size_t answer_len;
 	size_t answer_room;
 
-	/* when it came to that (see clock.h); 0 while it has not */
+	/* moments (see clock.h); 0 if it has not come to that */
+	int64 deadline; /* while it is WAITING */
 	int64 began;
 	int64 staged;
 	int64 committed;
-	uint64 received; /* bytes of its body, as they came */
+	uint64 received; /* bytes of the body as they were sent */
 
-	ClientAddress client; /* where it comes from, once the head is there */
-	Access access;
+	char id[REQUEST_ID_SIZE]; /* "" until the head is complete */
+	const char *method;		  /* constant text; NULL if it is not a known one */
+	IpAddress client;		  /* all zeros until the head is complete */
+	RequestAccess access;
 	RequestLimit limit;
-	RequestLog log;
 	Reply reply;
 } Request;
 
 /*
- * Take note of what the head says about the body and about the client, and take the blanks behind
- * the values of all headers away. To be called before any header is looked at. The method is ""
- * if it is not known.
+ * Read what the head says about the body, and remove the blanks behind the values of all
+ * headers. Must be called before anything else looks at a header.
  */
-extern void RequestIdentify(Request *request, const char *method);
+extern void RequestReadFraming(Request *request);
 
 /*
- * The value of a header, or of a parameter of the target; NULL if it is not there. A parameter
- * without = has the value "".
+ * The value of a header, or of a parameter of the target; NULL if there is none. A parameter
+ * without "=" has the value "".
  */
 extern const char *RequestHeader(const Request *request, const char *name);
 extern const char *RequestParameter(const Request *request, const char *name);
 
 /*
- * Make and free requests; NULL without memory. Bodies of all requests together
- * stay below a limit.
+ * Make a request; NULL if there is no memory. Free it with all that it owns; it must be on no
+ * queue.
  */
-extern Request *RequestCreate(Connection *connection);
+extern Request *RequestCreate(struct Connection *connection, struct MHD_Connection *mhd);
 extern void RequestFree(Request *request);
 
 /*
- * Append to the body, decompressed, up to max_len bytes and as long as all bodies
- * together have room; beyond that the request becomes a refused one and what comes
- * is thrown away.
+ * Append to the body, decompressed. The request is refused, and its body thrown away as it
+ * comes, if the body is longer than max_len bytes, the bodies of all requests together need
+ * more than max_memory bytes, or the data is not of the request's encoding.
  */
 extern void RequestAppend(Request *request, const char *data, size_t len, size_t max_len,
 						  size_t max_memory);
 
-/* All of the body has come: the request is refused if that is not all of what it stands for. */
+/* All of the body was appended. The request is refused if a compressed body is incomplete. */
 extern void RequestEndBody(Request *request);
 
 /* Free the body: it is not needed any more. */
 extern void RequestDropBody(Request *request);
 
-/* Free what only the making of the reply needed. */
+/* Free what is not needed once there is a reply: the body and the errors of events. */
 extern void RequestDropInput(Request *request);
 
 /*
- * Make room for an answer; false without memory, of which the answers of all
- * requests together have a limit, too. It is freed with the request.
+ * Allocate request->answer, which is freed with the request. False if there is no memory,
+ * or if the answers of all requests together would need more than max_memory bytes.
  */
 extern bool RequestReserveAnswer(Request *request, size_t size, size_t max_memory);
 
 /*
- * The status of the answer to a request that has ended, 0 if there was none, and the bytes
- * of its body. libmicrohttpd answers some by itself that are no requests in its eyes.
+ * The status of the reply to a request that has ended, 0 if there was none, and the bytes of
+ * the reply's body. The reply may be libmicrohttpd's own.
  */
 extern unsigned int RequestStatus(const Request *request);
 extern size_t RequestReplyBytes(const Request *request);
 
-/* How many requests exist. */
-extern int RequestCount(void);
+/* How many requests there are. */
+extern int RequestsOpen(void);
 
 #endif

@@ -1,9 +1,9 @@
 /*
  * request_target.c
  *
- * Targets are a path and parameters, an absolute URL, which any server must accept and
- * whose host is nobody's concern here, or * for all of the server. The authority that
- * CONNECT has is for proxies.
+ * A target is a path with parameters, an absolute URL, or "*" for the whole server. Every
+ * server must accept absolute URLs; their host does not matter here. The target of CONNECT is
+ * for proxies only.
  */
 #include "http/server/request_target.h"
 
@@ -24,7 +24,7 @@ TargetEnd(const char *target)
  * The value of a hexadecimal digit, -1 if it is none
  */
 static int
-digit_value(char c)
+read_digit(char c)
 {
 	if (c >= '0' && c <= '9')
 		return c - '0';
@@ -36,23 +36,26 @@ digit_value(char c)
 }
 
 /*
- * The character that an escape stands for, -1 if it is none; p is behind its %
+ * Read the escape behind a %; returns its character, or -1 if it is no escape
  */
 static int
-escaped(const char *p)
+read_escape(const char *p)
 {
-	int high = digit_value(p[0]);
-	int low = high < 0 ? -1 : digit_value(p[1]);
+	int high = read_digit(p[0]);
+	int low = high < 0 ? -1 : read_digit(p[1]);
 
 	return low < 0 ? -1 : high * 16 + low;
 }
 
+/*
+ * Check the escapes of a target. Returns what is wrong, or NULL
+ */
 static const char *
 check_escapes(const char *target)
 {
 	for (const char *p = target; (p = strchr(p, '%')) != NULL; p++)
 	{
-		int c = escaped(p + 1);
+		int c = read_escape(p + 1);
 
 		if (c < 0)
 			return "a % of the request's target is not followed by two hexadecimal digits";
@@ -63,7 +66,7 @@ check_escapes(const char *target)
 }
 
 /*
- * Where the authority of an absolute URL begins; NULL if that is none
+ * Where the authority of an absolute URL begins; NULL if the target is not one
  */
 static const char *
 find_authority(const char *target)
@@ -76,6 +79,9 @@ find_authority(const char *target)
 	return NULL;
 }
 
+/*
+ * Check the form of a target. Returns what is wrong, or NULL
+ */
 static const char *
 check_form(const char *target)
 {
@@ -94,10 +100,10 @@ check_form(const char *target)
 }
 
 /*
- * Take empty parameters out; returns how many others there are
+ * Remove empty parameters. Returns how many are left
  */
 static int
-squeeze(char *parameters)
+remove_empty_parameters(char *parameters)
 {
 	char *out = parameters;
 	int n = 0;
@@ -131,15 +137,15 @@ TargetPrepare(char *target, bool *too_many)
 	*too_many = false;
 	if (parameters == NULL)
 		return wrong;
-	*too_many = squeeze(parameters + 1) > TARGET_MAX_PARAMETERS;
-	/* libmicrohttpd would run out of memory for them, and then go astray */
+	*too_many = remove_empty_parameters(parameters + 1) > TARGET_MAX_PARAMETERS;
+	/* libmicrohttpd misbehaves when it runs out of memory for parameters */
 	if (*too_many || wrong != NULL)
 		parameters[1] = '\0';
 	return wrong;
 }
 
 /*
- * Is it a character that never needs an escape? (RFC 3986, section 2.3)
+ * Is it a character that never needs an escape (RFC 3986, section 2.3)?
  */
 static bool
 is_unreserved(int c)
@@ -155,7 +161,7 @@ TargetUnescapePath(char *path)
 
 	for (const char *p = path; *p != '\0'; p++)
 	{
-		int c = *p == '%' ? escaped(p + 1) : -1;
+		int c = *p == '%' ? read_escape(p + 1) : -1;
 
 		if (is_unreserved(c))
 		{

@@ -3,13 +3,13 @@
  *
  * The callbacks of libmicrohttpd.
  *
- * Nothing in a callback may raise a PostgreSQL error: the longjmp would leave
- * libmicrohttpd's frames half done. They allocate by malloc and only sort what
- * arrives (see request.h).
+ * A callback must not raise a PostgreSQL error: the longjmp would skip the rest of
+ * libmicrohttpd's functions. Callbacks allocate with malloc and only sort what arrives
+ * (see request.h).
  *
- * libmicrohttpd's own time-outs are off. They count from the last byte, so that
- * one byte now and then would keep a connection for ever, and a suspended
- * connection has none; ours count from the beginning of a request (see connections.c).
+ * libmicrohttpd's own timeouts are off. They count from the last byte, so one byte
+ * now and then would keep a connection open for ever, and they do not apply to suspended
+ * connections. Ours count from the beginning of a request (see connection.c).
  */
 #include "postgres.h"
 
@@ -20,58 +20,51 @@
 
 #include "storage/fd.h"
 
-#include "http/request_count.h"
-#include "http/server/library_errors.h"
-#include "http/server/connections.h"
-#include "http/admit/cors.h"
-#include "http/server/tls_handshake.h"
-#include "http/request_log.h"
-#include "http/admit/route.h"
-#include "http/listen/share_sockets.h"
-#include "http/server/request_target.h"
-#include "base/clock.h"
 #include "base/settings.h"
+#include "http/server/connection.h"
+#include "http/server/library.h"
+#include "http/server/request_count.h"
+#include "http/server/request_target.h"
+#include "http/server/tls_handshake.h"
 
 /*
- * Memory of a connection for head and read buffer. Larger than our limit of
- * the head, so that it is we who refuse one that is too large. Larger than 32 kB, too:
- * libmicrohttpd maps such a memory, unless it is less than 4/3 pages, which makes it whole
- * pages of zeros, as HeadMoveBlanks needs it. It is zero again after each request.
+ * A connection's memory for its head and read buffer. It is larger than our limit of the
+ * head, so that we refuse a head that is too large, not libmicrohttpd. It is larger than
+ * 32 kB because libmicrohttpd gets such memory by mmap if it is at least 4/3 pages: whole
+ * pages of zeros, as HeadMoveBlanks needs them. libmicrohttpd zeroes it after each request.
  */
 #define CONNECTION_MEMORY (2 * MAX_REQUEST_HEAD_SIZE + 4096)
 
-#if MHD_VERSION < 0x00097500
-#error "fast_ingest needs libmicrohttpd 0.9.75 or later"
-#endif
-
 /*
- * libmicrohttpd does not wait while a connection's read buffer is full and
- * holds nothing to hand on, as with the line of a chunk that does not end. After
- * so many runs without a callback we wait, for a time that is short enough not
- * to matter where there was something to do.
+ * libmicrohttpd does not wait while a connection's read buffer is full but holds nothing to
+ * hand on, for example a chunk's line that does not end. After so many runs without a
+ * callback we wait. The wait is short, so it does no harm if there was something to do.
  */
 #define MAX_FRUITLESS_RUNS 50
 #define FRUITLESS_PAUSE 5 /* ms */
 
-/* Connections beyond our limit that libmicrohttpd still takes: none in practice. */
+/* libmicrohttpd's limit of connections is higher than ours by so many: ours comes first. */
 #define SPARE_CONNECTIONS 16
 
 dlist_head ServerReadyQueue = DLIST_STATIC_INIT(ServerReadyQueue);
 int64 ServerNow = 0;
 
-static struct MHD_Daemon *daemons[NUM_LISTEN_KINDS]; /* NULL where there is no port */
+static const ServerCallbacks *callbacks;
+static struct MHD_Daemon *daemons[NUM_CONNECTION_KINDS]; /* NULL if the kind has no port */
 static int handshake_fd = -1;
-static HeadRemains remains = HEAD_UNKNOWN;
-static size_t page_size; /* of the connections' memory, 0 if that is not mapped */
+static size_t page_size; /* of the connections' memory; 0 if it does not come from mmap */
 
 static int connection_count = 0;
-static int entering = 0; /* handed over, not called back: 1.0 does so when it runs */
+
+/* connections handed over for which on_connection was not called: 1.0 calls it in its next run */
+static int entering_count = 0;
+
 static bool draining = false;
-static bool resumed = false;   /* since the last run */
-static int fruitless_runs = 0; /* in a row, in which nothing was called back */
+static bool resumed = false;   /* a connection, since the last run */
+static int fruitless_runs = 0; /* in a row, without a callback */
 
 static Connection *
-connection_of(struct MHD_Connection *mhd)
+find_connection(struct MHD_Connection *mhd)
 {
 	const union MHD_ConnectionInfo *info =
 		MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
@@ -80,16 +73,16 @@ connection_of(struct MHD_Connection *mhd)
 }
 
 /*
- * Count and log a request that has ended; completed: libmicrohttpd sent all of its answer
+ * Count and report a request that has ended; completed: libmicrohttpd sent all of its reply
  */
 static void
 report_end(Request *request, bool completed)
 {
-	/* an answer in the midst of a request is written at once, by hand or by libmicrohttpd */
+	/* a reply in the middle of a request is sent at once, by us or by libmicrohttpd */
 	bool sent = completed || (request->state == REQUEST_RECEIVING && RequestStatus(request) != 0);
 
 	RequestCountEnded(request, sent);
-	RequestLogEnd(request, sent);
+	callbacks->request_ended(request, sent);
 }
 
 static void
@@ -99,53 +92,48 @@ end_request(Connection *connection, bool completed)
 	RequestFree(connection->request);
 	connection->request = NULL;
 	connection->served = true;
-	ConnectionTouch(connection);
+	ConnectionTouch(connection, ServerNow);
 }
 
 /*
- * Callback: a connection was opened or closed
+ * A connection was opened. Returns NULL if there is no memory; then it is shut down, and
+ * libmicrohttpd notices and closes it.
+ */
+static Connection *
+open_connection(struct MHD_Connection *mhd)
+{
+	int fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+	const union MHD_ConnectionInfo *tls;
+	Connection *connection = calloc(1, sizeof(Connection));
+
+	connection_count++;
+	entering_count = Max(entering_count - 1, 0);
+	ReserveExternalFD();
+	if (connection == NULL)
+	{
+		(void) shutdown(fd, SHUT_RDWR);
+		return NULL;
+	}
+	connection->mhd = mhd;
+	connection->fd = fd;
+	ConnectionEnter(connection, ServerNow);
+	tls = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+	if (tls != NULL)
+	{
+		connection->session = tls->tls_session;
+		connection->identity = TlsEnter(connection->session);
+		TlsHandshakeBegin(connection);
+	}
+	return connection;
+}
+
+/*
+ * A connection was closed; NULL if open_connection had no memory
  */
 static void
-on_connection(void *cls, struct MHD_Connection *mhd, void **context,
-			  enum MHD_ConnectionNotificationCode code)
+close_connection(Connection *connection)
 {
-	Connection *connection;
-	const union MHD_ConnectionInfo *info;
-
-	fruitless_runs = 0;
-	if (code == MHD_CONNECTION_NOTIFY_STARTED)
-	{
-		connection_count++;
-		entering = Max(entering - 1, 0);
-		ReserveExternalFD();
-		connection = calloc(1, sizeof(Connection));
-		*context = connection;
-		if (connection == NULL)
-		{
-			/* libmicrohttpd notices */
-			(void) shutdown(
-				MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd,
-				SHUT_RDWR);
-			return;
-		}
-		connection->mhd = mhd;
-		connection->fd =
-			MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
-		ConnectionEnter(connection);
-		info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION);
-		if (info != NULL)
-		{
-			connection->session = info->tls_session;
-			connection->identity = TlsEnter(connection->session);
-			TlsHandshakeBegin(connection);
-		}
-		return;
-	}
-
-	connection = *context;
-	*context = NULL;
 	connection_count--;
-	SiblingsReport(connection_count);
 	ReleaseExternalFD();
 	if (connection == NULL)
 		return;
@@ -158,18 +146,35 @@ on_connection(void *cls, struct MHD_Connection *mhd, void **context,
 }
 
 /*
- * Callback: the request line was read; the result is handed to all later
- * callbacks of the request
+ * Callback: a connection was opened or closed
+ */
+static void
+on_connection(void *cls, struct MHD_Connection *mhd, void **context,
+			  enum MHD_ConnectionNotificationCode code)
+{
+	fruitless_runs = 0;
+	if (code == MHD_CONNECTION_NOTIFY_STARTED)
+		*context = open_connection(mhd);
+	else
+	{
+		close_connection(*context);
+		*context = NULL;
+	}
+}
+
+/*
+ * Callback: the request line was read. The result is handed to all later callbacks of the
+ * request
  */
 static void *
 on_request_line(void *cls, const char *uri, struct MHD_Connection *mhd)
 {
-	Connection *connection = connection_of(mhd);
+	Connection *connection = find_connection(mhd);
 
 	fruitless_runs = 0;
 	if (connection == NULL || connection->request != NULL)
 		return NULL;
-	connection->request = RequestCreate(connection);
+	connection->request = RequestCreate(connection, mhd);
 	if (connection->request != NULL)
 	{
 		Request *request = connection->request;
@@ -177,23 +182,23 @@ on_request_line(void *cls, const char *uri, struct MHD_Connection *mhd)
 
 		request->target = uri;
 		request->target_end = TargetEnd(uri);
-		if (remains == HEAD_0_9 && page_size > 0)
+		if (LibraryRemains() == HEAD_0_9 && page_size > 0)
 			HeadMoveBlanks(unconstify(char *, uri), request->target_end, page_size);
 		request->malformed = TargetPrepare(unconstify(char *, uri), &too_many);
 		if (too_many)
-			request->refusal = REFUSAL_PARAMETERS;
+			request->refusal = REFUSAL_TOO_MANY_PARAMETERS;
 	}
-	ConnectionTouch(connection);
+	ConnectionTouch(connection, ServerNow);
 	return connection->request;
 }
 
 /*
- * Callback: unescape a path, or a name or value of a parameter
+ * Callback: unescape a path, or the name or value of a parameter
  */
 static size_t
 on_escaped(void *cls, struct MHD_Connection *mhd, char *text)
 {
-	Connection *connection = connection_of(mhd);
+	Connection *connection = find_connection(mhd);
 
 	if (connection != NULL && connection->request != NULL && connection->request->target == text)
 		return TargetUnescapePath(text);
@@ -201,7 +206,7 @@ on_escaped(void *cls, struct MHD_Connection *mhd, char *text)
 }
 
 /*
- * Callback: the answer was sent, or the connection broke
+ * Callback: the reply was sent, or the connection broke
  */
 static void
 on_completed(void *cls, struct MHD_Connection *mhd, void **context,
@@ -219,14 +224,14 @@ on_completed(void *cls, struct MHD_Connection *mhd, void **context,
 }
 
 /*
- * Take a request out of libmicrohttpd's hands until it is answered
+ * Put a complete request on the ready queue; libmicrohttpd leaves it alone until it is answered
  */
 static void
-suspend(Request *request)
+suspend_request(Request *request)
 {
 	request->state = REQUEST_READY;
 	dlist_push_tail(&ServerReadyQueue, &request->node);
-	MHD_suspend_connection(request->connection->mhd);
+	MHD_suspend_connection(request->mhd);
 }
 
 /*
@@ -235,7 +240,6 @@ suspend(Request *request)
 static enum MHD_Result
 send_reply(Request *request)
 {
-	struct MHD_Connection *mhd = request->connection->mhd;
 	Reply *reply = &request->reply;
 	struct MHD_Response *response;
 	enum MHD_Result result;
@@ -254,22 +258,21 @@ send_reply(Request *request)
 		MHD_add_response_header(response, "Allow", reply->allow);
 	if (reply->next_cursor != NULL && reply->next_cursor[0] != '\0')
 		MHD_add_response_header(response, "Next-Cursor", reply->next_cursor);
-	RequestLogAddHeader(request, response);
-	CorsAddHeaders(request, response);
+	MHD_add_response_header(response, REQUEST_ID_HEADER, request->id);
 	if (reply->status == MHD_HTTP_SERVICE_UNAVAILABLE)
 		MHD_add_response_header(response, "Retry-After", RETRY_AFTER_SECONDS);
-	AccessAddHeaders(request, response);
-	/* chunks can be taken in more than one way, too: nothing may follow them */
+	callbacks->add_headers(request, response);
+	/* readers may disagree about where a chunked body ends: nothing may follow it */
 	if (reply->close || request->framing.chunked || draining)
 		MHD_add_response_header(response, "Connection", "close");
-	result = MHD_queue_response(mhd, reply->status, response);
+	result = MHD_queue_response(request->mhd, reply->status, response);
 	MHD_destroy_response(response);
 	return result;
 }
 
 /*
- * Callback: called with the head, with each piece of the body, at the end, and
- * again after a suspended request was answered
+ * Callback: called with the head, with each piece of the body, at the end, and again when a
+ * suspended request was answered
  */
 static enum MHD_Result
 on_request(void *cls, struct MHD_Connection *mhd, const char *url, const char *method,
@@ -286,11 +289,10 @@ on_request(void *cls, struct MHD_Connection *mhd, const char *url, const char *m
 	if (!request->head_seen)
 	{
 		request->head_seen = true;
-		RouteRequest(request, url, method, version);
-		if (RouteSkipsBody(request))
+		if (!callbacks->check_head(request, url, method, version))
 		{
 			request->reply.close = true;
-			suspend(request);
+			suspend_request(request);
 		}
 		return MHD_YES;
 	}
@@ -306,7 +308,7 @@ on_request(void *cls, struct MHD_Connection *mhd, const char *url, const char *m
 		return MHD_YES;
 	}
 	RequestEndBody(request);
-	suspend(request);
+	suspend_request(request);
 	return MHD_YES;
 }
 
@@ -316,52 +318,34 @@ start_daemon(unsigned int flags, struct MHD_OptionItem *options)
 	return MHD_start_daemon(
 		MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ERROR_LOG |
 			flags,
-		0, NULL, NULL, on_request, NULL, MHD_OPTION_EXTERNAL_LOGGER, LibraryErrorHear, NULL,
-		MHD_OPTION_STRICT_FOR_CLIENT, remains == HEAD_1_0 ? 1 : 0, MHD_OPTION_NOTIFY_CONNECTION,
-		on_connection, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
-		MHD_OPTION_URI_LOG_CALLBACK, on_request_line, NULL, MHD_OPTION_UNESCAPE_CALLBACK,
-		on_escaped, NULL, MHD_OPTION_CONNECTION_LIMIT,
+		0, NULL, NULL, on_request, NULL, MHD_OPTION_EXTERNAL_LOGGER, LibraryNoteMessage, NULL,
+		MHD_OPTION_STRICT_FOR_CLIENT, LibraryRemains() == HEAD_1_0 ? 1 : 0,
+		MHD_OPTION_NOTIFY_CONNECTION, on_connection, NULL, MHD_OPTION_NOTIFY_COMPLETED,
+		on_completed, NULL, MHD_OPTION_URI_LOG_CALLBACK, on_request_line, NULL,
+		MHD_OPTION_UNESCAPE_CALLBACK, on_escaped, NULL, MHD_OPTION_CONNECTION_LIMIT,
 		(unsigned int) fi_max_connections + SPARE_CONNECTIONS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
 		(size_t) CONNECTION_MEMORY, MHD_OPTION_CONNECTION_TIMEOUT, 0U, MHD_OPTION_ARRAY, options,
 		MHD_OPTION_END);
 }
 
 bool
-ServerStart(void)
+ServerStart(const ServerCallbacks *the_callbacks)
 {
 	struct MHD_OptionItem none[] = {{MHD_OPTION_END, 0, NULL}};
 
+	callbacks = the_callbacks;
 	draining = false;
-	remains = HeadRemainsOf(MHD_get_version());
+	LibraryInit();
 	page_size = (size_t) sysconf(_SC_PAGESIZE);
 	if (page_size > CONNECTION_MEMORY / 2)
 		page_size = 0;
-	if (fi_port != 0 && (daemons[LISTEN_HTTP] = start_daemon(0, none)) == NULL)
+	if (fi_port != 0 && (daemons[CONNECTION_HTTP] = start_daemon(0, none)) == NULL)
 		return false;
 	if (fi_ssl_port == 0)
 		return true;
-	daemons[LISTEN_HTTPS] = start_daemon(MHD_USE_TLS, TlsOptions());
+	daemons[CONNECTION_HTTPS] = start_daemon(MHD_USE_TLS, TlsOptions());
 	handshake_fd = TlsHandshakeInit();
-	return daemons[LISTEN_HTTPS] != NULL && handshake_fd >= 0;
-}
-
-HeadRemains
-ServerRemains(void)
-{
-	return remains;
-}
-
-bool
-ServerKnowsLibrary(char *error, size_t error_size)
-{
-	if (remains != HEAD_UNKNOWN)
-		return true;
-	snprintf(error, error_size,
-			 "does not know libmicrohttpd %s and may take requests for others: expected "
-			 "version " HEAD_KNOWN_VERSIONS " (it was built with %x.%x.%x)",
-			 MHD_get_version(), MHD_VERSION >> 24, MHD_VERSION >> 16 & 0xff,
-			 MHD_VERSION >> 8 & 0xff);
-	return false;
+	return daemons[CONNECTION_HTTPS] != NULL && handshake_fd >= 0;
 }
 
 int
@@ -369,7 +353,7 @@ ServerFds(int fds[MAX_SERVER_FDS])
 {
 	int n = 0;
 
-	for (int i = 0; i < NUM_LISTEN_KINDS; i++)
+	for (int i = 0; i < NUM_CONNECTION_KINDS; i++)
 		if (daemons[i] != NULL)
 			fds[n++] = MHD_get_daemon_info(daemons[i], MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
 	if (handshake_fd >= 0)
@@ -378,22 +362,12 @@ ServerFds(int fds[MAX_SERVER_FDS])
 }
 
 void
-ServerAddConnection(int fd, ListenKind kind, const struct sockaddr_storage *address,
+ServerAddConnection(int fd, ConnectionKind kind, const struct sockaddr_storage *address,
 					socklen_t address_len)
 {
-	if (!SiblingsMayOpen(connection_count + entering))
-	{
-		RequestCountRefusedConnection();
-		if (kind == LISTEN_HTTP)
-			ReplyAndCut(fd, NULL, MHD_HTTP_SERVICE_UNAVAILABLE,
-						"too many connections: fast_ingest.max_connections are open", NULL);
-		close(fd);
-		return;
-	}
-	entering++;
-	/* on failure it has closed the socket */
+	entering_count++;
+	/* if it fails, it closes the socket */
 	(void) MHD_add_connection(daemons[kind], fd, (const struct sockaddr *) address, address_len);
-	SiblingsReport(connection_count + entering);
 }
 
 void
@@ -401,15 +375,15 @@ ServerRun(void)
 {
 	resumed = false;
 	fruitless_runs++;
-	if (daemons[LISTEN_HTTP] != NULL)
-		(void) MHD_run(daemons[LISTEN_HTTP]);
-	if (daemons[LISTEN_HTTPS] != NULL)
+	if (daemons[CONNECTION_HTTP] != NULL)
+		(void) MHD_run(daemons[CONNECTION_HTTP]);
+	if (daemons[CONNECTION_HTTPS] != NULL)
 	{
 		TlsHandshakeWake();
-		(void) MHD_run(daemons[LISTEN_HTTPS]);
+		(void) MHD_run(daemons[CONNECTION_HTTPS]);
 		TlsHandshakeWait();
 	}
-	entering = 0; /* what is not there has failed */
+	entering_count = 0; /* a connection that has not come by now has failed */
 }
 
 long
@@ -418,10 +392,10 @@ ServerPatience(void)
 	MHD_UNSIGNED_LONG_LONG timeout;
 	bool pending = false;
 
-	/* MHD_get_timeout knows nothing of connections that have just been resumed */
+	/* MHD_get_timeout does not look at connections that have just been resumed */
 	if (resumed || !dlist_is_empty(&ServerReadyQueue))
 		return 0;
-	for (int i = 0; i < NUM_LISTEN_KINDS; i++)
+	for (int i = 0; i < NUM_CONNECTION_KINDS; i++)
 		pending |=
 			daemons[i] != NULL && MHD_get_timeout(daemons[i], &timeout) == MHD_YES && timeout == 0;
 	if (!pending)
@@ -436,8 +410,8 @@ ServerAnswer(Request *request, Reply reply)
 	request->reply = reply;
 	request->state = REQUEST_ANSWERED;
 	RequestDropInput(request);
-	ConnectionTouch(request->connection);
-	MHD_resume_connection(request->connection->mhd);
+	ConnectionTouch(request->connection, ServerNow);
+	MHD_resume_connection(request->mhd);
 	resumed = true;
 }
 
@@ -452,7 +426,7 @@ void
 ServerStop(void)
 {
 	TlsHandshakeWakeAll();
-	for (int i = 0; i < NUM_LISTEN_KINDS; i++)
+	for (int i = 0; i < NUM_CONNECTION_KINDS; i++)
 	{
 		MHD_stop_daemon(daemons[i]);
 		daemons[i] = NULL;
@@ -476,5 +450,5 @@ ServerAbandon(void)
 int
 ServerConnectionCount(void)
 {
-	return connection_count;
+	return connection_count + entering_count;
 }

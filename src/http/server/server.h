@@ -1,66 +1,81 @@
 /*
  * server.h
  *
- * libmicrohttpd, and everything that it calls back: from accepted sockets to
- * complete requests, from replies to bytes. It runs inside the listener's own
- * event loop.
+ * libmicrohttpd and its callbacks: accepted sockets become complete requests, and
+ * replies are sent. It runs inside the listener's own event loop.
  */
 #ifndef FAST_INGEST_SERVER_H
 #define FAST_INGEST_SERVER_H
 
 #include <sys/socket.h>
 
-#include "http/server/request.h"
-#include "http/listen/listen_socket.h"
+#include "http/server/connection.h"
 
-/* Complete requests, suspended, in the order in which they came. */
-extern dlist_head ServerReadyQueue;
-
-/* The time of this turn of the loop (see clock.h); set by the listener, used for all deadlines.
- */
-extern int64 ServerNow;
-
-/* Start; false when libmicrohttpd does not. */
-extern bool ServerStart(void);
+struct MHD_Response;
 
 /*
- * How the libmicrohttpd that runs leaves heads behind. It need not be the one that this was built
- * with. If its version is not known, no request may come in: false, with what to say.
+ * What the listener does with requests. All of these are called inside libmicrohttpd: they
+ * must not raise an error, nor allocate memory with palloc.
  */
-extern HeadRemains ServerRemains(void);
-extern bool ServerKnowsLibrary(char *error, size_t error_size);
+typedef struct
+{
+	/*
+	 * The head of a request is complete: set its route and how its body is sent, or its
+	 * refusal. Returns false if the body is not to be read; then the connection ends with the
+	 * reply.
+	 */
+	bool (*check_head)(Request *request, const char *target, const char *method,
+					   const char *version);
 
-/* The descriptors that become readable when ServerRun has something to do; how many. */
+	/* The request's reply is about to be sent: add headers to it. */
+	void (*add_headers)(Request *request, struct MHD_Response *response);
+
+	/* A request has ended; sent: its client was sent all of the reply. */
+	void (*request_ended)(Request *request, bool sent);
+} ServerCallbacks;
+
+/* Complete requests in the order in which they were completed; they are suspended. */
+extern dlist_head ServerReadyQueue;
+
+/* The time of this turn of the loop (see clock.h): the listener sets it, all deadlines use it. */
+extern int64 ServerNow;
+
+/* Start; false if libmicrohttpd does not. */
+extern bool ServerStart(const ServerCallbacks *callbacks);
+
+/* The descriptors that become readable when ServerRun has something to do. Returns how many. */
 #define MAX_SERVER_FDS 3
 extern int ServerFds(int fds[MAX_SERVER_FDS]);
 
 /*
- * Hand over an accepted socket. If there are too many it is closed, where there is no TLS
- * to be agreed upon with an answer 503.
+ * Hand over an accepted socket; the server closes it. If libmicrohttpd does not take it, it is
+ * closed at once.
  */
-extern void ServerAddConnection(int fd, ListenKind kind, const struct sockaddr_storage *address,
+extern void ServerAddConnection(int fd, ConnectionKind kind, const struct sockaddr_storage *address,
 								socklen_t address_len);
 
-/* Read and write what can be read and written without blocking. */
+/* Read and write what is possible without blocking, and call back. */
 extern void ServerRun(void);
 
 /*
- * How many milliseconds may the descriptors be waited for? 0 if there is work that
- * it does not show, -1 if there is none.
+ * How many milliseconds the loop may wait for the descriptors: -1 for as long as it likes, 0 if
+ * there is work that the descriptors do not show.
  */
 extern long ServerPatience(void);
 
-/* Answer a suspended request. Takes over the reply. */
+/* Answer a suspended request. The reply belongs to the request from then on. */
 extern void ServerAnswer(Request *request, Reply reply);
 
-/* Begin to drain: idle connections end, half requests are answered with 503. */
+/* Begin to drain: end idle connections, and answer requests that are incomplete with 503. */
 extern void ServerDrain(void);
 
-/* Stop; every request must have been answered. Abandon: the process ends all the same. */
+/* Stop. Every request must have been answered. */
 extern void ServerStop(void);
+
+/* Report the requests that are open as ended without a reply: the process ends. */
 extern void ServerAbandon(void);
 
-/* How many connections are open. */
+/* How many connections are open, or have been handed over and will be. */
 extern int ServerConnectionCount(void);
 
 #endif

@@ -1,11 +1,11 @@
 /*
  * tls.c
  *
- * Loading a certificate and its key, and lending them to connections.
+ * Loads a certificate and its key, and counts the connections that use them.
  *
- * GnuTLS reads them, and finds out whether they belong together, before anything is
- * replaced. The key's file must be nobody else's to read, as PostgreSQL wants it of its
- * own. Copies of it are overwritten before they are freed.
+ * GnuTLS reads both files and checks that they belong together before the old identity is
+ * replaced. Others must not be able to read the key's file; the rule is that of PostgreSQL's
+ * ssl_key_file. Copies of the key are overwritten before they are freed.
  */
 #include "postgres.h"
 
@@ -27,33 +27,33 @@
 
 #define MAX_FILE_SIZE (1024 * 1024)
 
-/* Bytes of a client's message that are kept until it is whole; GnuTLS would keep 128 kB. */
+/* The longest handshake message of a client, in bytes. GnuTLS's default is 128 kB. */
 #define MAX_HANDSHAKE_MESSAGE (16 * 1024)
 
 struct TlsIdentity
 {
 	gnutls_certificate_credentials_t credentials;
 	char *certificate; /* the text of its file, malloc'ed */
-	int users;		   /* connections, and being the current one */
+	int users;		   /* connections, plus 1 for the current identity */
 };
 
-/* What a file holds, and a NUL behind it. */
+/* The content of a file, with a NUL behind it. */
 typedef struct
 {
 	char *data; /* malloc'ed */
 	size_t len;
 } FileText;
 
-static TlsIdentity *current = NULL;
+static TlsIdentity *current = NULL; /* for new connections */
 
 /*
- * Callback: what libmicrohttpd insists on having. It is asked where a session has no
- * identity, and then has none to offer either.
+ * Callback: libmicrohttpd requires one. GnuTLS calls it for sessions without an identity, and
+ * there is none to offer.
  */
 static int
-no_certificate(gnutls_session_t session, const struct gnutls_cert_retr_st *info,
-			   gnutls_pcert_st **certificates, unsigned int *n, gnutls_ocsp_data_st **ocsp,
-			   unsigned int *ocsp_n, gnutls_privkey_t *key, unsigned int *flags)
+offer_no_certificate(gnutls_session_t session, const struct gnutls_cert_retr_st *info,
+					 gnutls_pcert_st **certificates, unsigned int *n, gnutls_ocsp_data_st **ocsp,
+					 unsigned int *ocsp_n, gnutls_privkey_t *key, unsigned int *flags)
 {
 	return -1;
 }
@@ -63,15 +63,18 @@ TlsOptions(void)
 {
 	static struct MHD_OptionItem options[] = {
 		{MHD_OPTION_HTTPS_PRIORITIES, 0, (void *) PRIORITIES},
-		{MHD_OPTION_HTTPS_CERT_CALLBACK2, 0, (void *) no_certificate},
+		{MHD_OPTION_HTTPS_CERT_CALLBACK2, 0, (void *) offer_no_certificate},
 		{MHD_OPTION_END, 0, NULL},
 	};
 
 	return options;
 }
 
+/*
+ * Overwrite and free the content of a file
+ */
 static void
-forget(FileText *text)
+wipe_text(FileText *text)
 {
 	if (text->data != NULL)
 		explicit_bzero(text->data, text->len);
@@ -80,10 +83,10 @@ forget(FileText *text)
 }
 
 /*
- * May an open file hold a private key? The rule is PostgreSQL's.
+ * Check the owner and mode of a private key's file. Returns what is wrong, or NULL
  */
 static const char *
-wrong_permissions(const struct stat *file)
+check_permissions(const struct stat *file)
 {
 	if (file->st_uid != geteuid() && file->st_uid != 0)
 		return "it must belong to the server's user or to root";
@@ -94,7 +97,7 @@ wrong_permissions(const struct stat *file)
 }
 
 /*
- * Read an open file; returns what is wrong, or NULL
+ * Read an open file. Returns what is wrong, or NULL
  */
 static const char *
 read_open_file(int fd, bool secret, FileText *text)
@@ -106,7 +109,7 @@ read_open_file(int fd, bool secret, FileText *text)
 		return strerror(errno);
 	if (!S_ISREG(file.st_mode))
 		return "it is not a regular file";
-	wrong = secret ? wrong_permissions(&file) : NULL;
+	wrong = secret ? check_permissions(&file) : NULL;
 	if (wrong != NULL)
 		return wrong;
 	if (file.st_size > MAX_FILE_SIZE)
@@ -129,14 +132,14 @@ read_open_file(int fd, bool secret, FileText *text)
 }
 
 /*
- * Read a file, whose name is relative to the data directory, which every process of the
- * server is in. On failure nothing is left in text.
+ * Read a file. A relative path starts at the data directory, which is the current directory of
+ * every process of the server. On failure text is empty and error has a message.
  */
 static bool
 read_file(const char *what, const char *path, bool secret, FileText *text, char *error,
 		  size_t error_size)
 {
-	/* whoever puts a pipe there must not make us wait */
+	/* O_NONBLOCK: a pipe in place of the file must not make us wait */
 	int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	const char *wrong = fd < 0 ? strerror(errno) : read_open_file(fd, secret, text);
 
@@ -144,13 +147,14 @@ read_file(const char *what, const char *path, bool secret, FileText *text, char 
 		close(fd);
 	if (wrong == NULL)
 		return true;
-	forget(text);
+	wipe_text(text);
 	snprintf(error, error_size, "could not load the %s \"%s\": %s", what, path, wrong);
 	return false;
 }
 
 /*
- * Make credentials of the files' texts; returns what is wrong, or NULL
+ * Make credentials of the files' contents. Returns what is wrong with the file named in culprit,
+ * or NULL
  */
 static const char *
 make_credentials(const FileText *certificate, const FileText *key,
@@ -204,8 +208,8 @@ free_identity(TlsIdentity *identity)
 }
 
 /*
- * Log which certificate it is. One that has expired is served nonetheless: whoever does
- * not look at it can still send.
+ * Log which certificate was loaded. A certificate that has expired is used nonetheless: clients
+ * that do not check it can still send.
  */
 static void
 log_identity(TlsIdentity *identity)
@@ -234,10 +238,10 @@ log_identity(TlsIdentity *identity)
 }
 
 /*
- * Make an identity of the files; NULL if that is not possible
+ * Make an identity of the files; NULL with a message in error on failure
  */
 static TlsIdentity *
-load(char *error, size_t error_size)
+load_identity(char *error, size_t error_size)
 {
 	FileText certificate = {0};
 	FileText key = {0};
@@ -249,14 +253,14 @@ load(char *error, size_t error_size)
 		return NULL;
 	if (!read_file("private key", fi_ssl_key_file, true, &key, error, error_size))
 	{
-		forget(&certificate);
+		wipe_text(&certificate);
 		return NULL;
 	}
 	identity = calloc(1, sizeof(TlsIdentity));
 	if (identity != NULL &&
 		gnutls_certificate_allocate_credentials(&identity->credentials) == GNUTLS_E_SUCCESS)
 		wrong = make_credentials(&certificate, &key, identity->credentials, &culprit);
-	forget(&key);
+	wipe_text(&key);
 	if (wrong == NULL)
 	{
 		identity->certificate = certificate.data;
@@ -265,7 +269,7 @@ load(char *error, size_t error_size)
 	}
 	snprintf(error, error_size, "could not load the %s \"%s\": %s",
 			 culprit == fi_ssl_cert_file ? "certificate" : "private key", culprit, wrong);
-	forget(&certificate);
+	wipe_text(&certificate);
 	if (identity != NULL)
 		free_identity(identity);
 	return NULL;
@@ -275,7 +279,7 @@ bool
 TlsLoad(char *error, size_t error_size)
 {
 	TlsIdentity *old = current;
-	TlsIdentity *loaded = load(error, error_size);
+	TlsIdentity *loaded = load_identity(error, error_size);
 
 	if (loaded == NULL)
 		return false;

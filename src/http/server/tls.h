@@ -1,9 +1,9 @@
 /*
  * tls.h
  *
- * What connections to fast_ingest.ssl_port show and sign with: a certificate and its
- * key, of the files that fast_ingest.ssl_cert_file and ssl_key_file name. They stay in
- * the memory of the listener. A connection keeps those it was opened with.
+ * The identity of the listener for TLS: the certificate and the private key of the files
+ * that fast_ingest.ssl_cert_file and fast_ingest.ssl_key_file name. They stay in the
+ * listener's memory. A connection keeps the identity that it was opened with.
  */
 #ifndef FAST_INGEST_TLS_H
 #define FAST_INGEST_TLS_H
@@ -16,24 +16,27 @@ struct gnutls_session_int;
 
 typedef struct TlsIdentity TlsIdentity;
 
-/* For the daemon of libmicrohttpd whose connections these are. */
+/* The options of the libmicrohttpd daemon that serves TLS. */
 extern struct MHD_OptionItem *TlsOptions(void);
 
 /*
- * Load certificate and key for the connections to come. False leaves everything as it
- * is, and says in error which file is wrong, and how. Logs a certificate that it had not
- * loaded before.
+ * Load certificate and key for new connections, and log the certificate if it is a new one.
+ * If that fails, the identity stays as it is: false, and error says which file is wrong, and
+ * how.
  */
 extern bool TlsLoad(char *error, size_t error_size);
 
 /* Has TlsLoad ever succeeded? */
 extern bool TlsLoaded(void);
 
-/* Lend a session what was loaded last, until it has ended; NULL if there is nothing. */
+/*
+ * Give a session the current identity; NULL if none is loaded, or GnuTLS does not take it.
+ * TlsLeave must be called with the identity when the session has ended; it does nothing for NULL.
+ */
 extern TlsIdentity *TlsEnter(struct gnutls_session_int *session);
 extern void TlsLeave(TlsIdentity *identity);
 
-/* Tell a client whose handshake is done that nothing follows; never waits. */
+/* Tell a client, whose handshake must be done, that nothing follows. Never waits. */
 extern void TlsGoodbye(struct gnutls_session_int *session);
 
 #endif

@@ -3,8 +3,8 @@
  *
  * Suspends and resumes connections in their TLS handshake.
  *
- * A connection is ACTIVE while libmicrohttpd has it, and WAITING while it is suspended
- * and its socket is in an epoll set of our own, for one event.
+ * A connection is ACTIVE while libmicrohttpd handles it. It is WAITING while it is suspended;
+ * then its socket is in an epoll set of our own, for one event.
  */
 #include "postgres.h"
 
@@ -29,10 +29,10 @@ TlsHandshakeInit(void)
 }
 
 /*
- * GnuTLS describes no session before its handshake is done
+ * Is the handshake done? GnuTLS describes a session only after its handshake.
  */
 static bool
-is_done(Connection *connection)
+is_handshake_done(Connection *connection)
 {
 	char *description = gnutls_session_get_desc(connection->session);
 	bool done = description != NULL || connection->request != NULL;
@@ -59,7 +59,7 @@ TlsHandshakeForget(Connection *connection)
 }
 
 static void
-wake(Connection *connection)
+resume_connection(Connection *connection)
 {
 	connection->handshake = HANDSHAKE_ACTIVE;
 	dlist_delete(&connection->handshake_node);
@@ -79,15 +79,15 @@ TlsHandshakeWake(void)
 	{
 		n = epoll_wait(epoll_fd, events, EVENTS_AT_A_TIME, 0);
 		for (int i = 0; i < n; i++)
-			wake(events[i].data.ptr);
+			resume_connection(events[i].data.ptr);
 	} while (n == EVENTS_AT_A_TIME);
 }
 
 /*
- * Suspend a connection until its socket is ready. One that cannot be waited for ends.
+ * Suspend a connection until its socket is ready. Shut it down if that is not possible.
  */
 static void
-await(Connection *connection)
+suspend_connection(Connection *connection)
 {
 	bool writes = gnutls_record_get_direction(connection->session) != 0;
 	struct epoll_event event = {.events = EPOLLONESHOT | (writes ? EPOLLOUT : EPOLLIN),
@@ -114,10 +114,10 @@ TlsHandshakeWait(void)
 	{
 		Connection *connection = dlist_container(Connection, handshake_node, iter.cur);
 
-		if (is_done(connection))
+		if (is_handshake_done(connection))
 			TlsHandshakeForget(connection);
 		else
-			await(connection);
+			suspend_connection(connection);
 	}
 }
 
@@ -127,5 +127,5 @@ TlsHandshakeWakeAll(void)
 	dlist_mutable_iter iter;
 
 	dlist_foreach_modify(iter, &waiting)
-		wake(dlist_container(Connection, handshake_node, iter.cur));
+		resume_connection(dlist_container(Connection, handshake_node, iter.cur));
 }

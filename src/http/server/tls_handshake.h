@@ -1,31 +1,35 @@
 /*
  * tls_handshake.h
  *
- * TLS connections whose handshake is not done yet.
+ * TLS connections whose handshake is not done.
  *
- * libmicrohttpd asks such a connection again and again, without a pause, while it waits
- * for its peer. So that clients who begin a handshake and leave it there cost their
- * memory only, a connection is suspended until its socket has something for it.
+ * libmicrohttpd polls such a connection without a pause while it waits for its peer. So we
+ * suspend the connection until its socket is ready: a client that begins a handshake and
+ * does not go on costs memory, but no CPU time.
  */
 #ifndef FAST_INGEST_TLS_HANDSHAKE_H
 #define FAST_INGEST_TLS_HANDSHAKE_H
 
-#include "http/server/request.h"
+#include "http/server/connection.h"
 
-/* Make what TlsHandshakeWake waits with; its descriptor, or -1. */
+/* Prepare this process; called once. Returns the descriptor that is readable when
+ * TlsHandshakeWake has something to do, or -1 with errno set. */
 extern int TlsHandshakeInit(void);
 
-/* A connection was opened; it was closed. To be called by libmicrohttpd. */
+/*
+ * A TLS connection was opened; a connection was closed. Called inside libmicrohttpd. Forget
+ * does nothing for a connection that is not in its handshake.
+ */
 extern void TlsHandshakeBegin(Connection *connection);
 extern void TlsHandshakeForget(Connection *connection);
 
-/* Before libmicrohttpd runs: let go on those whose sockets are ready. */
+/* Before libmicrohttpd runs: resume the connections whose sockets are ready. */
 extern void TlsHandshakeWake(void);
 
-/* After it ran: suspend those that are not done. */
+/* After libmicrohttpd ran: suspend the connections whose handshake is not done. */
 extern void TlsHandshakeWait(void);
 
-/* Let all go on, so that libmicrohttpd can stop. */
+/* Resume all connections, so that libmicrohttpd can stop. */
 extern void TlsHandshakeWakeAll(void);
 
 #endif

@@ -3,11 +3,11 @@
  *
  * Reads the breakdowns, and compiles their expressions for the trigger.
  *
- * Every backend that inserts keeps a compiled list. Whoever inserts events, into
- * the table or a partition, holds ROW EXCLUSIVE on fast_ingest.breakdowns from
- * before it takes the list to the end of its transaction. Whoever changes the
- * breakdowns holds a lock that lets no insert pass, and invalidates the table's
- * relation cache entry: taking its lock, the next insert hears of the change.
+ * Every process that inserts events keeps a compiled list. It locks fast_ingest.breakdowns
+ * in mode ROW EXCLUSIVE before it uses the list, until its transaction ends. Whoever changes
+ * the breakdowns takes a lock that conflicts with it, and invalidates the table's relation
+ * cache entry. The next insert processes this invalidation when it gets its lock, so it never
+ * counts by an old list.
  */
 #include "postgres.h"
 
@@ -17,7 +17,6 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "catalog/pg_type.h"
-#include "mb/pg_wchar.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
@@ -31,71 +30,20 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
-#include "utils/timestamp.h"
 
-#include "db/own_tables.h"
 #include "base/compat.h"
-#include "rollup/delta/user_hash.h"
 #include "base/grow_array.h"
+#include "db/own_tables.h"
 #include "db/scan_own_table.h"
+#include "partition/event_columns.h"
 
 static MemoryContext cache_context = NULL;
-static BreakdownList *cached = NULL;
+static BreakdownList *cached_list = NULL; /* NULL: none, or not valid any more */
 static Oid breakdowns_oid = InvalidOid;
 static uint64 invalidations = 0;
 
-int64
-BucketWidth(RollupLevel level)
-{
-	switch (level)
-	{
-		case LEVEL_MINUTE:
-			return USECS_PER_MINUTE;
-		case LEVEL_HOUR:
-			return USECS_PER_HOUR;
-		default:
-			return USECS_PER_DAY;
-	}
-}
-
-int64
-BucketStart(int64 ts, RollupLevel level)
-{
-	int64 width = BucketWidth(level);
-	int64 offset = ts % width;
-
-	return ts - (offset < 0 ? offset + width : offset);
-}
-
-int
-RollupText(const char *text, size_t len, char result[ROLLUP_TEXT_SIZE])
-{
-	UserHasher *hasher;
-	UserHash hash;
-	int kept;
-
-	if (len <= ROLLUP_TEXT_SIZE)
-	{
-		memcpy(result, text, len);
-		return (int) len;
-	}
-	hasher = UserHasherCreate();
-	hash = UserHashOf(hasher, text, len);
-	UserHasherFree(hasher);
-	kept = pg_mbcliplen(text, len, ROLLUP_TEXT_SIZE - 2 * USER_HASH_SIZE - 4);
-	memcpy(result, text, kept);
-	memcpy(result + kept, "... ", 4);
-	kept += 4;
-	for (int i = 0; i < USER_HASH_SIZE; i++)
-	{
-		result[kept++] = "0123456789abcdef"[hash.bytes[i] >> 4];
-		result[kept++] = "0123456789abcdef"[hash.bytes[i] & 15];
-	}
-	return kept;
-}
-
 static char *
-text_value(TupleTableSlot *slot, int attribute)
+read_text_column(TupleTableSlot *slot, int attribute)
 {
 	bool isnull;
 	Datum value = slot_getattr(slot, attribute, &isnull);
@@ -127,9 +75,9 @@ BreakdownsRead(Snapshot snapshot)
 		item = &list->items[list->n++];
 		memset(item, 0, sizeof(*item));
 		item->id = DatumGetInt16(slot_getattr(rows.slot, 1, &isnull));
-		item->name = text_value(rows.slot, 2);
-		item->key_sql = text_value(rows.slot, 3);
-		item->scope_sql = text_value(rows.slot, 4);
+		item->name = read_text_column(rows.slot, 2);
+		item->key_sql = read_text_column(rows.slot, 3);
+		item->scope_sql = read_text_column(rows.slot, 4);
 		item->finest = DatumGetInt16(slot_getattr(rows.slot, 5, &isnull));
 		item->max_keys = DatumGetInt32(slot_getattr(rows.slot, 6, &isnull));
 	}
@@ -140,7 +88,7 @@ BreakdownsRead(Snapshot snapshot)
 }
 
 /*
- * Does an expression use what is no column: the row as a whole, or how it is stored?
+ * Does an expression use the row as a whole, or system columns?
  */
 static bool
 uses_more_than_columns(Expr *expression)
@@ -153,11 +101,12 @@ uses_more_than_columns(Expr *expression)
 }
 
 /*
- * The one expression of "SELECT expression FROM table", checked to be nothing
- * else and to depend on a single row of the table alone
+ * Take the expression out of a statement that should be "SELECT expression FROM table". An
+ * ERROR if the statement is anything else, or if the expression depends on anything but the
+ * columns of a single row.
  */
 static Expr *
-checked_expression(RawStmt *raw, const char *statement, const char *expression)
+extract_expression(RawStmt *raw, const char *statement, const char *expression)
 {
 	Query *query = AnalyzeStatement(raw, statement);
 	TargetEntry *target;
@@ -182,7 +131,7 @@ checked_expression(RawStmt *raw, const char *statement, const char *expression)
 }
 
 /*
- * Error context: a position is one in our statement, not in the user's
+ * Error context: let an error's position point into our statement instead of the user's
  */
 static void
 show_statement(void *statement)
@@ -215,62 +164,38 @@ BreakdownCompile(const char *expression, Relation relation)
 	if (list_length(raw) != 1)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("invalid expression for a breakdown: %s", expression)));
-	result = checked_expression(linitial(raw), statement, expression);
+	result = extract_expression(linitial(raw), statement, expression);
 	error_context_stack = context.previous;
 	AtEOXact_GUC(true, level);
 	return result;
 }
 
 /*
- * Callback: a relation's definition, or the breakdowns, may have changed
+ * Callback: the definition of the relation, or a breakdown, may have changed
  */
 static void
-on_relcache_invalidation(Datum arg, Oid relation)
+forget_list_of_relation(Datum arg, Oid relation)
 {
 	if (OidIsValid(relation) && relation != breakdowns_oid &&
-		(cached == NULL || relation != cached->relation))
+		(cached_list == NULL || relation != cached_list->relation))
 		return;
 	invalidations++;
-	cached = NULL;
+	cached_list = NULL;
 }
 
 /*
- * Callback: a function that an expression calls may have gone
+ * Callback: a function that an expression calls may have changed or gone
  */
 static void
-on_function_invalidation(Datum arg, int cache_id, uint32 hash)
+forget_list_of_functions(Datum arg, int cache_id, uint32 hash)
 {
 	invalidations++;
-	cached = NULL;
-}
-
-AttrNumber
-EventColumn(Relation relation, const char *name, Oid type)
-{
-	AttrNumber number = get_attnum(RelationGetRelid(relation), name);
-	Oid found = number == InvalidAttrNumber
-					? InvalidOid
-					: TupleDescAttr(RelationGetDescr(relation), number - 1)->atttypid;
-
-	if (found != type && !(type == TEXTOID && found == VARCHAROID))
-		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
-						errmsg("column \"%s\" of \"%s\" is not of type %s", name,
-							   RelationGetRelationName(relation), format_type_be(type)),
-						errdetail("The rollup counts events by event_name, user_id and ts.")));
-	return number;
-}
-
-void
-EventCheckTime(TimestampTz ts)
-{
-	if (TIMESTAMP_NOT_FINITE(ts))
-		ereport(ERROR, (errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
-						errmsg("ts of an event must be finite: %s", timestamptz_to_str(ts))));
+	cached_list = NULL;
 }
 
 /*
- * Compile for the trigger. What a breakdown needs may be gone: no fault of the
- * events, which shall be sent again.
+ * Compile for the trigger. If something that the expression uses is gone, that is no fault of
+ * the events: the ERROR has a code for which they are tried again later, not refused.
  */
 static Expr *
 compile_for_insert(const Breakdown *breakdown, const char *expression, Relation relation)
@@ -300,10 +225,10 @@ compile_for_insert(const Breakdown *breakdown, const char *expression, Relation 
 }
 
 /*
- * Read and compile the breakdowns into the cache's context
+ * Read and compile the breakdowns, in the current memory context
  */
 static BreakdownList *
-build_list(Relation relation)
+compile_list(Relation relation)
 {
 	BreakdownList *list;
 
@@ -333,28 +258,28 @@ BreakdownsFor(Relation relation)
 	BreakdownList *list;
 	uint64 generation;
 
-	if (cached != NULL && cached->relation == RelationGetRelid(relation))
-		return cached;
+	if (cached_list != NULL && cached_list->relation == RelationGetRelid(relation))
+		return cached_list;
 
 	if (cache_context == NULL)
 	{
 		cache_context = AllocSetContextCreate(CacheMemoryContext, "fast_ingest breakdowns",
 											  ALLOCSET_SMALL_SIZES);
-		CacheRegisterRelcacheCallback(on_relcache_invalidation, (Datum) 0);
-		CacheRegisterSyscacheCallback(PROCOID, on_function_invalidation, (Datum) 0);
+		CacheRegisterRelcacheCallback(forget_list_of_relation, (Datum) 0);
+		CacheRegisterSyscacheCallback(PROCOID, forget_list_of_functions, (Datum) 0);
 	}
 	do
 	{
-		cached = NULL;
+		cached_list = NULL;
 		MemoryContextReset(cache_context);
 		generation = invalidations;
 		caller = MemoryContextSwitchTo(cache_context);
-		list = build_list(relation);
+		list = compile_list(relation);
 		MemoryContextSwitchTo(caller);
-		/* what was read may have changed while it was read */
+		/* an invalidation during the reading means that it must be read again */
 	} while (generation != invalidations);
-	cached = list;
-	return cached;
+	cached_list = list;
+	return cached_list;
 }
 
 const Breakdown *

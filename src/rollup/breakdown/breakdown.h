@@ -1,66 +1,55 @@
 /*
  * breakdown.h
  *
- * What the rollup is broken down by. A breakdown is a row of
- * fast_ingest.breakdowns: a name, the SQL expression over a row of
- * fast_ingest.events that gives its key, and the finest level it is kept at. Events
- * whose key is NULL are not in it.
+ * What the rollup is broken down by. A breakdown is a row of fast_ingest.breakdowns: it
+ * has a name, an SQL expression that computes a key from a row of fast_ingest.events, and the
+ * finest level at which the rollup has rows of it. Events whose key is NULL are not counted.
  *
- * The scope of a key is the website of a page: pages of two websites are two
- * rows of the rollup, which GET /stats tells apart and fi_metrics adds up.
+ * A key may have a scope: that of a page is its website. Pages of two websites with the same
+ * path are two rows of the rollup, which GET /stats tells apart and fi_metrics adds up.
  */
 #ifndef FAST_INGEST_BREAKDOWN_H
 #define FAST_INGEST_BREAKDOWN_H
 
-#include "datatype/timestamp.h"
 #include "nodes/primnodes.h"
 #include "utils/rel.h"
 #include "utils/snapshot.h"
 
-/* Widths of buckets, as column "level" has them. */
-typedef enum
-{
-	LEVEL_MINUTE = 1, /* rows of hours that are open; a closed hour's row holds its minutes */
-	LEVEL_HOUR = 2,
-	LEVEL_DAY = 3
-} RollupLevel;
+#include "base/time_ranges.h"
 
-/* Built-in breakdowns. The first has no row: it is what channels add up to. */
+/* Built-in breakdowns. The total has no row in the table: it is the sum of all channels. */
 #define BREAKDOWN_TOTAL 0
 #define BREAKDOWN_CHANNEL 1
 #define BREAKDOWN_SITE 2
 #define BREAKDOWN_PAGE 3
 
-/* A longer name, key or scope is cut, and told apart by a hash. */
-#define ROLLUP_TEXT_SIZE 255
-
 typedef struct
 {
 	int16 id;
-	RollupLevel finest;
-	int max_keys; /* of one event_name in one bucket of the finest level, but at least an hour */
+	BucketLevel finest;
+	int max_keys; /* that are kept apart: see key_limit.h */
 	char *name;
 	char *key_sql;
 	char *scope_sql; /* NULL: the scope is "" */
-	Expr *key;		 /* of type text, over the relation it was compiled for */
-	Expr *scope;
+	Expr *key;		 /* compiled, of type text; NULL if the list was only read */
+	Expr *scope;	 /* the same; NULL without scope_sql, too */
 } Breakdown;
 
 typedef struct
 {
-	Oid relation; /* what the expressions and attribute numbers are of */
+	Oid relation; /* to which the expressions and column numbers belong */
 	AttrNumber event_name;
 	AttrNumber user_id;
 	AttrNumber ts;
 	int n;
-	Breakdown *items; /* by id */
+	Breakdown *items; /* ordered by id */
 } BreakdownList;
 
 /*
- * The breakdowns that rows inserted from here on count in, compiled for
- * fast_ingest.events or a partition of it. Valid until the next catalog
- * invalidation; the caller has a lock on the relation, and RowExclusiveLock on
- * fast_ingest.breakdowns if it counts by them.
+ * The latest committed breakdowns, compiled for fast_ingest.events or a partition of it. Valid
+ * until the next catalog invalidation. The caller has a lock on the relation, and
+ * RowExclusiveLock on fast_ingest.breakdowns if it counts inserted rows by them. An ERROR
+ * (55000) for a breakdown that cannot be compiled any more, and 42804 as EventColumn.
  */
 extern const BreakdownList *BreakdownsFor(Relation relation);
 
@@ -68,34 +57,17 @@ extern const BreakdownList *BreakdownsFor(Relation relation);
 extern BreakdownList *BreakdownsRead(Snapshot snapshot);
 
 /*
- * Compile an expression over a relation's rows to a text. An ERROR for one that
- * is more than an immutable scalar expression.
+ * Compile an expression over the columns of a relation, and cast it to text, in the current
+ * memory context. An ERROR (22023) if it is anything but an immutable scalar expression, and
+ * those of PostgreSQL if it cannot be parsed or analyzed.
  */
 extern Expr *BreakdownCompile(const char *expression, Relation relation);
 
-/* One of them by name or id, or NULL. */
+/* The breakdown with a name or an id; NULL if there is none. */
 extern const Breakdown *BreakdownByName(const BreakdownList *list, const char *name);
 extern const Breakdown *BreakdownById(const BreakdownList *list, int id);
 
-/* A built-in one; an ERROR if it is missing. */
+/* A built-in breakdown. An ERROR (XX001) if its row is missing. */
 extern const Breakdown *BreakdownBuiltIn(const BreakdownList *list, int id);
-
-/* A column of events or a partition; an ERROR if it is not there or of another type. */
-extern AttrNumber EventColumn(Relation relation, const char *name, Oid type);
-
-/* An ERROR if the ts of an event is infinite. */
-extern void EventCheckTime(TimestampTz ts);
-
-/* Beginning of the bucket of a level that a time is in. */
-extern int64 BucketStart(int64 ts, RollupLevel level);
-
-/* Microseconds of a bucket. */
-extern int64 BucketWidth(RollupLevel level);
-
-/*
- * A name, key or scope as the rollup has it: as it is, or cut and told apart by
- * a hash. Writes at most ROLLUP_TEXT_SIZE bytes and returns how many.
- */
-extern int RollupText(const char *text, size_t len, char result[ROLLUP_TEXT_SIZE]);
 
 #endif

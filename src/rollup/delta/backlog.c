@@ -1,7 +1,8 @@
 /*
  * backlog.c
  *
- * An alarm, not an account: a savepoint rolled back still counts.
+ * The numbers are estimates, good enough for an alarm: deltas of a savepoint that is rolled
+ * back are counted, too.
  */
 #include "postgres.h"
 
@@ -20,13 +21,16 @@ typedef struct
 	uint64 deltas;
 } Backlog;
 
-/* What the transaction at hand does at its commit. */
+/* What this transaction adds and removes when it commits. */
 static Backlog added;
 static Backlog claimed;
 static int64 claimed_at; /* see clock.h */
 
+/*
+ * Subtract from a counter, but not below 0, and return the result
+ */
 static uint64
-take_off(pg_atomic_uint64 *counter, uint64 n)
+subtract_from_counter(pg_atomic_uint64 *counter, uint64 n)
 {
 	uint64 now = pg_atomic_read_u64(counter);
 
@@ -36,10 +40,10 @@ take_off(pg_atomic_uint64 *counter, uint64 n)
 }
 
 /*
- * Does a counter reach its limit by what is added? 0 is no limit.
+ * Add to a counter, and return whether that made it reach its limit; 0 is no limit
  */
 static bool
-add(pg_atomic_uint64 *counter, uint64 n, int limit)
+add_to_counter(pg_atomic_uint64 *counter, uint64 n, int limit)
 {
 	uint64 before = pg_atomic_fetch_add_u64(counter, n);
 
@@ -53,27 +57,27 @@ add_to_backlog(void)
 
 	if (pg_atomic_read_u64(&Shared->backlog_deltas) == 0)
 		pg_atomic_write_u64(&Shared->backlog_since, (uint64) MonotonicNow());
-	reached = add(&Shared->backlog, added.events, fi_refresh_backlog);
-	reached |= add(&Shared->backlog_deltas, added.deltas, fi_refresh_backlog_deltas);
+	reached = add_to_counter(&Shared->backlog, added.events, fi_refresh_backlog);
+	reached |= add_to_counter(&Shared->backlog_deltas, added.deltas, fi_refresh_backlog_deltas);
 	if (reached && fi_refresh_backlog > 0)
 		WorkerWake(&Shared->maintenance);
 }
 
 static void
-take_off_backlog(void)
+remove_from_backlog(void)
 {
-	take_off(&Shared->backlog, claimed.events);
-	if (take_off(&Shared->backlog_deltas, claimed.deltas) > 0)
+	subtract_from_counter(&Shared->backlog, claimed.events);
+	if (subtract_from_counter(&Shared->backlog_deltas, claimed.deltas) > 0)
 		pg_atomic_write_u64(&Shared->backlog_since, (uint64) claimed_at);
 }
 
 static void
-at_transaction_end(XactEvent event, void *arg)
+apply_or_discard_changes(XactEvent event, void *arg)
 {
 	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_PREPARE)
 	{
 		if (claimed.deltas > 0)
-			take_off_backlog();
+			remove_from_backlog();
 		if (added.deltas > 0)
 			add_to_backlog();
 	}
@@ -87,7 +91,7 @@ register_callback(void)
 	static bool registered = false;
 
 	if (!registered)
-		RegisterXactCallback(at_transaction_end, NULL);
+		RegisterXactCallback(apply_or_discard_changes, NULL);
 	registered = true;
 }
 
@@ -110,7 +114,7 @@ BacklogClaim(void)
 	claimed.events = pg_atomic_read_u64(&Shared->backlog);
 	claimed.deltas = pg_atomic_read_u64(&Shared->backlog_deltas);
 	claimed_at = MonotonicNow();
-	/* what this transaction has inserted is merged with the rest */
+	/* the refresh merges what this transaction itself has inserted, too */
 	added = (Backlog){0};
 }
 

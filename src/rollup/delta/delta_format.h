@@ -1,30 +1,30 @@
 /*
  * delta_format.h
  *
- * A delta says what one statement adds to the rollup. It is one row of
- * fast_ingest.rollup_delta for up to DELTA_MAX_EVENTS events, written in the
- * transaction of the events and deleted in the one that merges it.
+ * A delta is what one statement adds to the rollup. It is a row of fast_ingest.rollup_delta
+ * for up to DELTA_MAX_EVENTS events. It is written in the transaction that inserts the
+ * events, and deleted in the transaction that merges it into the rollup.
  *
- * The row's "groups" hold, in native byte order and aligned to 4 bytes:
+ * Column "groups" holds, in native byte order and aligned to 4 bytes:
  *
  *     DeltaHeader
  *     nusers hashes of users, 16 bytes each
  *     nstrings ends (uint32) of strings, then the strings, padded to 4
  *     nsections times:
- *         DeltaSection		one breakdown
+ *         DeltaSection, for one breakdown
  *         ngroups times DeltaGroup
- *         nrefs times uint16: numbers of users, those of the first group first;
+ *         nrefs times uint16: which of the users, those of the first group first;
  *         a user may come several times; padded to 4
  *
- * Groups count events by bucket of the finest level of their breakdown.
+ * A group counts events of one event_name, scope and key in one bucket of the breakdown's
+ * finest level.
  */
 #ifndef FAST_INGEST_DELTA_FORMAT_H
 #define FAST_INGEST_DELTA_FORMAT_H
 
-#include "utils/tuplestore.h"
+#include "datatype/timestamp.h"
 
-#include "rollup/breakdown/breakdown.h"
-#include "rollup/delta/user_hash.h"
+#include "rollup/users/user_hash.h"
 
 #define DELTA_VERSION 1
 #define DELTA_MAX_EVENTS 16384
@@ -46,67 +46,25 @@ typedef struct
 
 typedef struct
 {
-	uint16 event_name; /* these three: numbers of strings */
+	uint16 event_name; /* the numbers of three strings */
 	uint16 scope;
 	uint16 key;
 	uint16 events;
 	uint16 nrefs;  /* events that have a user */
-	uint16 minute; /* of the day, where the bucket begins */
-	int32 day;	   /* from 2000-01-01 UTC */
+	uint16 minute; /* of the day, at which the bucket begins */
+	int32 day;	   /* of the bucket, since 2000-01-01 UTC */
 } DeltaGroup;
 
 /* Columns of fast_ingest.rollup_delta. */
 enum
 {
 	DELTA_COLUMN_EVENTS = 1,
-	DELTA_COLUMN_FIRST, /* first and last ts of the events */
+	DELTA_COLUMN_FIRST, /* the first and the last ts of the events */
 	DELTA_COLUMN_LAST,
 	DELTA_COLUMN_GROUPS
 };
 
-/* A delta being read. */
-typedef struct
-{
-	const DeltaHeader *header;
-	const UserHash *users;
-	const uint32 *ends;
-	const char *strings;
-	const char *next; /* section */
-	const char *end;
-	uint32 sections_left;
-} DeltaReader;
-
-/* A section being read. */
-typedef struct
-{
-	int breakdown;
-	uint32 ngroups;
-	const DeltaGroup *groups;
-	const uint16 *refs;
-} DeltaSectionReader;
-
-/*
- * Write the deltas of rows of fast_ingest.events or a partition of it. The rows
- * were inserted in this transaction.
- */
-extern void DeltaWrite(Relation relation, Tuplestorestate *rows);
-
-/* Begin to read the "groups" of a delta: a detoasted bytea. An ERROR if it is damaged. */
-extern void DeltaRead(DeltaReader *reader, const struct varlena *groups);
-
-/* Read the next section; false after the last. */
-extern bool DeltaNextSection(DeltaReader *reader, DeltaSectionReader *section);
-
-/* A string by its number. */
-static inline const char *
-DeltaString(const DeltaReader *reader, uint32 number, uint32 *len)
-{
-	uint32 start = number == 0 ? 0 : reader->ends[number - 1];
-
-	*len = reader->ends[number] - start;
-	return reader->strings + start;
-}
-
+/* The beginning of a group's bucket. */
 static inline int64
 DeltaBucket(const DeltaGroup *group)
 {

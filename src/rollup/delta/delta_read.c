@@ -1,35 +1,39 @@
 /*
  * delta_read.c
  *
- * Takes deltas apart, where they are. Every number in them is checked before
- * anyone goes by it: a damaged row is an ERROR and not a crash.
+ * Reads deltas in place. Every number in them is checked before it is used: a damaged row is
+ * an ERROR and not a crash.
  */
 #include "postgres.h"
 
-#include "rollup/delta/delta_format.h"
+#include "rollup/delta/delta_read.h"
+
+#include "fmgr.h"
+#include "utils/timestamp.h"
 
 #include "base/compat.h"
+#include "db/scan_own_table.h"
 
-static pg_noreturn void damaged(void);
+static pg_noreturn void report_damage(void);
 
 static void
-damaged(void)
+report_damage(void)
 {
 	ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
 					errmsg("a row of fast_ingest.rollup_delta is damaged")));
 }
 
 /*
- * Take bytes of a delta, which must be there
+ * Step over some bytes, padded to 4, and return where they begin. An ERROR if there are fewer.
  */
 static const void *
-take(DeltaReader *reader, uint64 size)
+take_bytes(DeltaReader *reader, uint64 size)
 {
 	const char *start = reader->next;
 
 	size = (size + 3) & ~UINT64CONST(3);
 	if (size > (uint64) (reader->end - start))
-		damaged();
+		report_damage();
 	reader->next += size;
 	return start;
 }
@@ -41,22 +45,23 @@ DeltaRead(DeltaReader *reader, const struct varlena *groups)
 
 	reader->next = VARDATA(groups);
 	reader->end = (const char *) groups + VARSIZE(groups);
-	reader->header = header = take(reader, sizeof(DeltaHeader));
+	reader->header = header = take_bytes(reader, sizeof(DeltaHeader));
 	if (header->version != DELTA_VERSION)
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 						errmsg("a row of fast_ingest.rollup_delta has version %u: expected %d",
 							   header->version, DELTA_VERSION)));
-	reader->users = take(reader, (uint64) header->nusers * sizeof(UserHash));
-	reader->ends = take(reader, (uint64) header->nstrings * sizeof(uint32));
+	reader->users = take_bytes(reader, (uint64) header->nusers * sizeof(UserHash));
+	reader->ends = take_bytes(reader, (uint64) header->nstrings * sizeof(uint32));
 	for (uint32 i = 1; i < header->nstrings; i++)
 		if (reader->ends[i] < reader->ends[i - 1])
-			damaged();
-	reader->strings = take(reader, header->nstrings == 0 ? 0 : reader->ends[header->nstrings - 1]);
+			report_damage();
+	reader->strings =
+		take_bytes(reader, header->nstrings == 0 ? 0 : reader->ends[header->nstrings - 1]);
 	reader->sections_left = header->nsections;
 }
 
 /*
- * Do all numbers in a section stand for something?
+ * An ERROR unless all numbers in a section refer to strings and users of the delta
  */
 static void
 check_section(const DeltaReader *reader, const DeltaSectionReader *section, uint32 nrefs)
@@ -70,13 +75,13 @@ check_section(const DeltaReader *reader, const DeltaSectionReader *section, uint
 		refs += group->nrefs;
 		if (group->event_name >= reader->header->nstrings ||
 			group->scope >= reader->header->nstrings || group->key >= reader->header->nstrings)
-			damaged();
+			report_damage();
 	}
 	if (refs != nrefs)
-		damaged();
+		report_damage();
 	for (uint32 i = 0; i < nrefs; i++)
 		if (section->refs[i] >= reader->header->nusers)
-			damaged();
+			report_damage();
 }
 
 bool
@@ -86,11 +91,92 @@ DeltaNextSection(DeltaReader *reader, DeltaSectionReader *section)
 
 	if (reader->sections_left-- == 0)
 		return false;
-	head = take(reader, sizeof(DeltaSection));
+	head = take_bytes(reader, sizeof(DeltaSection));
 	section->breakdown = (int) head->breakdown;
 	section->ngroups = head->ngroups;
-	section->groups = take(reader, (uint64) head->ngroups * sizeof(DeltaGroup));
-	section->refs = take(reader, (uint64) head->nrefs * sizeof(uint16));
+	section->groups = take_bytes(reader, (uint64) head->ngroups * sizeof(DeltaGroup));
+	section->refs = take_bytes(reader, (uint64) head->nrefs * sizeof(uint16));
 	check_section(reader, section, head->nrefs);
 	return true;
+}
+
+/*
+ * Call a visitor for the groups of one delta
+ */
+static void
+visit_groups(const struct varlena *groups, int breakdown, const char *event_name, TimeRange range,
+			 DeltaRowVisitor visitor, void *arg)
+{
+	DeltaReader reader;
+	DeltaSectionReader section;
+	uint32 name;
+
+	DeltaRead(&reader, groups);
+	for (name = 0; event_name != NULL && name < reader.header->nstrings; name++)
+	{
+		uint32 len;
+		const char *text = DeltaString(&reader, name, &len);
+
+		if (IsText(text, (int) len, event_name))
+			break;
+	}
+	if (name == reader.header->nstrings)
+		return;
+	while (DeltaNextSection(&reader, &section))
+	{
+		const uint16 *ref = section.refs;
+
+		if (section.breakdown != breakdown)
+			continue;
+		for (uint32 i = 0; i < section.ngroups; i++)
+		{
+			const DeltaGroup *group = &section.groups[i];
+			TimestampTz bucket = DeltaBucket(group);
+
+			if ((event_name == NULL || group->event_name == name) && bucket >= range.low &&
+				bucket < range.high)
+			{
+				uint32 scope_len;
+				uint32 key_len;
+				DeltaRow row;
+
+				row.bucket = bucket;
+				row.scope = DeltaString(&reader, group->scope, &scope_len);
+				row.key = DeltaString(&reader, group->key, &key_len);
+				row.scope_len = (int) scope_len;
+				row.key_len = (int) key_len;
+				row.events = group->events;
+				row.nusers = group->nrefs;
+				row.hashes = reader.users;
+				row.users = ref;
+				visitor(&row, arg);
+			}
+			ref += group->nrefs;
+		}
+	}
+}
+
+void
+DeltaRows(Snapshot snapshot, int breakdown, const char *event_name, TimeRange range,
+		  DeltaRowVisitor visitor, void *arg)
+{
+	OwnTableScan rows;
+
+	OwnTableScanBegin(&rows, "rollup_delta", AccessShareLock, snapshot);
+	while (OwnTableScanNext(&rows))
+	{
+		bool isnull;
+		Datum value;
+		struct varlena *groups;
+
+		if (DatumGetTimestampTz(slot_getattr(rows.slot, DELTA_COLUMN_LAST, &isnull)) < range.low ||
+			DatumGetTimestampTz(slot_getattr(rows.slot, DELTA_COLUMN_FIRST, &isnull)) >= range.high)
+			continue;
+		value = slot_getattr(rows.slot, DELTA_COLUMN_GROUPS, &isnull);
+		groups = PG_DETOAST_DATUM(value);
+		visit_groups(groups, breakdown, event_name, range, visitor, arg);
+		if ((Pointer) groups != DatumGetPointer(value))
+			pfree(groups);
+	}
+	OwnTableScanEnd(&rows);
 }

@@ -1,12 +1,11 @@
 /*
  * delta_write.c
  *
- * Counts the rows of a statement in memory, and writes what they come to as
- * deltas.
+ * Counts the rows of a statement in memory, and writes the counts as deltas.
  */
 #include "postgres.h"
 
-#include "rollup/delta/delta_format.h"
+#include "rollup/delta/delta_write.h"
 
 #include "access/heapam.h"
 #include "access/table.h"
@@ -19,29 +18,33 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "db/act_as_owner.h"
-#include "db/own_tables.h"
 #include "base/compat.h"
-#include "base/text_slice.h"
-#include "rollup/delta/backlog.h"
-#include "base/text_map.h"
 #include "base/grow_array.h"
 #include "base/seed.h"
+#include "base/text_map.h"
+#include "base/text_slice.h"
+#include "db/act_as_owner.h"
+#include "db/own_tables.h"
+#include "partition/event_columns.h"
+#include "rollup/breakdown/breakdown.h"
+#include "rollup/breakdown/rollup_text.h"
+#include "rollup/delta/backlog.h"
+#include "rollup/delta/delta_format.h"
 
-/* Strings that a delta can number. */
+/* Most strings of a delta: their numbers are uint16. */
 #define MAX_STRINGS PG_UINT16_MAX
 
-/* What makes a group of a section, and its number there. */
+/* What identifies a group of a section. */
 typedef struct
 {
-	uint64 names; /* numbers of event_name, scope, key */
+	uint64 strings; /* the numbers of event_name, scope and key */
 	uint64 bucket;
 } GroupKey;
 
 typedef struct
 {
 	GroupKey key;
-	uint32 number;
+	uint32 number; /* in the section */
 	char status;
 } GroupEntry;
 
@@ -56,18 +59,18 @@ hash_group(GroupKey key)
 #define SH_KEY_TYPE GroupKey
 #define SH_KEY key
 #define SH_HASH_KEY(table, key) hash_group(key)
-#define SH_EQUAL(table, a, b) ((a).names == (b).names && (a).bucket == (b).bucket)
+#define SH_EQUAL(table, a, b) ((a).strings == (b).strings && (a).bucket == (b).bucket)
 #define SH_SCOPE static inline
 #define SH_DECLARE
 #define SH_DEFINE
 #include "lib/simplehash.h"
 
-/* An event of a section: which group, which user; -1 for none. */
+/* An event that counts in a section. */
 typedef struct
 {
 	uint16 group;
-	int32 user;
-} Member;
+	int32 user; /* -1: none */
+} SectionEvent;
 
 typedef struct
 {
@@ -76,21 +79,21 @@ typedef struct
 	ExprState *scope;
 	groups_hash *lookup;
 	DeltaGroup *groups;
-	Member *members;
+	SectionEvent *members;
 	uint32 ngroups;
 	uint32 nmembers;
 	uint32 group_room;
 	uint32 member_room;
-} Section;
+} SectionBuilder;
 
 typedef struct
 {
 	const BreakdownList *breakdowns;
 	ExprContext *context;
 	UserHasher *hasher;
-	MemoryContext memory; /* of all below; reset with each delta */
+	MemoryContext memory; /* holds all below; reset for each delta */
 	int nsections;
-	Section *sections;
+	SectionBuilder *sections;
 	TextMap *strings;
 	StringInfoData string_bytes;
 	uint32 *ends;
@@ -103,13 +106,13 @@ typedef struct
 	int events;
 	TimestampTz first;
 	TimestampTz last;
-} Builder;
+} DeltaBuilder;
 
 /*
  * Begin an empty delta
  */
 static void
-builder_reset(Builder *builder)
+begin_delta(DeltaBuilder *builder)
 {
 	MemoryContext caller;
 
@@ -124,7 +127,7 @@ builder_reset(Builder *builder)
 	builder->events = 0;
 	for (int i = 0; i < builder->nsections; i++)
 	{
-		Section *section = &builder->sections[i];
+		SectionBuilder *section = &builder->sections[i];
 
 		section->lookup = groups_create(builder->memory, 16, NULL);
 		section->groups = NULL;
@@ -135,10 +138,10 @@ builder_reset(Builder *builder)
 }
 
 /*
- * The number of a name, key or scope
+ * The number of an event_name, key or scope in the delta
  */
 static uint16
-string_number(Builder *builder, Slice text)
+number_string(DeltaBuilder *builder, Slice text)
 {
 	char cut[ROLLUP_TEXT_SIZE];
 	TextMapEntry *entry;
@@ -162,7 +165,7 @@ string_number(Builder *builder, Slice text)
 }
 
 static int32
-user_number(Builder *builder, Slice user_id)
+number_user(DeltaBuilder *builder, Slice user_id)
 {
 	bool found;
 	TextMapEntry *entry = TextMapAdd(builder->users, user_id, &found);
@@ -178,7 +181,7 @@ user_number(Builder *builder, Slice user_id)
 }
 
 static Slice
-text_slice(Datum value)
+detoast_text(Datum value)
 {
 	struct varlena *text = PG_DETOAST_DATUM_PACKED(value);
 
@@ -186,21 +189,25 @@ text_slice(Datum value)
 }
 
 /*
- * Evaluate an expression for the row at hand; false for NULL
+ * Evaluate an expression for the row in the context's slot; false for NULL
  */
 static bool
-evaluate(Builder *builder, ExprState *state, Slice *text)
+evaluate_text(DeltaBuilder *builder, ExprState *state, Slice *text)
 {
 	bool isnull;
 	Datum value = ExecEvalExprSwitchContext(state, builder->context, &isnull);
 
 	if (!isnull)
-		*text = text_slice(value);
+		*text = detoast_text(value);
 	return !isnull;
 }
 
+/*
+ * Count the event in the context's slot in one breakdown, unless its key is NULL
+ */
 static void
-count_in_section(Builder *builder, Section *section, Slice event_name, TimestampTz ts, int32 user)
+count_in_section(DeltaBuilder *builder, SectionBuilder *section, Slice event_name, TimestampTz ts,
+				 int32 user)
 {
 	Slice key;
 	Slice scope = {"", 0};
@@ -210,13 +217,13 @@ count_in_section(Builder *builder, Section *section, Slice event_name, Timestamp
 	GroupEntry *entry;
 	bool found;
 
-	if (!evaluate(builder, section->key, &key))
+	if (!evaluate_text(builder, section->key, &key))
 		return;
-	if (section->scope != NULL && !evaluate(builder, section->scope, &scope))
+	if (section->scope != NULL && !evaluate_text(builder, section->scope, &scope))
 		scope = (Slice){"", 0};
-	group.event_name = string_number(builder, event_name);
-	group.scope = string_number(builder, scope);
-	group.key = string_number(builder, key);
+	group.event_name = number_string(builder, event_name);
+	group.scope = number_string(builder, scope);
+	group.key = number_string(builder, key);
 	group.day = (int32) (day / USECS_PER_DAY);
 	group.minute = (uint16) ((bucket - day) / USECS_PER_MINUTE);
 
@@ -235,8 +242,8 @@ count_in_section(Builder *builder, Section *section, Slice event_name, Timestamp
 	section->groups[entry->number].events++;
 	section->groups[entry->number].nrefs += user >= 0;
 	section->members = GrowArray(builder->memory, section->members, section->nmembers,
-								 &section->member_room, sizeof(Member));
-	section->members[section->nmembers++] = (Member){(uint16) entry->number, user};
+								 &section->member_room, sizeof(SectionEvent));
+	section->members[section->nmembers++] = (SectionEvent){(uint16) entry->number, user};
 }
 
 static void
@@ -248,10 +255,10 @@ append_padding(StringInfo buffer)
 }
 
 /*
- * Append a section: its groups, and the users of each in the groups' order
+ * Append a section: its groups, and their users in the order of the groups
  */
 static void
-append_section(StringInfo buffer, const Section *section)
+append_section(StringInfo buffer, const SectionBuilder *section)
 {
 	DeltaSection head = {section->breakdown->id, section->ngroups, 0};
 	uint32 *next = palloc(section->ngroups * sizeof(uint32));
@@ -265,7 +272,7 @@ append_section(StringInfo buffer, const Section *section)
 	refs = palloc(Max(head.nrefs, 1) * sizeof(uint16));
 	for (uint32 i = 0; i < section->nmembers; i++)
 	{
-		const Member *member = &section->members[i];
+		const SectionEvent *member = &section->members[i];
 
 		if (member->user >= 0)
 			refs[next[member->group]++] = (uint16) member->user;
@@ -280,11 +287,11 @@ append_section(StringInfo buffer, const Section *section)
 }
 
 /*
- * Store what has gathered. The table is ours and has no indexes: the row goes
- * straight to the heap, whoever it is that inserts events.
+ * Insert the delta, unless it has no events. Whoever inserts events needs no privilege on the
+ * table. It is ours and has no index, so that inserting into the heap is all there is to do.
  */
 static void
-store(Builder *builder, Relation table)
+store_delta(DeltaBuilder *builder, Relation table)
 {
 	StringInfoData buffer;
 	DeltaHeader header = {DELTA_VERSION, builder->nusers, builder->nstrings, 0};
@@ -322,11 +329,11 @@ store(Builder *builder, Relation table)
 }
 
 /*
- * Count the row in the slot. Values that are detoasted for that are in the current
- * memory context, all that is kept is in the builder's.
+ * Count the row in a slot. Values are detoasted in the current memory context; what stays is
+ * allocated in the builder's.
  */
 static void
-count_event(Builder *builder, TupleTableSlot *slot)
+count_event(DeltaBuilder *builder, TupleTableSlot *slot)
 {
 	const BreakdownList *list = builder->breakdowns;
 	bool isnull;
@@ -336,10 +343,10 @@ count_event(Builder *builder, TupleTableSlot *slot)
 	int32 user = -1;
 
 	EventCheckTime(ts);
-	event_name = text_slice(slot_getattr(slot, list->event_name, &isnull));
+	event_name = detoast_text(slot_getattr(slot, list->event_name, &isnull));
 	value = slot_getattr(slot, list->user_id, &isnull);
 	if (!isnull)
-		user = user_number(builder, text_slice(value));
+		user = number_user(builder, detoast_text(value));
 	for (int i = 0; i < builder->nsections; i++)
 		count_in_section(builder, &builder->sections[i], event_name, ts, user);
 
@@ -357,10 +364,10 @@ DeltaWrite(Relation relation, Tuplestorestate *rows)
 	Relation table = table_open(OwnTable("rollup_delta"), RowExclusiveLock);
 	TupleTableSlot *slot =
 		MakeSingleTupleTableSlot(RelationGetDescr(relation), &TTSOpsMinimalTuple);
-	Builder builder = {0};
+	DeltaBuilder builder = {0};
 	SavedUser user;
 
-	/* expressions are compiled and evaluated here */
+	/* expressions are compiled and evaluated with the rights of the owner of events */
 	user = ActAsEventsOwner();
 	LockRelationOid(OwnTable("breakdowns"), RowExclusiveLock);
 	builder.breakdowns = BreakdownsFor(relation);
@@ -370,7 +377,7 @@ DeltaWrite(Relation relation, Tuplestorestate *rows)
 	builder.memory =
 		AllocSetContextCreate(context, "fast_ingest delta builder", ALLOCSET_DEFAULT_SIZES);
 	builder.nsections = builder.breakdowns->n;
-	builder.sections = palloc0(builder.nsections * sizeof(Section));
+	builder.sections = palloc0(builder.nsections * sizeof(SectionBuilder));
 	for (int i = 0; i < builder.nsections; i++)
 	{
 		const Breakdown *breakdown = &builder.breakdowns->items[i];
@@ -380,7 +387,7 @@ DeltaWrite(Relation relation, Tuplestorestate *rows)
 		if (breakdown->scope != NULL)
 			builder.sections[i].scope = ExecInitExpr(breakdown->scope, NULL);
 	}
-	builder_reset(&builder);
+	begin_delta(&builder);
 
 	tuplestore_select_read_pointer(rows, tuplestore_alloc_read_pointer(rows, EXEC_FLAG_REWIND));
 	tuplestore_rescan(rows);
@@ -390,15 +397,15 @@ DeltaWrite(Relation relation, Tuplestorestate *rows)
 		if (builder.events == DELTA_MAX_EVENTS ||
 			builder.nstrings + 1 + 2 * builder.nsections > MAX_STRINGS)
 		{
-			store(&builder, table);
-			builder_reset(&builder);
+			store_delta(&builder, table);
+			begin_delta(&builder);
 		}
 		MemoryContextSwitchTo(builder.context->ecxt_per_tuple_memory);
 		count_event(&builder, slot);
 		MemoryContextSwitchTo(context);
 		ResetExprContext(builder.context);
 	}
-	store(&builder, table);
+	store_delta(&builder, table);
 	ActAsCallerAgain(user);
 
 	UserHasherFree(builder.hasher);

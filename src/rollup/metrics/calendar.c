@@ -1,16 +1,16 @@
 /*
  * calendar.c
  *
- * An event belongs to the day that its local date is, as (ts AT TIME ZONE zone)::date
- * has it, and to the hour of its local time. The hour that comes twice when clocks are
- * set back is two hours, told apart by their offsets from UTC.
+ * An event belongs to the day of its local date, which is (ts AT TIME ZONE zone)::date, and
+ * to the hour of its local time. The hour that clocks go through twice when they are set
+ * back is two hours with different offsets from UTC.
  *
- * Between two changes of the clock local time is UTC and a constant, so that a day
- * or hour there is an interval. A change may bring back the day before: where clocks
- * go from 00:01 to 23:01, both days are two pieces.
+ * Between two changes of the clock, local time is UTC plus a constant, so a day or an hour
+ * is an interval there. A change may bring back the day before: where clocks go from 00:01
+ * back to 23:01, each of the two days is two pieces.
  *
- * The label of a group is the instant that date_trunc(unit, ts, zone) has for each of
- * its events. A day begins there, unless midnight comes twice or not at all.
+ * The label of a group is the instant that date_trunc(unit, ts, zone) gives for each event of
+ * the group. A day begins at that instant, unless its midnight comes twice or not at all.
  */
 #include "postgres.h"
 
@@ -23,56 +23,55 @@
 #include "base/compat.h"
 #include "base/grow_array.h"
 
-/* What CalendarGroups knows while it goes through the range. */
+/* The groups made so far, and the room in their arrays. */
 typedef struct
 {
 	TimeGroups *groups;
 	uint32 group_room;
 	uint32 bound_room;
 	uint32 owner_room;
-	bool days;
-} Builder;
+} GroupBuilder;
 
-pg_noreturn static void out_of_range(void);
+pg_noreturn static void raise_out_of_range(void);
 
 static void
-out_of_range(void)
+raise_out_of_range(void)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE), errmsg("timestamp out of range")));
 }
 
 /*
- * The last multiple of a width that is not behind a time
+ * The last multiple of a width that is not later than a time
  */
 static TimestampTz
-floor_to(TimestampTz time, TimestampTz width)
+round_down(TimestampTz time, TimestampTz width)
 {
 	return time - (time % width + width) % width;
 }
 
 /*
- * How many seconds the clock is behind UTC at an instant
+ * Find how many seconds the clock is behind UTC at an instant
  */
 static int
-offset_at(TimestampTz ts, pg_tz *zone)
+find_offset(TimestampTz ts, pg_tz *zone)
 {
 	struct pg_tm tm;
 	fsec_t fsec;
 	int offset;
 
 	if (timestamp2tm(ts, &offset, &tm, &fsec, NULL, zone) != 0)
-		out_of_range();
+		raise_out_of_range();
 	return offset;
 }
 
 /*
- * The first instant after another at which the offset changes; DT_NOEND if it never does
+ * Find the first change of the offset after an instant; DT_NOEND if there is none
  */
 static TimestampTz
-next_change(TimestampTz ts, pg_tz *zone)
+find_next_change(TimestampTz ts, pg_tz *zone)
 {
-	pg_time_t second = timestamptz_to_time_t(floor_to(ts, USECS_PER_SEC));
+	pg_time_t second = timestamptz_to_time_t(round_down(ts, USECS_PER_SEC));
 
 	for (;;)
 	{
@@ -81,7 +80,10 @@ next_change(TimestampTz ts, pg_tz *zone)
 		long int offset;
 		int is_dst;
 
-		/* at the second of the last change in its table, it forgets those that follow by rule */
+		/*
+		 * Asked at the second of the last change in its table, this function reports no later
+		 * changes, although the zone's rule may have some: ask again one second later.
+		 */
 		if (pg_next_dst_boundary(&second, &offset, &is_dst, &boundary, &offset, &is_dst, zone) <= 0)
 		{
 			second++;
@@ -92,18 +94,18 @@ next_change(TimestampTz ts, pg_tz *zone)
 		if (boundary >= timestamptz_to_time_t(END_TIMESTAMP))
 			return DT_NOEND;
 		change = time_t_to_timestamptz(boundary);
-		/* what changes may be the name alone */
-		if (change > ts && offset_at(change - 1, zone) != offset_at(change, zone))
+		/* a change may be one of the abbreviation only */
+		if (change > ts && find_offset(change - 1, zone) != find_offset(change, zone))
 			return change;
 		second = Max(boundary, second + 1);
 	}
 }
 
 /*
- * The instant that is taken for the local midnight of a day, as date_trunc takes it
+ * Find the instant that date_trunc takes for the local midnight of a day
  */
 static TimestampTz
-midnight(TimestampTz local_day, pg_tz *zone, int *offset)
+find_midnight(TimestampTz local_day, pg_tz *zone, int *offset)
 {
 	struct pg_tm tm = {0};
 	TimestampTz ts;
@@ -112,15 +114,15 @@ midnight(TimestampTz local_day, pg_tz *zone, int *offset)
 		   &tm.tm_mday);
 	*offset = DetermineTimeZoneOffset(&tm, zone);
 	if (tm2timestamp(&tm, 0, offset, &ts) != 0)
-		out_of_range();
+		raise_out_of_range();
 	return ts;
 }
 
 /*
- * An instant in ISO 8601, by a clock that is so many seconds behind UTC
+ * Write an instant in ISO 8601, as a clock shows it that is so many seconds behind UTC
  */
 static char *
-label(TimestampTz ts, int offset, bool is_utc)
+format_instant(TimestampTz ts, int offset, bool is_utc)
 {
 	struct pg_tm tm;
 	fsec_t fsec;
@@ -136,17 +138,17 @@ label(TimestampTz ts, int offset, bool is_utc)
 			snprintf(zone + len, sizeof(zone) - len, ":%02d", seconds % SECS_PER_MINUTE);
 	}
 	if (timestamp2tm(ts - offset * USECS_PER_SEC, NULL, &tm, &fsec, NULL, NULL) != 0)
-		out_of_range();
+		raise_out_of_range();
 	return psprintf("%s%04d-%02d-%02dT%02d:%02d:%02d%s", tm.tm_year < 0 ? "-" : "", abs(tm.tm_year),
 					tm.tm_mon, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, zone);
 }
 
 /*
- * The group of that order, where it belongs among the others. A piece that begins a
- * group comes behind all others but where clocks were set back.
+ * Find the group of an order, or insert it where it belongs among the others. A new group
+ * belongs behind all others, except where clocks were set back. NULL if there are too many.
  */
 static TimeGroup *
-group_of(Builder *builder, int64 order, bool *found)
+find_or_insert_group(GroupBuilder *builder, int64 order, bool *found)
 {
 	TimeGroups *groups = builder->groups;
 	int i = groups->n;
@@ -157,10 +159,7 @@ group_of(Builder *builder, int64 order, bool *found)
 	if (*found)
 		return &groups->groups[i - 1];
 	if (groups->n == MAX_TIME_GROUPS)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("group_by=%s has too many groups from \"from\" to \"to\": at most "
-							   "%d are allowed",
-							   builder->days ? "day" : "hour", MAX_TIME_GROUPS)));
+		return NULL;
 	groups->groups = GrowArray(CurrentMemoryContext, groups->groups, groups->n,
 							   &builder->group_room, sizeof(TimeGroup));
 	if (i < groups->n)
@@ -175,10 +174,10 @@ group_of(Builder *builder, int64 order, bool *found)
 }
 
 /*
- * Add the times up to a bound to a group: a new piece, or more of the last one
+ * Add the times up to an end to a group: extend the last piece, or add one
  */
 static void
-add_piece(Builder *builder, TimestampTz end, TimeGroup *group)
+add_piece(GroupBuilder *builder, TimestampTz end, TimeGroup *group)
 {
 	TimeGroups *groups = builder->groups;
 	int owner = (int) (group - groups->groups);
@@ -198,7 +197,7 @@ add_piece(Builder *builder, TimestampTz end, TimeGroup *group)
 }
 
 static TimeGroups *
-begin_groups(Builder *builder, TimestampTz low)
+begin_groups(GroupBuilder *builder, TimestampTz low)
 {
 	builder->groups = palloc0(sizeof(TimeGroups));
 	builder->groups->bounds =
@@ -210,11 +209,11 @@ begin_groups(Builder *builder, TimestampTz low)
 TimeGroups *
 CalendarWhole(TimestampTz low, TimestampTz high)
 {
-	Builder builder = {0};
+	GroupBuilder builder = {0};
 	TimeGroups *groups = begin_groups(&builder, low);
 	bool found;
 
-	add_piece(&builder, high, group_of(&builder, 0, &found));
+	add_piece(&builder, high, find_or_insert_group(&builder, 0, &found));
 	return groups;
 }
 
@@ -224,7 +223,7 @@ CalendarGroups(TimestampTz low, TimestampTz high, bool days, pg_tz *zone)
 	const char *name = pg_get_timezone_name(zone);
 	bool is_utc =
 		strcmp(name, "UTC") == 0 || strcmp(name, "Etc/UTC") == 0 || strcmp(name, "GMT") == 0;
-	Builder builder = {.days = days};
+	GroupBuilder builder = {0};
 	TimeGroups *groups = begin_groups(&builder, low);
 	TimestampTz width = days ? USECS_PER_DAY : USECS_PER_HOUR;
 	TimestampTz change = DT_NOBEGIN;
@@ -239,20 +238,25 @@ CalendarGroups(TimestampTz low, TimestampTz high, bool days, pg_tz *zone)
 
 		if (low >= change)
 		{
-			offset = offset_at(low, zone);
-			change = next_change(low, zone);
+			offset = find_offset(low, zone);
+			change = find_next_change(low, zone);
 		}
-		begin = floor_to(low - offset * USECS_PER_SEC, width);
+		begin = round_down(low - offset * USECS_PER_SEC, width);
 		end = Min(begin + width + offset * USECS_PER_SEC, change);
-		/* a day comes back, an hour never does */
-		group = group_of(&builder, days ? begin : end, &found);
+		/*
+		 * The local beginning identifies a day, since a change may bring a day back. The end
+		 * identifies an hour, which never comes back.
+		 */
+		group = find_or_insert_group(&builder, days ? begin : end, &found);
+		if (group == NULL)
+			return NULL;
 		if (!found)
 		{
 			int label_offset = offset;
 			TimestampTz instant =
-				days ? midnight(begin, zone, &label_offset) : begin + offset * USECS_PER_SEC;
+				days ? find_midnight(begin, zone, &label_offset) : begin + offset * USECS_PER_SEC;
 
-			group->label = label(instant, label_offset, is_utc);
+			group->label = format_instant(instant, label_offset, is_utc);
 		}
 		low = Min(end, high);
 		add_piece(&builder, low, group);

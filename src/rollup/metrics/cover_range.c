@@ -1,7 +1,8 @@
 /*
  * cover_range.c
  *
- * Covers a range of time with the coarsest rows that are complete.
+ * Covers a range of time with the coarsest rows that are complete. A bucket's row is complete
+ * once the bucket is closed. Rows of the finest level are always complete, apart from deltas.
  */
 #include "postgres.h"
 
@@ -9,46 +10,37 @@
 
 #include "utils/timestamp.h"
 
-static TimestampTz
-round_up(TimestampTz ts, RollupLevel level)
-{
-	TimestampTz start = BucketStart(ts, level);
-
-	return start == ts ? ts : start + BucketWidth(level);
-}
-
 /*
- * Minutes of closed hours, which their hours' rows hold
+ * Add minutes of closed hours, which the rows of their hours hold
  */
 static void
-add_packed(RangeCover *plan, TimestampTz low, TimestampTz high)
+add_packed(RangeCover *cover, TimestampTz low, TimestampTz high)
 {
 	while (low < high)
 	{
 		TimestampTz end = Min(BucketStart(low, LEVEL_HOUR) + USECS_PER_HOUR, high);
 
-		TimeRangeListAppend(&plan->packed, low, end);
+		TimeRangeListAppend(&cover->packed, low, end);
 		low = end;
 	}
 }
 
 static void
-add_minutes(RangeCover *plan, TimestampTz low, TimestampTz high, const RollupState *state)
+add_minutes(RangeCover *cover, TimestampTz low, TimestampTz high, const RollupState *state)
 {
-	add_packed(plan, low, Min(high, state->hours_closed));
-	TimeRangeListAdd(&plan->minutes, Max(low, state->hours_closed), high);
+	add_packed(cover, low, Min(high, state->hours_closed));
+	TimeRangeListAdd(&cover->minutes, Max(low, state->hours_closed), high);
 }
 
 /*
- * Whole buckets of the finest level: those in the middle that make up whole
- * buckets of this level by these, if they are closed, and the ends by the level
- * below. At the finest level itself all is there.
+ * Add whole buckets of the finest level: the closed buckets of this level in their middle, and
+ * what is left at both ends from the level below. The finest level covers everything.
  */
 static void
-add_level(RangeCover *plan, RollupLevel level, TimestampTz low, TimestampTz high,
-		  RollupLevel finest, const RollupState *state)
+add_level(RangeCover *cover, BucketLevel level, TimestampTz low, TimestampTz high,
+		  BucketLevel finest, const RollupState *state)
 {
-	TimeRangeList *spans = level == LEVEL_DAY ? &plan->days : &plan->hours;
+	TimeRangeList *ranges = level == LEVEL_DAY ? &cover->days : &cover->hours;
 	TimestampTz closed = level == LEVEL_DAY ? state->days_closed : state->hours_closed;
 	TimestampTz first;
 	TimestampTz last;
@@ -57,50 +49,50 @@ add_level(RangeCover *plan, RollupLevel level, TimestampTz low, TimestampTz high
 		return;
 	if (level == LEVEL_MINUTE)
 	{
-		add_minutes(plan, low, high, state);
+		add_minutes(cover, low, high, state);
 		return;
 	}
 	if (level == finest)
 	{
-		TimeRangeListAdd(spans, low, high);
+		TimeRangeListAdd(ranges, low, high);
 		return;
 	}
-	first = round_up(low, level);
+	first = BucketEnd(low, level);
 	last = Min(BucketStart(high, level), closed);
 	if (first >= last)
 	{
-		add_level(plan, level - 1, low, high, finest, state);
+		add_level(cover, level - 1, low, high, finest, state);
 		return;
 	}
-	add_level(plan, level - 1, low, first, finest, state);
-	TimeRangeListAdd(spans, first, last);
-	add_level(plan, level - 1, last, high, finest, state);
+	add_level(cover, level - 1, low, first, finest, state);
+	TimeRangeListAdd(ranges, first, last);
+	add_level(cover, level - 1, last, high, finest, state);
 }
 
 void
-RangeCoverAdd(RangeCover *plan, TimestampTz low, TimestampTz high, RollupLevel finest,
-			  const RollupState *state, const TimeRangeList *dirty)
+RangeCoverAdd(RangeCover *cover, TimestampTz low, TimestampTz high, BucketLevel finest,
+			  const RollupState *state, const TimeRangeList *raw_ranges)
 {
-	TimestampTz first = round_up(low, finest);
+	TimestampTz first = BucketEnd(low, finest);
 	TimestampTz last = BucketStart(high, finest);
 
 	if (first >= last)
 	{
-		TimeRangeListAdd(&plan->raw, low, high);
+		TimeRangeListAdd(&cover->raw, low, high);
 		return;
 	}
-	TimeRangeListAdd(&plan->raw, low, first);
-	for (int i = 0; i < dirty->n; i++)
+	TimeRangeListAdd(&cover->raw, low, first);
+	for (int i = 0; i < raw_ranges->n; i++)
 	{
-		TimestampTz dirty_low = Max(dirty->spans[i].low, first);
-		TimestampTz dirty_high = Min(dirty->spans[i].high, last);
+		TimestampTz raw_low = Max(raw_ranges->ranges[i].low, first);
+		TimestampTz raw_high = Min(raw_ranges->ranges[i].high, last);
 
-		if (dirty_low >= dirty_high)
+		if (raw_low >= raw_high)
 			continue;
-		add_level(plan, LEVEL_DAY, first, dirty_low, finest, state);
-		TimeRangeListAdd(&plan->raw, dirty_low, dirty_high);
-		first = dirty_high;
+		add_level(cover, LEVEL_DAY, first, raw_low, finest, state);
+		TimeRangeListAdd(&cover->raw, raw_low, raw_high);
+		first = raw_high;
 	}
-	add_level(plan, LEVEL_DAY, first, last, finest, state);
-	TimeRangeListAdd(&plan->raw, last, high);
+	add_level(cover, LEVEL_DAY, first, last, finest, state);
+	TimeRangeListAdd(&cover->raw, last, high);
 }

@@ -1,30 +1,31 @@
 /*
  * cover_range.h
  *
- * How an answer is put together: which times are read from rows of days, hours
- * and minutes, and which from raw rows.
+ * Divides a range of time among the rows that answer it: rows of days, hours and minutes of
+ * the rollup, and raw rows.
  */
 #ifndef FAST_INGEST_COVER_RANGE_H
 #define FAST_INGEST_COVER_RANGE_H
 
-#include "rollup/state/recount.h"
-#include "rollup/refresh/merge.h"
+#include "base/time_ranges.h"
+#include "rollup/state/rollup_state.h"
 
+/* The times that are read from each kind of rows. */
 typedef struct
 {
 	TimeRangeList days;
 	TimeRangeList hours;
-	TimeRangeList packed;  /* minutes of closed hours; no span leaves its hour */
+	TimeRangeList packed;  /* minutes of closed hours, in the hour's row; each within one hour */
 	TimeRangeList minutes; /* of open hours */
 	TimeRangeList raw;
 } RangeCover;
 
 /*
- * Add what answers the times from low to high (later than all that was added
- * before) of a breakdown kept at levels from finest up, some of it dirty. Times that cut
- * a bucket of the finest level, and dirty ones, are raw.
+ * Add what answers the times from low to high, which are later than all that was added
+ * before. The rollup has rows at the levels from finest up. raw_ranges, ordered and of whole
+ * buckets of the finest level, are read from raw rows, and so is what cuts such a bucket.
  */
-extern void RangeCoverAdd(RangeCover *plan, TimestampTz low, TimestampTz high, RollupLevel finest,
-						  const RollupState *state, const TimeRangeList *dirty);
+extern void RangeCoverAdd(RangeCover *cover, TimestampTz low, TimestampTz high, BucketLevel finest,
+						  const RollupState *state, const TimeRangeList *raw_ranges);
 
 #endif

@@ -1,12 +1,12 @@
 /*
  * group_count.c
  *
- * The first row of a tally is only remembered: its count of users is the
- * answer if no other comes. From the second on sets are united.
+ * The users of a group's first row are not read: if nothing else is added, the row's number
+ * of unique users is the answer. From the second row on, sets are united.
  *
- * Deltas and raw rows know users by hash. Who is in the dictionary is known by
- * number in the rollup as well; the others are strangers to it, and get numbers
- * of this answer from above, where the dictionary never reaches.
+ * Deltas and events know a user by hash. A user of fast_ingest.users has a number, which the
+ * rollup's sets hold. Users without a number are in no set of the rollup. They get numbers
+ * for this answer only, from the largest down, so that these meet no number of a user.
  */
 #include "postgres.h"
 
@@ -14,15 +14,16 @@
 
 #include "utils/datum.h"
 
-#include "base/user_map.h"
 #include "base/grow_array.h"
+#include "rollup/users/user_map.h"
+#include "rollup/users/user_numbers.h"
 
-/* Users looked up at a time. */
-#define MAX_HASHED_USERS 65536
+/* Most users that are looked up at a time. */
+#define MAX_UNRESOLVED_USERS 65536
 
 /*
- * Only hours' totals have no users, and an hour has one: whoever writes to the
- * rollup by hand must not crash the server
+ * The only rows without users are totals of hours, and a group that reads one reads nothing
+ * else. Rows that somebody has written by hand may break this, and must not crash the server.
  */
 static void
 require_users(Datum users)
@@ -34,42 +35,42 @@ require_users(Datum users)
 }
 
 UserSet *
-GroupCountUsers(GroupCount *tally)
+GroupCountUsers(GroupCount *count)
 {
-	if (tally->users == NULL)
+	if (count->users == NULL)
 	{
-		tally->users = UserSetCreate();
-		if (tally->sources > 0)
+		count->users = UserSetCreate();
+		if (count->rows > 0)
 		{
-			require_users(tally->first);
-			UserSetUnionDatum(tally->users, tally->first);
+			require_users(count->first);
+			UserSetUnionDatum(count->users, count->first);
 		}
 	}
-	return tally->users;
+	return count->users;
 }
 
 void
-GroupCountAddRow(GroupCount *tally, int64 events, int64 unique_users, Datum users)
+GroupCountAddRow(GroupCount *count, int64 events, int64 unique_users, Datum users)
 {
-	tally->events += events;
-	if (tally->sources == 0 && tally->users == NULL)
+	count->events += events;
+	if (count->rows == 0 && count->users == NULL)
 	{
-		tally->unique_users = unique_users;
+		count->unique_users = unique_users;
 		if (users != (Datum) 0)
-			tally->first = datumCopy(users, false, -1);
+			count->first = datumCopy(users, false, -1);
 	}
 	else
 	{
 		require_users(users);
-		UserSetUnionDatum(GroupCountUsers(tally), users);
+		UserSetUnionDatum(GroupCountUsers(count), users);
 	}
-	tally->sources++;
+	count->rows++;
 }
 
 int64
-GroupCountUniqueUsers(GroupCount *tally)
+GroupCountUniqueUsers(GroupCount *count)
 {
-	return tally->users == NULL ? tally->unique_users : (int64) UserSetCardinality(tally->users);
+	return count->users == NULL ? count->unique_users : (int64) UserSetCardinality(count->users);
 }
 
 void
@@ -77,21 +78,43 @@ UnresolvedUsersInit(UnresolvedUsers *users, Snapshot snapshot)
 {
 	memset(users, 0, sizeof(*users));
 	users->snapshot = snapshot;
-	users->next_stranger = USER_UNKNOWN - 1;
-	users->strangers = UserMapCreate(CurrentMemoryContext, 64);
+	users->next_number = USER_UNKNOWN - 1;
+	users->unnumbered = UserMapCreate(CurrentMemoryContext, 64);
+}
+
+/*
+ * Add a user of a group
+ */
+static void
+add_unresolved_user(UnresolvedUsers *users, GroupCount *count, UserHash hash)
+{
+	if (users->n == MAX_UNRESOLVED_USERS)
+		UnresolvedUsersResolve(users);
+	users->counts = GrowArray(CurrentMemoryContext, users->counts, users->n, &users->count_room,
+							  sizeof(GroupCount *));
+	users->hashes = GrowArray(CurrentMemoryContext, users->hashes, users->n, &users->hash_room,
+							  sizeof(UserHash));
+	users->counts[users->n] = count;
+	users->hashes[users->n++] = hash;
 }
 
 void
-UnresolvedUsersAdd(UnresolvedUsers *users, GroupCount *tally, UserHash hash)
+GroupCountAddDelta(GroupCount *count, const DeltaRow *row, UnresolvedUsers *users)
 {
-	if (users->n == MAX_HASHED_USERS)
-		UnresolvedUsersResolve(users);
-	users->tallies = GrowArray(CurrentMemoryContext, users->tallies, users->n, &users->tally_room,
-							   sizeof(GroupCount *));
-	users->hashes = GrowArray(CurrentMemoryContext, users->hashes, users->n, &users->hash_room,
-							  sizeof(UserHash));
-	users->tallies[users->n] = tally;
-	users->hashes[users->n++] = hash;
+	count->events += row->events;
+	/* from here on, the number of users of the first row is not the answer */
+	(void) GroupCountUsers(count);
+	for (int i = 0; i < row->nusers; i++)
+		add_unresolved_user(users, count, row->hashes[row->users[i]]);
+}
+
+void
+GroupCountAddEvent(GroupCount *count, const ScannedEvent *event, UnresolvedUsers *users)
+{
+	count->events++;
+	(void) GroupCountUsers(count);
+	if (event->has_user)
+		add_unresolved_user(users, count, event->user);
 }
 
 void
@@ -108,13 +131,13 @@ UnresolvedUsersResolve(UnresolvedUsers *users)
 		if (numbers[i] == USER_UNKNOWN)
 		{
 			bool found;
-			UserMapEntry *stranger = UserMapAdd(users->strangers, users->hashes[i], &found);
+			UserMapEntry *entry = UserMapAdd(users->unnumbered, users->hashes[i], &found);
 
 			if (!found)
-				stranger->number = users->next_stranger--;
-			numbers[i] = stranger->number;
+				entry->number = users->next_number--;
+			numbers[i] = entry->number;
 		}
-		UserSetAdd(GroupCountUsers(users->tallies[i]), numbers[i]);
+		UserSetAdd(GroupCountUsers(users->counts[i]), numbers[i]);
 	}
 	pfree(numbers);
 	users->n = 0;

@@ -1,55 +1,65 @@
 /*
  * group_count.h
  *
- * Counting one group of an answer: events, and users each once, from as few
- * reads of user sets as can be.
+ * Counts the events and the unique users of one group of an answer. User sets are read only
+ * if they have to be united.
  */
 #ifndef FAST_INGEST_GROUP_COUNT_H
 #define FAST_INGEST_GROUP_COUNT_H
 
-#include "rollup/state/user_numbers.h"
+#include "rollup/breakdown/scan_events.h"
+#include "rollup/delta/delta_read.h"
 #include "rollup/sets/user_set.h"
 
 typedef struct
 {
 	int64 events;
-	int sources;		/* rows that were added */
-	int64 unique_users; /* of the only source, while there is one */
-	Datum first;		/* its users, not read yet; 0 when there are none to read */
-	UserSet *users;		/* of all sources, from the second on */
+	int rows;			/* of the rollup that were added */
+	int64 unique_users; /* of the first row */
+	Datum first;		/* users of the first row: an fi_user_set, not read yet, or 0 */
+	UserSet *users;		/* users of everything that was added; NULL: the first row has them */
 } GroupCount;
 
-/* Users of deltas and raw rows, who are known by hash, and where they count. */
+/*
+ * Users of deltas and events, who are known by their hash, and the group that each of them
+ * counts in.
+ */
 typedef struct
 {
 	Snapshot snapshot;
 	int n;
-	GroupCount **tallies;
+	GroupCount **counts; /* of the user with the same index in hashes */
 	UserHash *hashes;
-	uint32 tally_room;
+	uint32 count_room;
 	uint32 hash_room;
-	struct user_map_hash *strangers; /* users who are not in the dictionary */
-	uint32 next_stranger;
+	struct user_map_hash *unnumbered; /* users without a number in fast_ingest.users */
+	uint32 next_number;				  /* for the next one of them */
 } UnresolvedUsers;
 
 /*
- * Add a row of the rollup. users is its fi_user_set, or 0 in a row that only
- * counts: such a row must be the only source of its tally.
+ * Add a row of the rollup. users is its fi_user_set, or 0 if the row has none: then nothing
+ * else may be added to the group, which is an error XX001.
  */
-extern void GroupCountAddRow(GroupCount *tally, int64 events, int64 unique_users, Datum users);
+extern void GroupCountAddRow(GroupCount *count, int64 events, int64 unique_users, Datum users);
 
-/* The set that users of other kinds of sources are added to. */
-extern UserSet *GroupCountUsers(GroupCount *tally);
+/*
+ * Add a group of a delta, or an event. Its users are added to users, and count once these are
+ * resolved.
+ */
+extern void GroupCountAddDelta(GroupCount *count, const DeltaRow *row, UnresolvedUsers *users);
+extern void GroupCountAddEvent(GroupCount *count, const ScannedEvent *event,
+							   UnresolvedUsers *users);
 
-/* How many users there are; the last call for a tally. */
-extern int64 GroupCountUniqueUsers(GroupCount *tally);
+/* The set of the group's users, to add more. An error XX001 if a row without a set was added. */
+extern UserSet *GroupCountUsers(GroupCount *count);
 
+/* The number of unique users. Nothing may be added after this call. */
+extern int64 GroupCountUniqueUsers(GroupCount *count);
+
+/* Begin without users, in the current memory context. Users are looked up in the snapshot. */
 extern void UnresolvedUsersInit(UnresolvedUsers *users, Snapshot snapshot);
 
-/* Note that a user counts in a tally. */
-extern void UnresolvedUsersAdd(UnresolvedUsers *users, GroupCount *tally, UserHash hash);
-
-/* Add all that were noted to their tallies. */
+/* Look up all users that were added, and add them to the sets of their groups. */
 extern void UnresolvedUsersResolve(UnresolvedUsers *users);
 
 #endif

@@ -1,17 +1,20 @@
 /*
  * metrics_private.h
  *
- * A question while it is answered: shared by metrics.c, metrics_groups.c and
- * metrics_read.c. Everything lives in the memory context of the answer.
+ * A call of MetricsCompute in progress, and the steps of it: metrics.c begins the run and
+ * calls the functions below in their order. Everything lives in the memory context of the
+ * answer. All steps need SPI.
  */
 #ifndef FAST_INGEST_METRICS_PRIVATE_H
 #define FAST_INGEST_METRICS_PRIVATE_H
 
+#include "base/text_map.h"
+#include "rollup/breakdown/breakdown.h"
 #include "rollup/metrics/calendar.h"
+#include "rollup/metrics/group_count.h"
 #include "rollup/metrics/metrics.h"
 #include "rollup/metrics/read_rollup.h"
-#include "rollup/metrics/group_count.h"
-#include "base/text_map.h"
+#include "rollup/state/rollup_state.h"
 
 typedef enum
 {
@@ -25,36 +28,42 @@ typedef struct
 {
 	const MetricsQuery *query;
 	GroupKind kind;
-	const Breakdown *breakdown;
-	char *event_name; /* as the rollup has it */
-	const char *key;  /* only this one; NULL is any */
-	bool raw_only;	  /* the rollup does not know */
+	const Breakdown *breakdown; /* whose rows are read */
+	pg_tz *zone;				/* of hours and days */
+	char *event_name;			/* as the rollup has it: see RollupText */
+	const char *key;			/* count this one only, as the rollup has it; NULL is any */
 	TimeRange range;
 	RollupState state;
-	const TimeRangeList *unknown; /* what only raw rows tell: dirty, or counted among others */
-	TimeGroups *times;			  /* one for the whole range unless by hour or day */
-	GroupCount *tallies;		  /* for each of times */
-	bool *has_deltas;			  /* for each piece of times */
-	TextMap *keys;				  /* tallies by key, for GROUP_KEY */
-	GroupCount others;			  /* of keys that are counted together */
+
+	/* what only raw rows can tell */
+	bool all_raw;					 /* everything: keys of other breakdowns in one channel */
+	const TimeRangeList *raw_ranges; /* times to count again, or counted among others */
+
+	/* what is counted */
+	TimeGroups *times;		 /* hours or days; otherwise one group, the whole range */
+	GroupCount *time_counts; /* of each group of times, unless by key */
+	bool *has_deltas;		 /* of each piece of times */
+	TextMap *keys;			 /* by key: GroupCounts */
+	GroupCount others;		 /* by key: of the keys that are counted together */
 	UnresolvedUsers users;
-	const TimeRange *packed; /* the span being read from rows of hours */
+	const TimeRange *packed; /* the minutes that are being read from an hour's row */
 	MetricsSources sources;
 } MetricsRun;
 
 /*
- * Make the tallies that reading fills: one for each hour or day of a time zone,
- * one for all, or those of keys as they come. An ERROR for too many. Needs SPI.
+ * Find the groups by time, and begin to count at 0. Keys become groups when they are read.
+ * An error 22023 for too many hours or days.
  */
-extern void MetricsRunMakeGroups(MetricsRun *question, pg_tz *zone);
+extern void MetricsRunMakeGroups(MetricsRun *run);
 
-/*
- * Read all that the answer is made of. An ERROR if raw rows are needed that are
- * not there any more. Needs SPI.
- */
-extern void MetricsRunRead(MetricsRun *question);
+/* Read and count everything. An error 55000 if raw rows are needed that have been dropped. */
+extern void MetricsRunRead(MetricsRun *run);
 
-/* The rows of the answer. */
-extern MetricsAnswer *MetricsRunAnswer(MetricsRun *question);
+/* Make the rows of the answer from the counts. */
+extern MetricsAnswer *MetricsRunAnswer(MetricsRun *run);
+
+/* Compare groups by their order in an answer: largest total first, then by key, NULL first. */
+extern int MetricsCompareKeys(int64 left_total, const char *left_key, int64 right_total,
+							  const char *right_key);
 
 #endif

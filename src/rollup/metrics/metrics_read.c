@@ -1,9 +1,8 @@
 /*
  * metrics_read.c
  *
- * Reads what an answer is made of: rows of the rollup, deltas not merged yet, and
- * raw rows where a range cuts a bucket or a bucket is dirty. Each event is in
- * exactly one of these.
+ * Reads and counts what an answer is made of: rows of the rollup, deltas that are not merged
+ * yet, and raw rows. Each event is counted from exactly one of these: see metrics.c.
  */
 #include "postgres.h"
 
@@ -11,16 +10,17 @@
 
 #include "utils/timestamp.h"
 
-#include "rollup/state/recount.h"
-#include "rollup/sets/hour_minutes.h"
+#include "rollup/breakdown/scan_events.h"
+#include "rollup/delta/delta_read.h"
 #include "rollup/metrics/cover_range.h"
-#include "rollup/metrics/scan_events.h"
+#include "rollup/sets/hour_minutes.h"
+#include "rollup/state/recount.h"
 
 /*
- * The number of the piece of the range that a time is in; -1 outside of all
+ * Find the number of the piece that a time is in; -1 if it is in none
  */
 static int
-time_piece(const TimeGroups *times, TimestampTz ts)
+find_piece(const TimeGroups *times, TimestampTz ts)
 {
 	int low = 0;
 	int high = times->npieces;
@@ -40,192 +40,195 @@ time_piece(const TimeGroups *times, TimestampTz ts)
 }
 
 /*
- * The tally of a time and a key; NULL is the keys that are counted together
+ * Find the count of the group that a time and a key belong to. The key NULL stands for the keys
+ * that are counted together.
  */
 static GroupCount *
-tally_of(MetricsRun *question, TimestampTz ts, const char *key, int key_len)
+find_count(MetricsRun *run, TimestampTz ts, const char *key, int key_len)
 {
 	TextMapEntry *entry;
 	bool found;
 
-	if (question->kind != GROUP_KEY)
+	if (run->kind != GROUP_KEY)
 	{
-		int piece = time_piece(question->times, ts);
+		int piece = find_piece(run->times, ts);
 
 		if (piece < 0)
 			ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR),
 							errmsg("%s is outside of the times that are counted",
 								   timestamptz_to_str(ts))));
-		return &question->tallies[question->times->owners[piece]];
+		return &run->time_counts[run->times->owners[piece]];
 	}
 	if (key == NULL)
-		return &question->others;
-	entry = TextMapAdd(question->keys, (Slice){key, key_len}, &found);
+		return &run->others;
+	entry = TextMapAdd(run->keys, (Slice){key, key_len}, &found);
 	if (!found)
 		entry->pointer = palloc0(sizeof(GroupCount));
 	return entry->pointer;
 }
 
 static void
-add_row(const RollupRow *row, void *arg)
+add_rollup_row(const RollupRow *row, void *arg)
 {
-	MetricsRun *question = arg;
+	MetricsRun *run = arg;
 
-	GroupCountAddRow(tally_of(question, row->bucket, row->key, row->key_len), row->events,
+	GroupCountAddRow(find_count(run, row->bucket, row->key, row->key_len), row->events,
 					 row->unique_users, row->users);
 }
 
 /*
- * Add some minutes of a closed hour
+ * Add some minutes of a closed hour, whose row this is
  */
 static void
 add_packed_minutes(const RollupRow *row, void *arg)
 {
-	MetricsRun *question = arg;
-	TimestampTz low = question->packed->low;
-	GroupCount *tally;
+	MetricsRun *run = arg;
+	TimestampTz low = run->packed->low;
+	GroupCount *count;
 
 	if (row->users == (Datum) 0 || row->minutes == (Datum) 0)
 		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
 						errmsg("a row of fast_ingest.rollup has no minutes"),
 						errhint("Count the raw rows again with fi_rebuild().")));
-	tally = tally_of(question, low, row->key, row->key_len);
+	count = find_count(run, low, row->key, row->key_len);
 	HourMinutesSum(row->users, row->minutes, (int) ((low - row->bucket) / USECS_PER_MINUTE),
-				   (int) ((question->packed->high - row->bucket) / USECS_PER_MINUTE),
-				   &tally->events, GroupCountUsers(tally));
+				   (int) ((run->packed->high - row->bucket) / USECS_PER_MINUTE), &count->events,
+				   GroupCountUsers(count));
 }
 
 /*
- * Add what a delta counts, if its whole bucket is asked for and not read from
- * raw rows
+ * Add a group of a delta, if the query asks for its whole bucket, and raw rows are not read
+ * instead
  */
 static void
 add_delta(const DeltaRow *row, void *arg)
 {
-	MetricsRun *question = arg;
-	TimestampTz end = row->bucket + BucketWidth(question->breakdown->finest);
-	int piece = time_piece(question->times, row->bucket);
-	GroupCount *tally;
+	MetricsRun *run = arg;
+	TimestampTz end = row->bucket + BucketWidth(run->breakdown->finest);
+	int piece = find_piece(run->times, row->bucket);
 
-	if (piece < 0 || end > question->times->bounds[piece + 1] ||
-		TimeRangeListHas(question->unknown, row->bucket))
+	if (piece < 0 || end > run->times->bounds[piece + 1] ||
+		TimeRangeListHas(run->raw_ranges, row->bucket))
 		return;
-	if (question->key != NULL && !IsText(row->key, row->key_len, question->key))
+	if (run->key != NULL && !IsText(row->key, row->key_len, run->key))
 		return;
-	tally = tally_of(question, row->bucket, row->key, row->key_len);
-	tally->events += row->events;
-	(void) GroupCountUsers(tally);
-	for (int i = 0; i < row->nusers; i++)
-		UnresolvedUsersAdd(&question->users, tally, row->hashes[row->users[i]]);
-	question->has_deltas[piece] = true;
-	question->sources.deltas++;
+	GroupCountAddDelta(find_count(run, row->bucket, row->key, row->key_len), row, &run->users);
+	run->has_deltas[piece] = true;
+	run->sources.deltas++;
 }
 
 static void
-add_raw(const ScannedEvent *row, void *arg)
+add_event(const ScannedEvent *event, void *arg)
 {
-	MetricsRun *question = arg;
-	GroupCount *tally = tally_of(question, row->ts, row->key, row->key_len);
+	MetricsRun *run = arg;
 
-	tally->events++;
-	(void) GroupCountUsers(tally);
-	if (row->has_user)
-		UnresolvedUsersAdd(&question->users, tally, row->user);
-	question->sources.raw_rows++;
+	GroupCountAddEvent(find_count(run, event->ts, event->key, event->key_len), event, &run->users);
+	run->sources.raw_rows++;
+}
+
+static void
+add_to_sum(const RollupRow *row, void *arg)
+{
+	*(int64 *) arg += row->events;
+}
+
+static void
+add_delta_to_sum(const DeltaRow *row, void *arg)
+{
+	*(int64 *) arg += row->events;
 }
 
 /*
- * Is a group just one piece and this one closed hour, whose users have been counted?
+ * Show a visitor the rows of a level in ranges; returns how many
  */
-static bool
-is_counted_hour(const MetricsRun *question, int piece)
-{
-	const TimeGroups *times = question->times;
-	TimestampTz low = times->bounds[piece];
-
-	return question->kind != GROUP_KEY && question->key == NULL && !question->has_deltas[piece] &&
-		   times->groups[times->owners[piece]].npieces == 1 &&
-		   times->bounds[piece + 1] == low + USECS_PER_HOUR &&
-		   BucketStart(low, LEVEL_HOUR) == low && low < question->state.hours_closed &&
-		   !TimeRangeListTouches(question->unknown, low, low + USECS_PER_HOUR);
-}
-
 static int64
-read_rows(MetricsRun *question, int breakdown, RollupLevel level, const TimeRangeList *spans)
+visit_level(const MetricsRun *run, int breakdown, BucketLevel level, const char *key,
+			const TimeRangeList *ranges, RollupRowVisitor visitor, void *arg)
 {
 	int64 n = 0;
 
-	for (int i = 0; i < spans->n; i++)
-		n += RollupRows(breakdown, level, question->event_name, question->key, spans->spans[i],
-						add_row, question);
+	for (int i = 0; i < ranges->n; i++)
+		n += RollupRows(breakdown, level, run->event_name, key, ranges->ranges[i], visitor, arg);
 	return n;
 }
 
-static void
-sum_events(const RollupRow *row, void *arg)
-{
-	*(int64 *) arg += row->events;
-}
-
-static void
-sum_delta(const DeltaRow *row, void *arg)
-{
-	*(int64 *) arg += row->events;
-}
-
 /*
- * How many events the rollup has in rows of a breakdown that touch a span of whole
- * buckets
+ * Sum the events that the rollup and deltas have for a breakdown in a range of whole buckets.
+ * A row of an hour that reaches into the range counts as a whole: zero is exact, and that is
+ * what callers ask for.
  */
 static int64
-events_between(const MetricsRun *question, int breakdown, RollupLevel finest, TimeRange span)
+sum_known_events(const MetricsRun *run, int breakdown, BucketLevel finest, TimeRange range)
 {
-	static const TimeRangeList nothing = {0};
-	RangeCover plan = {0};
+	static const TimeRangeList no_ranges = {0};
+	RangeCover cover = {0};
 	int64 events = 0;
 
-	RangeCoverAdd(&plan, span.low, span.high, finest, &question->state, &nothing);
-	for (int i = 0; i < plan.days.n; i++)
-		(void) RollupRows(breakdown, LEVEL_DAY, question->event_name, NULL, plan.days.spans[i],
-						  sum_events, &events);
-	for (int i = 0; i < plan.hours.n; i++)
-		(void) RollupRows(breakdown, LEVEL_HOUR, question->event_name, NULL, plan.hours.spans[i],
-						  sum_events, &events);
-	for (int i = 0; i < plan.packed.n; i++)
-		(void) RollupRows(breakdown, LEVEL_HOUR, question->event_name, NULL,
-						  (TimeRange){BucketStart(plan.packed.spans[i].low, LEVEL_HOUR),
-									  plan.packed.spans[i].high},
-						  sum_events, &events);
-	for (int i = 0; i < plan.minutes.n; i++)
-		(void) RollupRows(breakdown, LEVEL_MINUTE, question->event_name, NULL,
-						  plan.minutes.spans[i], sum_events, &events);
-	DeltaRows(question->users.snapshot, breakdown, question->event_name, span, sum_delta, &events);
+	RangeCoverAdd(&cover, range.low, range.high, finest, &run->state, &no_ranges);
+	(void) visit_level(run, breakdown, LEVEL_DAY, NULL, &cover.days, add_to_sum, &events);
+	(void) visit_level(run, breakdown, LEVEL_HOUR, NULL, &cover.hours, add_to_sum, &events);
+	(void) visit_level(run, breakdown, LEVEL_MINUTE, NULL, &cover.minutes, add_to_sum, &events);
+	for (int i = 0; i < cover.packed.n; i++)
+		(void) RollupRows(breakdown, LEVEL_HOUR, run->event_name, NULL,
+						  (TimeRange){BucketStart(cover.packed.ranges[i].low, LEVEL_HOUR),
+									  cover.packed.ranges[i].high},
+						  add_to_sum, &events);
+	DeltaRows(run->users.snapshot, breakdown, run->event_name, range, add_delta_to_sum, &events);
 	return events;
 }
 
 /*
- * The rollup outlives its raw rows: are those there that an answer needs? No
- * row of the rollup where there is no partition is a yes, too.
+ * A breakdown that was added after raw rows had been dropped does not know their events. The
+ * channels do: an error if they have counted any in the range.
  */
 static void
-check_raw_rows(MetricsRun *question, const TimeRangeList *raw)
+require_breakdown(const MetricsRun *run)
 {
-	RollupLevel finest = question->breakdown->finest;
-	const TimeRangeList *without;
+	TimeRangeList range = {0};
+	const TimeRangeList *missing;
 
-	if (raw->n == 0)
-		return;
-	without = TimeRangeListDifference(raw, RawCoverage(question->users.snapshot));
-	for (int i = 0; i < without->n; i++)
+	TimeRangeListAdd(&range, run->range.low, run->range.high);
+	missing = TimeRangeListIntersection(
+		RecountImpossible(run->users.snapshot, run->breakdown->id, run->breakdown->finest), &range);
+	for (int i = 0; i < missing->n; i++)
 	{
-		TimestampTz low = BucketStart(without->spans[i].low, finest);
-		TimestampTz high = BucketStart(without->spans[i].high - 1, finest) + BucketWidth(finest);
+		TimestampTz high = missing->ranges[i].high;
+		TimeRange minutes = {BucketStart(missing->ranges[i].low, LEVEL_MINUTE),
+							 BucketEnd(high, LEVEL_MINUTE)};
 
-		if (events_between(question, question->breakdown->id, finest, (TimeRange){low, high}) > 0)
+		if (sum_known_events(run, BREAKDOWN_CHANNEL, LEVEL_MINUTE, minutes) > 0)
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("raw events before %s are needed and have been dropped",
-							timestamptz_to_str(without->spans[i].high)),
+							timestamptz_to_str(high)),
+					 errdetail("Breakdown \"%s\" was added after that.", run->breakdown->name),
+					 errhint("Ask for other times.")));
+	}
+}
+
+/*
+ * The rollup keeps what it counted when raw rows are dropped. Raise an error if raw rows are
+ * needed at times without a partition, unless the rollup has counted nothing there.
+ */
+static void
+require_raw_rows(const MetricsRun *run, const TimeRangeList *raw)
+{
+	BucketLevel finest = run->breakdown->finest;
+	const TimeRangeList *missing;
+
+	if (raw->n == 0)
+		return;
+	missing = TimeRangeListDifference(raw, EventsCoverage(run->users.snapshot));
+	for (int i = 0; i < missing->n; i++)
+	{
+		TimestampTz low = BucketStart(missing->ranges[i].low, finest);
+		TimestampTz high = BucketEnd(missing->ranges[i].high, finest);
+
+		if (sum_known_events(run, run->breakdown->id, finest, (TimeRange){low, high}) > 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("raw events before %s are needed and have been dropped",
+							timestamptz_to_str(missing->ranges[i].high)),
 					 errhint("Ask for a range of whole %s.", finest == LEVEL_DAY	? "days (UTC)"
 															 : finest == LEVEL_HOUR ? "hours"
 																					: "minutes")));
@@ -233,78 +236,90 @@ check_raw_rows(MetricsRun *question, const TimeRangeList *raw)
 }
 
 /*
- * A breakdown that was added after rows had gone does not know them: channels do
+ * Does an hour's total, which has a number of users but no set of them, answer a group? It
+ * does if the group is one piece, which is a closed hour, and nothing is added to it.
+ */
+static bool
+is_answered_by_total(const MetricsRun *run, int piece)
+{
+	const TimeGroups *times = run->times;
+	TimestampTz low = times->bounds[piece];
+
+	return run->kind != GROUP_KEY && run->key == NULL && !run->has_deltas[piece] &&
+		   times->groups[times->owners[piece]].npieces == 1 &&
+		   times->bounds[piece + 1] == low + USECS_PER_HOUR &&
+		   BucketStart(low, LEVEL_HOUR) == low && low < run->state.hours_closed &&
+		   !TimeRangeListTouches(run->raw_ranges, low, low + USECS_PER_HOUR);
+}
+
+/*
+ * Choose what each piece is read from: the total of an hour, or what covers the piece. The
+ * deltas have been read.
  */
 static void
-check_breakdown(const MetricsRun *question)
+cover_pieces(const MetricsRun *run, RangeCover *cover, TimeRangeList *hour_totals)
 {
-	TimeRangeList range = {0};
-	const TimeRangeList *missing;
-
-	TimeRangeListAdd(&range, question->range.low, question->range.high);
-	missing =
-		TimeRangeListIntersection(RecountForGood(question->users.snapshot, question->breakdown->id,
-												 question->breakdown->finest),
-								  &range);
-	for (int i = 0; i < missing->n; i++)
+	for (int i = 0; i < run->times->npieces; i++)
 	{
-		TimestampTz high = missing->spans[i].high;
-		TimeRange minutes = {BucketStart(missing->spans[i].low, LEVEL_MINUTE),
-							 BucketStart(high - 1, LEVEL_MINUTE) + USECS_PER_MINUTE};
+		TimestampTz low = run->times->bounds[i];
+		TimestampTz high = run->times->bounds[i + 1];
 
-		if (events_between(question, BREAKDOWN_CHANNEL, LEVEL_MINUTE, minutes) > 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("raw events before %s are needed and have been dropped",
-							timestamptz_to_str(high)),
-					 errdetail("Breakdown \"%s\" was added after that.", question->breakdown->name),
-					 errhint("Ask for other times.")));
+		if (is_answered_by_total(run, i))
+			TimeRangeListAdd(hour_totals, low, high);
+		else
+			RangeCoverAdd(cover, low, high, run->breakdown->finest, &run->state, run->raw_ranges);
+	}
+}
+
+/*
+ * Read the rows of the rollup that cover the range
+ */
+static void
+read_rollup_rows(MetricsRun *run, const RangeCover *cover, const TimeRangeList *hour_totals)
+{
+	int breakdown = run->breakdown->id;
+	/* what all channels add up to has rows of its own */
+	int of_days = run->kind != GROUP_KEY && run->key == NULL ? BREAKDOWN_TOTAL : breakdown;
+	MetricsSources *sources = &run->sources;
+
+	sources->days +=
+		visit_level(run, of_days, LEVEL_DAY, run->key, &cover->days, add_rollup_row, run);
+	sources->hours +=
+		visit_level(run, BREAKDOWN_TOTAL, LEVEL_HOUR, run->key, hour_totals, add_rollup_row, run);
+	sources->hours +=
+		visit_level(run, breakdown, LEVEL_HOUR, run->key, &cover->hours, add_rollup_row, run);
+	sources->minutes +=
+		visit_level(run, breakdown, LEVEL_MINUTE, run->key, &cover->minutes, add_rollup_row, run);
+	for (int i = 0; i < cover->packed.n; i++)
+	{
+		TimestampTz hour = BucketStart(cover->packed.ranges[i].low, LEVEL_HOUR);
+
+		run->packed = &cover->packed.ranges[i];
+		sources->minutes += RollupRows(breakdown, LEVEL_HOUR, run->event_name, run->key,
+									   (TimeRange){hour, hour + 1}, add_packed_minutes, run);
 	}
 }
 
 void
-MetricsRunRead(MetricsRun *question)
+MetricsRunRead(MetricsRun *run)
 {
-	bool total = question->kind != GROUP_KEY && question->key == NULL;
-	int breakdown = question->breakdown->id;
-	RangeCover plan = {0};
-	TimeRangeList counted = {0};
+	RangeCover cover = {0};
+	TimeRangeList hour_totals = {0};
 
-	check_breakdown(question);
-	if (question->raw_only)
-		TimeRangeListAdd(&plan.raw, question->times->bounds[0],
-						 question->times->bounds[question->times->npieces]);
+	require_breakdown(run);
+	if (run->all_raw)
+		TimeRangeListAdd(&cover.raw, run->times->bounds[0],
+						 run->times->bounds[run->times->npieces]);
 	else
 	{
-		DeltaRows(question->users.snapshot, breakdown, question->event_name, question->range,
-				  add_delta, question);
-		for (int i = 0; i < question->times->npieces; i++)
-		{
-			if (is_counted_hour(question, i))
-				TimeRangeListAdd(&counted, question->times->bounds[i],
-								 question->times->bounds[i + 1]);
-			else
-				RangeCoverAdd(&plan, question->times->bounds[i], question->times->bounds[i + 1],
-							  question->breakdown->finest, &question->state, question->unknown);
-		}
+		DeltaRows(run->users.snapshot, run->breakdown->id, run->event_name, run->range, add_delta,
+				  run);
+		cover_pieces(run, &cover, &hour_totals);
 	}
-	question->sources.hours += read_rows(question, BREAKDOWN_TOTAL, LEVEL_HOUR, &counted);
-	question->sources.days +=
-		read_rows(question, total ? BREAKDOWN_TOTAL : breakdown, LEVEL_DAY, &plan.days);
-	question->sources.hours += read_rows(question, breakdown, LEVEL_HOUR, &plan.hours);
-	question->sources.minutes += read_rows(question, breakdown, LEVEL_MINUTE, &plan.minutes);
-	for (int i = 0; i < plan.packed.n; i++)
-	{
-		TimestampTz hour = BucketStart(plan.packed.spans[i].low, LEVEL_HOUR);
-
-		question->packed = &plan.packed.spans[i];
-		question->sources.minutes +=
-			RollupRows(breakdown, LEVEL_HOUR, question->event_name, question->key,
-					   (TimeRange){hour, hour + 1}, add_packed_minutes, question);
-	}
-	check_raw_rows(question, &plan.raw);
-	for (int i = 0; i < plan.raw.n; i++)
-		ScanEvents(question->breakdown, question->query->event_name, question->query->channel,
-				   plan.raw.spans[i], add_raw, question);
-	UnresolvedUsersResolve(&question->users);
+	read_rollup_rows(run, &cover, &hour_totals);
+	require_raw_rows(run, &cover.raw);
+	for (int i = 0; i < cover.raw.n; i++)
+		ScanEvents(run->breakdown, run->query->event_name, run->query->channel, cover.raw.ranges[i],
+				   add_event, run);
+	UnresolvedUsersResolve(&run->users);
 }

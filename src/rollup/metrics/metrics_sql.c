@@ -1,11 +1,12 @@
 /*
  * metrics_sql.c
  *
- * fi_metrics(), fi_metrics_plan() and fi_stats(). Their arguments are those of
- * MetricsQuery in its order.
+ * The SQL functions that answer queries: fi_metrics(), fi_metrics_sources(),
+ * fi_stats() and fi_top_paths().
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/xact.h"
 #include "fmgr.h"
 #include "funcapi.h"
@@ -15,76 +16,73 @@
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
-#include "query/request_parameters.h"
-#include "rollup/metrics/argument.h"
 #include "rollup/metrics/metrics.h"
 
 PG_FUNCTION_INFO_V1(fi_metrics);
-PG_FUNCTION_INFO_V1(fi_metrics_unix);
-PG_FUNCTION_INFO_V1(fi_metrics_text);
-PG_FUNCTION_INFO_V1(fi_metrics_plan);
+PG_FUNCTION_INFO_V1(fi_metrics_sources);
 PG_FUNCTION_INFO_V1(fi_stats);
+PG_FUNCTION_INFO_V1(fi_top_paths);
 
-typedef TimestampTz (*TimeReader)(Datum value, const char *name);
-
-static TimestampTz
-read_timestamptz(Datum value, const char *name)
+/* Arguments of fi_metrics() and fi_metrics_sources(). */
+enum
 {
-	return DatumGetTimestampTz(value);
-}
+	METRICS_EVENT_NAME,
+	METRICS_SINCE,
+	METRICS_UNTIL,
+	METRICS_GROUP_BY,
+	METRICS_CHANNEL,
+	METRICS_TIME_ZONE,
+	METRICS_FILL
+};
 
-static TimestampTz
-read_unix(Datum value, const char *name)
+/* Arguments of fi_stats() and fi_top_paths(). */
+enum
 {
-	char text[32];
+	STATS_SITE_ID,
+	STATS_DAY,
+	STATS_MAX_ROWS
+};
 
-	snprintf(text, sizeof(text), INT64_FORMAT, DatumGetInt64(value));
-	return RequestTime(name, text);
+/*
+ * A text, or NULL
+ */
+static const char *
+text_argument(FunctionCallInfo fcinfo, int number)
+{
+	return PG_ARGISNULL(number) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(number));
 }
 
 /*
- * Text: what clients write, or anything that timestamptz reads
+ * Read the arguments of a query; ERROR 22023 if event_name is NULL
  */
-static TimestampTz
-read_text(Datum value, const char *name)
-{
-	char *written = TextDatumGetCString(value);
-	TimestampTz time;
-	const char *wrong;
-
-	if (MetricsParseTime(written, &time, &wrong))
-		return time;
-	return DatumGetTimestampTz(DirectFunctionCall3(
-		timestamptz_in, CStringGetDatum(written), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
-}
-
 static MetricsQuery
-query_of(FunctionCallInfo fcinfo, TimeReader read)
+read_metrics_query(FunctionCallInfo fcinfo)
 {
-	MetricsQuery query = {0};
+	static const MetricsNames names = {"since", "until", "time_zone"};
+	MetricsQuery query = {.names = &names};
 
-	query.event_name = TextArgument(fcinfo, 0);
+	query.event_name = text_argument(fcinfo, METRICS_EVENT_NAME);
 	if (query.event_name == NULL)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("event_name is NULL: expected the name of an event")));
-	query.has_from = !PG_ARGISNULL(1);
-	query.has_to = !PG_ARGISNULL(2);
+	query.has_from = !PG_ARGISNULL(METRICS_SINCE);
+	query.has_to = !PG_ARGISNULL(METRICS_UNTIL);
 	if (query.has_from)
-		query.from = read(PG_GETARG_DATUM(1), "from");
+		query.from = PG_GETARG_TIMESTAMPTZ(METRICS_SINCE);
 	if (query.has_to)
-		query.to = read(PG_GETARG_DATUM(2), "to");
-	query.group_by = TextArgument(fcinfo, 3);
-	query.channel = TextArgument(fcinfo, 4);
-	query.timezone = TextArgument(fcinfo, 5);
-	query.fill = PG_ARGISNULL(6) || PG_GETARG_BOOL(6);
+		query.to = PG_GETARG_TIMESTAMPTZ(METRICS_UNTIL);
+	query.group_by = text_argument(fcinfo, METRICS_GROUP_BY);
+	query.channel = text_argument(fcinfo, METRICS_CHANNEL);
+	query.timezone = text_argument(fcinfo, METRICS_TIME_ZONE);
+	query.fill = PG_ARGISNULL(METRICS_FILL) || PG_GETARG_BOOL(METRICS_FILL);
 	return query;
 }
 
-static Datum
-metrics(FunctionCallInfo fcinfo, TimeReader read)
+Datum
+fi_metrics(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	MetricsQuery query = query_of(fcinfo, read);
+	MetricsQuery query = read_metrics_query(fcinfo);
 	MetricsAnswer *answer;
 
 	InitMaterializedSRF(fcinfo, 0);
@@ -105,28 +103,10 @@ metrics(FunctionCallInfo fcinfo, TimeReader read)
 }
 
 Datum
-fi_metrics(PG_FUNCTION_ARGS)
-{
-	return metrics(fcinfo, read_timestamptz);
-}
-
-Datum
-fi_metrics_unix(PG_FUNCTION_ARGS)
-{
-	return metrics(fcinfo, read_unix);
-}
-
-Datum
-fi_metrics_text(PG_FUNCTION_ARGS)
-{
-	return metrics(fcinfo, read_text);
-}
-
-Datum
-fi_metrics_plan(PG_FUNCTION_ARGS)
+fi_metrics_sources(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	MetricsQuery query = query_of(fcinfo, read_timestamptz);
+	MetricsQuery query = read_metrics_query(fcinfo);
 	MetricsSources read;
 
 	InitMaterializedSRF(fcinfo, 0);
@@ -155,35 +135,55 @@ fi_metrics_plan(PG_FUNCTION_ARGS)
 }
 
 /*
- * fi_stats(site_id text, date date, max_paths integer): the first row is the
- * whole site, path NULL
+ * Answer what fi_stats() and fi_top_paths() ask; ERROR 22023 if site_id is NULL
  */
-Datum
-fi_stats(PG_FUNCTION_ARGS)
+static StatsAnswer *
+compute_stats(FunctionCallInfo fcinfo, bool totals, int max_paths)
 {
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	const char *site_id = TextArgument(fcinfo, 0);
-	DateADT date =
-		PG_ARGISNULL(1) ? UtcDay(GetCurrentStatementStartTimestamp()) : PG_GETARG_DATEADT(1);
-	StatsAnswer *answer;
-	Datum values[3];
-	bool isnull[3] = {true, false, false};
+	const char *site_id = text_argument(fcinfo, STATS_SITE_ID);
+	DateADT day = PG_ARGISNULL(STATS_DAY) ? UtcDay(GetCurrentStatementStartTimestamp())
+										  : PG_GETARG_DATEADT(STATS_DAY);
 
 	if (site_id == NULL)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("site_id is NULL: expected the site_id of events")));
+	return StatsCompute(site_id, day, totals, max_paths);
+}
+
+Datum
+fi_stats(PG_FUNCTION_ARGS)
+{
+	StatsAnswer *answer;
+	TupleDesc desc;
+	Datum values[2];
+	bool isnull[2] = {false, false};
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	answer = compute_stats(fcinfo, true, 0);
+	values[0] = Int64GetDatum(answer->total_views);
+	values[1] = Int64GetDatum(answer->unique_users);
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, isnull)));
+}
+
+Datum
+fi_top_paths(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	int max_rows = PG_ARGISNULL(STATS_MAX_ROWS) ? DEFAULT_PATHS : PG_GETARG_INT32(STATS_MAX_ROWS);
+	StatsAnswer *answer;
+
+	if (max_rows < 1)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("max_rows %d is not valid: expected at least 1", max_rows)));
 	InitMaterializedSRF(fcinfo, 0);
-	answer = StatsCompute(site_id, date, PG_ARGISNULL(2) ? DEFAULT_PATHS : PG_GETARG_INT32(2));
-	values[0] = (Datum) 0;
-	values[1] = Int64GetDatum(answer->total_views);
-	values[2] = Int64GetDatum(answer->unique_users);
-	tuplestore_putvalues(result->setResult, result->setDesc, values, isnull);
-	isnull[0] = false;
-	isnull[2] = true;
+	answer = compute_stats(fcinfo, false, max_rows);
 	for (int i = 0; i < answer->npaths; i++)
 	{
-		values[0] = CStringGetTextDatum(answer->paths[i].path);
-		values[1] = Int64GetDatum(answer->paths[i].views);
+		Datum values[2] = {CStringGetTextDatum(answer->paths[i].path),
+						   Int64GetDatum(answer->paths[i].views)};
+		bool isnull[2] = {false, false};
+
 		tuplestore_putvalues(result->setResult, result->setDesc, values, isnull);
 	}
 	return (Datum) 0;

@@ -1,8 +1,9 @@
 /*
  * site_stats.c
  *
- * What one website saw on a UTC day: the site's rows and the pages' rows of its
- * scope, of all event_names, with deltas and, where the day is dirty, raw rows.
+ * Computes what one website saw on a UTC day, of all event_names: the views and unique users
+ * of the site, and the views of its pages. It reads the breakdowns site and page, each from
+ * rows of the rollup and deltas, or from raw rows alone if the rollup cannot tell.
  */
 #include "postgres.h"
 
@@ -16,25 +17,25 @@
 
 #include "db/act_as_owner.h"
 #include "db/own_tables.h"
-#include "base/text_slice.h"
+#include "rollup/breakdown/rollup_text.h"
+#include "rollup/breakdown/scan_events.h"
+#include "rollup/delta/delta_read.h"
+#include "rollup/metrics/metrics_private.h"
 #include "rollup/state/key_limit.h"
-#include "rollup/metrics/scan_events.h"
+#include "rollup/state/recount.h"
 #include "rollup/state/restored.h"
-#include "rollup/metrics/read_rollup.h"
-#include "rollup/metrics/group_count.h"
-#include "base/text_map.h"
 
 typedef struct
 {
-	const char *scope;
+	const char *scope; /* the site, as the rollup has it */
 	TimeRange day;
 	GroupCount site;
 	UnresolvedUsers users;
-	TextMap *paths;
-} Stats;
+	TextMap *paths; /* views by path */
+} SiteStats;
 
 static void
-count_path(Stats *stats, const char *path, int len, int64 views)
+add_views(SiteStats *stats, const char *path, int len, int64 views)
 {
 	bool found;
 	TextMapEntry *entry = TextMapAdd(stats->paths, (Slice){path, len}, &found);
@@ -47,66 +48,58 @@ count_path(Stats *stats, const char *path, int len, int64 views)
 static void
 add_site_row(const RollupRow *row, void *arg)
 {
-	GroupCountAddRow(&((Stats *) arg)->site, row->events, row->unique_users, row->users);
+	GroupCountAddRow(&((SiteStats *) arg)->site, row->events, row->unique_users, row->users);
 }
 
 static void
 add_page_row(const RollupRow *row, void *arg)
 {
-	count_path(arg, row->key, row->key_len, row->events);
+	add_views(arg, row->key, row->key_len, row->events);
 }
 
 static void
 add_site_delta(const DeltaRow *row, void *arg)
 {
-	Stats *stats = arg;
+	SiteStats *stats = arg;
 
-	if (!IsText(row->scope, row->scope_len, stats->scope))
-		return;
-	stats->site.events += row->events;
-	(void) GroupCountUsers(&stats->site);
-	for (int i = 0; i < row->nusers; i++)
-		UnresolvedUsersAdd(&stats->users, &stats->site, row->hashes[row->users[i]]);
+	if (IsText(row->scope, row->scope_len, stats->scope))
+		GroupCountAddDelta(&stats->site, row, &stats->users);
 }
 
 static void
 add_page_delta(const DeltaRow *row, void *arg)
 {
-	Stats *stats = arg;
+	SiteStats *stats = arg;
 
 	if (IsText(row->scope, row->scope_len, stats->scope))
-		count_path(stats, row->key, row->key_len, row->events);
+		add_views(stats, row->key, row->key_len, row->events);
 }
 
 static void
-add_site_raw(const ScannedEvent *row, void *arg)
+add_site_event(const ScannedEvent *event, void *arg)
 {
-	Stats *stats = arg;
+	SiteStats *stats = arg;
 
-	if (!IsText(row->scope, row->scope_len, stats->scope))
-		return;
-	stats->site.events++;
-	(void) GroupCountUsers(&stats->site);
-	if (row->has_user)
-		UnresolvedUsersAdd(&stats->users, &stats->site, row->user);
+	if (IsText(event->scope, event->scope_len, stats->scope))
+		GroupCountAddEvent(&stats->site, event, &stats->users);
 }
 
 static void
-add_page_raw(const ScannedEvent *row, void *arg)
+add_page_event(const ScannedEvent *event, void *arg)
 {
-	Stats *stats = arg;
+	SiteStats *stats = arg;
 
-	if (IsText(row->scope, row->scope_len, stats->scope))
-		count_path(stats, row->key, row->key_len, 1);
+	if (IsText(event->scope, event->scope_len, stats->scope))
+		add_views(stats, event->key, event->key_len, 1);
 }
 
 static void
-require_rows(const Stats *stats)
+require_raw_rows(const SiteStats *stats)
 {
-	const TimeRangeList *covered = RawCoverage(stats->users.snapshot);
+	const TimeRangeList *covered = EventsCoverage(stats->users.snapshot);
 
 	for (int i = 0; i < covered->n; i++)
-		if (covered->spans[i].low <= stats->day.low && covered->spans[i].high >= stats->day.high)
+		if (covered->ranges[i].low <= stats->day.low && covered->ranges[i].high >= stats->day.high)
 			return;
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -117,19 +110,19 @@ require_rows(const Stats *stats)
 }
 
 /*
- * Read one of the two breakdowns
+ * Read one of the two breakdowns. Only raw rows tell the numbers of keys that are counted
+ * together, and of a day that is to be counted again.
  */
 static void
-read_breakdown(Stats *stats, const Breakdown *breakdown, RollupRowVisitor add_row,
-			   DeltaRowVisitor add_delta, RawRowVisitor add_raw)
+read_breakdown(SiteStats *stats, const Breakdown *breakdown, RollupRowVisitor add_row,
+			   DeltaRowVisitor add_delta, ScannedEventVisitor add_event)
 {
-	/* what is counted with others is known of raw rows only */
 	if (KeyLimitHasOthers(breakdown, stats->day.low) ||
 		TimeRangeListHas(RecountRanges(stats->users.snapshot, breakdown->id, breakdown->finest),
 						 stats->day.low))
 	{
-		require_rows(stats);
-		ScanEvents(breakdown, NULL, NULL, stats->day, add_raw, stats);
+		require_raw_rows(stats);
+		ScanEvents(breakdown, NULL, NULL, stats->day, add_event, stats);
 		return;
 	}
 	(void) RollupScopeRows(breakdown->id, stats->scope, stats->day.low, add_row, stats);
@@ -142,13 +135,11 @@ compare_paths(const void *a, const void *b)
 	const StatsPath *left = a;
 	const StatsPath *right = b;
 
-	if (left->views != right->views)
-		return left->views > right->views ? -1 : 1;
-	return strcmp(left->path, right->path);
+	return MetricsCompareKeys(left->views, left->path, right->views, right->path);
 }
 
 static StatsAnswer *
-make_answer(Stats *stats, int max_paths)
+make_answer(SiteStats *stats, int max_paths)
 {
 	StatsAnswer *answer = palloc0(sizeof(StatsAnswer));
 	text_map_iterator iterator;
@@ -167,7 +158,7 @@ make_answer(Stats *stats, int max_paths)
 }
 
 StatsAnswer *
-StatsCompute(const char *site_id, DateADT date, int max_paths)
+StatsCompute(const char *site_id, DateADT day, bool totals, int max_paths)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	MemoryContext context =
@@ -175,17 +166,14 @@ StatsCompute(const char *site_id, DateADT date, int max_paths)
 	char scope[ROLLUP_TEXT_SIZE + 1];
 	BreakdownList *breakdowns;
 	StatsAnswer *answer;
-	Stats stats = {0};
+	SiteStats stats = {0};
 	SavedUser user;
 
 	if (site_id[0] == '\0')
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("site_id is empty: expected the site_id of events")));
-	if (max_paths < 1)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("max_paths %d is not valid: expected at least 1", max_paths)));
-	if (DATE_NOT_FINITE(date) || date >= TIMESTAMP_END_JULIAN - POSTGRES_EPOCH_JDATE)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("date is out of range")));
+	if (DATE_NOT_FINITE(day) || day >= TIMESTAMP_END_JULIAN - POSTGRES_EPOCH_JDATE)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("day is out of range")));
 
 	LockEventsTable();
 	user = ActAsRollupOwner();
@@ -193,16 +181,18 @@ StatsCompute(const char *site_id, DateADT date, int max_paths)
 	MemoryContextSwitchTo(context);
 	scope[RollupText(site_id, strlen(site_id), scope)] = '\0';
 	stats.scope = scope;
-	stats.day.low = (TimestampTz) date * USECS_PER_DAY;
+	stats.day.low = (TimestampTz) day * USECS_PER_DAY;
 	stats.day.high = stats.day.low + USECS_PER_DAY;
 	stats.paths = TextMapCreate(context, 64);
 	RestoredCheck(RestoredUpTo(), GetActiveSnapshot());
 	UnresolvedUsersInit(&stats.users, GetActiveSnapshot());
 	breakdowns = BreakdownsRead(GetActiveSnapshot());
-	read_breakdown(&stats, BreakdownBuiltIn(breakdowns, BREAKDOWN_SITE), add_site_row,
-				   add_site_delta, add_site_raw);
-	read_breakdown(&stats, BreakdownBuiltIn(breakdowns, BREAKDOWN_PAGE), add_page_row,
-				   add_page_delta, add_page_raw);
+	if (totals)
+		read_breakdown(&stats, BreakdownBuiltIn(breakdowns, BREAKDOWN_SITE), add_site_row,
+					   add_site_delta, add_site_event);
+	if (max_paths > 0)
+		read_breakdown(&stats, BreakdownBuiltIn(breakdowns, BREAKDOWN_PAGE), add_page_row,
+					   add_page_delta, add_page_event);
 	UnresolvedUsersResolve(&stats.users);
 	answer = make_answer(&stats, max_paths);
 	SPI_finish();

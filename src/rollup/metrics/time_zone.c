@@ -1,10 +1,11 @@
 /*
  * time_zone.c
  *
- * Names of time zones. pg_tzset() takes more than names: what is none, it reads as a rule
- * of POSIX, where UTC+3 or x/a3 are three hours behind UTC, the opposite of what a client
- * expects, and it keeps whatever it has taken for as long as the process lives. So it only
- * sees names of files of the time zone database: those that pg_timezone_names has.
+ * Finds time zones by name. pg_tzset() accepts more than the names of the time zone database:
+ * it reads any other text as a POSIX rule, in which UTC+3 and x/a3 are three hours behind
+ * UTC, the opposite of what a client expects. It also keeps every zone it has made until the
+ * process ends. So it only gets names of files of the time zone database, which are the names
+ * that pg_timezone_names shows.
  */
 #include "postgres.h"
 
@@ -13,21 +14,21 @@
 #include <unistd.h>
 
 /*
- * How core itself looks for a file of the database, whatever the case of the name; -1
- * if there is none. The canonical name needs TZ_STRLEN_MAX + 1 bytes. Its header,
- * pgtz.h, is not installed.
+ * PostgreSQL's function that opens a file of the database, in any case of the name. It returns
+ * -1 if there is none. The canonical name needs TZ_STRLEN_MAX + 1 bytes. The header that
+ * declares it, pgtz.h, is not installed.
  */
 extern int pg_open_tzfile(const char *name, char *canonname);
 
-/* Here are the zones with leap seconds, which PostgreSQL does not take. */
+/* The directory of the zones with leap seconds, which PostgreSQL does not accept. */
 #define WITH_LEAP_SECONDS "right/"
 
 /*
- * Is there a file of that name in the database, and is it a time zone? There are
- * directories, tables and lists as well.
+ * Is there a file of that name in the database, and is it a time zone? The database also has
+ * directories, tables and lists.
  */
 static bool
-is_in_database(const char *name, char *canonical)
+is_zone_file(const char *name, char *canonical)
 {
 	char magic[4];
 	int file = pg_open_tzfile(name, canonical);
@@ -44,7 +45,7 @@ is_in_database(const char *name, char *canonical)
 pg_tz *
 CalendarZone(const char *name)
 {
-	/* looking through directories takes a tenth of a millisecond */
+	/* searching the directories takes a tenth of a millisecond */
 	static pg_tz *last = NULL;
 	char canonical[TZ_STRLEN_MAX + 1];
 
@@ -54,7 +55,7 @@ CalendarZone(const char *name)
 
 		if (strlen(name) > TZ_STRLEN_MAX ||
 			pg_strncasecmp(name, WITH_LEAP_SECONDS, strlen(WITH_LEAP_SECONDS)) == 0 ||
-			!is_in_database(name, canonical))
+			!is_zone_file(name, canonical))
 			return NULL;
 		zone = pg_tzset(canonical);
 		if (zone == NULL || !pg_tz_acceptable(zone))

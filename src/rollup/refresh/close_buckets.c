@@ -1,8 +1,7 @@
 /*
  * close_buckets.c
  *
- * Closing hours and days, and undoing it for buckets that must be counted
- * again.
+ * Closes hours and days, and opens buckets that must be counted again.
  */
 #include "postgres.h"
 
@@ -10,10 +9,10 @@
 
 #include "utils/timestamp.h"
 
-#include "rollup/refresh/refresh.h"
-#include "rollup/state/statement.h"
+#include "db/spi.h"
+#include "rollup/refresh/merge.h"
 
-/* Minutes of one hour or more become rows of hours. Between $1 and $2. */
+/* Turn the rows of minutes of the hours from $1 to before $2 into rows of hours. */
 #define CLOSE_HOURS \
 	"WITH gone AS (DELETE FROM fast_ingest.rollup" \
 	" WHERE breakdown = ANY (ARRAY(SELECT id FROM fast_ingest.breakdowns WHERE finest = 1))" \
@@ -22,14 +21,14 @@
 	" (" KEY_COLUMNS ", events, unique_users, users, minutes)" \
 	" SELECT breakdown, 2, event_name, date_trunc('hour', bucket, 'UTC'), scope, key," \
 	"  is_other, is_other_name," \
-	"  sum(events), %1$s.fi_cardinality(%1$s.fi_union(users)), %1$s.fi_union(users)," \
-	"  %1$s.fi_pack_minutes(" \
+	"  sum(events), fast_ingest.cardinality(fast_ingest.union_users(users)), fast_ingest.union_users(users)," \
+	"  fast_ingest.pack_minutes(" \
 	"   (extract(epoch FROM bucket - date_trunc('hour', bucket, 'UTC')) / 60)::integer," \
 	"   events, users)" \
 	" FROM gone GROUP BY breakdown, event_name, date_trunc('hour', bucket, 'UTC'), scope, key," \
 	"  is_other, is_other_name"
 
-/* The totals of hours between $1 and $2. */
+/* Remove and compute the totals of the hours from $1 to before $2. */
 #define FORGET_HOUR_TOTALS \
 	"DELETE FROM fast_ingest.rollup WHERE breakdown = 0 AND level = 2" \
 	" AND bucket >= $1 AND bucket < $2"
@@ -37,33 +36,34 @@
 	"INSERT INTO fast_ingest.rollup" \
 	" (" KEY_COLUMNS ", events, unique_users)" \
 	" SELECT 0, 2, event_name, bucket, '', '', false, is_other_name, sum(events)," \
-	"  %1$s.fi_cardinality(%1$s.fi_union(users))" \
+	"  fast_ingest.cardinality(fast_ingest.union_users(users))" \
 	" FROM fast_ingest.rollup" \
 	" WHERE breakdown = 1 AND level = 2 AND bucket >= $1 AND bucket < $2" \
 	" GROUP BY event_name, bucket, is_other_name"
 
 /*
- * Rows of hours become rows of days, for one breakdown and one it is counted as: its
- * number, key and is_other; the number of the first; what else to group by.
+ * Make rows of days from the rows of hours from $1 to before $2. Takes the id of the breakdown of
+ * the new rows, their key and is_other, the id of the breakdown to read, and further columns to
+ * group by.
  */
 #define CLOSE_DAYS \
 	"INSERT INTO fast_ingest.rollup" \
 	" (" KEY_COLUMNS ", events, unique_users, users)" \
 	" SELECT %d, 3, event_name, date_trunc('day', bucket, 'UTC'), scope, %s, is_other_name," \
 	"  sum(events)," \
-	"  %%1$s.fi_cardinality(%%1$s.fi_union(users)), %%1$s.fi_union(users)" \
+	"  fast_ingest.cardinality(fast_ingest.union_users(users)), fast_ingest.union_users(users)" \
 	" FROM fast_ingest.rollup" \
 	" WHERE breakdown = %d AND level = 2 AND bucket >= $1 AND bucket < $2" \
 	" GROUP BY event_name, is_other_name, date_trunc('day', bucket, 'UTC'), scope%s"
 
 /*
- * Run a statement with a breakdown's number in it
+ * Format and run a statement with two times, $1 and $2
  */
-static void run_for(TimestampTz low, TimestampTz high, const char *format, ...)
+static void run_with_times(TimestampTz low, TimestampTz high, const char *format, ...)
 	pg_attribute_printf(3, 4);
 
 static void
-run_for(TimestampTz low, TimestampTz high, const char *format, ...)
+run_with_times(TimestampTz low, TimestampTz high, const char *format, ...)
 {
 	char statement[2048];
 	va_list args;
@@ -71,14 +71,11 @@ run_for(TimestampTz low, TimestampTz high, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(statement, sizeof(statement), format, args);
 	va_end(args);
-	(void) RollupStatement(statement, low, high);
+	(void) SpiRunWithTimes(statement, low, high);
 }
 
-/*
- * Put the parts of a key in a bucket together (see merge_write.c), but for buckets from
- * $1 to $2
- */
-#define PUT_TOGETHER \
+/* Join the parts of keys (see merge_write.c), except in buckets from $1 to $2. */
+#define JOIN_PARTS \
 	"WITH old AS (DELETE FROM fast_ingest.rollup AS r" \
 	" USING (SELECT " KEY_COLUMNS " FROM fast_ingest.rollup WHERE is_part AND bucket < $1" \
 	"  UNION SELECT " KEY_COLUMNS " FROM fast_ingest.rollup WHERE is_part AND bucket > $2) AS p" \
@@ -88,49 +85,49 @@ run_for(TimestampTz low, TimestampTz high, const char *format, ...)
 	"INSERT INTO fast_ingest.rollup" \
 	" (" KEY_COLUMNS ", events, unique_users, users)" \
 	" SELECT " KEY_COLUMNS ", sum(events)," \
-	"  %1$s.fi_cardinality(%1$s.fi_union(users)), %1$s.fi_union(users)" \
+	"  fast_ingest.cardinality(fast_ingest.union_users(users)), fast_ingest.union_users(users)" \
 	" FROM old GROUP BY " KEY_COLUMNS
 
 void
-CloseBucketsParts(TimeRange except)
+CloseBucketsJoinParts(TimeRange except)
 {
 	if (except.low <= except.high)
-		(void) RollupStatement(PUT_TOGETHER, BucketStart(except.low, LEVEL_DAY), except.high);
+		(void) SpiRunWithTimes(JOIN_PARTS, BucketStart(except.low, LEVEL_DAY), except.high);
 	else
-		(void) RollupStatement(PUT_TOGETHER, TIME_END, TIME_END);
+		(void) SpiRunWithTimes(JOIN_PARTS, TIME_END, TIME_END);
 }
 
 static void
-forget(int breakdown, RollupLevel level, TimestampTz low, TimestampTz high)
+delete_rows(int breakdown, BucketLevel level, TimestampTz low, TimestampTz high)
 {
-	run_for(low, high,
-			"DELETE FROM fast_ingest.rollup"
-			" WHERE breakdown = %d AND level = %d AND bucket >= $1 AND bucket < $2",
-			breakdown, level);
+	run_with_times(low, high,
+				   "DELETE FROM fast_ingest.rollup"
+				   " WHERE breakdown = %d AND level = %d AND bucket >= $1 AND bucket < $2",
+				   breakdown, level);
 }
 
 /*
- * Make a breakdown's rows of whole days out of its hours, and with those of
- * channels the totals
+ * Make a breakdown's rows of whole days from its hours, and from those of channels the totals,
+ * too
  */
 static void
 close_days(int breakdown, TimestampTz low, TimestampTz high)
 {
-	run_for(low, high, CLOSE_DAYS, breakdown, "key, is_other", breakdown, ", key, is_other");
+	run_with_times(low, high, CLOSE_DAYS, breakdown, "key, is_other", breakdown, ", key, is_other");
 	if (breakdown == BREAKDOWN_CHANNEL)
-		run_for(low, high, CLOSE_DAYS, BREAKDOWN_TOTAL, "'', false", breakdown, "");
+		run_with_times(low, high, CLOSE_DAYS, BREAKDOWN_TOTAL, "'', false", breakdown, "");
 }
 
 static void
-forget_days(int breakdown, TimestampTz low, TimestampTz high)
+delete_days(int breakdown, TimestampTz low, TimestampTz high)
 {
-	forget(breakdown, LEVEL_DAY, low, high);
+	delete_rows(breakdown, LEVEL_DAY, low, high);
 	if (breakdown == BREAKDOWN_CHANNEL)
-		forget(BREAKDOWN_TOTAL, LEVEL_DAY, low, high);
+		delete_rows(BREAKDOWN_TOTAL, LEVEL_DAY, low, high);
 }
 
 void
-CloseBucketsClose(RollupState *state, const BreakdownList *breakdowns, int64 *hours, int64 *days)
+CloseBuckets(RollupState *state, const BreakdownList *breakdowns, int64 *hours, int64 *days)
 {
 	TimestampTz hour = BucketStart(GetCurrentTimestamp() - CLOSE_DELAY, LEVEL_HOUR);
 	TimestampTz day = BucketStart(hour, LEVEL_DAY);
@@ -138,8 +135,8 @@ CloseBucketsClose(RollupState *state, const BreakdownList *breakdowns, int64 *ho
 	*hours = *days = 0;
 	if (hour > state->hours_closed)
 	{
-		(void) RollupStatement(CLOSE_HOURS, state->hours_closed, hour);
-		(void) RollupStatement(COUNT_HOUR_TOTALS, state->hours_closed, hour);
+		(void) SpiRunWithTimes(CLOSE_HOURS, state->hours_closed, hour);
+		(void) SpiRunWithTimes(COUNT_HOUR_TOTALS, state->hours_closed, hour);
 		*hours = (hour - state->hours_closed) / USECS_PER_HOUR;
 		state->hours_closed = hour;
 	}
@@ -154,52 +151,54 @@ CloseBucketsClose(RollupState *state, const BreakdownList *breakdowns, int64 *ho
 }
 
 /*
- * Take the minutes of a span out of rows of closed hours, and leave the others
+ * Remove the minutes of a range: rows of minutes, rows of hours that are within the range, and
+ * some minutes of the hours at its ends
  */
 static void
-forget_minutes(int breakdown, TimeRange span)
+delete_minutes(int breakdown, TimeRange range)
 {
-	TimestampTz first = BucketStart(span.low, LEVEL_HOUR);
-	TimestampTz last = BucketStart(span.high - 1, LEVEL_HOUR) + USECS_PER_HOUR;
+	TimestampTz first = BucketStart(range.low, LEVEL_HOUR);
+	TimestampTz last = BucketStart(range.high - 1, LEVEL_HOUR) + USECS_PER_HOUR;
 
-	/* hours that are covered whole need not be taken apart */
-	if (first < span.low || last > span.high)
+	/* only hours that are partly within the range must be unpacked */
+	if (first < range.low || last > range.high)
 	{
-		run_for(span.low, span.high,
-				"WITH gone AS (DELETE FROM fast_ingest.rollup"
-				" WHERE breakdown = %d AND level = 2"
-				"  AND (bucket > $1 - interval '1 hour' AND bucket < $1"
-				"   OR bucket > $2 - interval '1 hour' AND bucket < $2) RETURNING *),"
-				" kept AS (SELECT g.breakdown, g.event_name, g.bucket, g.scope, g.key,"
-				"  g.is_other, g.is_other_name, m.minute, m.events, m.users"
-				" FROM gone AS g, %%1$s.fi_unpack_minutes(g.users, g.minutes) AS m"
-				" WHERE g.bucket + m.minute * interval '1 minute' < $1"
-				"  OR g.bucket + m.minute * interval '1 minute' >= $2)"
-				"INSERT INTO fast_ingest.rollup"
-				" (" KEY_COLUMNS ", events, unique_users, users,"
-				"  minutes)"
-				" SELECT breakdown, 2, event_name, bucket, scope, key, is_other, is_other_name,"
-				"  sum(events),"
-				"  %%1$s.fi_cardinality(%%1$s.fi_union(users)), %%1$s.fi_union(users),"
-				"  %%1$s.fi_pack_minutes(minute, events, users)"
-				" FROM kept GROUP BY breakdown, event_name, bucket, scope, key, is_other,"
-				"  is_other_name",
-				breakdown);
-		first += first < span.low ? USECS_PER_HOUR : 0;
-		last -= last > span.high ? USECS_PER_HOUR : 0;
+		run_with_times(
+			range.low, range.high,
+			"WITH gone AS (DELETE FROM fast_ingest.rollup"
+			" WHERE breakdown = %d AND level = 2"
+			"  AND (bucket > $1 - interval '1 hour' AND bucket < $1"
+			"   OR bucket > $2 - interval '1 hour' AND bucket < $2) RETURNING *),"
+			" kept AS (SELECT g.breakdown, g.event_name, g.bucket, g.scope, g.key,"
+			"  g.is_other, g.is_other_name, m.minute, m.events, m.users"
+			" FROM gone AS g, fast_ingest.unpack_minutes(g.users, g.minutes) AS m"
+			" WHERE g.bucket + m.minute * interval '1 minute' < $1"
+			"  OR g.bucket + m.minute * interval '1 minute' >= $2)"
+			"INSERT INTO fast_ingest.rollup"
+			" (" KEY_COLUMNS ", events, unique_users, users,"
+			"  minutes)"
+			" SELECT breakdown, 2, event_name, bucket, scope, key, is_other, is_other_name,"
+			"  sum(events),"
+			"  fast_ingest.cardinality(fast_ingest.union_users(users)), fast_ingest.union_users(users),"
+			"  fast_ingest.pack_minutes(minute, events, users)"
+			" FROM kept GROUP BY breakdown, event_name, bucket, scope, key, is_other,"
+			"  is_other_name",
+			breakdown);
+		first += first < range.low ? USECS_PER_HOUR : 0;
+		last -= last > range.high ? USECS_PER_HOUR : 0;
 	}
 	if (first < last)
-		forget(breakdown, LEVEL_HOUR, first, last);
-	forget(breakdown, LEVEL_MINUTE, span.low, span.high);
+		delete_rows(breakdown, LEVEL_HOUR, first, last);
+	delete_rows(breakdown, LEVEL_MINUTE, range.low, range.high);
 }
 
 void
-CloseBucketsForget(const Breakdown *breakdown, TimeRange span)
+CloseBucketsForget(const Breakdown *breakdown, TimeRange range)
 {
 	if (breakdown->finest == LEVEL_MINUTE)
-		forget_minutes(breakdown->id, span);
+		delete_minutes(breakdown->id, range);
 	else
-		forget(breakdown->id, breakdown->finest, span.low, span.high);
+		delete_rows(breakdown->id, breakdown->finest, range.low, range.high);
 }
 
 void
@@ -207,39 +206,36 @@ CloseBucketsCountTotals(const TimeRangeList *hours)
 {
 	for (int i = 0; i < hours->n; i++)
 	{
-		(void) RollupStatement(FORGET_HOUR_TOTALS, hours->spans[i].low, hours->spans[i].high);
-		(void) RollupStatement(COUNT_HOUR_TOTALS, hours->spans[i].low, hours->spans[i].high);
+		(void) SpiRunWithTimes(FORGET_HOUR_TOTALS, hours->ranges[i].low, hours->ranges[i].high);
+		(void) SpiRunWithTimes(COUNT_HOUR_TOTALS, hours->ranges[i].low, hours->ranges[i].high);
 	}
 }
 
 /*
- * The buckets of a level that spans have a part of, as far as they are closed
+ * The buckets of a level that some ranges have a part of and that are closed
  */
 static TimeRangeList *
-closed_buckets(const TimeRangeList *spans, RollupLevel level, TimestampTz closed)
+find_closed_buckets(const TimeRangeList *ranges, BucketLevel level, TimestampTz closed)
 {
-	TimeRangeList *buckets = palloc0(sizeof(TimeRangeList));
+	TimeRange past = {TIME_BEGIN, closed};
 
-	for (int i = 0; i < spans->n; i++)
-		TimeRangeListAdd(
-			buckets, BucketStart(spans->spans[i].low, level),
-			Min(BucketStart(spans->spans[i].high - 1, level) + BucketWidth(level), closed));
-	return buckets;
+	return TimeRangeListIntersection(TimeRangeListWholeBuckets(ranges, level),
+									 &(TimeRangeList){1, 1, &past});
 }
 
 void
-CloseBucketsAgain(const Breakdown *breakdown, const TimeRangeList *spans, const RollupState *state)
+CloseBucketsAgain(const Breakdown *breakdown, const TimeRangeList *ranges, const RollupState *state)
 {
 	if (breakdown->id == BREAKDOWN_CHANNEL)
-		CloseBucketsCountTotals(closed_buckets(spans, LEVEL_HOUR, state->hours_closed));
+		CloseBucketsCountTotals(find_closed_buckets(ranges, LEVEL_HOUR, state->hours_closed));
 	if (breakdown->finest < LEVEL_DAY)
 	{
-		TimeRangeList *days = closed_buckets(spans, LEVEL_DAY, state->days_closed);
+		TimeRangeList *days = find_closed_buckets(ranges, LEVEL_DAY, state->days_closed);
 
 		for (int i = 0; i < days->n; i++)
 		{
-			forget_days(breakdown->id, days->spans[i].low, days->spans[i].high);
-			close_days(breakdown->id, days->spans[i].low, days->spans[i].high);
+			delete_days(breakdown->id, days->ranges[i].low, days->ranges[i].high);
+			close_days(breakdown->id, days->ranges[i].low, days->ranges[i].high);
 		}
 	}
 }

@@ -1,37 +1,43 @@
 /*
  * close_buckets.h
  *
- * Closing hours and days: when a bucket is over, the rows of the level below
- * become one row of its own level. Needs the refresh's lock and SPI.
+ * Closes hours and days: when a bucket is over, the rows of the level below become one row of
+ * its own level. Needs the refresh's lock and SPI.
  */
 #ifndef FAST_INGEST_CLOSE_BUCKETS_H
 #define FAST_INGEST_CLOSE_BUCKETS_H
 
-#include "rollup/state/recount.h"
-#include "rollup/refresh/merge.h"
-
-/* Close all hours and days that are over by the clock; advances the state. Says how many. */
-extern void CloseBucketsClose(RollupState *state, const BreakdownList *breakdowns, int64 *hours,
-							  int64 *days);
+#include "rollup/breakdown/breakdown.h"
+#include "rollup/state/rollup_state.h"
 
 /*
- * Put together what merging left in parts, but not in days that a span (both ends
- * included) touches.
+ * How long buckets stay open for late events after they are over: a closed bucket is cheaper to
+ * read, but more expensive to change. Microseconds.
  */
-extern void CloseBucketsParts(TimeRange except);
+#define CLOSE_DELAY (5 * USECS_PER_MINUTE)
+
+/* Close all hours and days that are over, advance the state, and return how many there were. */
+extern void CloseBuckets(RollupState *state, const BreakdownList *breakdowns, int64 *hours,
+						 int64 *days);
 
 /*
- * Forget what the rollup has of a breakdown's buckets in a span of whole buckets
- * of its finest level, so that they can be merged anew. What is merged into days
- * that the span touches is wrong until CloseBucketsAgain.
+ * Join the parts in which merging has left keys (see merge_write.c), except in the buckets from
+ * the beginning of low's day to high. Joins all parts if high is before low.
  */
-extern void CloseBucketsForget(const Breakdown *breakdown, TimeRange span);
+extern void CloseBucketsJoinParts(TimeRange except);
 
-/* Make closed rows above such spans, which are in order, again. */
-extern void CloseBucketsAgain(const Breakdown *breakdown, const TimeRangeList *spans,
+/*
+ * Remove what the rollup has of a breakdown in a range of whole buckets of its finest level, so
+ * that their events can be merged again. Closed rows of the levels above are wrong until
+ * CloseBucketsAgain.
+ */
+extern void CloseBucketsForget(const Breakdown *breakdown, TimeRange range);
+
+/* Compute the closed rows of the levels above such ranges, which are ordered, again. */
+extern void CloseBucketsAgain(const Breakdown *breakdown, const TimeRangeList *ranges,
 							  const RollupState *state);
 
-/* Count the totals of closed hours again, from their channels. */
+/* Compute the totals of closed hours again, from their channels. */
 extern void CloseBucketsCountTotals(const TimeRangeList *hours);
 
 #endif

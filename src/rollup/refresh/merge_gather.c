@@ -1,18 +1,19 @@
 /*
  * merge_gather.c
  *
- * Gathering groups.
+ * Gathers groups.
  */
 #include "postgres.h"
 
 #include "rollup/refresh/merge_private.h"
 
 #include "common/hashfn.h"
+#include "utils/builtins.h"
 
 #include "base/grow_array.h"
 #include "base/seed.h"
 
-/* What gathers before it is merged. */
+/* Most groups, and most users of groups, that are gathered before they are merged. */
 #define MAX_GROUPS 100000
 #define MAX_REFS (4 * 1024 * 1024)
 
@@ -24,7 +25,7 @@ typedef struct
 } MergeGroupEntry;
 
 static inline uint32
-hash_id(const MergeGroupKey *id)
+hash_group_key(const MergeGroupKey *id)
 {
 	return (uint32) hash_bytes_extended((const unsigned char *) id, sizeof(*id), ProcessSeed());
 }
@@ -33,7 +34,7 @@ hash_id(const MergeGroupKey *id)
 #define SH_ELEMENT_TYPE MergeGroupEntry
 #define SH_KEY_TYPE MergeGroupKey
 #define SH_KEY key
-#define SH_HASH_KEY(table, key) hash_id(&(key))
+#define SH_HASH_KEY(table, key) hash_group_key(&(key))
 #define SH_EQUAL(table, a, b) (memcmp(&(a), &(b), sizeof(MergeGroupKey)) == 0)
 #define SH_SCOPE static inline
 #define SH_DECLARE
@@ -83,6 +84,14 @@ MergerText(Merger *merger, const char *text, size_t len)
 		entry->number = merger->ntexts++;
 	}
 	return entry->number;
+}
+
+Datum
+MergerTextDatum(const Merger *merger, uint32 number)
+{
+	Slice text = merger->text_list[number];
+
+	return PointerGetDatum(cstring_to_text_with_len(text.data, (int) text.len));
 }
 
 uint32

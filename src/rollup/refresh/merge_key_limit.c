@@ -1,8 +1,8 @@
 /*
  * merge_key_limit.c
  *
- * Limits how many event_names, and how many keys of each, have rows of their own, by
- * the rule of key_limit.h.
+ * Limits how many event_names, and how many keys of each, get rows of their own, by the rule
+ * of key_limit.h.
  */
 #include "postgres.h"
 
@@ -13,12 +13,13 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#include "rollup/state/key_limit.h"
 #include "base/settings.h"
 #include "db/spi.h"
+#include "rollup/state/key_limit.h"
 
 /*
- * Days and event_names, the arrays $1 and $2, that are not kept apart, numbered from 1
+ * The days and event_names, of the arrays $1 and $2, that have no rows of their own, with their
+ * positions in the arrays, from 1
  */
 #define UNKNOWN_NAMES \
 	"SELECT n.day, n.event_name COLLATE \"C\" AS event_name, n.i::integer AS i" \
@@ -26,7 +27,10 @@
 	" WHERE NOT EXISTS (SELECT FROM fast_ingest.event_names AS e" \
 	"  WHERE e.day = n.day AND e.event_name = n.event_name AND NOT e.is_other)"
 
-/* Keep them apart while there are no more than $3 on the day, and no others. */
+/*
+ * Give them rows of their own, unless there would be more than $3 names on the day, or there
+ * are others already.
+ */
 #define KEEP_NAMES \
 	"INSERT INTO fast_ingest.event_names (day, event_name, is_other)" \
 	" SELECT DISTINCT day, CASE WHEN fits THEN event_name ELSE '' END, NOT fits" \
@@ -38,13 +42,13 @@
 	"   WHERE day = ANY ($1)) AS all_names) AS judged" \
 	" WHERE i IS NOT NULL ON CONFLICT DO NOTHING"
 
-/* The keys of an event_name in a bucket, from $5 to before $6, and whether there are others. */
+/* The keys of an event_name from $5 to before $6; is_other where keys are counted together. */
 #define KEYS_OF_NAME \
 	"SELECT DISTINCT scope, key, is_other FROM fast_ingest.rollup" \
 	" WHERE breakdown = $1 AND level = ANY ($2) AND event_name = $3 AND is_other_name = $4" \
 	"  AND bucket >= $5 AND bucket < $6"
 
-/* Some groups. */
+/* Adjacent groups of a sorted array. */
 typedef struct
 {
 	MergeGroup **groups;
@@ -53,8 +57,11 @@ typedef struct
 
 typedef int (*GroupComparator)(const MergeGroup *a, const MergeGroup *b);
 
+/*
+ * The beginning of the bucket in which the group's keys are limited
+ */
 static TimestampTz
-cap_bucket(const MergeGroup *group)
+limit_bucket(const MergeGroup *group)
 {
 	return BucketStart(group->key.bucket, KeyLimitLevel(group->key.breakdown));
 }
@@ -66,7 +73,7 @@ compare_numbers(int64 a, int64 b)
 }
 
 /*
- * By day and event_name
+ * Order groups by day and event_name
  */
 static int
 compare_names(const MergeGroup *a, const MergeGroup *b)
@@ -78,7 +85,7 @@ compare_names(const MergeGroup *a, const MergeGroup *b)
 }
 
 /*
- * By what keys are limited in: breakdown, bucket, event_name
+ * Order groups by breakdown, bucket and event_name: the keys of equal groups share a limit
  */
 static int
 compare_limits(const MergeGroup *a, const MergeGroup *b)
@@ -86,14 +93,14 @@ compare_limits(const MergeGroup *a, const MergeGroup *b)
 	int result = compare_numbers(a->key.breakdown->id, b->key.breakdown->id);
 
 	if (result == 0)
-		result = compare_numbers(cap_bucket(a), cap_bucket(b));
+		result = compare_numbers(limit_bucket(a), limit_bucket(b));
 	if (result == 0)
 		result = compare_numbers(a->key.is_other_name, b->key.is_other_name);
 	return result == 0 ? compare_numbers(a->key.event_name, b->key.event_name) : result;
 }
 
 /*
- * By that, scope and key
+ * Order groups by the same, scope and key
  */
 static int
 compare_keys(const MergeGroup *a, const MergeGroup *b)
@@ -112,10 +119,10 @@ compare_pointers(const void *a, const void *b, void *comparator)
 }
 
 /*
- * The groups that have events, in order
+ * The groups that have events, sorted
  */
 static GroupRun
-sorted_groups(Merger *merger, GroupComparator comparator)
+sort_groups(Merger *merger, GroupComparator comparator)
 {
 	GroupRun all = {MemoryContextAllocHuge(merger->memory, merger->ngroups * sizeof(MergeGroup *)),
 					0};
@@ -128,22 +135,16 @@ sorted_groups(Merger *merger, GroupComparator comparator)
 }
 
 /*
- * Is a group the first of those that are the same for a comparator?
+ * Is a group the first of those that are equal for a comparator?
  */
 static bool
-begins(const GroupRun *run, uint32 i, GroupComparator comparator)
+is_first_of(const GroupRun *run, uint32 i, GroupComparator comparator)
 {
 	return i == 0 || comparator(run->groups[i], run->groups[i - 1]) != 0;
 }
 
-static Datum
-text_datum(Slice text)
-{
-	return PointerGetDatum(cstring_to_text_with_len(text.data, (int) text.len));
-}
-
 /*
- * Count a group's events in a group of others instead
+ * Move the events and users of a group to a group of others
  */
 static void
 move_events(MergeGroup *group, MergeGroupKey id)
@@ -157,10 +158,10 @@ move_events(MergeGroup *group, MergeGroupKey id)
 }
 
 /*
- * Mark which of the names that were asked for are not kept apart; false if all are
+ * Mark the names in the parameters that have no rows of their own; false if there are none
  */
 static bool
-find_unknown(Oid *types, Datum *values, bool *unknown)
+find_unknown_names(Oid *types, Datum *values, bool *unknown)
 {
 	bool found = SpiRunWith(UNKNOWN_NAMES, SPI_OK_SELECT, 2, types, values) > 0;
 
@@ -180,9 +181,9 @@ find_unknown(Oid *types, Datum *values, bool *unknown)
  * Limit the event_names of each day
  */
 static void
-cap_names(Merger *merger)
+limit_names(Merger *merger)
 {
-	GroupRun all = sorted_groups(merger, compare_names);
+	GroupRun all = sort_groups(merger, compare_names);
 	Datum *days = palloc_extended(all.n * sizeof(Datum), MCXT_ALLOC_HUGE);
 	Datum *names = palloc_extended(all.n * sizeof(Datum), MCXT_ALLOC_HUGE);
 	bool *unknown = palloc_extended(all.n * sizeof(bool), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
@@ -194,27 +195,27 @@ cap_names(Merger *merger)
 	{
 		const MergeGroupKey *key = &all.groups[i]->key;
 
-		if (!begins(&all, i, compare_names))
+		if (!is_first_of(&all, i, compare_names))
 			continue;
 		days[n] = TimestampTzGetDatum(BucketStart(key->bucket, LEVEL_DAY));
-		names[n++] = text_datum(merger->text_list[key->event_name]);
+		names[n++] = MergerTextDatum(merger, key->event_name);
 	}
 	values[0] = PointerGetDatum(construct_array(days, n, TIMESTAMPTZOID, sizeof(TimestampTz),
 												FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 	values[1] = PointerGetDatum(construct_array(names, n, TEXTOID, -1, false, TYPALIGN_INT));
 	values[2] = Int32GetDatum(fi_max_event_names);
-	if (!find_unknown(types, values, unknown))
+	if (!find_unknown_names(types, values, unknown))
 		return;
 	(void) SpiRunWith(KEEP_NAMES, SPI_OK_INSERT, 3, types, values);
 	memset(unknown, 0, n * sizeof(bool));
-	if (!find_unknown(types, values, unknown))
+	if (!find_unknown_names(types, values, unknown))
 		return;
 	n = 0;
 	for (uint32 i = 0; i < all.n; i++)
 	{
 		MergeGroupKey id = all.groups[i]->key;
 
-		n += begins(&all, i, compare_names);
+		n += is_first_of(&all, i, compare_names);
 		if (!unknown[n - 1])
 			continue;
 		id.event_name = MergerText(merger, "", 0);
@@ -223,9 +224,11 @@ cap_names(Merger *merger)
 	}
 }
 
-/* Scope and key as one text. */
+/*
+ * Join scope and key to one text, which is different for any two pairs of them
+ */
 static Slice
-both_texts(Slice scope, Slice key)
+join_texts(Slice scope, Slice key)
 {
 	char *both =
 		psprintf("%zu %.*s%.*s", scope.len, (int) scope.len, scope.data, (int) key.len, key.data);
@@ -234,12 +237,12 @@ both_texts(Slice scope, Slice key)
 }
 
 /*
- * Levels of the rows that make up the buckets in which keys are limited
+ * The levels of the rows that the buckets have in which keys are limited
  */
 static Datum
-row_levels(const Breakdown *breakdown)
+levels_of_limit(const Breakdown *breakdown)
 {
-	/* hours that are closed, and minutes of open ones */
+	/* closed hours have rows of hours, open hours have rows of minutes */
 	Datum levels[] = {Int16GetDatum((int16) KeyLimitLevel(breakdown)), Int16GetDatum(LEVEL_MINUTE)};
 
 	return PointerGetDatum(construct_array(levels, breakdown->finest == LEVEL_MINUTE ? 2 : 1,
@@ -247,10 +250,11 @@ row_levels(const Breakdown *breakdown)
 }
 
 /*
- * The keys of a group's event_name that have rows in its bucket, and whether others have
+ * The keys of a group's event_name that have rows of their own in its bucket, and whether keys
+ * are counted together there
  */
 static TextMap *
-known_keys(Merger *merger, const MergeGroup *group, bool *has_others)
+find_known_keys(Merger *merger, const MergeGroup *group, bool *has_others)
 {
 	const Breakdown *breakdown = group->key.breakdown;
 	Oid types[] = {INT2OID, INT2ARRAYOID, TEXTOID, BOOLOID, TIMESTAMPTZOID, TIMESTAMPTZOID};
@@ -258,11 +262,11 @@ known_keys(Merger *merger, const MergeGroup *group, bool *has_others)
 	TextMap *keys = TextMapCreate(merger->memory, 64);
 
 	values[0] = Int16GetDatum(breakdown->id);
-	values[1] = row_levels(breakdown);
-	values[2] = text_datum(merger->text_list[group->key.event_name]);
+	values[1] = levels_of_limit(breakdown);
+	values[2] = MergerTextDatum(merger, group->key.event_name);
 	values[3] = BoolGetDatum(group->key.is_other_name);
-	values[4] = TimestampTzGetDatum(cap_bucket(group));
-	values[5] = TimestampTzGetDatum(cap_bucket(group) + BucketWidth(KeyLimitLevel(breakdown)));
+	values[4] = TimestampTzGetDatum(limit_bucket(group));
+	values[5] = TimestampTzGetDatum(limit_bucket(group) + BucketWidth(KeyLimitLevel(breakdown)));
 	*has_others = false;
 	(void) SpiRunWith(KEYS_OF_NAME, SPI_OK_SELECT, 6, types, values);
 	for (uint64 i = 0; i < SPI_processed; i++)
@@ -278,16 +282,16 @@ known_keys(Merger *merger, const MergeGroup *group, bool *has_others)
 			*has_others = true;
 		else
 			(void) TextMapAdd(
-				keys, both_texts((Slice){scope, strlen(scope)}, (Slice){key, strlen(key)}), &found);
+				keys, join_texts((Slice){scope, strlen(scope)}, (Slice){key, strlen(key)}), &found);
 	}
 	SPI_freetuptable(SPI_tuptable);
 	return keys;
 }
 
 static bool
-key_is_known(Merger *merger, TextMap *keys, const MergeGroup *group)
+is_known_key(Merger *merger, TextMap *keys, const MergeGroup *group)
 {
-	Slice both = both_texts(merger->text_list[group->key.scope], merger->text_list[group->key.key]);
+	Slice both = join_texts(merger->text_list[group->key.scope], merger->text_list[group->key.key]);
 	bool known = TextMapHas(keys, both);
 
 	pfree((char *) both.data);
@@ -295,13 +299,13 @@ key_is_known(Merger *merger, TextMap *keys, const MergeGroup *group)
 }
 
 /*
- * Limit the keys of an event_name in a bucket, whose groups these are
+ * Limit the keys of an event_name in a bucket, of which these are the groups
  */
 static void
-cap_keys_of(Merger *merger, const GroupRun *run)
+limit_keys_of_name(Merger *merger, const GroupRun *run)
 {
 	bool has_others;
-	TextMap *known = known_keys(merger, run->groups[0], &has_others);
+	TextMap *known = find_known_keys(merger, run->groups[0], &has_others);
 	int64 room = has_others ? 0 : run->groups[0]->key.breakdown->max_keys - (int64) known->members;
 	bool fits = false;
 
@@ -311,8 +315,8 @@ cap_keys_of(Merger *merger, const GroupRun *run)
 	{
 		MergeGroupKey id = run->groups[i]->key;
 
-		if (begins(run, i, compare_keys))
-			fits = key_is_known(merger, known, run->groups[i]) || room-- > 0;
+		if (is_first_of(run, i, compare_keys))
+			fits = is_known_key(merger, known, run->groups[i]) || room-- > 0;
 		if (fits)
 			continue;
 		id.scope = id.key = MergerText(merger, "", 0);
@@ -322,21 +326,21 @@ cap_keys_of(Merger *merger, const GroupRun *run)
 }
 
 static void
-cap_keys(Merger *merger)
+limit_keys(Merger *merger)
 {
-	GroupRun all = sorted_groups(merger, compare_keys);
+	GroupRun all = sort_groups(merger, compare_keys);
 
 	for (uint32 i = 0, end; i < all.n; i = end)
 	{
-		for (end = i + 1; end < all.n && !begins(&all, end, compare_limits); end++)
+		for (end = i + 1; end < all.n && !is_first_of(&all, end, compare_limits); end++)
 			;
-		cap_keys_of(merger, &(GroupRun){all.groups + i, end - i});
+		limit_keys_of_name(merger, &(GroupRun){all.groups + i, end - i});
 	}
 }
 
 void
 MergerLimitKeys(Merger *merger)
 {
-	cap_names(merger);
-	cap_keys(merger);
+	limit_names(merger);
+	limit_keys(merger);
 }

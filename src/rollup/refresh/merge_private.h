@@ -1,19 +1,19 @@
 /*
  * merge_private.h
  *
- * What has gathered: shared by merge_gather.c, which fills it, merge_key_limit.c, which limits
- * its keys, and merge_write.c, which merges it. Nobody else looks inside.
+ * The inside of a merger, for merge_gather.c, which gathers groups, merge_key_limit.c, which
+ * limits their keys, and merge_write.c, which merges them into the rollup.
  */
 #ifndef FAST_INGEST_MERGE_PRIVATE_H
 #define FAST_INGEST_MERGE_PRIVATE_H
 
 #include "utils/memutils.h"
 
-#include "rollup/refresh/merge.h"
 #include "base/text_map.h"
-#include "base/user_map.h"
+#include "rollup/refresh/merge.h"
+#include "rollup/users/user_map.h"
 
-/* What identifies a group; without padding, for it is hashed as bytes. */
+/* What identifies a group. It is hashed as bytes, so it must have no padding. */
 typedef struct
 {
 	const Breakdown *breakdown;
@@ -21,8 +21,8 @@ typedef struct
 	uint32 event_name;
 	uint32 scope;
 	uint32 key;
-	uint16 is_other;	  /* of keys: scope and key are "" */
-	uint16 is_other_name; /* of event_names: event_name is "" */
+	uint16 is_other;	  /* keys that are counted together: scope and key are "" */
+	uint16 is_other_name; /* names that are counted together: event_name is "" */
 } MergeGroupKey;
 
 struct MergeGroup
@@ -39,7 +39,7 @@ struct Merger
 {
 	RollupState *state;
 	MemoryContext parent;
-	MemoryContext memory; /* of all below; reset by a flush */
+	MemoryContext memory; /* holds all below up to nrefs; reset by a flush */
 	TextMap *texts;
 	Slice *text_list;
 	uint32 ntexts;
@@ -53,20 +53,23 @@ struct Merger
 	uint32 ngroups;
 	uint32 group_room;
 	uint64 nrefs;
-	int64 merged;
-	TimeRange touched; /* the buckets merged so far */
+	int64 merged;	   /* groups */
+	TimeRange touched; /* the first and the last bucket so far */
 };
 
-/* Begin anew, with nothing gathered. */
+/* Forget what was gathered. */
 extern void MergerReset(Merger *merger);
 
-/* The group of that identity. */
+/* A text by its number, as a text datum in the current memory context. */
+extern Datum MergerTextDatum(const Merger *merger, uint32 number);
+
+/* Find or add the group of an identity. */
 extern MergeGroup *MergerGroupOf(Merger *merger, MergeGroupKey id);
 
 /*
- * Keep days below fast_ingest.max_event_names, and buckets below their breakdown's
- * max_keys (see key_limit.h). What does not fit is counted in groups of others; its own groups
- * stay, without events. Needs SPI.
+ * Limit the event_names of each day to fast_ingest.max_event_names, and the keys of each bucket
+ * to the breakdown's max_keys (see key_limit.h). Events of names and keys beyond the limit move
+ * to groups of others; their own groups stay, without events. Needs SPI.
  */
 extern void MergerLimitKeys(Merger *merger);
 

@@ -1,9 +1,9 @@
 /*
  * merge_write.c
  *
- * Merging groups into the rollup. It is SQL over the gathered groups, shown to
- * it as the relation "merged" (as batch.c shows staged events): rows that a group
- * falls into are deleted, and inserted again with the group in them.
+ * Merges groups into the rollup, by SQL statements over the gathered groups. They see the groups
+ * as the relation "merged", as statements in batch.c see staged events. They delete the rows to
+ * which a group adds, and insert them again together with the group.
  */
 #include "postgres.h"
 
@@ -13,14 +13,14 @@
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
 #include "db/own_tables.h"
-#include "rollup/state/user_numbers.h"
-#include "rollup/state/statement.h"
-#include "rollup/sets/user_set.h"
 #include "db/spi.h"
+#include "rollup/sets/user_set.h"
+#include "rollup/users/user_numbers.h"
 
 /* Columns of "merged". */
 enum
@@ -41,17 +41,18 @@ enum
 /* $1 is RollupState.hours_closed, $2 days_closed. */
 
 /*
- * Rows of sets are not rewritten with every refresh: a key may have several rows
- * in a bucket, its parts. Those that are not larger than twice what comes to
- * them are taken up, smallest first. So there are few parts, the largest many
- * times the smallest, and no user is written again more often than that. The
- * statement goes on behind a list of new groups, one for each key.
+ * Merge new rows, of which there is one for each key, into rows without minutes.
+ *
+ * A large set is not written again in every refresh: a key may have several rows in a bucket,
+ * its parts. A new row takes up parts, smallest first, as long as a part is not larger than
+ * twice what the new row has by then. A part that stays is more than twice as large as all
+ * smaller ones together. So a key has few parts, and a user is written again only a few times.
  */
 #define TAKE_UP \
 	", parts AS (" \
 	" SELECT r.ctid AS part, r.unique_users AS size, n.breakdown, n.level, n.event_name," \
 	"  n.bucket, n.scope, n.key, n.is_other, n.is_other_name," \
-	"  %1$s.fi_cardinality(n.users) AS new_size" \
+	"  fast_ingest.cardinality(n.users) AS new_size" \
 	" FROM new AS n JOIN fast_ingest.rollup AS r" \
 	"  ON r.breakdown = n.breakdown AND r.level = n.level AND r.event_name = n.event_name" \
 	"  AND r.bucket = n.bucket AND r.scope = n.scope AND r.key = n.key" \
@@ -69,25 +70,26 @@ enum
 	"  r.is_other_name, r.events, r.users)" \
 	"INSERT INTO fast_ingest.rollup" \
 	" (" KEY_COLUMNS ", events, unique_users, users, is_part)" \
-	" SELECT " KEY_COLUMNS ", sum(events), %1$s.fi_cardinality(%1$s.fi_union(users))," \
-	"  %1$s.fi_union(users), bool_or(is_part)" \
+	" SELECT " KEY_COLUMNS \
+	", sum(events), fast_ingest.cardinality(fast_ingest.union_users(users))," \
+	"  fast_ingest.union_users(users), bool_or(is_part)" \
 	" FROM (SELECT *, false AS is_part FROM new UNION ALL SELECT *, false FROM old" \
 	"  UNION ALL SELECT " KEY_COLUMNS ", 0, NULL, true FROM judged WHERE NOT taken" \
 	" ) AS all_of_them" \
 	" GROUP BY " KEY_COLUMNS
 
-/* Rows of the finest level, but for minutes of closed hours. */
+/* Merge into rows of the finest level, except minutes of closed hours. */
 #define MERGE_FINEST \
 	"WITH new AS (" \
 	" SELECT breakdown, finest AS level, event_name, bucket, scope, key, is_other," \
 	"  is_other_name, events, users" \
 	" FROM merged WHERE finest > 1 OR bucket >= $1)" TAKE_UP
 
-/* Rows of closed days, and of their totals. */
+/* Merge into rows of closed days, and into their totals. */
 #define MERGE_DAYS \
 	"WITH new AS (" \
 	" SELECT " KEY_COLUMNS "," \
-	"  sum(events)::bigint AS events, %1$s.fi_union(users) AS users" \
+	"  sum(events)::bigint AS events, fast_ingest.union_users(users) AS users" \
 	" FROM (SELECT breakdown, 3::smallint AS level, event_name," \
 	"   date_trunc('day', bucket, 'UTC') AS bucket, scope, key, is_other, is_other_name," \
 	"   events, users" \
@@ -98,7 +100,7 @@ enum
 	"  FROM merged WHERE breakdown = 1 AND bucket < $2) AS days" \
 	" GROUP BY " KEY_COLUMNS ")" TAKE_UP
 
-/* Rows of closed hours, which hold their minutes. */
+/* Merge into rows of closed hours, which hold their minutes. */
 #define MERGE_HOURS \
 	"WITH new AS (" \
 	" SELECT breakdown, event_name, date_trunc('hour', bucket, 'UTC') AS hour, scope, key," \
@@ -116,17 +118,17 @@ enum
 	"INSERT INTO fast_ingest.rollup" \
 	" (" KEY_COLUMNS ", events, unique_users, users, minutes)" \
 	" SELECT breakdown, 2, event_name, hour, scope, key, is_other, is_other_name, sum(events)," \
-	"  %1$s.fi_cardinality(%1$s.fi_union(users)), %1$s.fi_union(users)," \
-	"  %1$s.fi_pack_minutes(minute, events, users)" \
+	"  fast_ingest.cardinality(fast_ingest.union_users(users)), fast_ingest.union_users(users)," \
+	"  fast_ingest.pack_minutes(minute, events, users)" \
 	" FROM (SELECT breakdown, event_name, hour, scope, key, is_other, is_other_name," \
 	"   (extract(epoch FROM bucket - hour) / 60)::integer AS minute, events, users FROM new" \
 	"  UNION ALL" \
 	"  SELECT o.breakdown, o.event_name, o.hour, o.scope, o.key, o.is_other, o.is_other_name," \
 	"   m.minute, m.events, m.users" \
-	"  FROM old AS o, %1$s.fi_unpack_minutes(o.users, o.minutes) AS m) AS both_of_them" \
+	"  FROM old AS o, fast_ingest.unpack_minutes(o.users, o.minutes) AS m) AS both_of_them" \
 	" GROUP BY breakdown, event_name, hour, scope, key, is_other, is_other_name"
 
-/* Totals of closed hours are counted again from their channels. */
+/* Compute the totals of closed hours again, from their channels. */
 #define MERGE_HOUR_TOTALS \
 	"WITH touched AS (" \
 	" SELECT DISTINCT event_name, is_other_name, date_trunc('hour', bucket, 'UTC') AS hour" \
@@ -138,14 +140,14 @@ enum
 	"INSERT INTO fast_ingest.rollup" \
 	" (" KEY_COLUMNS ", events, unique_users)" \
 	" SELECT 0, 2, r.event_name, r.bucket, '', '', false, r.is_other_name, sum(r.events)," \
-	"  %1$s.fi_cardinality(%1$s.fi_union(r.users))" \
+	"  fast_ingest.cardinality(fast_ingest.union_users(r.users))" \
 	" FROM touched AS t JOIN fast_ingest.rollup AS r ON r.breakdown = 1 AND r.level = 2" \
 	"  AND r.event_name = t.event_name AND r.bucket = t.hour" \
 	"  AND r.is_other_name = t.is_other_name" \
 	" GROUP BY r.event_name, r.bucket, r.is_other_name"
 
 static TupleDesc
-merged_desc(void)
+make_merged_desc(void)
 {
 	static const struct
 	{
@@ -156,32 +158,26 @@ merged_desc(void)
 				   {"events", INT8OID},		  {"users", InvalidOid}, {"is_other", BOOLOID},
 				   {"is_other_name", BOOLOID}};
 	TupleDesc desc = CreateTemplateTupleDesc(NUM_MERGED_COLUMNS);
+	Oid rollup = OwnTable("rollup");
+	/* fi_user_set, in whatever schema it is */
+	Oid set_type = get_atttype(rollup, get_attnum(rollup, "users"));
 
 	for (int i = 0; i < NUM_MERGED_COLUMNS; i++)
 		TupleDescInitEntry(desc, i + 1, columns[i].name,
-						   OidIsValid(columns[i].type) ? columns[i].type : ExtensionSetType(), -1,
-						   0);
+						   OidIsValid(columns[i].type) ? columns[i].type : set_type, -1, 0);
 	for (int i = MERGED_EVENT_NAME; i <= MERGED_KEY; i++)
 		TupleDescInitEntryCollation(desc, i + 1, C_COLLATION_OID);
 	return desc;
 }
 
-static Datum
-text_datum(Merger *merger, uint32 number)
-{
-	Slice text = merger->text_list[number];
-
-	return PointerGetDatum(cstring_to_text_with_len(text.data, (int) text.len));
-}
-
 /*
- * Put the groups, with the users' numbers, where SQL finds them
+ * Show the groups that have events, with the numbers of their users, to SQL as "merged"
  */
 static Tuplestorestate *
-register_merged(Merger *merger, const uint32 *numbers)
+show_merged(Merger *merger, const uint32 *numbers)
 {
 	Tuplestorestate *store = tuplestore_begin_heap(false, false, work_mem);
-	TupleDesc desc = merged_desc();
+	TupleDesc desc = make_merged_desc();
 	MemoryContext row = AllocSetContextCreate(CurrentMemoryContext, "fast_ingest merged row",
 											  ALLOCSET_DEFAULT_SIZES);
 	int count = 0;
@@ -205,9 +201,9 @@ register_merged(Merger *merger, const uint32 *numbers)
 		UserSetAddMany(set, group->nusers, group->users);
 		values[MERGED_BREAKDOWN] = Int16GetDatum(group->key.breakdown->id);
 		values[MERGED_FINEST] = Int16GetDatum((int16) group->key.breakdown->finest);
-		values[MERGED_EVENT_NAME] = text_datum(merger, group->key.event_name);
-		values[MERGED_SCOPE] = text_datum(merger, group->key.scope);
-		values[MERGED_KEY] = text_datum(merger, group->key.key);
+		values[MERGED_EVENT_NAME] = MergerTextDatum(merger, group->key.event_name);
+		values[MERGED_SCOPE] = MergerTextDatum(merger, group->key.scope);
+		values[MERGED_KEY] = MergerTextDatum(merger, group->key.key);
 		values[MERGED_BUCKET] = TimestampTzGetDatum(group->key.bucket);
 		values[MERGED_EVENTS] = Int64GetDatum(group->events);
 		values[MERGED_USERS] = UserSetDatum(set);
@@ -219,7 +215,7 @@ register_merged(Merger *merger, const uint32 *numbers)
 	}
 	MemoryContextDelete(row);
 
-	/* what SPI allocates here must outlive this flush */
+	/* what SPI allocates here stays until after the flush, when memory is reset */
 	MemoryContextSwitchTo(merger->parent);
 	SpiShow("merged", desc, store, count);
 	MemoryContextSwitchTo(merger->memory);
@@ -243,9 +239,9 @@ MergerFlush(Merger *merger)
 	MergerLimitKeys(merger);
 	numbers = palloc_extended(Max(merger->nusers, 1) * sizeof(uint32), MCXT_ALLOC_HUGE);
 	UserNumbersAssign((int) merger->nusers, merger->user_list, numbers, &state->users);
-	store = register_merged(merger, numbers);
+	store = show_merged(merger, numbers);
 	for (int i = 0; i < (int) lengthof(statements); i++)
-		(void) RollupStatement(statements[i], state->hours_closed, state->days_closed);
+		(void) SpiRunWithTimes(statements[i], state->hours_closed, state->days_closed);
 	if (SPI_unregister_relation("merged") != SPI_OK_REL_UNREGISTER)
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not unregister \"merged\"")));

@@ -1,19 +1,16 @@
 /*
  * refresh.c
  *
- * fi_refresh() and fi_rebuild().
+ * Refreshes the rollup: fi_refresh() and fi_rebuild().
  */
 #include "postgres.h"
 
 #include "rollup/refresh/refresh.h"
 
 #include "access/xact.h"
-#include "catalog/pg_extension.h"
-#include "commands/extension.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
-#include "storage/lmgr.h"
 #include "tcop/utility.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -21,86 +18,55 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "db/act_as_owner.h"
-#include "db/own_tables.h"
 #include "base/clock.h"
 #include "base/compat.h"
+#include "db/act_as_owner.h"
+#include "db/own_tables.h"
+#include "db/scan_own_table.h"
+#include "db/spi.h"
+#include "rollup/breakdown/scan_events.h"
 #include "rollup/delta/backlog.h"
+#include "rollup/delta/delta_read.h"
+#include "rollup/refresh/close_buckets.h"
+#include "rollup/refresh/merge.h"
+#include "rollup/refresh/refresh_counters.h"
 #include "rollup/state/key_limit.h"
 #include "rollup/state/recount.h"
-#include "rollup/refresh/merge.h"
-#include "rollup/metrics/scan_events.h"
-#include "rollup/refresh/refresh_counters.h"
+#include "rollup/state/refresh_lock.h"
 #include "rollup/state/restored.h"
-#include "rollup/refresh/close_buckets.h"
-#include "rollup/state/statement.h"
-#include "db/spi.h"
-#include "db/scan_own_table.h"
+#include "rollup/state/rollup_state.h"
 
 PG_FUNCTION_INFO_V1(fi_refresh);
 PG_FUNCTION_INFO_V1(fi_rebuild);
 
-/* Dirty spans of a breakdown beyond which whole hours are cheaper. */
-#define MAX_SPANS_OF_MINUTES 100
+/* If more ranges of minutes are marked in a breakdown, counting whole hours again is cheaper. */
+#define MAX_MINUTE_RANGES 100
 
-/* What a refresh knows all the way through. */
+/* A refresh in progress. */
 typedef struct
 {
 	Snapshot snapshot;
 	RollupState state;
 	BreakdownList *breakdowns;
-	TimeRangeList **dirty; /* for each breakdown */
+	TimeRangeList **recount; /* for each breakdown: what is counted again */
 	Merger *merger;
 	RefreshResult *result;
 } Refresh;
 
-void
-RefreshLock(void)
-{
-	LockDatabaseObject(ExtensionRelationId, get_extension_oid("fast_ingest", false), 1,
-					   ExclusiveLock);
-}
-
 /*
- * Read how far the rollup is; false if nothing was ever merged
+ * Read how far the rollup is; false if nothing was merged yet
  */
 static bool
-read_state(RollupState *state)
+read_state(Refresh *refresh)
 {
-	bool isnull;
+	RollupState *state = &refresh->state;
 
-	if (SpiRun("SELECT hours_closed, days_closed, users FROM fast_ingest.rollup_state",
-			   SPI_OK_SELECT) == 0)
-	{
-		/* nothing is missing in what is over */
-		TimestampTz now = GetCurrentTimestamp();
-
-		state->hours_closed = BucketStart(now - CLOSE_DELAY, LEVEL_HOUR);
-		state->days_closed = BucketStart(state->hours_closed, LEVEL_DAY);
-		state->users = 0;
-		return false;
-	}
-	state->hours_closed = DatumGetTimestampTz(
-		SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
-	state->days_closed = DatumGetTimestampTz(
-		SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull));
-	state->users =
-		DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 3, &isnull));
-	return true;
-}
-
-static void
-write_state(const RollupState *state, bool is_new)
-{
-	char statement[128];
-
-	snprintf(statement, sizeof(statement),
-			 is_new ? "INSERT INTO fast_ingest.rollup_state (hours_closed, days_closed, users)"
-					  " VALUES ($1, $2, " INT64_FORMAT ")"
-					: "UPDATE fast_ingest.rollup_state SET hours_closed = $1, days_closed = $2,"
-					  " users = " INT64_FORMAT,
-			 state->users);
-	(void) RollupStatement(statement, state->hours_closed, state->days_closed);
+	if (RollupStateRead(refresh->snapshot, state))
+		return true;
+	/* what is over is closed: it has no events that would have to be merged first */
+	state->hours_closed = BucketStart(GetCurrentTimestamp() - CLOSE_DELAY, LEVEL_HOUR);
+	state->days_closed = BucketStart(state->hours_closed, LEVEL_DAY);
+	return false;
 }
 
 /*
@@ -133,23 +99,23 @@ gather_delta(Refresh *refresh, const struct varlena *groups)
 		const uint16 *ref = section.refs;
 
 		if (breakdown == NULL)
-			continue; /* it was dropped since */
+			continue; /* it was dropped after the insert */
 		for (uint32 i = 0; i < section.ngroups; i++)
 		{
-			const DeltaGroup *source = &section.groups[i];
-			TimestampTz bucket = DeltaBucket(source);
+			const DeltaGroup *counted = &section.groups[i];
+			TimestampTz bucket = DeltaBucket(counted);
 			MergeGroup *group;
 
-			if (TimeRangeListHas(refresh->dirty[breakdown - refresh->breakdowns->items], bucket))
+			if (TimeRangeListHas(refresh->recount[breakdown - refresh->breakdowns->items], bucket))
 			{
-				/* raw rows are counted in its stead, this one's among them */
-				ref += source->nrefs;
+				/* all events of the bucket are counted again, including those of this group */
+				ref += counted->nrefs;
 				continue;
 			}
-			group = MergerGroup(refresh->merger, breakdown, texts[source->event_name],
-								texts[source->scope], texts[source->key], bucket);
-			MergeGroupEvents(group, source->events);
-			for (int j = 0; j < source->nrefs; j++)
+			group = MergerGroup(refresh->merger, breakdown, texts[counted->event_name],
+								texts[counted->scope], texts[counted->key], bucket);
+			MergeGroupEvents(group, counted->events);
+			for (int j = 0; j < counted->nrefs; j++)
 				MergeGroupUser(group, users[*ref++]);
 		}
 	}
@@ -189,15 +155,15 @@ typedef struct
 {
 	Refresh *refresh;
 	const Breakdown *breakdown;
-} RawTarget;
+} RecountTarget;
 
 /*
- * Count a raw row
+ * Gather an event that is counted again
  */
 static void
-gather_row(const ScannedEvent *row, void *arg)
+gather_event(const ScannedEvent *row, void *arg)
 {
-	RawTarget *target = arg;
+	RecountTarget *target = arg;
 	Merger *merger = target->refresh->merger;
 	MergeGroup *group = MergerGroup(
 		merger, target->breakdown, MergerText(merger, row->event_name, row->event_name_len),
@@ -207,71 +173,72 @@ gather_row(const ScannedEvent *row, void *arg)
 	MergeGroupEvents(group, 1);
 	if (row->has_user)
 		MergeGroupUser(group, MergerUser(merger, row->user));
-	target->refresh->result->raw_rows++;
+	target->refresh->result->recounted_rows++;
 	if (MergerIsFull(merger))
 		MergerFlush(merger);
 }
 
 /*
- * Where all breakdowns count whole days again, their event_names are chosen anew
+ * Forget which event_names have rows of their own on the days that all breakdowns count again
  */
 static void
-forget_names(Refresh *refresh)
+forget_event_names(Refresh *refresh)
 {
 	TimeRangeList everything = {0};
-	const TimeRangeList *dirty = &everything;
+	const TimeRangeList *in_all = &everything;
 
 	TimeRangeListAdd(&everything, TIME_BEGIN, TIME_END);
 	for (int i = 0; i < refresh->breakdowns->n; i++)
-		dirty = TimeRangeListIntersection(dirty, refresh->dirty[i]);
-	for (int i = 0; i < dirty->n; i++)
-		KeyLimitForgetNames(dirty->spans[i]);
+		in_all = TimeRangeListIntersection(in_all, refresh->recount[i]);
+	for (int i = 0; i < in_all->n; i++)
+		KeyLimitForgetNames(in_all->ranges[i]);
 }
 
 /*
- * Forget what the rollup has of dirty buckets, and count their rows again
+ * Remove what the rollup has of marked buckets, and count their events again
  */
 static void
-rebuild_dirty(Refresh *refresh)
+recount_buckets(Refresh *refresh)
 {
 	for (int i = 0; i < refresh->breakdowns->n; i++)
 	{
 		const Breakdown *breakdown = &refresh->breakdowns->items[i];
-		TimeRangeList *dirty = refresh->dirty[i];
+		TimeRangeList *recount = refresh->recount[i];
 
-		for (int j = 0; j < dirty->n; j++)
+		for (int j = 0; j < recount->n; j++)
 		{
-			RawTarget target = {refresh, breakdown};
+			RecountTarget target = {refresh, breakdown};
 
-			CloseBucketsForget(breakdown, dirty->spans[j]);
-			ScanEvents(breakdown, NULL, NULL, dirty->spans[j], gather_row, &target);
+			CloseBucketsForget(breakdown, recount->ranges[j]);
+			ScanEvents(breakdown, NULL, NULL, recount->ranges[j], gather_event, &target);
 		}
 		MergerFlush(refresh->merger);
-		CloseBucketsAgain(breakdown, dirty, &refresh->state);
+		CloseBucketsAgain(breakdown, recount, &refresh->state);
 	}
 }
 
 /*
- * What is dirty in a breakdown. Every span takes some statements: of many minutes the
- * whole hours are counted again, where all rows of an hour are there.
+ * The buckets of a breakdown to count again. Each range of them takes several statements: if
+ * there are many, their whole hours are counted again, where all events of an hour are there.
  */
 static TimeRangeList *
-spans_to_rebuild(Snapshot snapshot, const Breakdown *breakdown)
+find_recount_ranges(Snapshot snapshot, const Breakdown *breakdown)
 {
-	TimeRangeList *spans = RecountRanges(snapshot, breakdown->id, breakdown->finest);
+	TimeRangeList *ranges = RecountRanges(snapshot, breakdown->id, breakdown->finest);
 
-	if (breakdown->finest == LEVEL_MINUTE && spans->n > MAX_SPANS_OF_MINUTES)
-		spans = TimeRangeListUnion(spans, RecountRanges(snapshot, breakdown->id, LEVEL_HOUR));
-	return spans;
+	if (breakdown->finest == LEVEL_MINUTE && ranges->n > MAX_MINUTE_RANGES)
+		ranges = TimeRangeListUnion(ranges, RecountRanges(snapshot, breakdown->id, LEVEL_HOUR));
+	return ranges;
 }
 
 /*
- * Statements over the rollup look up few rows of many by its index, whatever the
- * planner thinks of a table that changes so fast. They group by sorting: PostgreSQL's
- * hashes have no seed, and names and keys are what clients make up.
+ * Keep the planner to index scans, nested loops and sorting. Statements over the rollup look up
+ * few of many rows by its index, whatever the statistics say of a table that changes so fast.
+ * They must not hash names and keys: PostgreSQL's hash functions have no seed, and clients
+ * could make up texts that collide.
  */
 static void
-set_planner(void)
+restrict_planner(void)
 {
 	static const char *const off[] = {"enable_hashagg", "enable_hashjoin", "enable_mergejoin",
 									  "enable_seqscan", "jit"};
@@ -284,37 +251,38 @@ set_planner(void)
 static void
 refresh_with_snapshot(Refresh *refresh)
 {
-	bool has_state = read_state(&refresh->state);
+	bool has_state = read_state(refresh);
 	RollupState before = refresh->state;
 
 	refresh->breakdowns = BreakdownsRead(refresh->snapshot);
-	refresh->dirty = palloc(Max(refresh->breakdowns->n, 1) * sizeof(TimeRangeList *));
+	refresh->recount = palloc(Max(refresh->breakdowns->n, 1) * sizeof(TimeRangeList *));
 	for (int i = 0; i < refresh->breakdowns->n; i++)
-		refresh->dirty[i] = spans_to_rebuild(refresh->snapshot, &refresh->breakdowns->items[i]);
+		refresh->recount[i] =
+			find_recount_ranges(refresh->snapshot, &refresh->breakdowns->items[i]);
 	refresh->merger = MergerCreate(&refresh->state);
 
-	forget_names(refresh);
+	forget_event_names(refresh);
 	merge_deltas(refresh);
-	rebuild_dirty(refresh);
+	recount_buckets(refresh);
 	RecountForget(refresh->snapshot, refresh->breakdowns);
-	CloseBucketsClose(&refresh->state, refresh->breakdowns, &refresh->result->hours_closed,
-					  &refresh->result->days_closed);
-	/* where events still come in, parts are put together once an hour */
-	CloseBucketsParts(refresh->result->hours_closed > 0 ? (TimeRange){TIME_END, TIME_BEGIN}
-														: MergerTouched(refresh->merger));
+	CloseBuckets(&refresh->state, refresh->breakdowns, &refresh->result->hours_closed,
+				 &refresh->result->days_closed);
+	/* parts are joined only once an hour where events still come in */
+	CloseBucketsJoinParts(refresh->result->hours_closed > 0 ? (TimeRange){TIME_END, TIME_BEGIN}
+															: MergerTouched(refresh->merger));
 	refresh->result->groups = MergerGroupsMerged(refresh->merger);
-	/* a restore wants to bring the row where nothing was merged yet */
+	/* before anything was merged there must be no row, as a restore brings one */
 	if (has_state ? memcmp(&refresh->state, &before, sizeof(before)) != 0
 				  : refresh->result->groups > 0)
-		write_state(&refresh->state, !has_state);
-	refresh->result->users = refresh->state.users - before.users;
+		RollupStateWrite(&refresh->state, has_state);
+	refresh->result->new_users = refresh->state.users - before.users;
 }
 
 /*
- * Refresh, and do a change, if there is one, and refresh again
+ * Refresh; if a change is given, apply it and refresh again
  */
 static void
-run(RefreshResult *result, RefreshChange change, void *arg)
+run_refresh(RefreshResult *result, RefreshChange change, void *arg)
 {
 	Refresh refresh = {.result = result};
 	SavedUser user;
@@ -335,13 +303,13 @@ run(RefreshResult *result, RefreshChange change, void *arg)
 	SPI_connect();
 	MemoryContextSwitchTo(
 		AllocSetContextCreate(CurrentMemoryContext, "fast_ingest refresh", ALLOCSET_DEFAULT_SIZES));
-	/* in this order: who waits for a refresh to end keeps nobody from locking events */
+	/* in this order, so that waiting for another refresh keeps nobody from locking events */
 	RefreshLock();
 	LockEventsTable();
 	user = ActAsRollupOwner();
 	began = MonotonicNow();
 	level = NewGUCNestLevel();
-	set_planner();
+	restrict_planner();
 	BacklogClaim();
 	restored = RestoredUpTo();
 	PushActiveSnapshot(GetLatestSnapshot());
@@ -351,7 +319,7 @@ run(RefreshResult *result, RefreshChange change, void *arg)
 	if (change != NULL)
 	{
 		change(refresh.snapshot, arg);
-		/* the snapshot is to show what was changed */
+		/* let the snapshot show what was changed */
 		CommandCounterIncrement();
 		UpdateActiveSnapshotCommandId();
 		refresh_with_snapshot(&refresh);
@@ -366,7 +334,7 @@ run(RefreshResult *result, RefreshChange change, void *arg)
 void
 RefreshRun(RefreshResult *result)
 {
-	run(result, NULL, NULL);
+	run_refresh(result, NULL, NULL);
 }
 
 void
@@ -374,11 +342,11 @@ RefreshAround(RefreshChange change, void *arg)
 {
 	RefreshResult result;
 
-	run(&result, change, arg);
+	run_refresh(&result, change, arg);
 }
 
 /*
- * Run a refresh for a function and return its result
+ * Refresh, and return the result as an SQL function does
  */
 static Datum
 refresh_and_return(FunctionCallInfo fcinfo)
@@ -394,8 +362,8 @@ refresh_and_return(FunctionCallInfo fcinfo)
 	RefreshRun(&result);
 	values[0] = Int64GetDatum(result.events);
 	values[1] = Int64GetDatum(result.groups);
-	values[2] = Int64GetDatum(result.users);
-	values[3] = Int64GetDatum(result.raw_rows);
+	values[2] = Int64GetDatum(result.new_users);
+	values[3] = Int64GetDatum(result.recounted_rows);
 	values[4] = Int64GetDatum(result.hours_closed);
 	values[5] = Int64GetDatum(result.days_closed);
 	return HeapTupleGetDatum(heap_form_tuple(desc, values, isnull));
@@ -409,7 +377,7 @@ fi_refresh(PG_FUNCTION_ARGS)
 }
 
 /*
- * fi_rebuild("from" timestamptz, "to" timestamptz): NULL is the beginning or the
+ * fi_rebuild(since timestamptz, until timestamptz): NULL is the beginning or the
  * end of time
  */
 Datum
@@ -426,7 +394,7 @@ fi_rebuild(PG_FUNCTION_ARGS)
 		char *text = pstrdup(timestamptz_to_str(from));
 
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("from must be before to: %s is not before %s", text,
+						errmsg("since must be before until: %s is not before %s", text,
 							   timestamptz_to_str(to))));
 	}
 	RefreshLock();

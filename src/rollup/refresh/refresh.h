@@ -1,20 +1,19 @@
 /*
  * refresh.h
  *
- * The refresh: merges deltas into the rollup, counts dirty buckets again, and
+ * The refresh merges deltas into the rollup, counts marked times again (see recount.h), and
  * closes hours and days that are over.
  *
  * What makes it exact
  * -------------------
- * One refresh at a time: it holds a lock of its own, on nothing anybody else
- * locks, to the end of its transaction. So closing a bucket and merging a late
- * event into it never overlap.
+ * One refresh at a time: it holds the refresh's lock until its transaction ends. So closing a
+ * bucket and merging a late event into it never overlap.
  *
- * One snapshot, taken after the lock: the deltas it merges are those it sees,
- * and those it deletes; where it counts raw rows again, it counts those of the same
- * snapshot, and drops the deltas of the same buckets.
+ * One snapshot, taken after the lock: the refresh merges and deletes the deltas that it shows.
+ * Where it counts events again, it counts those that the same snapshot shows, and ignores the
+ * deltas of the same buckets.
  *
- * One transaction: who reads sees all of a refresh or nothing.
+ * One transaction: readers see all of a refresh or nothing of it.
  */
 #ifndef FAST_INGEST_REFRESH_H
 #define FAST_INGEST_REFRESH_H
@@ -22,33 +21,28 @@
 #include "datatype/timestamp.h"
 #include "utils/snapshot.h"
 
-/* A closed bucket is cheaper to read and dearer to change: wait that long for stragglers. */
-#define CLOSE_DELAY (5 * USECS_PER_MINUTE)
-
 typedef struct
 {
-	int64 events;		/* merged out of deltas */
-	int64 groups;		/* of breakdown, event_name, key and bucket, that they were merged into */
-	int64 users;		/* new in the dictionary */
-	int64 raw_rows;		/* counted again, for each breakdown */
-	int64 hours_closed; /* how many hours, counting empty ones */
-	int64 days_closed;	/* and days */
+	int64 events;		  /* of the merged deltas */
+	int64 groups;		  /* of breakdown, event_name, key and bucket, that were merged */
+	int64 new_users;	  /* that got a number */
+	int64 recounted_rows; /* of events, counted again for each breakdown */
+	int64 hours_closed;	  /* including hours without events */
+	int64 days_closed;	  /* including days without events */
 } RefreshResult;
 
-/* Let no refresh begin until the transaction ends; waits for the one under way. */
-extern void RefreshLock(void);
-
 /*
- * Refresh, in the current transaction. Waits for another refresh, stops neither inserts nor
- * readers. An ERROR in a transaction of isolation level REPEATABLE READ or above.
+ * Refresh in the current transaction. Waits for another refresh; inserts and readers do not
+ * wait for it. An ERROR in a transaction of isolation level REPEATABLE READ or above (0A000), while
+ * a restore is under way (55000), and those of merging and of the breakdowns' expressions.
  */
 extern void RefreshRun(RefreshResult *result);
 
 /*
- * Refresh, have events and the rollup changed, and refresh again what that marks. The
- * change runs as the owner of the rollup, with SPI, and is to change what the snapshot
- * of the refresh shows, of which everything is merged. What others commit meanwhile has
- * no part in it.
+ * Refresh, call a function that changes events and the rollup, and count again what that has
+ * marked. The function runs as the owner of the rollup, with SPI. It may change only what the
+ * snapshot of the refresh shows, all of which is merged by then; what others have committed
+ * since is none of its business.
  */
 typedef void (*RefreshChange)(Snapshot snapshot, void *arg);
 extern void RefreshAround(RefreshChange change, void *arg);

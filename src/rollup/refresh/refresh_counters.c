@@ -1,7 +1,7 @@
 /*
  * refresh_counters.c
  *
- * What becomes of a refresh is known when its transaction ends, where nothing may fail.
+ * Counts a refresh when its transaction ends, where nothing may fail.
  */
 #include "postgres.h"
 
@@ -12,42 +12,43 @@
 
 #include "shared/shared_state.h"
 
-/* The refresh of the transaction at hand. */
-static bool active = false;
-static SubTransactionId subtransaction; /* that ran it */
-static int64 duration;
+/* The refresh of this transaction. */
+static bool is_active = false;
+static SubTransactionId subtransaction; /* in which it runs or ran */
+static int64 duration;					/* microseconds */
 
 static void
-failed(void)
+count_failure(void)
 {
 	pg_atomic_fetch_add_u64(&Shared->refreshes_failed, 1);
-	active = false;
+	is_active = false;
 }
 
 static void
-at_transaction_end(XactEvent event, void *arg)
+count_at_transaction_end(XactEvent event, void *arg)
 {
-	if (!active)
+	if (!is_active)
 		return;
 	if (event == XACT_EVENT_ABORT)
-		failed();
+		count_failure();
 	else if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_PREPARE)
 	{
 		HistogramAdd(&Shared->refreshes, DurationBounds, duration);
 		pg_atomic_write_u64(&Shared->last_refresh, GetCurrentTimestamp());
-		active = false;
+		is_active = false;
 	}
 }
 
 /*
- * Subtransactions have rising numbers: those that ran in the one that is rolled back
- * have a higher one
+ * A subtransaction that is rolled back takes those within it along. They have higher numbers
+ * than it.
  */
 static void
-at_subtransaction_end(SubXactEvent event, SubTransactionId id, SubTransactionId parent, void *arg)
+count_at_subtransaction_end(SubXactEvent event, SubTransactionId id, SubTransactionId parent,
+							void *arg)
 {
-	if (active && event == SUBXACT_EVENT_ABORT_SUB && subtransaction >= id)
-		failed();
+	if (is_active && event == SUBXACT_EVENT_ABORT_SUB && subtransaction >= id)
+		count_failure();
 }
 
 void
@@ -59,13 +60,13 @@ RefreshBegan(void)
 		return;
 	if (!registered)
 	{
-		RegisterXactCallback(at_transaction_end, NULL);
-		RegisterSubXactCallback(at_subtransaction_end, NULL);
+		RegisterXactCallback(count_at_transaction_end, NULL);
+		RegisterSubXactCallback(count_at_subtransaction_end, NULL);
 		registered = true;
 	}
-	if (!active)
+	if (!is_active)
 		duration = 0;
-	active = true;
+	is_active = true;
 	subtransaction = GetCurrentSubTransactionId();
 }
 

@@ -1,18 +1,18 @@
 /*
  * refresh_counters.h
  *
- * Counts of refreshes in shared memory, Shared->refreshes and those beside it. A
- * refresh is done when the transaction that ran it commits, or is prepared; one that ends
- * by an error or is rolled back, with a savepoint too, has failed. Several refreshes in
- * one transaction are one, as all but the first find next to nothing to do.
+ * Counts refreshes in shared memory, in Shared->refreshes and the counters beside it. A refresh
+ * has succeeded when its transaction commits or is prepared. It has failed when it ends with an
+ * error or is rolled back, also to a savepoint. Several refreshes in one transaction count as
+ * one, as all but the first have next to nothing to do. Without shared memory nothing is counted.
  */
 #ifndef FAST_INGEST_REFRESH_COUNTERS_H
 #define FAST_INGEST_REFRESH_COUNTERS_H
 
-/* It was asked for. */
+/* Note that a refresh begins in this transaction. */
 extern void RefreshBegan(void);
 
-/* It has done its work, in so many microseconds. */
+/* Note that a refresh has done its work, in so many microseconds. */
 extern void RefreshEnded(int64 time);
 
 #endif

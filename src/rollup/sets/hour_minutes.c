@@ -1,7 +1,7 @@
 /*
  * hour_minutes.c
  *
- * An hour taken apart.
+ * Unpacked hours.
  */
 #include "postgres.h"
 
@@ -40,10 +40,10 @@ HourMinutesSet(HourMinutes *hour, int minute)
 }
 
 /*
- * Count events in a minute. Errors as HourMinutesAdd
+ * Add events to a minute. Errors as HourMinutesAdd
  */
 static void
-count_events(HourMinutes *hour, int minute, int64 events)
+add_events(HourMinutes *hour, int minute, int64 events)
 {
 	if (minute < 0 || minute >= MINS_PER_HOUR)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -57,7 +57,7 @@ count_events(HourMinutes *hour, int minute, int64 events)
 void
 HourMinutesAdd(HourMinutes *hour, int minute, int64 events, const UserSet *users)
 {
-	count_events(hour, minute, events);
+	add_events(hour, minute, events);
 	if (users != NULL)
 		UserSetUnion(HourMinutesSet(hour, minute), users);
 }
@@ -65,15 +65,8 @@ HourMinutesAdd(HourMinutes *hour, int minute, int64 events, const UserSet *users
 void
 HourMinutesAddDatum(HourMinutes *hour, int minute, int64 events, Datum users)
 {
-	count_events(hour, minute, events);
+	add_events(hour, minute, events);
 	UserSetUnionDatum(HourMinutesSet(hour, minute), users);
-}
-
-void
-HourMinutesMerge(HourMinutes *hour, const HourMinutes *other)
-{
-	for (int minute = 0; minute < MINS_PER_HOUR; minute++)
-		HourMinutesAdd(hour, minute, other->events[minute], other->users[minute]);
 }
 
 void
@@ -92,14 +85,4 @@ HourMinutesAllUsers(HourMinutes *hour)
 		if (hour->users[minute] != NULL)
 			UserSetUnion(whole, hour->users[minute]);
 	return whole;
-}
-
-Datum
-HourMinutesUsers(HourMinutes *hour)
-{
-	UserSet *whole = HourMinutesAllUsers(hour);
-	Datum users = UserSetDatum(whole);
-
-	UserSetFree(whole);
-	return users;
 }

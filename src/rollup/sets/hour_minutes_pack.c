@@ -12,16 +12,16 @@
 
 #include "base/compat.h"
 
-/* Numbers, taken or not, for each user, up to which a table of them is worth its memory. */
+/* A table of ranks may have so many entries per user, most of them unused. */
 #define MAX_SPARSENESS 32
 
 /*
- * The ranks of all sorted users by their number less the least one. What lies
- * between them is undefined. NULL if too much does: numbers are given out one
- * after the other, but by SQL anybody can make any set.
+ * Build a table of the ranks of sorted users: the index is a user's number minus the least
+ * number. Entries that belong to no user are undefined. NULL if there would be too many of
+ * these: numbers are given out in sequence, but by SQL anybody can make any set.
  */
 static uint32 *
-rank_table(const uint32 *all, uint64 nall)
+build_rank_table(const uint32 *all, uint64 nall)
 {
 	uint32 *table;
 	uint64 size;
@@ -38,8 +38,8 @@ rank_table(const uint32 *all, uint64 nall)
 }
 
 /*
- * Turn sorted users into their ranks among all, who are sorted, too, and hold
- * every one of them. What lies between two is stepped over in growing strides.
+ * Replace sorted users by their ranks among all users, which are sorted and include them.
+ * Searches in strides that double, from one user to the next.
  */
 static void
 search_ranks(uint32 *users, uint64 n, const uint32 *all, uint64 nall)
@@ -74,7 +74,7 @@ search_ranks(uint32 *users, uint64 n, const uint32 *all, uint64 nall)
 }
 
 /*
- * The bitmap of minute * N + rank as a user set
+ * The bitmap of the numbers minute * N + rank, as a user set
  */
 static UserSet *
 pack_users(HourMinutes *hour, uint32 *nusers)
@@ -92,7 +92,7 @@ pack_users(HourMinutes *hour, uint32 *nusers)
 							   nall),
 						errdetail("The limit is %u users.", PACKED_MAX_USERS)));
 	all = UserSetNumbers(whole, &nall);
-	table = rank_table(all, nall);
+	table = build_rank_table(all, nall);
 	for (int minute = 0; minute < MINS_PER_HOUR; minute++)
 	{
 		uint32 *users;
@@ -128,7 +128,7 @@ is_present(HourMinutes *hour, int minute)
 }
 
 static int
-width_of(int64 events)
+count_width(int64 events)
 {
 	return events <= PG_UINT8_MAX	 ? 1
 		   : events <= PG_UINT16_MAX ? 2
@@ -154,7 +154,7 @@ HourMinutesDatum(HourMinutes *hour)
 		if (is_present(hour, minute))
 		{
 			present |= UINT64CONST(1) << minute;
-			width = Max(width, width_of(hour->events[minute]));
+			width = Max(width, count_width(hour->events[minute]));
 		}
 
 	size = sizeof(PackedHead) + PackedCountsSize(width, present) + bitmap_len;
@@ -170,7 +170,7 @@ HourMinutesDatum(HourMinutes *hour)
 	head->present[0] = (uint32) present;
 	head->present[1] = (uint32) (present >> 32);
 
-	/* the lower bytes of a count come first: the machine is little-endian (see roaring_check.c) */
+	/* the first bytes of a count are its lower ones: roaring_check.c requires little-endian */
 	count = (char *) (head + 1);
 	for (int minute = 0; minute < MINS_PER_HOUR; minute++)
 		if ((present >> minute & 1) != 0)

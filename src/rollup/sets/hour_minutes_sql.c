@@ -1,14 +1,12 @@
 /*
  * hour_minutes_sql.c
  *
- * Packed minutes by SQL: fi_pack_minutes, fi_merge_minutes, fi_unpack_minutes,
- * fi_sum_minutes.
+ * The SQL functions fast_ingest.pack_minutes and fast_ingest.unpack_minutes.
  */
 #include "postgres.h"
 
 #include "rollup/sets/hour_minutes.h"
 
-#include "access/htup_details.h"
 #include "datatype/timestamp.h"
 #include "fmgr.h"
 #include "funcapi.h"
@@ -18,9 +16,7 @@
 
 PG_FUNCTION_INFO_V1(fi_pack_minutes_add);
 PG_FUNCTION_INFO_V1(fi_pack_minutes_result);
-PG_FUNCTION_INFO_V1(fi_merge_minutes);
 PG_FUNCTION_INFO_V1(fi_unpack_minutes);
-PG_FUNCTION_INFO_V1(fi_sum_minutes);
 
 enum
 {
@@ -30,16 +26,9 @@ enum
 	NUM_UNPACKED_COLUMNS
 };
 
-enum
-{
-	SUM_EVENTS,
-	SUM_USERS,
-	NUM_SUM_COLUMNS
-};
-
 /*
- * The state of fi_pack_minutes is an HourMinutes in the aggregate's context. A
- * minute without users may have NULL for them; other NULLs are errors (22004).
+ * The state of pack_minutes is an HourMinutes in the memory context of the aggregate.
+ * ERROR 22004 if minute or events is NULL; users may be NULL, which is no users.
  */
 Datum
 fi_pack_minutes_add(PG_FUNCTION_ARGS)
@@ -49,7 +38,7 @@ fi_pack_minutes_add(PG_FUNCTION_ARGS)
 
 	if (!AggCheckCallContext(fcinfo, &context))
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						errmsg("fi_pack_minutes_add called in non-aggregate context")));
+						errmsg("fast_ingest.pack_minutes_add called in non-aggregate context")));
 	if (PG_ARGISNULL(1) || PG_ARGISNULL(2))
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 						errmsg("minute and events must not be null")));
@@ -76,15 +65,6 @@ fi_pack_minutes_result(PG_FUNCTION_ARGS)
 }
 
 Datum
-fi_merge_minutes(PG_FUNCTION_ARGS)
-{
-	HourMinutes *hour = HourMinutesRead(PG_GETARG_DATUM(0), PG_GETARG_DATUM(1));
-
-	HourMinutesMerge(hour, HourMinutesRead(PG_GETARG_DATUM(2), PG_GETARG_DATUM(3)));
-	PG_RETURN_DATUM(HourMinutesDatum(hour));
-}
-
-Datum
 fi_unpack_minutes(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
@@ -107,22 +87,4 @@ fi_unpack_minutes(PG_FUNCTION_ARGS)
 		tuplestore_putvalues(result->setResult, result->setDesc, values, isnull);
 	}
 	return (Datum) 0;
-}
-
-Datum
-fi_sum_minutes(PG_FUNCTION_ARGS)
-{
-	TupleDesc desc;
-	Datum values[NUM_SUM_COLUMNS];
-	bool isnull[NUM_SUM_COLUMNS] = {false, false};
-	int64 events = 0;
-	UserSet *users = UserSetCreate();
-
-	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
-	HourMinutesSum(PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), PG_GETARG_INT32(2), PG_GETARG_INT32(3),
-				   &events, users);
-	values[SUM_EVENTS] = Int64GetDatum(events);
-	values[SUM_USERS] = UserSetDatum(users);
-	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, isnull)));
 }

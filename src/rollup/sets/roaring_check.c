@@ -1,7 +1,7 @@
 /*
  * roaring_check.c
  *
- * The layout, all of it little-endian:
+ * The layout, in which everything is little-endian:
  *
  *	cookie	 uint32: 12346, then the number of containers as uint32; or, where
  *			 containers hold runs, 12347 in the lower and the number of
@@ -62,10 +62,10 @@ read64(const unsigned char *bytes)
 }
 
 /*
- * Step over size bytes, and return where they start; NULL if there are fewer
+ * Step over some bytes, and return where they begin; NULL if there are fewer
  */
 static const unsigned char *
-take(RoaringReader *reader, size_t size)
+take_bytes(RoaringReader *reader, size_t size)
 {
 	const unsigned char *start = reader->data;
 
@@ -85,28 +85,28 @@ RoaringOpen(RoaringReader *reader, const void *bytes, size_t len)
 	reader->start = reader->data = bytes;
 	reader->end = reader->start + len;
 
-	if ((field = take(reader, sizeof(uint32_t))) == NULL)
+	if ((field = take_bytes(reader, sizeof(uint32_t))) == NULL)
 		return false;
 	cookie = read32(field);
 	if ((cookie & 0xFFFF) == COOKIE_RUNS)
 	{
 		reader->containers = (cookie >> 16) + 1;
-		if ((reader->runs = take(reader, (reader->containers + 7) / 8)) == NULL)
+		if ((reader->runs = take_bytes(reader, (reader->containers + 7) / 8)) == NULL)
 			return false;
 	}
 	else
 	{
-		if (cookie != COOKIE || (field = take(reader, sizeof(uint32_t))) == NULL)
+		if (cookie != COOKIE || (field = take_bytes(reader, sizeof(uint32_t))) == NULL)
 			return false;
 		reader->containers = read32(field);
-		if (reader->containers > PORTABLE_CONTAINER_SIZE)
+		if (reader->containers > ROARING_CONTAINER_SIZE)
 			return false;
 	}
-	if ((reader->keys = take(reader, reader->containers * 2 * sizeof(uint16_t))) == NULL)
+	if ((reader->keys = take_bytes(reader, reader->containers * 2 * sizeof(uint16_t))) == NULL)
 		return false;
 	if (reader->runs == NULL || reader->containers >= MIN_OFFSETS)
 	{
-		reader->offsets = take(reader, reader->containers * sizeof(uint32_t));
+		reader->offsets = take_bytes(reader, reader->containers * sizeof(uint32_t));
 		if (reader->offsets == NULL)
 			return false;
 	}
@@ -126,23 +126,23 @@ RoaringNext(RoaringReader *reader, RoaringContainer *container)
 	container->cardinality = read16(key + sizeof(uint16_t)) + 1;
 	if (reader->runs != NULL && (reader->runs[i / 8] >> i % 8 & 1) != 0)
 	{
-		if ((field = take(reader, sizeof(uint16_t))) == NULL)
+		if ((field = take_bytes(reader, sizeof(uint16_t))) == NULL)
 			return false;
-		container->kind = PORTABLE_RUN;
+		container->kind = ROARING_RUN;
 		container->size = read16(field);
-		container->data = take(reader, container->size * RUN_BYTES);
+		container->data = take_bytes(reader, container->size * RUN_BYTES);
 	}
 	else if (container->cardinality > MAX_ARRAY)
 	{
-		container->kind = PORTABLE_BITSET;
+		container->kind = ROARING_BITSET;
 		container->size = BITSET_WORDS;
-		container->data = take(reader, BITSET_BYTES);
+		container->data = take_bytes(reader, BITSET_BYTES);
 	}
 	else
 	{
-		container->kind = PORTABLE_ARRAY;
+		container->kind = ROARING_ARRAY;
 		container->size = container->cardinality;
-		container->data = take(reader, container->size * sizeof(uint16_t));
+		container->data = take_bytes(reader, container->size * sizeof(uint16_t));
 	}
 	if (container->data == NULL)
 		return false;
@@ -151,8 +151,8 @@ RoaringNext(RoaringReader *reader, RoaringContainer *container)
 }
 
 /*
- * The numbers of an array ascend. The loop has no early end and an index that
- * does not wrap, so that it can be vectorized
+ * Do the numbers of an array ascend? The loop does not end early, and its index cannot wrap
+ * around, so that the compiler can vectorize it.
  */
 static bool
 array_ascends(const RoaringContainer *container)
@@ -166,13 +166,13 @@ array_ascends(const RoaringContainer *container)
 }
 
 /*
- * Runs ascend, do not touch (one run would do then), stay within 16 bits and
- * come to the cardinality
+ * Do the runs ascend without touching each other, stay within 16 bits, and add up to the
+ * cardinality?
  */
 static bool
 runs_fit(const RoaringContainer *container)
 {
-	uint32_t after = 0; /* the least number the next run may start with */
+	uint32_t after = 0; /* the least number with which the next run may begin */
 	uint32_t cardinality = 0;
 
 	for (uint32_t i = 0; i < container->size; i++)
@@ -180,7 +180,7 @@ runs_fit(const RoaringContainer *container)
 		uint32_t first = read16(container->data + i * RUN_BYTES);
 		uint32_t length = read16(container->data + i * RUN_BYTES + 2) + 1;
 
-		if (first < after || first + length > PORTABLE_CONTAINER_SIZE)
+		if (first < after || first + length > ROARING_CONTAINER_SIZE)
 			return false;
 		after = first + length + 1;
 		cardinality += length;
@@ -212,16 +212,16 @@ RoaringCheck(const void *bytes, size_t len, uint64_t *cardinality)
 		last_base = container.base;
 		switch (container.kind)
 		{
-			case PORTABLE_ARRAY:
+			case ROARING_ARRAY:
 				if (!array_ascends(&container))
 					return "The numbers of a container are out of order.";
 				break;
-			case PORTABLE_BITSET:
+			case ROARING_BITSET:
 				if (cardinality != NULL && pg_popcount((const char *) container.data,
 													   BITSET_BYTES) != container.cardinality)
 					return "A container has another number of bits than the header says.";
 				break;
-			case PORTABLE_RUN:
+			case ROARING_RUN:
 				if (!runs_fit(&container))
 					return "The runs of a container are out of order or have another length than the header says.";
 				break;
@@ -275,13 +275,13 @@ RoaringDecode(const RoaringContainer *container, uint32_t *numbers)
 {
 	switch (container->kind)
 	{
-		case PORTABLE_ARRAY:
+		case ROARING_ARRAY:
 			decode_array(container, numbers);
 			break;
-		case PORTABLE_BITSET:
+		case ROARING_BITSET:
 			decode_bitset(container, numbers);
 			break;
-		case PORTABLE_RUN:
+		case ROARING_RUN:
 			decode_runs(container, numbers);
 			break;
 	}

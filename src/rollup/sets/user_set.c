@@ -1,14 +1,14 @@
 /*
  * user_set.c
  *
- * User sets on CRoaring.
+ * User sets, by CRoaring.
  *
- * CRoaring allocates with malloc and knows no ERROR. A UserSet is therefore
- * registered with its memory context before it has a bitmap, and a bitmap that
- * no UserSet owns lives only between two calls of CRoaring.
+ * CRoaring allocates by malloc(), and an ERROR of PostgreSQL would leak its bitmaps. Therefore
+ * a UserSet is registered with its memory context before it gets a bitmap, and nothing that
+ * can fail is called while no UserSet owns a bitmap.
  *
- * Unions are lazy: they leave the cardinalities of bitsets unknown until the set
- * is repaired, and so does reading. Everything but a union wants it repaired.
+ * Unions are lazy: they leave the cardinalities of bitsets unknown until the set is repaired.
+ * Reading a set does so, too. Everything but a union needs a repaired set.
  */
 #include "postgres.h"
 
@@ -23,12 +23,12 @@
 #include "rollup/sets/roaring_check.h"
 
 /*
- * A repair turns containers into what suits their contents. So many unions
- * without one keep a container of runs from growing beyond a bitset's 8 kB.
+ * Most unions between two repairs. A repair converts each container to the kind that suits it,
+ * so this keeps a container of runs from growing beyond the 8 kB of a bitset.
  */
 #define MAX_UNREPAIRED 16
 
-/* From so many bytes per container on, containers united into become bitsets. */
+/* A union with a bitmap of so many bytes per container, or more, converts containers to bitsets. */
 #define DENSE_BYTES 512
 
 struct UserSet
@@ -49,10 +49,10 @@ free_bitmap(void *arg)
 }
 
 /*
- * A set that has no bitmap yet and whose context will free the one it gets
+ * Create a set without a bitmap. Its context will free the bitmap that it gets.
  */
 static UserSet *
-allocate(void)
+allocate_set(void)
 {
 	UserSet *set = palloc0(sizeof(UserSet));
 
@@ -71,7 +71,7 @@ require_memory(const void *bitmap)
 }
 
 static void
-repair(UserSet *set)
+repair_set(UserSet *set)
 {
 	if (set->unrepaired > 0)
 		roaring_bitmap_repair_after_lazy(set->bitmap);
@@ -79,11 +79,11 @@ repair(UserSet *set)
 }
 
 /*
- * The bitmap of a detoasted fi_user_set, which nobody owns yet. It wants a repair:
- * bits are counted there, and not twice
+ * The bitmap of a detoasted fi_user_set, which no set owns yet. It needs a repair: the bits of
+ * bitsets are counted there, and not here a first time.
  */
 static roaring_bitmap_t *
-deserialize(struct varlena *value)
+read_bitmap(struct varlena *value)
 {
 	size_t len = VARSIZE(value) - VARHDRSZ;
 	const char *wrong = RoaringCheck(VARDATA(value), len, NULL);
@@ -100,7 +100,7 @@ deserialize(struct varlena *value)
 UserSet *
 UserSetCreate(void)
 {
-	UserSet *set = allocate();
+	UserSet *set = allocate_set();
 
 	set->bitmap = roaring_bitmap_create();
 	require_memory(set->bitmap);
@@ -116,9 +116,9 @@ UserSetFree(UserSet *set)
 UserSet *
 UserSetRead(struct varlena *value)
 {
-	UserSet *set = allocate();
+	UserSet *set = allocate_set();
 
-	set->bitmap = deserialize(value);
+	set->bitmap = read_bitmap(value);
 	set->unrepaired = 1;
 	return set;
 }
@@ -126,34 +126,35 @@ UserSetRead(struct varlena *value)
 void
 UserSetAdd(UserSet *set, uint32 user)
 {
-	repair(set);
+	repair_set(set);
 	roaring_bitmap_add(set->bitmap, user);
 }
 
 /*
- * Bitsets make the fastest unions, and of sparse sets the largest ones: only
- * an operand with many bytes to a container is worth them
+ * Unite with a bitmap that has so many bytes. Unions with bitsets are the fastest, but bitsets
+ * of sparse sets take much memory: they are made only for an operand with many bytes per
+ * container.
  */
 static void
-unite(UserSet *set, const roaring_bitmap_t *other, size_t bytes)
+unite_with(UserSet *set, const roaring_bitmap_t *other, size_t bytes)
 {
 	bool dense = bytes >= (size_t) other->high_low_container.size * DENSE_BYTES;
 
 	if (set->unrepaired == MAX_UNREPAIRED)
-		repair(set);
+		repair_set(set);
 	roaring_bitmap_lazy_or_inplace(set->bitmap, other, dense);
 	set->unrepaired++;
 }
 
 /*
- * Unite with a bitmap that nobody owns, and that nobody can use any more
+ * Unite with a bitmap that no set owns, and free it or take it over
  */
 static void
 unite_and_free(UserSet *set, roaring_bitmap_t *other, size_t bytes)
 {
 	if (set->bitmap->high_low_container.size > 0)
 	{
-		unite(set, other, bytes);
+		unite_with(set, other, bytes);
 		roaring_bitmap_free(other);
 		return;
 	}
@@ -167,7 +168,7 @@ UserSetAddMany(UserSet *set, size_t n, const uint32 *users)
 {
 	roaring_bitmap_t *many;
 
-	/* the end of a container is the only cheap place to add to */
+	/* adding users one by one is cheap only at the end of a container */
 	many = roaring_bitmap_of_ptr(n, users);
 	require_memory(many);
 	unite_and_free(set, many, n * sizeof(uint16));
@@ -177,14 +178,14 @@ void
 UserSetUnion(UserSet *set, const UserSet *other)
 {
 	if (set != other)
-		unite(set, other->bitmap, 0);
+		unite_with(set, other->bitmap, 0);
 }
 
 void
 UserSetUnionDatum(UserSet *set, Datum value)
 {
 	struct varlena *detoasted = PG_DETOAST_DATUM(value);
-	roaring_bitmap_t *other = deserialize(detoasted);
+	roaring_bitmap_t *other = read_bitmap(detoasted);
 
 	unite_and_free(set, other, VARSIZE(detoasted) - VARHDRSZ);
 	if ((Pointer) detoasted != DatumGetPointer(value))
@@ -194,16 +195,16 @@ UserSetUnionDatum(UserSet *set, Datum value)
 void
 UserSetIntersect(UserSet *set, UserSet *other)
 {
-	repair(set);
-	repair(other);
+	repair_set(set);
+	repair_set(other);
 	roaring_bitmap_and_inplace(set->bitmap, other->bitmap);
 }
 
 void
 UserSetSubtract(UserSet *set, UserSet *other)
 {
-	repair(set);
-	repair(other);
+	repair_set(set);
+	repair_set(other);
 	if (set == other)
 		roaring_bitmap_clear(set->bitmap);
 	else
@@ -213,22 +214,22 @@ UserSetSubtract(UserSet *set, UserSet *other)
 bool
 UserSetContains(UserSet *set, uint32 user)
 {
-	repair(set);
+	repair_set(set);
 	return roaring_bitmap_contains(set->bitmap, user);
 }
 
 bool
 UserSetEquals(UserSet *set, UserSet *other)
 {
-	repair(set);
-	repair(other);
+	repair_set(set);
+	repair_set(other);
 	return roaring_bitmap_equals(set->bitmap, other->bitmap);
 }
 
 uint64
 UserSetCardinality(UserSet *set)
 {
-	repair(set);
+	repair_set(set);
 	return roaring_bitmap_get_cardinality(set->bitmap);
 }
 
@@ -238,7 +239,7 @@ UserSetDatum(UserSet *set)
 	size_t size;
 	struct varlena *value;
 
-	repair(set);
+	repair_set(set);
 	roaring_bitmap_run_optimize(set->bitmap);
 	size = VARHDRSZ + roaring_bitmap_portable_size_in_bytes(set->bitmap);
 	if (!AllocSizeIsValid(size))

@@ -1,44 +1,45 @@
 /*
  * user_set.h
  *
- * Exact sets of users by their 32-bit numbers: roaring bitmaps in memory, the
- * SQL type fi_user_set on disk (a varlena that holds the portable serialization).
+ * Exact sets of users, by their 32-bit numbers: roaring bitmaps in memory, and the SQL type
+ * fi_user_set on disk, a varlena that holds the portable serialization.
  *
- * A set belongs to the memory context that was current when it was made and
- * ends with it, also when that is because of an ERROR. Its bitmap is malloc'ed,
- * so the context's own size says nothing about it.
+ * A set belongs to the memory context that was current when it was created, and is freed with
+ * it, also after an ERROR. Its bitmap is allocated by malloc(), so it does not count in the
+ * context's size. Whatever runs out of memory here is ERROR 53200.
  */
 #ifndef FAST_INGEST_USER_SET_H
 #define FAST_INGEST_USER_SET_H
 
 typedef struct UserSet UserSet;
 
-/* A set of nobody. */
+/* An empty set. */
 extern UserSet *UserSetCreate(void);
 
 /*
- * Free the set's bitmap before its context does; some 50 bytes stay until then.
- * The set cannot be used any more.
+ * Free the bitmap of a set, which cannot be used afterwards. Some 50 bytes of the set stay
+ * until its context is reset.
  */
 extern void UserSetFree(UserSet *set);
 
-/* The set of a detoasted fi_user_set. Error XX001 if it is damaged. */
+/* Read a detoasted fi_user_set. Error XX001 if it is damaged. */
 extern UserSet *UserSetRead(struct varlena *value);
 
 extern void UserSetAdd(UserSet *set, uint32 user);
 
-/* Fastest where the users ascend. */
+/* Add n users in any order, which may come several times. Ascending ones are the fastest. */
 extern void UserSetAddMany(UserSet *set, size_t n, const uint32 *users);
 
+/* Add the users of another set. */
 extern void UserSetUnion(UserSet *set, const UserSet *other);
 
-/* Unite with an fi_user_set, detoasted or not. Error XX001 if it is damaged. */
+/* Add the users of an fi_user_set, detoasted or not. Error XX001 if it is damaged. */
 extern void UserSetUnionDatum(UserSet *set, Datum value);
 
-/* Keep the users who are in both. */
+/* Keep only the users who are in the other set, too. */
 extern void UserSetIntersect(UserSet *set, UserSet *other);
 
-/* Take out the users of the other one. */
+/* Remove the users of the other set. */
 extern void UserSetSubtract(UserSet *set, UserSet *other);
 
 extern bool UserSetContains(UserSet *set, uint32 user);
@@ -48,7 +49,7 @@ extern uint64 UserSetCardinality(UserSet *set);
 /* A palloc'ed fi_user_set. Error 54000 if it would be over 1 GB. */
 extern Datum UserSetDatum(UserSet *set);
 
-/* All users in order, palloc'ed; the array may be over 1 GB. */
+/* All users in ascending order, and their number; palloc'ed, possibly over 1 GB. */
 extern uint32 *UserSetNumbers(UserSet *set, uint64 *n);
 
 #endif

@@ -1,7 +1,8 @@
 /*
  * user_set_type.c
  *
- * The SQL type fi_user_set: text and binary form, operators, aggregate.
+ * The SQL type fi_user_set: its text and binary forms, its operators, fi_cardinality and
+ * the aggregate fi_union.
  */
 #include "postgres.h"
 
@@ -29,7 +30,7 @@ PG_FUNCTION_INFO_V1(fi_cardinality);
 PG_FUNCTION_INFO_V1(fi_union_add);
 PG_FUNCTION_INFO_V1(fi_union_result);
 
-/* Ten digits and a comma for each must fit into a value. */
+/* A number has up to ten digits and a comma, and the text must fit into one value. */
 #define MAX_TEXT_USERS ((MaxAllocSize - sizeof("{}")) / 11)
 
 #define PG_GETARG_USER_SET(n) UserSetRead(PG_GETARG_VARLENA_P(n))
@@ -43,8 +44,8 @@ skip_space(const char *text)
 }
 
 /*
- * Read one number and what may stand around it. ERROR 22P02 if there is none,
- * 22003 if it is too large.
+ * Read one number and the spaces around it; returns what follows. ERROR 22P02 if there
+ * is no number, 22003 if it is too large.
  */
 static const char *
 read_number(const char *text, const char *whole, uint32 *number)
@@ -69,8 +70,8 @@ read_number(const char *text, const char *whole, uint32 *number)
 }
 
 /*
- * {1,5,7}: numbers in any order and as often as one likes, spaces anywhere but
- * within them
+ * Read {1,5,7}: numbers in any order, repetitions and spaces around numbers allowed.
+ * ERROR 22P02 for any other text, 22003 for a number that is too large.
  */
 Datum
 fi_user_set_in(PG_FUNCTION_ARGS)
@@ -115,8 +116,8 @@ fi_user_set_in(PG_FUNCTION_ARGS)
 }
 
 /*
- * ERROR 54000 for more users than a text can name: half a megabyte can be a set of
- * all there may be.
+ * Write {1,5,7}. ERROR 54000 for more users than a text can list: a value of 0.9 MB
+ * is the set of all 4294967296.
  */
 Datum
 fi_user_set_out(PG_FUNCTION_ARGS)
@@ -146,8 +147,8 @@ fi_user_set_out(PG_FUNCTION_ARGS)
 }
 
 /*
- * The portable serialization as anybody may have written it. ERROR 22P03 if it
- * is not well-formed. It is written anew, for there are several for one set.
+ * Read the portable serialization, from any client. ERROR 22P03 if it is not
+ * well-formed. One set has several serializations, so it is serialized again.
  */
 Datum
 fi_user_set_recv(PG_FUNCTION_ARGS)
@@ -172,7 +173,7 @@ fi_user_set_recv(PG_FUNCTION_ARGS)
 Datum
 fi_user_set_send(PG_FUNCTION_ARGS)
 {
-	/* a bytea in the portable serialization is what a set is */
+	/* a value of the type is stored in the portable serialization */
 	PG_RETURN_POINTER(PG_GETARG_VARLENA_P(0));
 }
 
@@ -225,8 +226,8 @@ fi_cardinality(PG_FUNCTION_ARGS)
 }
 
 /*
- * The state of fi_union is a UserSet in the aggregate's context; NULL is no set
- * so far
+ * Transition function of fi_union and fast_ingest.union_users. The state is a UserSet in
+ * the memory context of the aggregate, or NULL as long as there was no set.
  */
 Datum
 fi_union_add(PG_FUNCTION_ARGS)
@@ -236,7 +237,7 @@ fi_union_add(PG_FUNCTION_ARGS)
 
 	if (!AggCheckCallContext(fcinfo, &context))
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						errmsg("fi_union_add called in non-aggregate context")));
+						errmsg("fast_ingest.union_add called in non-aggregate context")));
 	if (!PG_ARGISNULL(1))
 	{
 		if (set == NULL)

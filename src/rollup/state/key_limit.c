@@ -1,7 +1,7 @@
 /*
  * key_limit.c
  *
- * Finds where the rollup has counted names or keys together.
+ * Finds the times for which the rollup has counted names or keys together.
  */
 #include "postgres.h"
 
@@ -11,12 +11,11 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#include "rollup/state/statement.h"
 #include "db/spi.h"
 
 /*
- * $1 and $2 are the beginning of the first day and the end of the range, $3 is the
- * event_name. OFFSET 0 keeps a subquery what it is: a look-up of one bucket.
+ * $1 is the beginning of the first day, $2 the end of the range, $3 the event_name. OFFSET 0
+ * keeps the planner from turning a subquery, which looks up one bucket, into a join.
  */
 #define UNCERTAIN_NAME \
 	"SELECT o.day AS low, o.day + interval '24 hours' AS high FROM fast_ingest.event_names AS o" \
@@ -24,7 +23,7 @@
 	" AND NOT EXISTS (SELECT FROM fast_ingest.event_names AS e" \
 	"  WHERE e.day = o.day AND e.event_name = $3 AND NOT e.is_other OFFSET 0)"
 
-/* $4 is the key, $5 the breakdown, $6 the level of the buckets, $7 its name, $8 its width. */
+/* $4 is the key, $5 the breakdown, $6 the level of its limit, $7 its unit, $8 its width. */
 #define HAS_KEY(level) \
 	"EXISTS (SELECT FROM fast_ingest.rollup AS r" \
 	" WHERE r.breakdown = $5 AND r.level = " level " AND r.event_name = $3" \
@@ -36,14 +35,14 @@
 	"  AND bucket >= $1 AND bucket < $2 AND is_other AND NOT is_other_name) AS o" \
 	" WHERE NOT " HAS_KEY("$6") " AND NOT " HAS_KEY("1")
 
-RollupLevel
+BucketLevel
 KeyLimitLevel(const Breakdown *breakdown)
 {
 	return breakdown->finest == LEVEL_MINUTE ? LEVEL_HOUR : breakdown->finest;
 }
 
 static SPIPlanPtr
-uncertain_plan(bool with_key)
+prepare_uncertain(bool with_key)
 {
 	static SPIPlanPtr plans[2];
 	Oid types[] = {TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID,
@@ -61,7 +60,7 @@ TimeRangeList *
 KeyLimitUncertain(const Breakdown *breakdown, const char *event_name, const char *key,
 				  TimeRange range)
 {
-	RollupLevel level = KeyLimitLevel(breakdown);
+	BucketLevel level = KeyLimitLevel(breakdown);
 	Interval width = {.time = BucketWidth(level)};
 	TimeRangeList *list = palloc0(sizeof(TimeRangeList));
 	Datum values[8];
@@ -74,7 +73,7 @@ KeyLimitUncertain(const Breakdown *breakdown, const char *event_name, const char
 	values[5] = Int16GetDatum((int16) level);
 	values[6] = CStringGetTextDatum(level == LEVEL_HOUR ? "hour" : "day");
 	values[7] = IntervalPGetDatum(&width);
-	(void) SpiSelectPlan(uncertain_plan(key != NULL), values);
+	(void) SpiSelectPlan(prepare_uncertain(key != NULL), values);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		HeapTuple tuple = SPI_tuptable->vals[i];
@@ -102,7 +101,7 @@ KeyLimitHasOthers(const Breakdown *breakdown, TimestampTz day)
 void
 KeyLimitForgetNames(TimeRange days)
 {
-	(void) RollupStatement("DELETE FROM fast_ingest.event_names"
+	(void) SpiRunWithTimes("DELETE FROM fast_ingest.event_names"
 						   " WHERE day >= $1 AND day <= $2 - interval '24 hours'",
 						   days.low, days.high);
 }

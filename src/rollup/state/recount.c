@@ -1,7 +1,7 @@
 /*
  * recount.c
  *
- * Marking what must be counted again, and finding the marks.
+ * Marks what must be counted again, and finds the marks.
  */
 #include "postgres.h"
 
@@ -14,25 +14,25 @@
 #include "executor/executor.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
-#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "db/own_tables.h"
 #include "base/compat.h"
-#include "rollup/state/lost_rows.h"
-#include "partition/partition_times.h"
 #include "base/grow_array.h"
+#include "db/own_tables.h"
 #include "db/scan_own_table.h"
+#include "partition/event_columns.h"
+#include "partition/partition_times.h"
+#include "rollup/state/lost_rows.h"
 
-/* Columns of fast_ingest.rollup_dirty. */
+/* Columns of fast_ingest.recount. */
 enum
 {
-	DIRTY_COLUMN_LOW = 1,
-	DIRTY_COLUMN_HIGH,
-	DIRTY_COLUMN_BREAKDOWN /* NULL: all */
+	RECOUNT_COLUMN_LOW = 1,
+	RECOUNT_COLUMN_HIGH,
+	RECOUNT_COLUMN_BREAKDOWN /* NULL: all */
 };
 
-/* Minutes gathered before they are sorted and joined. */
+/* Most minutes that are gathered before they are marked. */
 #define MAX_MINUTES (1024 * 1024)
 
 typedef struct
@@ -54,7 +54,7 @@ compare_minutes(const void *a, const void *b)
 void
 RecountMark(TimestampTz low, TimestampTz high, int breakdown)
 {
-	Relation table = table_open(OwnTable("rollup_dirty"), RowExclusiveLock);
+	Relation table = table_open(OwnTable("recount"), RowExclusiveLock);
 	Datum values[] = {0, 0, Int16GetDatum((int16) breakdown)};
 	bool isnull[] = {false, false, breakdown == 0};
 	HeapTuple tuple;
@@ -67,18 +67,18 @@ RecountMark(TimestampTz low, TimestampTz high, int breakdown)
 }
 
 /*
- * Mark what was gathered, neighbours together
+ * Mark the minutes that were gathered, adjacent ones with one row, and begin anew
  */
 static void
 mark_minutes(MinuteList *list)
 {
-	TimeRangeList spans = {0};
+	TimeRangeList joined = {0};
 
 	qsort(list->minutes, list->n, sizeof(int64), compare_minutes);
 	for (int i = 0; i < list->n; i++)
-		TimeRangeListAdd(&spans, list->minutes[i], list->minutes[i] + USECS_PER_MINUTE);
-	for (int i = 0; i < spans.n; i++)
-		RecountMark(spans.spans[i].low, spans.spans[i].high, 0);
+		TimeRangeListAdd(&joined, list->minutes[i], list->minutes[i] + USECS_PER_MINUTE);
+	for (int i = 0; i < joined.n; i++)
+		RecountMark(joined.ranges[i].low, joined.ranges[i].high, 0);
 	list->n = 0;
 }
 
@@ -126,114 +126,97 @@ RecountMarkRows(Relation relation, Tuplestorestate *before, Tuplestorestate *aft
 	}
 }
 
-/* The end of the last bucket that has a part before a time */
-static TimestampTz
-bucket_end(TimestampTz high, RollupLevel level)
-{
-	return BucketStart(high - 1, level) + BucketWidth(level);
-}
-
 TimeRangeList *
-WholeBuckets(const TimeRangeList *spans, RollupLevel level)
-{
-	TimeRangeList *buckets = palloc0(sizeof(TimeRangeList));
-
-	for (int i = 0; i < spans->n; i++)
-		TimeRangeListAdd(buckets, BucketStart(spans->spans[i].low, level),
-						 bucket_end(spans->spans[i].high, level));
-	return buckets;
-}
-
-TimeRangeList *
-RawCoverage(Snapshot snapshot)
+EventsCoverage(Snapshot snapshot)
 {
 	TimeRangeList *covered = PartitionsCover(false);
-	/* readers do not see any more what is being detached */
+	/* queries do not see the rows of a partition that is being detached */
 	TimeRangeList *leaving = TimeRangeListDifference(PartitionsCover(true), covered);
-	/* where a partition takes only part of a day, the rest has no rows */
-	TimeRangeList *there = TimeRangeListDifference(WholeBuckets(covered, LEVEL_DAY), leaving);
+	/* a day of which partitions take only a part has no events elsewhere */
+	TimeRangeList *present =
+		TimeRangeListDifference(TimeRangeListWholeBuckets(covered, LEVEL_DAY), leaving);
 
-	return TimeRangeListDifference(there, LostRowsRanges(snapshot));
+	return TimeRangeListDifference(present, LostRowsRanges(snapshot));
 }
 
 /*
- * Those whole buckets whose rows can be counted: the rollup outlives its rows,
- * and what it has of a partition that was dropped must stay
+ * Those of some whole buckets whose events are all there. The others keep what the rollup has
+ * counted, which outlives dropped partitions.
  */
 static TimeRangeList *
-where_rows_are(const TimeRangeList *dirty, RollupLevel level, Snapshot snapshot)
+find_countable(const TimeRangeList *marked, BucketLevel level, Snapshot snapshot)
 {
-	TimeRangeList *covered = RawCoverage(snapshot);
+	TimeRangeList *covered = EventsCoverage(snapshot);
 	TimeRangeList buckets = {0};
 
 	for (int i = 0; i < covered->n; i++)
-		TimeRangeListAdd(&buckets, bucket_end(covered->spans[i].low, level),
-						 BucketStart(covered->spans[i].high, level));
-	return TimeRangeListIntersection(dirty, &buckets);
+		TimeRangeListAdd(&buckets, BucketEnd(covered->ranges[i].low, level),
+						 BucketStart(covered->ranges[i].high, level));
+	return TimeRangeListIntersection(marked, &buckets);
 }
 
 bool
-RecountTouches(Snapshot snapshot, const TimeRangeList *spans)
+RecountTouches(Snapshot snapshot, const TimeRangeList *times)
 {
 	OwnTableScan rows;
-	TimeRangeList *days = WholeBuckets(spans, LEVEL_DAY);
+	TimeRangeList *days = TimeRangeListWholeBuckets(times, LEVEL_DAY);
 	bool touches = false;
 
-	OwnTableScanBegin(&rows, "rollup_dirty", AccessShareLock, snapshot);
+	OwnTableScanBegin(&rows, "recount", AccessShareLock, snapshot);
 	while (!touches && OwnTableScanNext(&rows))
 	{
-		TimeRange span = TimeRangeFromColumns(rows.slot, DIRTY_COLUMN_LOW);
+		TimeRange range = TimeRangeFromColumns(rows.slot, RECOUNT_COLUMN_LOW);
 
-		touches = TimeRangeListTouches(days, span.low, span.high);
+		touches = TimeRangeListTouches(days, range.low, range.high);
 	}
 	OwnTableScanEnd(&rows);
 	return touches;
 }
 
 /*
- * Marks of a breakdown, in whole buckets of a level; those of all breakdowns among
- * them if asked for
+ * The whole buckets of a level that are marked in a breakdown, with or without the marks of all
+ * breakdowns
  */
 static TimeRangeList *
-marked_buckets(Snapshot snapshot, int breakdown, RollupLevel level, bool with_all)
+find_marked_buckets(Snapshot snapshot, int breakdown, BucketLevel level, bool with_all)
 {
 	OwnTableScan rows;
 	TimeRangeList found = {0};
 
-	OwnTableScanBegin(&rows, "rollup_dirty", AccessShareLock, snapshot);
+	OwnTableScanBegin(&rows, "recount", AccessShareLock, snapshot);
 	while (OwnTableScanNext(&rows))
 	{
 		bool isnull;
-		int16 of = DatumGetInt16(slot_getattr(rows.slot, DIRTY_COLUMN_BREAKDOWN, &isnull));
+		int16 of = DatumGetInt16(slot_getattr(rows.slot, RECOUNT_COLUMN_BREAKDOWN, &isnull));
 		bool concerns = isnull ? with_all : of == breakdown;
-		TimeRange span;
+		TimeRange range;
 
 		if (!concerns)
 			continue;
-		span = TimeRangeFromColumns(rows.slot, DIRTY_COLUMN_LOW);
-		TimeRangeListAppend(&found, span.low, span.high);
+		range = TimeRangeFromColumns(rows.slot, RECOUNT_COLUMN_LOW);
+		TimeRangeListAppend(&found, range.low, range.high);
 	}
 	OwnTableScanEnd(&rows);
 	TimeRangeListSort(&found);
-	return WholeBuckets(&found, level);
+	return TimeRangeListWholeBuckets(&found, level);
 }
 
 TimeRangeList *
-RecountRanges(Snapshot snapshot, int breakdown, RollupLevel level)
+RecountRanges(Snapshot snapshot, int breakdown, BucketLevel level)
 {
-	TimeRangeList *list = marked_buckets(snapshot, breakdown, level, true);
+	TimeRangeList *list = find_marked_buckets(snapshot, breakdown, level, true);
 
-	return list->n == 0 ? list : where_rows_are(list, level, snapshot);
+	return list->n == 0 ? list : find_countable(list, level, snapshot);
 }
 
 TimeRangeList *
-RecountForGood(Snapshot snapshot, int breakdown, RollupLevel level)
+RecountImpossible(Snapshot snapshot, int breakdown, BucketLevel level)
 {
-	TimeRangeList *list = marked_buckets(snapshot, breakdown, level, false);
+	TimeRangeList *list = find_marked_buckets(snapshot, breakdown, level, false);
 
-	return list->n == 0
-			   ? list
-			   : TimeRangeListIntersection(list, WholeBuckets(LostRowsRanges(snapshot), level));
+	return list->n == 0 ? list
+						: TimeRangeListIntersection(
+							  list, TimeRangeListWholeBuckets(LostRowsRanges(snapshot), level));
 }
 
 void
@@ -243,24 +226,24 @@ RecountForget(Snapshot snapshot, const BreakdownList *breakdowns)
 	OwnTableScan rows;
 
 	for (int i = 0; i < breakdowns->n; i++)
-		kept[i] = RecountForGood(snapshot, breakdowns->items[i].id, breakdowns->items[i].finest);
-	OwnTableScanBegin(&rows, "rollup_dirty", RowExclusiveLock, snapshot);
+		kept[i] = RecountImpossible(snapshot, breakdowns->items[i].id, breakdowns->items[i].finest);
+	OwnTableScanBegin(&rows, "recount", RowExclusiveLock, snapshot);
 	while (OwnTableScanNext(&rows))
 	{
 		bool isnull;
-		int16 id = DatumGetInt16(slot_getattr(rows.slot, DIRTY_COLUMN_BREAKDOWN, &isnull));
+		int16 id = DatumGetInt16(slot_getattr(rows.slot, RECOUNT_COLUMN_BREAKDOWN, &isnull));
 		const Breakdown *breakdown = isnull ? NULL : BreakdownById(breakdowns, id);
 		TimeRangeList **list = breakdown == NULL ? NULL : &kept[breakdown - breakdowns->items];
-		TimeRange span = TimeRangeFromColumns(rows.slot, DIRTY_COLUMN_LOW);
+		TimeRange range = TimeRangeFromColumns(rows.slot, RECOUNT_COLUMN_LOW);
 
-		/* a mark that stays as it is need not be written again */
-		if (list != NULL && TimeRangeListDifference(&(TimeRangeList){1, 1, &span}, *list)->n == 0)
-			*list = TimeRangeListDifference(*list, &(TimeRangeList){1, 1, &span});
+		/* a mark within what must be kept stays as it is, and its times need no other mark */
+		if (list != NULL && TimeRangeListDifference(&(TimeRangeList){1, 1, &range}, *list)->n == 0)
+			*list = TimeRangeListDifference(*list, &(TimeRangeList){1, 1, &range});
 		else
 			OwnTableScanDelete(&rows);
 	}
 	OwnTableScanEnd(&rows);
 	for (int i = 0; i < breakdowns->n; i++)
 		for (int j = 0; j < kept[i]->n; j++)
-			RecountMark(kept[i]->spans[j].low, kept[i]->spans[j].high, breakdowns->items[i].id);
+			RecountMark(kept[i]->ranges[j].low, kept[i]->ranges[j].high, breakdowns->items[i].id);
 }

@@ -1,46 +1,48 @@
 /*
  * recount.h
  *
- * Times whose events were changed or deleted: rows of fast_ingest.rollup_dirty,
- * written in the transaction of the change. What they cover is answered from
- * raw rows until a refresh has counted it again and deletes them.
+ * Marks of times that must be counted again, because events were changed or deleted, or because
+ * a breakdown was added: rows of fast_ingest.recount, written in the transaction of the
+ * change. Questions about these times are answered from events until a refresh has counted
+ * them again and deletes the marks. All lists are ordered, and results are allocated in the
+ * current memory context.
  */
 #ifndef FAST_INGEST_RECOUNT_H
 #define FAST_INGEST_RECOUNT_H
 
 #include "utils/tuplestore.h"
 
-#include "rollup/breakdown/breakdown.h"
 #include "base/time_ranges.h"
+#include "rollup/breakdown/breakdown.h"
 
-/* Mark a span in one breakdown, or in all (0). */
+/* Mark a range in one breakdown, or in all (0). The range must not be empty. */
 extern void RecountMark(TimestampTz low, TimestampTz high, int breakdown);
 
-/* Mark the minutes of rows that an UPDATE (both) or a DELETE (after is NULL) has touched. */
+/*
+ * Mark the minutes of the rows that an UPDATE has changed (before and after), or that a DELETE
+ * has removed (after is NULL). An ERROR (22008) for a row with an infinite ts.
+ */
 extern void RecountMarkRows(Relation relation, Tuplestorestate *before, Tuplestorestate *after);
 
-/* The buckets that spans in order have a part of, in the current memory context. */
-extern TimeRangeList *WholeBuckets(const TimeRangeList *spans, RollupLevel level);
+/* The times of which no events are lost: a snapshot shows all that were not deleted. */
+extern TimeRangeList *EventsCoverage(Snapshot snapshot);
 
-/* The times whose raw rows are all there, as a snapshot has them, in the current memory context. */
-extern TimeRangeList *RawCoverage(Snapshot snapshot);
-
-/* Is anything of the days that spans in order have a part of dirty for a snapshot? */
-extern bool RecountTouches(Snapshot snapshot, const TimeRangeList *spans);
+/* Does a snapshot show a mark on any UTC day that some times have a part of? */
+extern bool RecountTouches(Snapshot snapshot, const TimeRangeList *times);
 
 /*
- * What is dirty in a breakdown for a snapshot and can be counted again, in whole
- * buckets of a level, in the current memory context.
+ * The whole buckets of a level that a snapshot shows marked in a breakdown, and that can be
+ * counted again because their events are all there.
  */
-extern TimeRangeList *RecountRanges(Snapshot snapshot, int breakdown, RollupLevel level);
+extern TimeRangeList *RecountRanges(Snapshot snapshot, int breakdown, BucketLevel level);
 
 /*
- * What a breakdown does not know and cannot be counted: it was added when the rows
- * had gone. In whole buckets of a level, in the current memory context.
+ * The whole buckets of a level that are marked in a breakdown and can never be counted: the
+ * breakdown was added when events of them were lost already (see lost_rows.h).
  */
-extern TimeRangeList *RecountForGood(Snapshot snapshot, int breakdown, RollupLevel level);
+extern TimeRangeList *RecountImpossible(Snapshot snapshot, int breakdown, BucketLevel level);
 
-/* Delete the marks of a snapshot, but for those of what cannot be counted. */
+/* Delete the marks that a snapshot shows, but keep those of RecountImpossible. */
 extern void RecountForget(Snapshot snapshot, const BreakdownList *breakdowns);
 
 #endif

@@ -1,8 +1,8 @@
 /*
  * restored.c
  *
- * Where the data begins and where it ends, and rows that a dump brings in place of those
- * that CREATE EXTENSION makes.
+ * Compares the marks at the beginning and the end of the data, and lets a restore replace rows
+ * that CREATE EXTENSION has inserted.
  */
 #include "postgres.h"
 
@@ -15,8 +15,8 @@
 #include "utils/snapmgr.h"
 
 #include "db/own_tables.h"
-#include "rollup/refresh/refresh.h"
 #include "db/scan_own_table.h"
+#include "rollup/state/refresh_lock.h"
 
 PG_FUNCTION_INFO_V1(fi_row_replaced);
 
@@ -33,11 +33,11 @@ has_row(const char *name, Snapshot snapshot)
 }
 
 /*
- * The number in a table or sequence, 0 without one. The last one: a restore with its
- * triggers disabled has inserted it behind ours.
+ * Read the number in a table or sequence, 0 if it has no row. A restore with disabled triggers
+ * adds its row behind ours: the last row counts.
  */
 static int64
-number_in(const char *name, Snapshot snapshot)
+read_number(const char *name, Snapshot snapshot)
 {
 	OwnTableScan rows;
 	int64 number = 0;
@@ -58,9 +58,9 @@ RestoredUpTo(void)
 {
 	int64 number;
 
-	/* any snapshot shows the same: a sequence has one version of its row */
+	/* a sequence has one version of its row, which every snapshot shows */
 	PushActiveSnapshot(GetLatestSnapshot());
-	number = number_in("data_end", GetActiveSnapshot());
+	number = read_number("data_end", GetActiveSnapshot());
 	PopActiveSnapshot();
 	return number;
 }
@@ -68,7 +68,7 @@ RestoredUpTo(void)
 void
 RestoredCheck(int64 restored, Snapshot snapshot)
 {
-	if (number_in("data_begin", snapshot) == restored &&
+	if (read_number("data_begin", snapshot) == restored &&
 		(has_row("rollup_state", snapshot) ||
 		 !(has_row("rollup", snapshot) || has_row("users", snapshot))))
 		return;
@@ -80,9 +80,9 @@ RestoredCheck(int64 restored, Snapshot snapshot)
 }
 
 /*
- * BEFORE any statement that changes a table of ours that has one row: what is inserted
- * takes the place of what is there. Waits for a refresh under way, which has read it.
- * Processes forget what they keep of the row when the transaction commits.
+ * Trigger BEFORE each statement that changes one of our tables with a single row: an inserted
+ * row replaces the present one. Waits for the end of a refresh, which has read that row. When
+ * the transaction commits, processes drop what they have cached of the row.
  */
 Datum
 fi_row_replaced(PG_FUNCTION_ARGS)
@@ -94,7 +94,7 @@ fi_row_replaced(PG_FUNCTION_ARGS)
 		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 						errmsg("function can only be called as a trigger")));
 	name = RelationGetRelationName(data->tg_relation);
-	/* anybody may make this a trigger of a table with that name */
+	/* anybody may create this trigger on a table of that name elsewhere */
 	if (OwnTable(name) != RelationGetRelid(data->tg_relation))
 		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
 						errmsg("table \"%s\" is not one of fast_ingest", name)));

@@ -1,5 +1,5 @@
 # Random queries, each as SQL that compares the answer with that of the raw rows in the same
-# snapshot: what fi_metrics and fi_stats say, and what count(*) and count(DISTINCT user_id)
+# snapshot: what fi_metrics, fi_stats and fi_top_paths say, and what count(*) and count(DISTINCT user_id)
 # say. The SQL returns a row that begins with ASKED, and one with DIFFERS for each group that
 # differs.
 
@@ -129,7 +129,7 @@ sub metrics_query
 		  . " FROM fast_ingest.events WHERE $where AND $KEYS{$group} IS NOT NULL GROUP BY 1";
 	}
 	return ($capped{ $group || '' } ? capped_comparison($call, $ours, $raw) : comparison($call, $ours, $raw))
-	  . ($opt{plan} ? "SELECT 'PLAN', source FROM fi_metrics_plan($arguments) WHERE rows_read > 0;\n" : '');
+	  . ($opt{plan} ? "SELECT 'PLAN', source FROM fi_metrics_sources($arguments) WHERE rows_read > 0;\n" : '');
 }
 
 # For a breakdown with more keys than rows of their own: all events are counted somewhere, and no
@@ -149,25 +149,23 @@ sub capped_comparison
 		"SELECT * FROM ($raw) r WHERE NOT EXISTS (SELECT FROM ($ours) o WHERE k IS NULL)");
 }
 
-# fi_stats: its first row is the whole site, those with a path are the most viewed, most
-# first
+# fi_stats and fi_top_paths: the whole site, and its most viewed paths, most first
 sub stats_query
 {
 	my $site = literal(pick(grep { defined } @SITES));
 	my $day = literal(day_name(any_day()));
 	my $paths = between(1, 6);
-	my $call = "fi_stats($site, $day, $paths)";
 
 	my $events = "fast_ingest.events WHERE site_id = $site AND ts >= ${day}::timestamp AT TIME ZONE 'UTC'"
 	  . " AND ts < (${day}::date + 1)::timestamp AT TIME ZONE 'UTC'";
 
 	return comparison(
-		"all of $call",
-		"SELECT path AS k, views AS t, unique_users AS u FROM $call WHERE path IS NULL",
+		"fi_stats($site, $day)",
+		"SELECT NULL::text AS k, total_views AS t, unique_users AS u FROM fi_stats($site, $day)",
 		"SELECT NULL::text AS k, count(*) AS t, count(DISTINCT user_id) AS u FROM $events")
 	  . comparison(
-		"paths of $call",
-		"SELECT path AS k, views AS t, 0 AS u FROM $call WHERE path IS NOT NULL",
+		"fi_top_paths($site, $day, $paths)",
+		"SELECT path AS k, views AS t, 0 AS u FROM fi_top_paths($site, $day, $paths)",
 		"SELECT path AS k, count(*) AS t, 0 AS u FROM $events AND path IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, path COLLATE \"C\""
 		  . " LIMIT $paths");
 }

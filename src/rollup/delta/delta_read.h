@@ -1,0 +1,78 @@
+/*
+ * delta_read.h
+ *
+ * Reading deltas (see delta_format.h). Everything read points into the delta's bytes.
+ */
+#ifndef FAST_INGEST_DELTA_READ_H
+#define FAST_INGEST_DELTA_READ_H
+
+#include "utils/snapshot.h"
+
+#include "base/text_slice.h"
+#include "base/time_ranges.h"
+#include "rollup/delta/delta_format.h"
+
+/* A delta being read. */
+typedef struct
+{
+	const DeltaHeader *header;
+	const UserHash *users;
+	const uint32 *ends;
+	const char *strings;
+	const char *next; /* the section to read next */
+	const char *end;
+	uint32 sections_left;
+} DeltaReader;
+
+/* A section being read. */
+typedef struct
+{
+	int breakdown;
+	uint32 ngroups;
+	const DeltaGroup *groups;
+	const uint16 *refs;
+} DeltaSectionReader;
+
+/*
+ * Begin to read the "groups" of a delta: a detoasted bytea. An ERROR if it is damaged
+ * (XX001), or if it is of another DELTA_VERSION (0A000).
+ */
+extern void DeltaRead(DeltaReader *reader, const struct varlena *groups);
+
+/* Read the next section; false after the last one. An ERROR (XX001) if it is damaged. */
+extern bool DeltaNextSection(DeltaReader *reader, DeltaSectionReader *section);
+
+/* A string by its number. */
+static inline const char *
+DeltaString(const DeltaReader *reader, uint32 number, uint32 *len)
+{
+	uint32 start = number == 0 ? 0 : reader->ends[number - 1];
+
+	*len = reader->ends[number] - start;
+	return reader->strings + start;
+}
+
+/* A group of a delta; pointers are valid while it is visited. */
+typedef struct
+{
+	TimestampTz bucket;
+	const char *scope;
+	const char *key;
+	int scope_len;
+	int key_len;
+	int events;
+	int nusers;
+	const UserHash *hashes; /* of the whole delta */
+	const uint16 *users;	/* which of the hashes; a user may come several times */
+} DeltaRow;
+
+typedef void (*DeltaRowVisitor)(const DeltaRow *row, void *arg);
+
+/*
+ * Call a visitor for the groups of a breakdown whose buckets begin in a range, in all deltas
+ * that a snapshot shows; of one event_name, or of all (NULL). Errors as DeltaRead.
+ */
+extern void DeltaRows(Snapshot snapshot, int breakdown, const char *event_name, TimeRange range,
+					  DeltaRowVisitor visitor, void *arg);
+
+#endif
