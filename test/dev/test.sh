@@ -234,7 +234,7 @@ suite_unit()
 {
 	local programs=() program
 
-	make -s -j"$(nproc)" unit-programs
+	make -s -j"$cores" unit-programs
 	for program in ${TESTS:-tmp_build/unit/*_test}; do
 		[ ! -x "$program" ] || programs+=("$program")
 	done

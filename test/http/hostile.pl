@@ -32,7 +32,7 @@ EOC
 my $listener = $server->worker_pid('listener');
 my $started = $server->sql('SELECT pg_postmaster_start_time()');
 my $honest = $server->start_load(clients => 2, name => 'honest', only_202 => 1, pause => 0.002);
-my $peak = start_sampler($listener);
+my $peak = FastIngest::record_peak_memory($listener);
 my $n = 0;
 
 # The bound of doc/operate.md on the listener's memory, in kB.
@@ -41,32 +41,6 @@ sub memory_bound
 	my ($connections) = @_;
 
 	return 16 * 1024 + 100 * $connections + 2 * $max_memory + 8 * $max_body;
-}
-
-# A process that notes the listener's largest RssAnon in a file. Returns the file.
-sub start_sampler
-{
-	my ($pid) = @_;
-	my $file = PostgreSQL::Test::Utils::tempdir() . "/$pid";
-	my $max = 0;
-
-	append_to_file($file, '');
-	return $file if fork;
-	while (kill 0, $pid)
-	{
-		my $now = eval { FastIngest::memory_of($pid, 'RssAnon') } // 0;
-
-		if ($now > $max)
-		{
-			$max = $now;
-			open my $out, '>', $file;
-			print $out $max;
-			close $out;
-		}
-		usleep(5_000);
-		last if getppid() == 1;
-	}
-	POSIX::_exit(0);
 }
 
 # Check what must hold after each kind of attack.
@@ -487,7 +461,7 @@ $server->set('fast_ingest.max_connections' => $max_connections, 'fast_ingest.req
 $server->restart;
 $listener = $server->worker_pid('listener');
 $honest = $server->start_load(clients => 2, name => 'crowd', only_202 => 1, pause => 0.002);
-$peak = start_sampler($listener);
+$peak = FastIngest::record_peak_memory($listener);
 
 $began = time;
 @idle = map { $server->connect } 1 .. $wanted;

@@ -9,8 +9,9 @@ use Exporter 'import';
 use FastIngest::Wait;
 use POSIX ();
 use PostgreSQL::Test::Utils;
+use Time::HiRes qw(usleep);
 
-our @EXPORT = qw(is_running memory_of cpu_time);
+our @EXPORT = qw(is_running memory_of record_peak_memory cpu_time);
 
 my $test_pid = $$;
 my %stopped_processes;
@@ -32,6 +33,33 @@ sub memory_of
 	my ($kb) = PostgreSQL::Test::Utils::slurp_file("/proc/$pid/status") =~ /^$what:\s*(\d+) kB/m;
 
 	return $kb;
+}
+
+# Start a process that records the largest RssAnon of a process, in kB, in a file, for as long as
+# both live. Returns the file.
+sub record_peak_memory
+{
+	my ($pid) = @_;
+	my $file = PostgreSQL::Test::Utils::tempdir() . "/$pid";
+	my $max = 0;
+
+	append_to_file($file, '');
+	return $file if fork;
+	while (kill 0, $pid)
+	{
+		my $now = eval { memory_of($pid, 'RssAnon') } // 0;
+
+		if ($now > $max)
+		{
+			$max = $now;
+			open my $out, '>', $file;
+			print $out $max;
+			close $out;
+		}
+		usleep(5_000);
+		last if getppid() == 1;
+	}
+	POSIX::_exit(0);
 }
 
 # Seconds of processor time that a process has used.
