@@ -1089,7 +1089,7 @@ COMMENT ON FUNCTION fi_grant_ingest(regrole) IS
 
 -- Tables have no privileges but their owner's. PUBLIC may call what the type and its
 -- operators need, fi_cardinality(), fi_union(), fi_partitions() and fi_version(), but not
--- what answers questions, changes something or shows errors.
+-- what answers queries, changes something or shows errors.
 REVOKE ALL ON FUNCTION fast_ingest.union_add(internal, fi_user_set) FROM PUBLIC;
 REVOKE ALL ON FUNCTION fast_ingest.union_result(internal) FROM PUBLIC;
 REVOKE ALL ON FUNCTION fast_ingest.cardinality(fi_user_set) FROM PUBLIC;

@@ -24,12 +24,12 @@
 #include "utils/timestamp.h"
 
 #include "auth/api_key.h"
-#include "db/own_tables.h"
-#include "base/compat.h"
-#include "db/transaction.h"
 #include "base/clock.h"
+#include "base/compat.h"
 #include "base/settings.h"
+#include "db/own_tables.h"
 #include "db/scan_own_table.h"
+#include "db/transaction.h"
 #include "worker/worker.h"
 
 #define READ_INTERVAL 60000		  /* ms */

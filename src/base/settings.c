@@ -8,11 +8,11 @@
 
 #include "base/settings.h"
 
+#include <limits.h>
+
 #include "nodes/pg_list.h"
 #include "utils/guc.h"
 #include "utils/varlena.h"
-
-#include <limits.h>
 
 #include "base/address.h"
 #include "base/compat.h"

@@ -10,7 +10,7 @@
 static bool user_triggers = false; /* see ErrorExpectUserTriggers */
 
 /*
- * Transient are the classes of passing trouble (connection, transaction state, rollback,
+ * Transient errors are the classes of passing trouble (connection, transaction state, rollback,
  * resources, objects in use, operator intervention, system), and all that concerns the
  * table rather than the row: wrong or missing objects, columns, types and privileges, and
  * damaged files. An administrator will repair the table, and then it takes the same event.
@@ -72,9 +72,8 @@ is_of_user_trigger(const ErrorData *error)
 }
 
 /*
- * May the message of an error quote an event? Messages about data do. Those of a user's
- * trigger may: it can raise any text, and make SQL, the name of a file or the name of an
- * object of an event's values.
+ * May the message of an error quote an event? Messages about data do. A user's trigger can
+ * raise any text, and use an event's values in SQL or as the name of a file or an object.
  */
 static bool
 may_quote_event(const ErrorData *error)

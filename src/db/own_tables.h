@@ -1,8 +1,9 @@
 /*
  * own_tables.h
  *
- * Finding what CREATE EXTENSION made. The tables are always in schema fast_ingest, functions
- * and types where the user put them. All functions need a transaction.
+ * Finding and locking what CREATE EXTENSION made. The tables are always in schema
+ * fast_ingest. The type fi_user_set and what people call are in the schema that the user
+ * chose. All functions need a transaction.
  */
 #ifndef FAST_INGEST_OWN_TABLES_H
 #define FAST_INGEST_OWN_TABLES_H

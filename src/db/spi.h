@@ -9,8 +9,8 @@
 #ifndef FAST_INGEST_SPI_H
 #define FAST_INGEST_SPI_H
 
-#include "executor/spi.h"
 #include "datatype/timestamp.h"
+#include "executor/spi.h"
 #include "utils/tuplestore.h"
 
 /* In place of a result like SPI_OK_INSERT: any result will do. */

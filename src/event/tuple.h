@@ -11,8 +11,8 @@
 #include "access/htup_details.h"
 #include "access/tupdesc.h"
 
-#include "event/event.h"
 #include "event/content_key.h"
+#include "event/event.h"
 
 /* The columns of a staged event in order, by their names in fast_ingest.events. */
 #define EVENT_DATA_COLUMNS \

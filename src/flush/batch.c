@@ -10,20 +10,20 @@
 #include "executor/executor.h"
 #include "utils/memutils.h"
 
-#include "event/tuple.h"
-#include "db/count_conflicts.h"
-#include "flush/day_partition.h"
-#include "flush/dead_letter.h"
-#include "db/own_tables.h"
-#include "flush/cancel_when_blocking.h"
-#include "flush/batch_commit.h"
-#include "flush/batch_order.h"
-#include "flush/insert_one_by_one.h"
-#include "flush/staged_relation.h"
-#include "db/transaction.h"
 #include "base/clock.h"
 #include "base/settings.h"
+#include "db/count_conflicts.h"
+#include "db/own_tables.h"
 #include "db/spi.h"
+#include "db/transaction.h"
+#include "event/tuple.h"
+#include "flush/batch_commit.h"
+#include "flush/batch_order.h"
+#include "flush/cancel_when_blocking.h"
+#include "flush/day_partition.h"
+#include "flush/dead_letter.h"
+#include "flush/insert_one_by_one.h"
+#include "flush/staged_relation.h"
 #include "worker/worker.h"
 
 /* Bounds of one transaction: the memory of its tuples, the partitions that it locks. */
@@ -180,8 +180,8 @@ insert_shown(bool careful)
 }
 
 /*
- * The same, and have deferred constraints checked at once: at the commit one would refuse
- * an event together with others that were stored
+ * The same, and check deferred constraints at once: at the commit, one event that violates
+ * one would undo the others, too
  */
 static InsertCounts
 insert_shown_now(void)
@@ -230,10 +230,10 @@ bury_event(void *arg)
 	int64 began = MonotonicNow();
 	Tuplestorestate *store;
 	DeadLetterRoom room;
-	static Refusal refusal;
+	static RefusedRecord refused;
 
-	refusal = (Refusal){batch.records[0],
-						reason->message ? reason->message : "the database refused the event"};
+	refused = (RefusedRecord){batch.records[0],
+							  reason->message ? reason->message : "the database refused the event"};
 	ExtensionLock();
 	DeadLetterMakeRoom(&room);
 	store = StagedRelationShow(batch.records, 1, batch.records[0]->payload_size);
@@ -246,7 +246,7 @@ bury_event(void *arg)
 		.position = batch.ends[0],
 		.dead_lettered = 1,
 		.room = room,
-		.refusals = &refusal,
+		.refused = &refused,
 	});
 }
 
@@ -268,13 +268,13 @@ insert_events_one_by_one(void *arg)
 		.duplicate = job.counts.duplicate,
 		.discarded = job.done - job.nrefused - job.counts.stored - job.counts.duplicate,
 		.dead_lettered = job.nrefused,
-		.refusals = job.refusals,
+		.refused = job.refused,
 	});
 }
 
 /*
- * Make the partitions that the batch needs. If they are many, or events of today wait, the
- * batch is cut before the next one that is missing: then nobody waits for more than one.
+ * Make the partitions that the batch needs. If many are missing, or events of today wait, the
+ * batch is cut before the next missing one, so that nobody waits for more than one partition.
  */
 static ErrorData *
 ensure_partitions(void)

@@ -25,7 +25,7 @@ publish_commit(void)
 		prepared.committed + prepared.duplicate + prepared.discarded + prepared.dead_lettered;
 
 	for (uint64 i = 0; i < prepared.dead_lettered; i++)
-		RefusalWrite(&prepared.refusals[i]);
+		RefusedRecordWrite(&prepared.refused[i]);
 	if (prepared.dead_lettered > 0)
 		DeadLetterCommitted(my_pair, prepared.dead_lettered, &prepared.room);
 	/* the wait for a standby may have been cut short: then this is no acknowledgement */

@@ -23,7 +23,7 @@ typedef struct
 	uint64 discarded; /* by a BEFORE trigger of the user's */
 	uint64 dead_lettered;
 	DeadLetterRoom room;
-	Refusal *refusals; /* dead_lettered of them, which live until the transaction ends */
+	RefusedRecord *refused; /* dead_lettered of them, which live until the transaction ends */
 } BatchCommit;
 
 /* Prepare this process, the flusher of a pair with a ring for each lane; called once. */

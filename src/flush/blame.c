@@ -41,8 +41,9 @@ FailureMayPass(const BlameList *list, const FailedTry *failure)
 }
 
 /*
- * The partition may be at fault: for a lock, and in the lane of today, which needs no other
- * partition than today's. Then only events of the same day tell.
+ * First only events of the same day are tried where the partition may be at fault: if the
+ * transaction was cancelled, perhaps in a wait for a lock on it, and in the lane of today,
+ * all of whose events go into one partition.
  */
 TrialResult
 FailureOfOthers(const FailedTry *failure)

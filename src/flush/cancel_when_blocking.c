@@ -55,9 +55,9 @@ run_limited(void *arg)
 	LimitedBody *limited = arg;
 
 	limited->body(limited->arg);
-	/* these may hang as well */
+	/* deferred triggers may hang as well */
 	AfterTriggerFireDeferred();
-	/* a wait for a synchronous standby would end, and that counts as a commit */
+	/* a cancel would end the wait for a synchronous standby, which counts as a commit */
 	stop_timer();
 }
 

@@ -22,9 +22,9 @@
 #include "executor/spi.h"
 #include "utils/builtins.h"
 
-#include "db/act_as_owner.h"
 #include "base/clock.h"
 #include "base/settings.h"
+#include "db/act_as_owner.h"
 #include "db/spi.h"
 
 #define REPORT_INTERVAL 60000 /* ms */

@@ -24,16 +24,16 @@
 #include "utils/timestamp.h"
 
 #include "base/unix_time.h"
-#include "event/tuple.h"
 #include "db/count_conflicts.h"
-#include "partition/create_partition.h"
 #include "db/error_class.h"
-#include "db/transaction.h"
 #include "db/spi.h"
+#include "db/transaction.h"
+#include "event/tuple.h"
+#include "partition/create_partition.h"
 
 #define CHUNK 1000 /* letters */
 
-/* In the types of a staged event, whatever columns the table has besides. */
+/* The columns have the types of a staged event. Other columns of the table get their defaults. */
 #define INSERT_LETTERS \
 	"INSERT INTO fast_ingest.events (" EVENT_COLUMNS ") SELECT e.*" \
 	" FROM fast_ingest.dead_letters d, jsonb_to_record(d.event) AS e (event_name text," \
@@ -78,7 +78,7 @@ choose_letters(FunctionCallInfo fcinfo, Letter **letters)
 				   TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID};
 	Datum values[lengthof(types)];
 	char nulls[lengthof(types)];
-	/* fi_dead_letters() is beside fi_retry_dead_letters() */
+	/* fi_dead_letters() is in the same schema as fi_retry_dead_letters() */
 	const char *schema =
 		quote_identifier(get_namespace_name(get_func_namespace(fcinfo->flinfo->fn_oid)));
 	uint64 n;

@@ -32,21 +32,21 @@
 #include "utils/memutils.h"
 #include "utils/timeout.h"
 
+#include "base/clock.h"
 #include "base/compat.h"
+#include "base/settings.h"
+#include "db/error_class.h"
 #include "flush/batch.h"
 #include "flush/blame.h"
 #include "flush/day_partition.h"
 #include "worker/wait_for_extension.h"
-#include "base/clock.h"
-#include "base/settings.h"
-#include "db/error_class.h"
 #include "worker/worker.h"
 
 #define IDLE_WAIT 1000	   /* ms between two looks at the extension */
 #define EXTENSION_WAIT 200 /* ms between two looks while it is missing */
 #define FIRST_RETRY 20	   /* ms */
 #define LONGEST_RETRY 5000 /* ms */
-#define LISTENER_GRACE 300 /* ms in which a listener hears that it shall end */
+#define LISTENER_GRACE 300 /* ms in which SIGTERM reaches the listener, too */
 #define TICK_INTERVAL 1000 /* ms */
 #define SLOW_GROWTH 1000   /* ms in which batches do not grow after one was cancelled */
 #define ODDITY_WAIT 5000   /* ms between two looks at a partition that is odd */
@@ -276,7 +276,7 @@ take_batch(LaneState *lane)
  * ms until a lane in trouble is tried again, or until the next look
  */
 static long
-idle_wait(void)
+compute_wait(void)
 {
 	long wait = IDLE_WAIT;
 
@@ -312,7 +312,7 @@ wait_for_events(int64 *looked_at)
 {
 	static int64 odd_at = 0;
 
-	WorkerWait(idle_wait());
+	WorkerWait(compute_wait());
 	if (MonotonicNow() < MonotonicAfter(*looked_at, IDLE_WAIT))
 		return true;
 	/* a quiet moment for statistics */

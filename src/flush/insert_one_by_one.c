@@ -9,9 +9,9 @@
 
 #include "utils/memutils.h"
 
+#include "db/transaction.h"
 #include "flush/dead_letter.h"
 #include "flush/staged_relation.h"
-#include "db/transaction.h"
 #include "worker/worker.h"
 
 typedef struct
@@ -38,10 +38,10 @@ ErrorHasReason(const ErrorData *error, const char *reason)
 }
 
 void
-RefusalWrite(const Refusal *refusal)
+RefusedRecordWrite(const RefusedRecord *refused)
 {
-	RingRecord *record = refusal->record;
-	const char *message = refusal->message;
+	RingRecord *record = refused->record;
+	const char *message = refused->message;
 	uint32 len = Min(strlen(message), record->payload_size);
 
 	/* not pg_mbcliplen: it may raise an ERROR */
@@ -57,7 +57,7 @@ InsertOneByOne(OneByOneInsert *job)
 {
 	MemoryContext caller = CurrentMemoryContext;
 
-	job->refusals = MemoryContextAlloc(TopTransactionContext, job->n * sizeof(Refusal));
+	job->refused = MemoryContextAlloc(TopTransactionContext, job->n * sizeof(RefusedRecord));
 	for (job->done = 0; job->done < job->n; job->done++)
 	{
 		RingRecord **record = &job->records[job->done];
@@ -65,7 +65,7 @@ InsertOneByOne(OneByOneInsert *job)
 		Tuplestorestate *store;
 		ErrorData *error;
 
-		/* messages are read at the commit, when the memory of SPI, which is current, is gone */
+		/* the commit reads the messages, and SPI frees its memory, which is current, before it */
 		MemoryContextSwitchTo(TopTransactionContext);
 		store = StagedRelationShow(record, 1, (*record)->payload_size);
 		error = RunSubtransaction(run_insertion, &insertion);
@@ -79,8 +79,8 @@ InsertOneByOne(OneByOneInsert *job)
 		else if (ErrorHasReason(error, job->reason))
 		{
 			DeadLetterInsert(error);
-			job->refusals[job->nrefused++] =
-				(Refusal){*record, error->message ? error->message : ""};
+			job->refused[job->nrefused++] =
+				(RefusedRecord){*record, error->message ? error->message : ""};
 		}
 		else if (job->done == 0)
 			ReThrowError(error);

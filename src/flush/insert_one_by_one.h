@@ -19,13 +19,13 @@ typedef struct
 {
 	RingRecord *record;
 	const char *message;
-} Refusal;
+} RefusedRecord;
 
 /*
  * Replace the record's payload by the message, for the listener to read. A message longer
  * than the payload is cut at a character. Cannot fail.
  */
-extern void RefusalWrite(const Refusal *refusal);
+extern void RefusedRecordWrite(const RefusedRecord *refused);
 
 /* What became of rows. A BEFORE trigger dropped those that are counted in neither. */
 typedef struct
@@ -46,7 +46,7 @@ typedef struct
 	InsertCounts counts;
 	RingRecord *last_stored; /* or NULL */
 	int nrefused;
-	Refusal *refusals; /* until the transaction ends */
+	RefusedRecord *refused; /* until the transaction ends */
 } OneByOneInsert;
 
 /*

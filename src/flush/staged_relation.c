@@ -10,9 +10,9 @@
 #include "executor/tuptable.h"
 #include "utils/memutils.h"
 
+#include "db/spi.h"
 #include "event/tuple.h"
 #include "partition/create_partition.h"
-#include "db/spi.h"
 
 static TupleDesc desc;
 static TupleTableSlot *slot;

@@ -12,14 +12,14 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
-#include "event/tuple.h"
-#include "flush/day_partition.h"
 #include "db/own_tables.h"
-#include "flush/cancel_when_blocking.h"
-#include "partition/create_partition.h"
-#include "flush/staged_relation.h"
-#include "partition/partition_times.h"
 #include "db/spi.h"
+#include "event/tuple.h"
+#include "flush/cancel_when_blocking.h"
+#include "flush/day_partition.h"
+#include "flush/staged_relation.h"
+#include "partition/create_partition.h"
+#include "partition/partition_times.h"
 #include "worker/worker.h"
 
 #define KEPT 8					 /* copies of stored events, for each lane */
@@ -39,7 +39,7 @@ typedef struct
 	bool is_pending; /* it is written, and counts when its transaction commits */
 } KeptEvents;
 
-/* An event to be tried: a record, or if that is NULL an event of the day out of the table. */
+/* An event to be tried: the record, or if that is NULL an event of that day from the table. */
 typedef struct
 {
 	RingRecord *record;
@@ -103,7 +103,7 @@ insert_record(RingRecord *record)
 }
 
 /*
- * Insert an event of that day out of the table once more; returns 0 if it has none, else 1
+ * Insert an event that the table has of that day once more; returns 0 if it has none, else 1
  */
 static uint64
 insert_stored(int32 day)
@@ -118,7 +118,7 @@ insert_stored(int32 day)
  * Insert one event, and end in an ERROR in any case
  */
 static void
-insert_and_fail(void *arg)
+insert_and_raise_error(void *arg)
 {
 	Trial *trial = arg;
 	bool inserted = true;
@@ -163,7 +163,7 @@ ErrorIsConflict(const ErrorData *reason)
 }
 
 static bool
-others_always_wait(void)
+assume_others_wait(void)
 {
 	return true;
 }
@@ -193,8 +193,8 @@ try_event(RingRecord *record, int32 day, const ErrorData *reason, bool *refused)
 	ErrorData *error;
 
 	accepted = false;
-	error = RunUnlessBlocking("trying another event", insert_and_fail, &trial, TRIAL_TIME,
-							  others_always_wait);
+	error = RunUnlessBlocking("trying another event", insert_and_raise_error, &trial, TRIAL_TIME,
+							  assume_others_wait);
 	/* a stored event conflicts with itself if a constraint of the user's is without event_key */
 	if (!accepted && ErrorIsConflict(error))
 		accepted = true;
@@ -209,7 +209,7 @@ try_event(RingRecord *record, int32 day, const ErrorData *reason, bool *refused)
  * any. Returns false if no other event need be tried.
  */
 static bool
-try_kept(Lane lane, const ErrorData *reason, int32 day, bool *refused, bool *known)
+try_kept_events(Lane lane, const ErrorData *reason, int32 day, bool *refused, bool *known)
 {
 	const KeptEvents *mine = &kept[lane];
 	bool go_on = true;
@@ -266,7 +266,7 @@ TrialOfOthers(const ErrorData *reason, const RingRecord *record, RingConsumer be
 
 	accepted = false;
 	for (int lane = 0; lane < NUM_LANES && go_on; lane++)
-		go_on = try_kept(lane, reason, day, &refused, &known);
+		go_on = try_kept_events(lane, reason, day, &refused, &known);
 	if (go_on && !known)
 		go_on = try_event(NULL, record->day, reason, &refused);
 	/* these may all be bad events of one client: that they are refused says nothing */
@@ -283,7 +283,7 @@ TrialOfToday(const ErrorData *reason)
 	bool refused = false;
 
 	accepted = false;
-	(void) try_kept(LANE_TODAY, reason, ANY_DAY, &refused, &known);
+	(void) try_kept_events(LANE_TODAY, reason, ANY_DAY, &refused, &known);
 	return conclude_trials(refused);
 }
 

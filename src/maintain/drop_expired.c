@@ -32,8 +32,8 @@
 #include "partition/equip_partition.h"
 #include "partition/partition_ranges.h"
 #include "rollup/refresh/refresh.h"
-#include "rollup/state/refresh_lock.h"
 #include "rollup/state/recount.h"
+#include "rollup/state/refresh_lock.h"
 #include "shared/maintenance_request.h"
 #include "worker/worker.h"
 

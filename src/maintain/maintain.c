@@ -34,7 +34,7 @@
 PG_FUNCTION_INFO_V1(fi_maintain);
 
 static char *
-events_owner(void)
+find_events_owner(void)
 {
 	SavedUser user = ActAsEventsOwner();
 	Oid owner = GetUserId();
@@ -56,7 +56,7 @@ check_caller(void)
 		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 						errmsg("must be owner of table fast_ingest.events"),
 						errhint("Run fi_maintain() as role \"%s\", or as a member of it.",
-								events_owner())));
+								find_events_owner())));
 	if (XactReadOnly)
 		ereport(ERROR,
 				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),

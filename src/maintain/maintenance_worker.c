@@ -29,15 +29,15 @@
 #include "utils/memutils.h"
 
 #include "auth/key_publish.h"
-#include "shared/key_image.h"
-#include "worker/wait_for_extension.h"
-#include "db/transaction.h"
 #include "base/clock.h"
+#include "base/settings.h"
+#include "db/transaction.h"
+#include "maintain/maintenance_steps.h"
 #include "rollup/delta/backlog.h"
 #include "rollup/refresh/refresh.h"
-#include "base/settings.h"
-#include "maintain/maintenance_steps.h"
+#include "shared/key_image.h"
 #include "shared/maintenance_request.h"
+#include "worker/wait_for_extension.h"
 #include "worker/worker.h"
 
 #define BACKLOG_WAIT 500	/* ms between two looks at the backlog */
@@ -123,7 +123,7 @@ fail_request(int code, Datum arg)
  * Milliseconds until there may be something to do
  */
 static long
-time_to_wait(bool attached, int64 rest_until)
+compute_wait(bool attached, int64 rest_until)
 {
 	if (!attached)
 		return EXTENSION_WAIT;
@@ -182,6 +182,6 @@ MaintenanceMain(Datum arg)
 		if (attached && pace.failures == 0)
 			WorkerSetState(slot, WORKER_RUNNING, NULL);
 		if (!WorkerShutdownRequested)
-			WorkerWait(time_to_wait(attached, pace.rest_until));
+			WorkerWait(compute_wait(attached, pace.rest_until));
 	}
 }

@@ -15,13 +15,13 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "base/clock.h"
+#include "base/compat.h"
+#include "base/settings.h"
 #include "db/extension_version.h"
 #include "db/own_tables.h"
-#include "base/compat.h"
-#include "base/clock.h"
-#include "shared/query_slot.h"
-#include "base/settings.h"
 #include "db/spi.h"
+#include "shared/query_slot.h"
 #include "shared/shared_state.h"
 
 PG_FUNCTION_INFO_V1(fi_status);
@@ -51,7 +51,7 @@ enum
 };
 
 static const char *
-state_name(WorkerState state)
+name_state(WorkerState state)
 {
 	static const char *const names[] = {"stopped", "starting", "waiting",
 										"running", "retrying", "draining"};
@@ -88,7 +88,7 @@ set_worker(StatusRow *row, const char *name, WorkerSlot *slot)
 	set_value(row, STATUS_WORKER, CStringGetTextDatum(name));
 	if (copy.pid != 0)
 		set_value(row, STATUS_PID, Int32GetDatum(copy.pid));
-	set_value(row, STATUS_STATE, CStringGetTextDatum(state_name(pg_atomic_read_u32(&slot->state))));
+	set_value(row, STATUS_STATE, CStringGetTextDatum(name_state(pg_atomic_read_u32(&slot->state))));
 	if (copy.since != 0)
 		set_value(row, STATUS_SINCE, TimestampTzGetDatum(copy.since));
 	if (copy.last_error[0] != '\0')
@@ -124,7 +124,7 @@ set_dead_letters(StatusRow *row)
 }
 
 static Datum
-age_of(int64 moment)
+compute_age(int64 moment)
 {
 	Interval *age = palloc0(sizeof(Interval));
 
@@ -163,7 +163,7 @@ add_pair(ReturnSetInfo *result, int number, Pair *pair, Ring **rings)
 	set_value(&row, STATUS_STAGING_SIZE, Int64GetDatum(rings[LANE_TODAY]->size));
 	oldest = PairOldestStaged(rings);
 	if (oldest != 0)
-		set_value(&row, STATUS_OLDEST_STAGED, age_of(oldest));
+		set_value(&row, STATUS_OLDEST_STAGED, compute_age(oldest));
 	if (pg_atomic_read_u64(&pair->last_commit) != 0)
 		set_value(&row, STATUS_LAST_COMMIT,
 				  TimestampTzGetDatum((TimestampTz) pg_atomic_read_u64(&pair->last_commit)));

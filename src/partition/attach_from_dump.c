@@ -31,9 +31,9 @@
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 
+#include "base/compat.h"
 #include "db/act_as_owner.h"
 #include "db/own_tables.h"
-#include "base/compat.h"
 #include "db/spi.h"
 #include "db/utility_hook.h"
 

@@ -15,7 +15,7 @@
  * indexes, attaching a restored partition would make them there before the dump makes its
  * own.
  *
- * The partition is made as the owner of events (see own_tables.h), and any role that has
+ * The partition is made as the owner of events (see act_as_owner.h), and any role that has
  * the owner's rights may ask for it.
  */
 #include "postgres.h"
@@ -40,14 +40,14 @@
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
+#include "base/compat.h"
+#include "base/unix_time.h"
 #include "db/act_as_owner.h"
 #include "db/own_tables.h"
-#include "base/unix_time.h"
-#include "base/compat.h"
-#include "partition/equip_partition.h"
-#include "db/transaction.h"
-#include "partition/partition_ranges.h"
 #include "db/spi.h"
+#include "db/transaction.h"
+#include "partition/equip_partition.h"
+#include "partition/partition_ranges.h"
 
 #define EVENTS "fast_ingest.events"
 
@@ -60,7 +60,7 @@ PG_FUNCTION_INFO_V1(fi_create_partition);
  * The partition that takes a time, or InvalidOid
  */
 static Oid
-partition_of(TimestampTz ts)
+find_partition(TimestampTz ts)
 {
 	Relation events = table_open(OwnTable("events"), AccessShareLock);
 	PartitionKey key = RelationGetPartitionKey(events);
@@ -123,7 +123,7 @@ partition_exists(int32 day)
  * The default partition, or InvalidOid
  */
 static Oid
-default_partition(void)
+find_default_partition(void)
 {
 	Relation events = table_open(OwnTable("events"), AccessShareLock);
 	Oid partition = get_default_oid_from_partdesc(RelationGetPartitionDesc(events, true));
@@ -136,7 +136,7 @@ default_partition(void)
  * A time as SQL reads it whatever the session's time zone
  */
 static char *
-time_text(TimestampTz ts)
+format_time(TimestampTz ts)
 {
 	struct pg_tm tm;
 	fsec_t fraction;
@@ -155,7 +155,7 @@ time_text(TimestampTz ts)
 char *
 PartitionDayText(int32 day)
 {
-	return pnstrdup(time_text(DayStart(day)), strlen("YYYY-MM-DD"));
+	return pnstrdup(format_time(DayStart(day)), strlen("YYYY-MM-DD"));
 }
 
 /*
@@ -181,7 +181,7 @@ choose_name(Oid schema, int32 day, TimestampTz low)
  * The clause " USING ..." if the table names an access method for its partitions, else ""
  */
 static const char *
-access_method_clause(Oid events)
+make_access_method_clause(Oid events)
 {
 	Relation table = table_open(events, AccessShareLock);
 	Oid method = table->rd_rel->relam;
@@ -198,7 +198,7 @@ create_partition(Oid events, int32 day, TimestampTz low, TimestampTz high)
 {
 	Oid schema = get_rel_namespace(events);
 	char *name = choose_name(schema, day, low);
-	const char *method = access_method_clause(events);
+	const char *method = make_access_method_clause(events);
 	Oid partition;
 
 	/* a partition gets its identity columns from its parent */
@@ -215,15 +215,15 @@ create_partition(Oid events, int32 day, TimestampTz low, TimestampTz high)
 	SpiRunFormat(SPI_OK_UTILITY,
 				 "ALTER TABLE ONLY " EVENTS " ATTACH PARTITION fast_ingest.%s"
 				 " FOR VALUES FROM ('%s') TO ('%s')",
-				 quote_identifier(name), time_text(low), time_text(high));
+				 quote_identifier(name), format_time(low), format_time(high));
 	/* after ATTACH: minor versions before August 2025 attach no table with such triggers */
 	PartitionEquip(partition);
 	if (low != DayStart(day) || high != DayStart(day + 1))
 		ereport(LOG,
 				(errmsg("partition \"%s\" takes a part of the UTC day %s: \"%s\" was made for "
 						"%s to %s",
-						get_rel_name(partition_of(low > DayStart(day) ? low - 1 : high)),
-						PartitionDayText(day), name, time_text(low), time_text(high)),
+						get_rel_name(find_partition(low > DayStart(day) ? low - 1 : high)),
+						PartitionDayText(day), name, format_time(low), format_time(high)),
 				 errhint("Let partitions take whole UTC days: write their bounds with the time "
 						 "zone, as in '2024-08-12 00:00Z'.")));
 }
@@ -269,7 +269,7 @@ PartitionEnsure(int32 day)
 
 	if (partition_exists(day))
 		return;
-	if (!OidIsValid(default_partition()))
+	if (!OidIsValid(find_default_partition()))
 	{
 		PartitionCreate(day);
 		return;
@@ -293,9 +293,9 @@ PartitionOddity(int32 day)
 {
 	TimestampTz low = DayStart(day);
 	TimestampTz high = DayStart(day + 1);
-	Oid first = partition_of(low);
-	Oid last = partition_of(high - 1);
-	Oid by_default = default_partition();
+	Oid first = find_partition(low);
+	Oid last = find_partition(high - 1);
+	Oid by_default = find_default_partition();
 	Oid cuts = InvalidOid;
 
 	if (OidIsValid(by_default) && (first == by_default || last == by_default))
@@ -304,9 +304,9 @@ PartitionOddity(int32 day)
 	/* of the two, the partition that goes on outside the day */
 	if (first == last)
 		return NULL;
-	if (OidIsValid(first) && partition_of(low - 1) == first)
+	if (OidIsValid(first) && find_partition(low - 1) == first)
 		cuts = first;
-	else if (OidIsValid(last) && partition_of(high) == last)
+	else if (OidIsValid(last) && find_partition(high) == last)
 		cuts = last;
 	if (OidIsValid(cuts))
 		return psprintf("partition \"%s\" takes a part of the UTC day %s", get_rel_name(cuts),
@@ -336,5 +336,5 @@ fi_create_partition(PG_FUNCTION_ARGS)
 	SPI_finish();
 
 	CommandCounterIncrement();
-	PG_RETURN_OID(partition_of(DayStart(day)));
+	PG_RETURN_OID(find_partition(DayStart(day)));
 }

@@ -26,8 +26,8 @@
 #include "utils/rel.h"
 #include "utils/relcache.h"
 
-#include "db/own_tables.h"
 #include "base/compat.h"
+#include "db/own_tables.h"
 #include "db/spi.h"
 
 const char *

@@ -85,7 +85,7 @@ visit_partitions(Relation table, TimeRangeList *within, bool with_detached,
  * All of time, as a list
  */
 static TimeRangeList *
-all_times(void)
+make_list_of_all_times(void)
 {
 	TimeRangeList *list = palloc0(sizeof(TimeRangeList));
 
@@ -137,7 +137,7 @@ PartitionTimesOf(Oid partition)
 	Relation table;
 
 	if (parent == OwnTable("events"))
-		times.ranges = all_times();
+		times.ranges = make_list_of_all_times();
 	else
 		times = PartitionTimesOf(parent);
 	table = table_open(parent, AccessShareLock);
@@ -183,7 +183,7 @@ PartitionsCover(bool with_detached)
 {
 	PartitionCover covered = {with_detached, palloc0(sizeof(TimeRangeList))};
 
-	cover_leaves(OwnTable("events"), false, all_times(), &covered);
+	cover_leaves(OwnTable("events"), false, make_list_of_all_times(), &covered);
 	TimeRangeListJoin(covered.times);
 	return covered.times;
 }

@@ -85,7 +85,7 @@ check_command(Node *command)
  * The table that a command makes a partition of another, or NULL
  */
 static const RangeVar *
-new_partition(Node *command)
+find_new_partition(Node *command)
 {
 	if (IsA(command, CreateStmt))
 	{
@@ -114,7 +114,7 @@ check_table_command(Node *command)
 	/* the extension's own scripts may do all of this */
 	if (!creating_extension)
 		check_command(command);
-	return unconstify(RangeVar *, new_partition(command));
+	return unconstify(RangeVar *, find_new_partition(command));
 }
 
 static void

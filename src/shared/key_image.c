@@ -51,15 +51,15 @@ static struct
 } copy;
 
 static Size
-image_room(void)
+compute_image_size(void)
 {
 	return mul_size(fi_max_api_keys, sizeof(ApiKey) + LISTS_PER_KEY);
 }
 
 static Size
-table_size(void)
+compute_table_size(void)
 {
-	return add_size(offsetof(KeyTable, data), image_room());
+	return add_size(offsetof(KeyTable, data), compute_image_size());
 }
 
 static void
@@ -74,7 +74,8 @@ attach_table(void *memory, LWLock *table_lock, bool is_new)
 	pg_atomic_init_u64(&table->claimed_at, 0);
 }
 
-const SharedPart KeyImagePart = {"fast_ingest keys", "fast_ingest_keys", table_size, attach_table};
+const SharedPart KeyImagePart = {"fast_ingest keys", "fast_ingest_keys", compute_table_size,
+								 attach_table};
 
 KeyImage *
 KeyImageCreate(int nkeys)
@@ -83,7 +84,7 @@ KeyImageCreate(int nkeys)
 
 	image->used = Min(nkeys, fi_max_api_keys) * sizeof(ApiKey);
 	/* zeroed, so that images of the same keys are equal bytes */
-	image->data = palloc0(image_room());
+	image->data = palloc0(compute_image_size());
 	return image;
 }
 
@@ -118,12 +119,12 @@ add_list(KeyImage *image, KeyList *list, const KeyTexts *texts)
 	list->items = (uint32) end;
 	if (texts->n <= 0)
 		return true;
-	if ((size_t) texts->n > image_room() / sizeof(KeyItem))
+	if ((size_t) texts->n > compute_image_size() / sizeof(KeyItem))
 		return false;
 	end += texts->n * sizeof(KeyItem);
 	for (int i = 0; i < texts->n; i++)
 	{
-		if (end > image_room() || texts->lens[i] > image_room() - end)
+		if (end > compute_image_size() || texts->lens[i] > compute_image_size() - end)
 			return false;
 		items[i] = (KeyItem){(uint32) end, (uint32) texts->lens[i]};
 		memcpy(image->data + end, texts->texts[i], texts->lens[i]);
@@ -227,7 +228,7 @@ KeyImageClaimLook(int64 now, int interval)
 void
 KeyImageAttach(void)
 {
-	copy.data = MemoryContextAlloc(TopMemoryContext, image_room());
+	copy.data = MemoryContextAlloc(TopMemoryContext, compute_image_size());
 	/* libmicrohttpd calls ApiKeyFind(), where an ERROR could not be caught */
 	if (Sha256ProcessContext() == NULL)
 		ereport(ERROR,

@@ -36,7 +36,7 @@ static MaintenanceRequest *request = NULL;
 static bool is_mine = false; /* the request was made by this process */
 
 static Size
-request_size(void)
+compute_request_size(void)
 {
 	return sizeof(MaintenanceRequest);
 }
@@ -52,7 +52,7 @@ attach_request(void *memory, LWLock *lock, bool is_new)
 	request->state = MAINTENANCE_FREE;
 }
 
-const SharedPart MaintenanceRequestPart = {"fast_ingest maintenance", NULL, request_size,
+const SharedPart MaintenanceRequestPart = {"fast_ingest maintenance", NULL, compute_request_size,
 										   attach_request};
 
 static MaintenanceState

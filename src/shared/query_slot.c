@@ -15,7 +15,7 @@
 QuerySlot *QuerySlots = NULL;
 
 static Size
-slots_size(void)
+compute_slots_size(void)
 {
 	return mul_size(fi_query_workers, sizeof(QuerySlot));
 }
@@ -36,7 +36,7 @@ attach_slots(void *memory, LWLock *lock, bool is_new)
 	}
 }
 
-const SharedPart QuerySlotsPart = {"fast_ingest queries", NULL, slots_size, attach_slots};
+const SharedPart QuerySlotsPart = {"fast_ingest queries", NULL, compute_slots_size, attach_slots};
 
 /*
  * Change the state; false if it is not the one that the caller expects

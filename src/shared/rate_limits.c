@@ -21,7 +21,7 @@
 RateTable *RateTables[NUM_RATE_TABLES];
 
 static int
-ids_of(RateTableKind kind)
+get_number_of_ids(RateTableKind kind)
 {
 	switch (kind)
 	{
@@ -35,18 +35,18 @@ ids_of(RateTableKind kind)
 }
 
 static Size
-table_room(RateTableKind kind)
+compute_rate_table_size(RateTableKind kind)
 {
-	return MAXALIGN(RateTableSize(ids_of(kind)));
+	return MAXALIGN(RateTableSize(get_number_of_ids(kind)));
 }
 
 static Size
-tables_size(void)
+compute_tables_size(void)
 {
 	Size size = 0;
 
 	for (int kind = 0; kind < NUM_RATE_TABLES; kind++)
-		size = add_size(size, table_room(kind));
+		size = add_size(size, compute_rate_table_size(kind));
 	return size;
 }
 
@@ -59,9 +59,9 @@ attach_tables(void *memory, LWLock *lock, bool is_new)
 	{
 		RateTables[kind] = (RateTable *) next;
 		if (is_new)
-			RateTableInit(RateTables[kind], ids_of(kind), RandomSeed());
-		next += table_room(kind);
+			RateTableInit(RateTables[kind], get_number_of_ids(kind), RandomSeed());
+		next += compute_rate_table_size(kind);
 	}
 }
 
-const SharedPart RateTablesPart = {"fast_ingest rates", NULL, tables_size, attach_tables};
+const SharedPart RateTablesPart = {"fast_ingest rates", NULL, compute_tables_size, attach_tables};

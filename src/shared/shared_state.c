@@ -77,7 +77,7 @@ init_state(LWLock *lock)
 }
 
 static Size
-state_size(void)
+compute_state_size(void)
 {
 	return sizeof(SharedState);
 }
@@ -90,7 +90,7 @@ attach_state(void *memory, LWLock *lock, bool is_new)
 		init_state(lock);
 }
 
-static const SharedPart state_part = {"fast_ingest state", NULL, state_size, attach_state};
+static const SharedPart state_part = {"fast_ingest state", NULL, compute_state_size, attach_state};
 
 static const SharedPart *const parts[] = {&state_part,	   &StagingRingsPart,
 										  &QuerySlotsPart, &KeyImagePart,

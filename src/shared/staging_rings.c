@@ -12,21 +12,21 @@
 Ring *StagingRings[MAX_LISTENERS][NUM_LANES];
 
 static Size
-ring_room(void)
+compute_ring_room(void)
 {
 	return mul_size(fi_staging_size, 1024);
 }
 
 static Size
-ring_stride(void)
+compute_ring_stride(void)
 {
-	return CACHELINEALIGN(RingShmemSize(ring_room()));
+	return CACHELINEALIGN(RingShmemSize(compute_ring_room()));
 }
 
 static Size
-rings_size(void)
+compute_rings_size(void)
 {
-	return mul_size(fi_listeners * NUM_LANES, ring_stride());
+	return mul_size(fi_listeners * NUM_LANES, compute_ring_stride());
 }
 
 static void
@@ -34,15 +34,15 @@ attach_rings(void *memory, LWLock *lock, bool is_new)
 {
 	for (int i = 0; i < fi_listeners * NUM_LANES; i++)
 	{
-		Ring *ring = (Ring *) ((char *) memory + i * ring_stride());
+		Ring *ring = (Ring *) ((char *) memory + i * compute_ring_stride());
 
 		StagingRings[i / NUM_LANES][i % NUM_LANES] = ring;
 		if (is_new)
-			RingInit(ring, ring_room(), 0);
+			RingInit(ring, compute_ring_room(), 0);
 	}
 }
 
-const SharedPart StagingRingsPart = {"fast_ingest staging", NULL, rings_size, attach_rings};
+const SharedPart StagingRingsPart = {"fast_ingest staging", NULL, compute_rings_size, attach_rings};
 
 uint64
 PairStagedRecords(Ring **rings)

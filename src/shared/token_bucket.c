@@ -39,7 +39,7 @@ struct RateTable
 };
 
 static uint32
-number_of_sets(int ids)
+compute_number_of_sets(int ids)
 {
 	return Max(ids / IDS_PER_SET, 1);
 }
@@ -47,7 +47,7 @@ number_of_sets(int ids)
 Size
 RateTableSize(int ids)
 {
-	return offsetof(RateTable, sets) + number_of_sets(ids) * sizeof(BucketSet);
+	return offsetof(RateTable, sets) + compute_number_of_sets(ids) * sizeof(BucketSet);
 }
 
 void
@@ -55,7 +55,7 @@ RateTableInit(RateTable *table, int ids, uint64 seed)
 {
 	memset(table, 0, RateTableSize(ids));
 	table->seed = seed;
-	table->nsets = number_of_sets(ids);
+	table->nsets = compute_number_of_sets(ids);
 	SpinLockInit(&table->others.lock);
 	for (uint32 i = 0; i < table->nsets; i++)
 		SpinLockInit(&table->sets[i].lock);
@@ -74,7 +74,7 @@ RateIdOfText(const RateTable *table, const char *text, size_t len)
 }
 
 static BucketSet *
-set_of(RateTable *table, const RateId *id)
+find_set(RateTable *table, const RateId *id)
 {
 	uint64 hash = hash_bytes_extended(id->bytes, sizeof(id->bytes), table->seed);
 
@@ -126,7 +126,7 @@ find_free_bucket(BucketSet *set, int64 now)
  * Divide and round up; 0 for a negative dividend
  */
 static int64
-divide_up(int64 dividend, int64 divisor)
+divide_rounding_up(int64 dividend, int64 divisor)
 {
 	return dividend <= 0 ? 0 : (dividend - 1) / divisor + 1;
 }
@@ -145,12 +145,13 @@ take_from(Bucket *bucket, const RateLimit *limit, int64 n, bool peek, int64 now,
 	bucket->rate = limit->rate;
 	bucket->since = Max(bucket->since, now);
 	enough = n * MICRO <= burst - bucket->debt;
-	answer->retry_after = n > limit->burst ? -1 : divide_up(bucket->debt + n * MICRO - burst, gain);
+	answer->retry_after =
+		n > limit->burst ? -1 : divide_rounding_up(bucket->debt + n * MICRO - burst, gain);
 	if (enough && !peek)
 		bucket->debt += n * MICRO;
 	answer->limit = limit->burst;
 	answer->remaining = Max(burst - bucket->debt, 0) / MICRO;
-	answer->reset = divide_up(bucket->debt, gain);
+	answer->reset = divide_rounding_up(bucket->debt, gain);
 	return enough;
 }
 
@@ -158,7 +159,7 @@ static bool
 take_or_peek(RateTable *table, const RateId *id, const RateLimit *limit, int64 n, bool peek,
 			 int64 now, RateAnswer *answer)
 {
-	BucketSet *set = set_of(table, id);
+	BucketSet *set = find_set(table, id);
 	Bucket *bucket;
 	bool enough = false;
 
@@ -197,7 +198,7 @@ RatePeek(RateTable *table, const RateId *id, const RateLimit *limit, int64 n, in
 void
 RateReturn(RateTable *table, const RateId *id, int64 n, bool shared)
 {
-	BucketSet *set = shared ? &table->others : set_of(table, id);
+	BucketSet *set = shared ? &table->others : find_set(table, id);
 	Bucket *bucket;
 
 	SpinLockAcquire(&set->lock);

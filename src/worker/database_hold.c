@@ -18,9 +18,9 @@
 #include "utils/acl.h"
 
 #include "base/compat.h"
-#include "shared/query_slot.h"
 #include "base/settings.h"
 #include "db/utility_hook.h"
+#include "shared/query_slot.h"
 #include "shared/shared_state.h"
 
 /*
@@ -41,7 +41,7 @@ may_drop_our_database(const char *name)
  * The slots of all workers that connect to the database, by number; NULL behind the last
  */
 static WorkerSlot *
-database_worker(int i)
+find_database_worker(int i)
 {
 	if (i == 0)
 		return &Shared->maintenance;
@@ -55,15 +55,15 @@ database_worker(int i)
 static void
 wake_workers(void)
 {
-	for (int i = 0; database_worker(i) != NULL; i++)
-		WorkerWake(database_worker(i));
+	for (int i = 0; find_database_worker(i) != NULL; i++)
+		WorkerWake(find_database_worker(i));
 }
 
 static void
 forget_failed_starts(void)
 {
-	for (int i = 0; database_worker(i) != NULL; i++)
-		pg_atomic_write_u32(&database_worker(i)->failed_starts, 0);
+	for (int i = 0; find_database_worker(i) != NULL; i++)
+		pg_atomic_write_u32(&find_database_worker(i)->failed_starts, 0);
 }
 
 /*

@@ -26,8 +26,8 @@
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
 
-#include "base/compat.h"
 #include "base/clock.h"
+#include "base/compat.h"
 #include "base/settings.h"
 
 /*

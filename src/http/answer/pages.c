@@ -9,7 +9,9 @@
 
 #include <microhttpd.h>
 
-/* In pages_files.S, because link-time optimization would tear apart assembler in a C file. */
+/*
+ * pages_files.S defines them: link-time optimization would tear apart assembler in a C file.
+ */
 extern const char page_open_api[], page_open_api_end[];
 extern const char page_docs[], page_docs_end[];
 

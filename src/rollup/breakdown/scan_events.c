@@ -2,7 +2,7 @@
  * scan_events.c
  *
  * Scans events with a cursor, so that the memory does not depend on their number. They are
- * read with the rights of the owner of events (see own_tables.h).
+ * read with the rights of the owner of events (see act_as_owner.h).
  */
 #include "postgres.h"
 

@@ -1,7 +1,7 @@
 /*
  * scan_events.h
  *
- * Reads rows of fast_ingest.events as a breakdown sees them, for questions that the rollup
+ * Reads rows of fast_ingest.events as a breakdown sees them, for queries that the rollup
  * cannot answer and for times that the refresh counts again.
  */
 #ifndef FAST_INGEST_SCAN_EVENTS_H

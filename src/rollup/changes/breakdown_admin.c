@@ -5,7 +5,7 @@
  *
  * A new breakdown counts all inserts that begin after its transaction has locked the breakdowns,
  * which waits until no insert is under way. All of time is marked to be counted again, so
- * that questions are answered from events until the next refresh has counted them.
+ * that queries are answered from events until the next refresh has counted them.
  */
 #include "postgres.h"
 

@@ -44,10 +44,10 @@ enum
 };
 
 /*
- * A text, or NULL
+ * Read an argument of type text; NULL stays NULL
  */
 static const char *
-text_argument(FunctionCallInfo fcinfo, int number)
+read_text_argument(FunctionCallInfo fcinfo, int number)
 {
 	return PG_ARGISNULL(number) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(number));
 }
@@ -61,7 +61,7 @@ read_metrics_query(FunctionCallInfo fcinfo)
 	static const MetricsNames names = {"since", "until", "time_zone"};
 	MetricsQuery query = {.names = &names};
 
-	query.event_name = text_argument(fcinfo, METRICS_EVENT_NAME);
+	query.event_name = read_text_argument(fcinfo, METRICS_EVENT_NAME);
 	if (query.event_name == NULL)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("event_name is NULL: expected the name of an event")));
@@ -71,9 +71,9 @@ read_metrics_query(FunctionCallInfo fcinfo)
 		query.from = PG_GETARG_TIMESTAMPTZ(METRICS_SINCE);
 	if (query.has_to)
 		query.to = PG_GETARG_TIMESTAMPTZ(METRICS_UNTIL);
-	query.group_by = text_argument(fcinfo, METRICS_GROUP_BY);
-	query.channel = text_argument(fcinfo, METRICS_CHANNEL);
-	query.timezone = text_argument(fcinfo, METRICS_TIME_ZONE);
+	query.group_by = read_text_argument(fcinfo, METRICS_GROUP_BY);
+	query.channel = read_text_argument(fcinfo, METRICS_CHANNEL);
+	query.timezone = read_text_argument(fcinfo, METRICS_TIME_ZONE);
 	query.fill = PG_ARGISNULL(METRICS_FILL) || PG_GETARG_BOOL(METRICS_FILL);
 	return query;
 }
@@ -140,7 +140,7 @@ fi_metrics_sources(PG_FUNCTION_ARGS)
 static StatsAnswer *
 compute_stats(FunctionCallInfo fcinfo, bool totals, int max_paths)
 {
-	const char *site_id = text_argument(fcinfo, STATS_SITE_ID);
+	const char *site_id = read_text_argument(fcinfo, STATS_SITE_ID);
 	DateADT day = PG_ARGISNULL(STATS_DAY) ? UtcDay(GetCurrentStatementStartTimestamp())
 										  : PG_GETARG_DATEADT(STATS_DAY);
 

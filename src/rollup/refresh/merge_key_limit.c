@@ -61,7 +61,7 @@ typedef int (*GroupComparator)(const MergeGroup *a, const MergeGroup *b);
  * The beginning of the bucket in which the group's keys are limited
  */
 static TimestampTz
-limit_bucket(const MergeGroup *group)
+find_limit_bucket(const MergeGroup *group)
 {
 	return BucketStart(group->key.bucket, KeyLimitLevel(group->key.breakdown));
 }
@@ -93,7 +93,7 @@ compare_limits(const MergeGroup *a, const MergeGroup *b)
 	int result = compare_numbers(a->key.breakdown->id, b->key.breakdown->id);
 
 	if (result == 0)
-		result = compare_numbers(limit_bucket(a), limit_bucket(b));
+		result = compare_numbers(find_limit_bucket(a), find_limit_bucket(b));
 	if (result == 0)
 		result = compare_numbers(a->key.is_other_name, b->key.is_other_name);
 	return result == 0 ? compare_numbers(a->key.event_name, b->key.event_name) : result;
@@ -237,10 +237,10 @@ join_texts(Slice scope, Slice key)
 }
 
 /*
- * The levels of the rows that the buckets have in which keys are limited
+ * The levels at which the buckets in which keys are limited have rows
  */
 static Datum
-levels_of_limit(const Breakdown *breakdown)
+make_limit_levels(const Breakdown *breakdown)
 {
 	/* closed hours have rows of hours, open hours have rows of minutes */
 	Datum levels[] = {Int16GetDatum((int16) KeyLimitLevel(breakdown)), Int16GetDatum(LEVEL_MINUTE)};
@@ -262,11 +262,12 @@ find_known_keys(Merger *merger, const MergeGroup *group, bool *has_others)
 	TextMap *keys = TextMapCreate(merger->memory, 64);
 
 	values[0] = Int16GetDatum(breakdown->id);
-	values[1] = levels_of_limit(breakdown);
+	values[1] = make_limit_levels(breakdown);
 	values[2] = MergerTextDatum(merger, group->key.event_name);
 	values[3] = BoolGetDatum(group->key.is_other_name);
-	values[4] = TimestampTzGetDatum(limit_bucket(group));
-	values[5] = TimestampTzGetDatum(limit_bucket(group) + BucketWidth(KeyLimitLevel(breakdown)));
+	values[4] = TimestampTzGetDatum(find_limit_bucket(group));
+	values[5] =
+		TimestampTzGetDatum(find_limit_bucket(group) + BucketWidth(KeyLimitLevel(breakdown)));
 	*has_others = false;
 	(void) SpiRunWith(KEYS_OF_NAME, SPI_OK_SELECT, 6, types, values);
 	for (uint64 i = 0; i < SPI_processed; i++)
