@@ -1,5 +1,5 @@
 --
--- The rollup and its questions: fi_metrics and what goes with it. The days are
+-- The rollup and its queries: fi_metrics and what goes with it. The days are
 -- long over, so that nothing here depends on the clock.
 --
 SET timezone = 'UTC';
@@ -25,14 +25,14 @@ FROM generate_series(0, 717) n;
 INSERT INTO fast_ingest.events (event_name, channel, user_id, ts, campaign_id, site_id, path, metadata)
 SELECT * FROM sample;
 
--- How many questions are asked, and how many rows of the answers are not those
+-- How many queries are asked, and how many rows of the answers are not those
 -- of the raw rows: every range, group, channel and time zone
-CREATE FUNCTION differing(OUT questions integer, OUT differing bigint) LANGUAGE plpgsql STABLE AS $$
+CREATE FUNCTION differing(OUT queries integer, OUT differing bigint) LANGUAGE plpgsql STABLE AS $$
 DECLARE
   q record;
   n bigint;
 BEGIN
-  questions := 0;
+  queries := 0;
   differing := 0;
   FOR q IN
     SELECT * FROM
@@ -57,7 +57,7 @@ BEGIN
       WHERE (coalesce(ours.t, 0), coalesce(ours.u, 0)) IS DISTINCT FROM (coalesce(raw.t, 0), coalesce(raw.u, 0))
         AND coalesce(raw.k, ours.k) IS NOT NULL $q$, format(q.key, q.zone))
       INTO n USING q.name, q.since, q.until, q.channel, q.zone;
-    questions := questions + 1;
+    queries := queries + 1;
     differing := differing + n;
   END LOOP;
 END $$;
@@ -129,7 +129,7 @@ SELECT * FROM fi_metrics('view', NULL, NULL);
 SELECT * FROM fi_metrics('view', '-infinity'::timestamptz, 'infinity'::timestamptz);
 SELECT * FROM fi_metrics('view', '-infinity'::timestamptz, 'infinity'::timestamptz, 'day');
 
--- questions that have no answer
+-- queries that have no answer
 SELECT * FROM fi_metrics(NULL);
 SELECT * FROM fi_metrics('');
 SELECT * FROM fi_metrics('view', '2024-08-13 00:00Z', '2024-08-12 00:00Z');

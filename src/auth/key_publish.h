@@ -18,7 +18,7 @@
 #ifndef FAST_INGEST_KEY_PUBLISH_H
 #define FAST_INGEST_KEY_PUBLISH_H
 
-#include "shared/shared_state.h"
+#include "shared/worker_slot.h"
 
 /* Must the maintenance worker read the table? */
 extern bool KeyPublishIsDue(void);

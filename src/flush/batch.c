@@ -24,7 +24,6 @@
 #include "flush/dead_letter.h"
 #include "flush/insert_one_by_one.h"
 #include "flush/staged_relation.h"
-#include "worker/worker.h"
 
 /* Bounds of one transaction: the memory of its tuples, the partitions that it locks. */
 #define MAX_BATCH_BYTES (16 * 1024 * 1024)

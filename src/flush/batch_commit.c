@@ -11,7 +11,6 @@
 #include "miscadmin.h"
 
 #include "base/clock.h"
-#include "worker/worker.h"
 
 static Pair *my_pair;
 static Ring **my_rings;

@@ -10,7 +10,6 @@
 #include "base/clock.h"
 #include "base/settings.h"
 #include "flush/insert_one_by_one.h"
-#include "worker/worker.h"
 
 #define BLAME_TIME 1000 /* ms for which a reason is remembered */
 

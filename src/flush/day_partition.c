@@ -12,7 +12,7 @@
 
 #include "db/own_tables.h"
 #include "partition/create_partition.h"
-#include "worker/worker.h"
+#include "shared/worker_slot.h"
 
 typedef struct
 {

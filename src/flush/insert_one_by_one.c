@@ -12,7 +12,6 @@
 #include "db/transaction.h"
 #include "flush/dead_letter.h"
 #include "flush/staged_relation.h"
-#include "worker/worker.h"
 
 typedef struct
 {

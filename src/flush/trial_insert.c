@@ -20,7 +20,6 @@
 #include "flush/staged_relation.h"
 #include "partition/create_partition.h"
 #include "partition/partition_times.h"
-#include "worker/worker.h"
 
 #define KEPT 8					 /* copies of stored events, for each lane */
 #define OTHERS 8				 /* events that are staged behind the refused one */

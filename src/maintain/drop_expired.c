@@ -28,7 +28,6 @@
 #include "db/act_as_owner.h"
 #include "db/own_tables.h"
 #include "db/spi.h"
-#include "partition/create_partition.h"
 #include "partition/equip_partition.h"
 #include "partition/partition_ranges.h"
 #include "rollup/refresh/refresh.h"

@@ -26,7 +26,7 @@
 #include "db/act_as_owner.h"
 #include "db/own_tables.h"
 #include "shared/maintenance_request.h"
-#include "worker/worker.h"
+#include "shared/shared_state.h"
 
 #define LOOK_INTERVAL 1000 /* ms between two looks at the worker */
 #define START_WAIT 10000   /* ms in which a worker that does not run may start */

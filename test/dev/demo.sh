@@ -36,9 +36,9 @@ expected='asset_load 5418, page_view 3301, feed_fetch 1060, http_error 220, user
 
 site=semicomplete.com
 day=2015-05-18
-question="/stats?site_id=$site&date=$day"
-stats=$(curl -sS --fail-with-body -m 60 "$api$question") || die "GET $question was refused: $stats"
-printf '\nGET %s\n%s\n\n' "$question" "$stats"
+target="/stats?site_id=$site&date=$day"
+stats=$(curl -sS --fail-with-body -m 60 "$api$target") || die "GET $target was refused: $stats"
+printf '\nGET %s\n%s\n\n' "$target" "$stats"
 "$bindir/psql" -X -q -P footer=off -c "SELECT * FROM fi_metrics('page_view')"
 
 # What both must be, counted from the raw rows

@@ -16,7 +16,6 @@
 #include "base/settings.h"
 #include "http/answer/events_reply.h"
 #include "http/server/server.h"
-#include "worker/worker.h"
 
 static Pair *my_pair;
 static RingProducer *producers; /* one for each lane */

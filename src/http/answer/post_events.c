@@ -27,7 +27,6 @@
 #include "http/answer/events_reply.h"
 #include "http/answer/post_events_options.h"
 #include "http/server/server.h"
-#include "worker/worker.h"
 
 /* Every record has at least so much room: for a message, if the database refuses the event. */
 #define REFUSAL_ROOM 240

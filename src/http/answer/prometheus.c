@@ -354,7 +354,7 @@ PrometheusHandle(Request *request)
 	append_all(&out);
 	reply = ReplyText(MHD_HTTP_OK, out.data, out.len);
 	if (reply.status == MHD_HTTP_OK)
-		reply.type = EXPOSITION_TYPE;
+		reply.type = PROMETHEUS_TEXT_TYPE;
 	MemoryContextSwitchTo(caller);
 	MemoryContextReset(context);
 	ServerAnswer(request, reply);

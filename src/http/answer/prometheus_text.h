@@ -12,7 +12,7 @@
 
 #include "shared/histogram.h"
 
-#define EXPOSITION_TYPE "text/plain; version=0.0.4; charset=utf-8"
+#define PROMETHEUS_TEXT_TYPE "text/plain; version=0.0.4; charset=utf-8"
 
 /* The unit of a histogram whose values are durations; the metric is in seconds. */
 #define MICROSECONDS 1e6

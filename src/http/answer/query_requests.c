@@ -22,7 +22,6 @@
 #include "http/answer/ready.h"
 #include "http/server/server.h"
 #include "shared/query_slot.h"
-#include "worker/worker.h"
 
 /*
  * How many requests may wait at this listener: all listeners together may use half of the

@@ -21,7 +21,6 @@
 #include "http/server/request_count.h"
 #include "http/server/server.h"
 #include "http/server/tls.h"
-#include "worker/worker.h"
 
 #define PORT_RETRY 1000 /* ms between two tries to open a port */
 

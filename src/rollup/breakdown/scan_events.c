@@ -17,7 +17,6 @@
 #include "utils/timestamp.h"
 
 #include "db/act_as_owner.h"
-#include "db/own_tables.h"
 #include "rollup/breakdown/rollup_text.h"
 
 #define ROWS_PER_FETCH 1000

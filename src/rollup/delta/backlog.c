@@ -13,7 +13,6 @@
 #include "base/clock.h"
 #include "base/settings.h"
 #include "shared/shared_state.h"
-#include "worker/worker.h"
 
 typedef struct
 {
