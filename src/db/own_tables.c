@@ -50,6 +50,13 @@ OwnTable(const char *name)
 						   : errhint("Run CREATE EXTENSION fast_ingest.")));
 }
 
+bool
+IsEventsTable(Oid table)
+{
+	return OidIsValid(table) && table == OwnTableIfThere("events") &&
+		   OidIsValid(get_extension_oid("fast_ingest", true));
+}
+
 void
 ExtensionLock(void)
 {

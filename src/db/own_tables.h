@@ -14,6 +14,12 @@ extern Oid OwnTable(const char *name);
 /* The same, but InvalidOid if it does not exist, as in the middle of DROP EXTENSION. */
 extern Oid OwnTableIfThere(const char *name);
 
+/*
+ * Is a table fast_ingest.events, and of the extension? Where that does not exist, anybody may
+ * make a schema and a table of these names. False for InvalidOid.
+ */
+extern bool IsEventsTable(Oid table);
+
 /* Keep the extension from being dropped until the transaction ends; an ERROR without one. */
 extern void ExtensionLock(void);
 

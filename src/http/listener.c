@@ -191,7 +191,7 @@ static long
 compute_timeout(long sweep)
 {
 	long timeout = sweep;
-	long deadlines[] = {ServerPatience(), AwaitNextDeadline(), QueryRequestsNextDeadline(),
+	long deadlines[] = {ServerPatience(), AwaitCommitNextDeadline(), QueryRequestsNextDeadline(),
 						WorkerShutdownRequested ? 50 : PortsNextTry()};
 
 	for (int i = 0; i < (int) lengthof(deadlines); i++)
@@ -222,7 +222,7 @@ run_turn(void)
 			PortsServeSiblings();
 	}
 	ServerRun();
-	if (AwaitAnswer() > 0)
+	if (AwaitCommitAnswer() > 0)
 		ServerRun();
 	SiblingsReport(ServerConnectionCount());
 	handle_requests();
@@ -250,7 +250,7 @@ drain_and_exit(void)
 		(void) WorkerHandleInterrupts();
 		run_turn();
 	}
-	AwaitAbandon("the server shut down before the event was committed");
+	AwaitCommitAbandon("the server shut down before the event was committed");
 	ServerRun();
 	ServerRun(); /* a request that is answered in one run ends in the next */
 	if (RequestsOpen() == 0)

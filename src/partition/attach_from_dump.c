@@ -22,7 +22,6 @@
 #include "catalog/namespace.h"
 #include "catalog/partition.h"
 #include "catalog/pg_type.h"
-#include "commands/extension.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "storage/lmgr.h"
@@ -90,13 +89,6 @@ run_written_command(const char *query, int n, Oid *types, Datum *values)
 	ActAsCallerAgain(user);
 }
 
-static bool
-is_own_events(Oid table)
-{
-	return OidIsValid(table) && table == OwnTableIfThere("events") &&
-		   OidIsValid(get_extension_oid("fast_ingest", true)) && OwnsRelation(table);
-}
-
 /*
  * Add the columns of a table that a dump attaches to events
  */
@@ -105,9 +97,13 @@ add_columns(const RangeVar *parent, const RangeVar *partition)
 {
 	Oid types[] = {OIDOID};
 	Datum values[1];
+	Oid events;
 	Oid table;
 
-	if (parent->inh || !is_own_events(RangeVarGetRelid(parent, NoLock, true)))
+	if (parent->inh)
+		return;
+	events = RangeVarGetRelid(parent, NoLock, true);
+	if (!IsEventsTable(events) || !OwnsRelation(events))
 		return;
 	table = RangeVarGetRelid(partition, AccessShareLock, true);
 	if (!OidIsValid(table) || !OwnsRelation(table))
@@ -131,8 +127,8 @@ add_index(const RangeVar *parent, const RangeVar *index)
 	Oid partition_index;
 	Oid partition;
 
-	if (OidIsValid(RangeVarGetRelid(parent, NoLock, true)) || !is_own_events(events) ||
-		parent->schemaname == NULL ||
+	if (OidIsValid(RangeVarGetRelid(parent, NoLock, true)) || !IsEventsTable(events) ||
+		!OwnsRelation(events) || parent->schemaname == NULL ||
 		get_namespace_oid(parent->schemaname, true) != get_rel_namespace(events))
 		return;
 	partition_index = RangeVarGetRelid(index, NoLock, true);

@@ -28,11 +28,7 @@
 static bool
 is_events(const RangeVar *name)
 {
-	Oid events = OwnTableIfThere("events");
-
-	return name != NULL && OidIsValid(events) &&
-		   OidIsValid(get_extension_oid("fast_ingest", true)) &&
-		   RangeVarGetRelid(name, NoLock, true) == events;
+	return name != NULL && IsEventsTable(RangeVarGetRelid(name, NoLock, true));
 }
 
 static void

@@ -29,16 +29,16 @@ typedef struct
 typedef struct
 {
 	pg_atomic_uint64 generation; /* 0 before the first image */
-	pg_atomic_uint64 claimed_at; /* when the table was to be read last; see clock.h */
+	pg_atomic_uint64 claimed_at; /* when somebody last claimed to read the table; see clock.h */
 
 	/* under the lock */
 	bool loaded;
 	int nkeys;
 	size_t used;
 	char data[FLEXIBLE_ARRAY_MEMBER];
-} KeyTable;
+} PublishedImage;
 
-static KeyTable *table = NULL;
+static PublishedImage *published = NULL;
 static LWLock *lock = NULL;
 
 /* The copy of this process. */
@@ -57,25 +57,25 @@ compute_image_size(void)
 }
 
 static Size
-compute_table_size(void)
+compute_published_size(void)
 {
-	return add_size(offsetof(KeyTable, data), compute_image_size());
+	return add_size(offsetof(PublishedImage, data), compute_image_size());
 }
 
 static void
-attach_table(void *memory, LWLock *table_lock, bool is_new)
+attach_image(void *memory, LWLock *image_lock, bool is_new)
 {
-	table = memory;
-	lock = table_lock;
+	published = memory;
+	lock = image_lock;
 	if (!is_new)
 		return;
-	memset(table, 0, offsetof(KeyTable, data));
-	pg_atomic_init_u64(&table->generation, 0);
-	pg_atomic_init_u64(&table->claimed_at, 0);
+	memset(published, 0, offsetof(PublishedImage, data));
+	pg_atomic_init_u64(&published->generation, 0);
+	pg_atomic_init_u64(&published->claimed_at, 0);
 }
 
-const SharedPart KeyImagePart = {"fast_ingest keys", "fast_ingest_keys", compute_table_size,
-								 attach_table};
+const SharedPart KeyImagePart = {"fast_ingest keys", "fast_ingest_keys", compute_published_size,
+								 attach_image};
 
 KeyImage *
 KeyImageCreate(int nkeys)
@@ -170,7 +170,7 @@ KeyImageFinish(KeyImage *image)
 uint64
 KeyImageGeneration(void)
 {
-	return pg_atomic_read_u64(&table->generation);
+	return pg_atomic_read_u64(&published->generation);
 }
 
 bool
@@ -179,7 +179,7 @@ KeyImageIsLoaded(void)
 	bool loaded;
 
 	LWLockAcquire(lock, LW_SHARED);
-	loaded = table->loaded;
+	loaded = published->loaded;
 	LWLockRelease(lock);
 	return loaded;
 }
@@ -190,10 +190,10 @@ KeyImageIsLoaded(void)
 static bool
 is_published(const KeyImage *image)
 {
-	if (image == NULL || !table->loaded)
-		return image == NULL && !table->loaded;
-	return table->nkeys == image->nkeys && table->used == image->used &&
-		   memcmp(table->data, image->data, image->used) == 0;
+	if (image == NULL || !published->loaded)
+		return image == NULL && !published->loaded;
+	return published->nkeys == image->nkeys && published->used == image->used &&
+		   memcmp(published->data, image->data, image->used) == 0;
 }
 
 bool
@@ -202,15 +202,15 @@ KeyImagePublish(const KeyImage *image, uint64 expected)
 	bool current;
 
 	LWLockAcquire(lock, LW_EXCLUSIVE);
-	current = expected == ANY_GENERATION || expected == pg_atomic_read_u64(&table->generation);
+	current = expected == ANY_GENERATION || expected == pg_atomic_read_u64(&published->generation);
 	if (current && !is_published(image))
 	{
-		table->loaded = image != NULL;
-		table->nkeys = image != NULL ? image->nkeys : 0;
-		table->used = image != NULL ? image->used : 0;
+		published->loaded = image != NULL;
+		published->nkeys = image != NULL ? image->nkeys : 0;
+		published->used = image != NULL ? image->used : 0;
 		if (image != NULL)
-			memcpy(table->data, image->data, image->used);
-		pg_atomic_fetch_add_u64(&table->generation, 1);
+			memcpy(published->data, image->data, image->used);
+		pg_atomic_fetch_add_u64(&published->generation, 1);
 	}
 	LWLockRelease(lock);
 	return current;
@@ -219,10 +219,10 @@ KeyImagePublish(const KeyImage *image, uint64 expected)
 bool
 KeyImageClaimLook(int64 now, int interval)
 {
-	uint64 before = pg_atomic_read_u64(&table->claimed_at);
+	uint64 before = pg_atomic_read_u64(&published->claimed_at);
 
 	return now >= MonotonicAfter((int64) before, interval) &&
-		   pg_atomic_compare_exchange_u64(&table->claimed_at, &before, (uint64) now);
+		   pg_atomic_compare_exchange_u64(&published->claimed_at, &before, (uint64) now);
 }
 
 void
@@ -238,13 +238,13 @@ KeyImageAttach(void)
 uint64
 KeyImageRefresh(bool *loaded)
 {
-	if (copy.generation != pg_atomic_read_u64(&table->generation))
+	if (copy.generation != pg_atomic_read_u64(&published->generation))
 	{
 		LWLockAcquire(lock, LW_SHARED);
-		copy.generation = pg_atomic_read_u64(&table->generation);
-		copy.loaded = table->loaded;
-		copy.nkeys = table->nkeys;
-		memcpy(copy.data, table->data, table->used);
+		copy.generation = pg_atomic_read_u64(&published->generation);
+		copy.loaded = published->loaded;
+		copy.nkeys = published->nkeys;
+		memcpy(copy.data, published->data, published->used);
 		LWLockRelease(lock);
 	}
 	*loaded = copy.loaded;

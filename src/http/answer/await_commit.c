@@ -23,7 +23,7 @@ static MemoryContext context;	/* of the replies being made */
 static dlist_head waiting[NUM_LANES];
 
 void
-AwaitInit(Pair *pair, RingProducer *the_producers)
+AwaitCommitInit(Pair *pair, RingProducer *the_producers)
 {
 	my_pair = pair;
 	producers = the_producers;
@@ -90,7 +90,7 @@ answer_lane(Lane lane, const char *unavailable)
 }
 
 int
-AwaitAnswer(void)
+AwaitCommitAnswer(void)
 {
 	MemoryContext caller = MemoryContextSwitchTo(context);
 	bool unavailable = pg_atomic_read_u32(&my_pair->flusher.state) == WORKER_WAITING;
@@ -107,7 +107,7 @@ AwaitAnswer(void)
 }
 
 long
-AwaitNextDeadline(void)
+AwaitCommitNextDeadline(void)
 {
 	long next = -1;
 
@@ -126,7 +126,7 @@ AwaitNextDeadline(void)
 }
 
 void
-AwaitAbandon(const char *reason)
+AwaitCommitAbandon(const char *reason)
 {
 	for (int lane = 0; lane < NUM_LANES; lane++)
 		while (!dlist_is_empty(&waiting[lane]))

@@ -47,7 +47,7 @@ typedef struct
 	RateCharges charges;
 	StringInfoData errors; /* the members of "errors" */
 	char first_error[EVENT_ERROR_SIZE];
-} Ingest;
+} Staging;
 
 static Pair *my_pair;
 static RingProducer producers[NUM_LANES];
@@ -65,7 +65,7 @@ PostEventsInit(Pair *pair, Ring **rings)
 	staged_desc = EventTupleDesc();
 	for (int lane = 0; lane < NUM_LANES; lane++)
 		RingAttachProducer(&producers[lane], rings[lane]);
-	AwaitInit(pair, producers);
+	AwaitCommitInit(pair, producers);
 	request_context =
 		AllocSetContextCreate(TopMemoryContext, "fast_ingest request", ALLOCSET_DEFAULT_SIZES);
 	event_context =
@@ -119,17 +119,17 @@ rollback_reservations(void)
  * Move the request to the lane of other days, with its events so far
  */
 static void
-move_to_other_days(Ingest *ingest)
+move_to_other_days(Staging *staging)
 {
 	RingProducer *from = &producers[LANE_TODAY];
 
-	ingest->lane = LANE_OTHER_DAYS;
-	for (uint64 position = RingPublished(from->ring); position < from->reserved && !ingest->full;)
+	staging->lane = LANE_OTHER_DAYS;
+	for (uint64 position = RingPublished(from->ring); position < from->reserved && !staging->full;)
 	{
 		RingRecord *record = RingRecordAt(from->ring, &position);
 		RingRecord *copy = RingReserve(&producers[LANE_OTHER_DAYS], record->payload_size);
 
-		ingest->full = copy == NULL;
+		staging->full = copy == NULL;
 		if (copy == NULL)
 			break;
 		copy->staged_at = record->staged_at;
@@ -145,7 +145,7 @@ move_to_other_days(Ingest *ingest)
  * NULL.
  */
 static const char *
-stage_event(Ingest *ingest, int index, Event *event)
+stage_event(Staging *staging, int index, Event *event)
 {
 	MinimalTuple tuple;
 	RingRecord *record;
@@ -153,23 +153,23 @@ stage_event(Ingest *ingest, int index, Event *event)
 
 	if (event->idempotency_key.data == NULL)
 	{
-		event->idempotency_key = ingest->options.idempotency_key;
-		event->key_position = ingest->bulk ? index + 1 : 0;
+		event->idempotency_key = staging->options.idempotency_key;
+		event->key_position = staging->bulk ? index + 1 : 0;
 	}
 
-	tuple = EventFormTuple(staged_desc, event, &ingest->options.sender,
+	tuple = EventFormTuple(staged_desc, event, &staging->options.sender,
 						   fi_deduplicate == DEDUPLICATE_CONTENT);
 	if (tuple == NULL)
 		return event->metadata.error;
 
-	if (ingest->lane == LANE_TODAY && EVENT_DAY(event->time) != EVENT_DAY(ingest->rules.now))
-		move_to_other_days(ingest);
+	if (staging->lane == LANE_TODAY && EVENT_DAY(event->time) != EVENT_DAY(staging->rules.now))
+		move_to_other_days(staging);
 	room = Max(tuple->t_len, REFUSAL_ROOM);
-	ingest->needed += RECORD_HEADER_SIZE + room;
-	record = ingest->full ? NULL : RingReserve(&producers[ingest->lane], room);
+	staging->needed += RECORD_HEADER_SIZE + room;
+	record = staging->full ? NULL : RingReserve(&producers[staging->lane], room);
 	if (record == NULL)
 	{
-		ingest->full = true;
+		staging->full = true;
 		return NULL;
 	}
 	record->staged_at = ServerNow;
@@ -185,24 +185,24 @@ stage_event(Ingest *ingest, int index, Event *event)
 static void
 end_event(void *arg, int index, Event *event, const char *error)
 {
-	Ingest *ingest = arg;
+	Staging *staging = arg;
 	char forbidden[EVENT_ERROR_SIZE];
 
-	ingest->forbidden = error == NULL && !ApiKeyCheckEvent(ingest->key, event, forbidden);
-	if (ingest->forbidden)
+	staging->forbidden = error == NULL && !ApiKeyCheckEvent(staging->key, event, forbidden);
+	if (staging->forbidden)
 		error = forbidden;
 	if (error == NULL)
-		error = stage_event(ingest, index, event);
+		error = stage_event(staging, index, event);
 	if (error == NULL)
 	{
-		ingest->accepted++;
-		RateLimitCountEvent(&ingest->charges, request_context, event);
+		staging->accepted++;
+		RateLimitCountEvent(&staging->charges, request_context, event);
 	}
 	else
 	{
-		if (ingest->rejected == 0)
-			strlcpy(ingest->first_error, error, sizeof(ingest->first_error));
-		EventsReplyAppendError(&ingest->errors, ingest->rejected++, index, error);
+		if (staging->rejected == 0)
+			strlcpy(staging->first_error, error, sizeof(staging->first_error));
+		EventsReplyAppendError(&staging->errors, staging->rejected++, index, error);
 	}
 	MemoryContextSwitchTo(request_context);
 	MemoryContextReset(event_context);
@@ -238,23 +238,23 @@ refuse_request(Request *request, int rejected, Reply reply)
  * return.
  */
 static bool
-publish_events(Request *request, Ingest *ingest)
+publish_events(Request *request, Staging *staging)
 {
-	RingProducer *producer = &producers[ingest->lane];
+	RingProducer *producer = &producers[staging->lane];
 	bool at_once = fi_acknowledge == ACKNOWLEDGE_STAGE;
 	Reply reply = {0};
 
-	request->accepted = ingest->accepted;
-	request->rejected = ingest->rejected;
-	if (ingest->rejected > 0 && (request->errors = strdup(ingest->errors.data)) != NULL)
-		request->nerrors = Min(ingest->rejected, MAX_REPORTED_ERRORS);
+	request->accepted = staging->accepted;
+	request->rejected = staging->rejected;
+	if (staging->rejected > 0 && (request->errors = strdup(staging->errors.data)) != NULL)
+		request->nerrors = Min(staging->rejected, MAX_REPORTED_ERRORS);
 	if (at_once)
 		reply = EventsReplyAccepted(request);
 	request->dead_lettered = pg_atomic_read_u64(&my_pair->dead_lettered);
-	request->lane = ingest->lane;
+	request->lane = staging->lane;
 	request->start = RingPublished(producer->ring);
 	/* count first: the counters must never show more events stored than accepted */
-	add_to_counters(ingest->accepted, ingest->rejected);
+	add_to_counters(staging->accepted, staging->rejected);
 	request->ticket = RingPublish(producer);
 	request->staged = MonotonicNow();
 	RequestDropBody(request);
@@ -311,17 +311,17 @@ is_crowded(size_t len)
  * Parse and stage the events of a request
  */
 static bool
-stage_events(Request *request, Ingest *ingest)
+stage_events(Request *request, Staging *staging)
 {
-	EventReceiver receiver = {begin_event, end_event, ingest};
-	BodyShape shape = !ingest->bulk ? BODY_SINGLE : request->ndjson ? BODY_NDJSON : BODY_BULK;
+	EventReceiver receiver = {begin_event, end_event, staging};
+	BodyShape shape = !staging->bulk ? BODY_SINGLE : request->ndjson ? BODY_NDJSON : BODY_BULK;
 	char error[EVENT_ERROR_SIZE];
 	ParseResult parsed =
-		ParseEvents(request->body, request->len, shape, &ingest->rules, &receiver, error);
-	int received = ingest->accepted + ingest->rejected;
+		ParseEvents(request->body, request->len, shape, &staging->rules, &receiver, error);
+	int received = staging->accepted + staging->rejected;
 
 	MemoryContextSwitchTo(request_context);
-	if (!RateLimitTake(request, &ingest->charges, Max(received, 1)))
+	if (!RateLimitTake(request, &staging->charges, Max(received, 1)))
 	{
 		request->refusal = REFUSAL_RATE_LIMIT;
 		return refuse_request(request, received, RefusalReply(request));
@@ -331,34 +331,34 @@ stage_events(Request *request, Ingest *ingest)
 			request, 0,
 			ReplyError(parsed == PARSE_TOO_MANY ? MHD_HTTP_CONTENT_TOO_LARGE : MHD_HTTP_BAD_REQUEST,
 					   "%s", error));
-	if (!ingest->bulk && ingest->rejected > 0)
+	if (!staging->bulk && staging->rejected > 0)
 		return refuse_request(
 			request, 1,
-			ReplyError(ingest->forbidden ? MHD_HTTP_FORBIDDEN : MHD_HTTP_BAD_REQUEST, "%s",
-					   ingest->first_error));
-	if (ingest->accepted == 0 || (ingest->options.atomic && ingest->rejected > 0))
+			ReplyError(staging->forbidden ? MHD_HTTP_FORBIDDEN : MHD_HTTP_BAD_REQUEST, "%s",
+					   staging->first_error));
+	if (staging->accepted == 0 || (staging->options.atomic && staging->rejected > 0))
 		return refuse_request(request, received,
-							  EventsReplyRejected(ingest->rejected, ingest->errors.data));
-	if (ingest->needed > RingLargestRequest(producers[ingest->lane].ring))
+							  EventsReplyRejected(staging->rejected, staging->errors.data));
+	if (staging->needed > RingLargestRequest(producers[staging->lane].ring))
 		return refuse_request(request, received,
 							  ReplyError(MHD_HTTP_CONTENT_TOO_LARGE,
 										 "events need %zu bytes of staging: at most half of "
 										 "fast_ingest.staging_size is allowed",
-										 ingest->needed));
-	if (ingest->full)
+										 staging->needed));
+	if (staging->full)
 	{
-		RateLimitReturn(request, &ingest->charges);
+		RateLimitReturn(request, &staging->charges);
 		return refuse_request(request, received,
 							  ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE, "staging is full"));
 	}
-	return publish_events(request, ingest);
+	return publish_events(request, staging);
 }
 
 bool
 PostEventsHandle(Request *request)
 {
 	MemoryContext caller = MemoryContextSwitchTo(request_context);
-	Ingest ingest = {
+	Staging staging = {
 		.rules = setting_rules,
 		.bulk = request->route == ROUTE_BULK,
 		.key = request->access.key,
@@ -369,14 +369,14 @@ PostEventsHandle(Request *request)
 
 	MemoryContextReset(request_context);
 	rollback_reservations(); /* those of a request that ended by an error */
-	initStringInfo(&ingest.errors);
-	ingest.rules.form = request->route == ROUTE_EVENT ? EVENT_FORM_WEBSITE : EVENT_FORM_FULL;
-	ingest.rules.now = GetCurrentTimestamp() + UNIX_EPOCH_OFFSET;
-	ingest.rules.max_events = ingest.bulk ? fi_max_bulk_events : 1;
+	initStringInfo(&staging.errors);
+	staging.rules.form = request->route == ROUTE_EVENT ? EVENT_FORM_WEBSITE : EVENT_FORM_FULL;
+	staging.rules.now = GetCurrentTimestamp() + UNIX_EPOCH_OFFSET;
+	staging.rules.max_events = staging.bulk ? fi_max_bulk_events : 1;
 
 	if (!can_commit(reason))
 		staged = refuse_request(request, 0, ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE, "%s", reason));
-	else if (!PostEventsOptionsRead(request, &ingest.options, &refusal))
+	else if (!PostEventsOptionsRead(request, &staging.options, &refusal))
 		staged = refuse_request(request, 0, refusal);
 	else if (request->len == 0)
 		staged = refuse_request(request, 0,
@@ -385,7 +385,7 @@ PostEventsHandle(Request *request)
 		staged =
 			refuse_request(request, 0, ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE, "staging is full"));
 	else
-		staged = stage_events(request, &ingest);
+		staged = stage_events(request, &staging);
 	MemoryContextSwitchTo(caller);
 	return staged;
 }

@@ -22,7 +22,7 @@ typedef struct
 	Request *request;
 	size_t max_len;
 	size_t max_memory;
-} LimitedBody;
+} LimitedRequest;
 
 /*
  * Callback: read one header
@@ -140,11 +140,11 @@ discard_body(Request *request, Refusal refusal, size_t len)
 static bool
 append_piece(void *arg, const char *data, size_t len)
 {
-	const LimitedBody *body = arg;
-	Request *request = body->request;
+	const LimitedRequest *limited = arg;
+	Request *request = limited->request;
 	size_t needed = request->len + len + 1;
 
-	if (needed - 1 > body->max_len)
+	if (needed - 1 > limited->max_len)
 	{
 		discard_body(request, REFUSAL_BODY_TOO_LARGE, len);
 		return false;
@@ -154,7 +154,7 @@ append_piece(void *arg, const char *data, size_t len)
 		size_t room = Max(needed, request->room * 2);
 		char *moved;
 
-		if (body_memory - request->room + room > body->max_memory ||
+		if (body_memory - request->room + room > limited->max_memory ||
 			(moved = realloc(request->body, room)) == NULL)
 		{
 			discard_body(request, REFUSAL_NO_MEMORY, len);
@@ -174,9 +174,9 @@ append_piece(void *arg, const char *data, size_t len)
  * Decompress a piece of a body and append the result
  */
 static void
-append_compressed(LimitedBody *body, const char *data, size_t len)
+append_compressed(LimitedRequest *limited, const char *data, size_t len)
 {
-	Request *request = body->request;
+	Request *request = limited->request;
 	Decompressor *decompressor = request->decompressor;
 	DecompressResult result;
 
@@ -187,13 +187,13 @@ append_compressed(LimitedBody *body, const char *data, size_t len)
 	}
 	/* not the request's while it is fed: a refusal would free it */
 	request->decompressor = NULL;
-	result = DecompressorFeed(decompressor, data, len, append_piece, body);
+	result = DecompressorFeed(decompressor, data, len, append_piece, limited);
 	if (request->refusal == REFUSAL_NONE && result == DECOMPRESS_DAMAGED)
 		discard_body(request, REFUSAL_DAMAGED, len);
 	if (request->refusal == REFUSAL_NONE &&
 		(result == DECOMPRESS_STOPPED ||
 		 body_memory - request->decompressor_size + DecompressorSize(decompressor) >
-			 body->max_memory))
+			 limited->max_memory))
 		discard_body(request, REFUSAL_NO_MEMORY, len);
 	if (request->refusal != REFUSAL_NONE)
 	{
@@ -207,14 +207,14 @@ append_compressed(LimitedBody *body, const char *data, size_t len)
 void
 RequestAppend(Request *request, const char *data, size_t len, size_t max_len, size_t max_memory)
 {
-	LimitedBody body = {request, max_len, max_memory};
+	LimitedRequest limited = {request, max_len, max_memory};
 
 	if (request->refusal != REFUSAL_NONE)
 		discard_body(request, request->refusal, len);
 	else if (request->encoding == ENCODING_IDENTITY)
-		(void) append_piece(&body, data, len);
+		(void) append_piece(&limited, data, len);
 	else
-		append_compressed(&body, data, len);
+		append_compressed(&limited, data, len);
 }
 
 void

@@ -15,7 +15,6 @@
 #include "catalog/objectaccess.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
-#include "commands/extension.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/parsenodes.h"
@@ -37,23 +36,12 @@
 static object_access_hook_type prev_object_access_hook = NULL;
 
 /*
- * Is a table our fast_ingest.events? Where the extension is not created, anybody may make a
- * schema and a table of these names.
- */
-static bool
-is_events(Oid table)
-{
-	return OidIsValid(table) && table == OwnTableIfThere("events") &&
-		   OidIsValid(get_extension_oid("fast_ingest", true));
-}
-
-/*
  * Is a table a partition of our fast_ingest.events, at any depth?
  */
 static bool
-is_events_partition(Oid relation)
+is_partition_of_ours(Oid relation)
 {
-	return IsEventsPartition(relation) && is_events(OwnTable("events"));
+	return IsEventsPartition(relation) && IsEventsTable(OwnTable("events"));
 }
 
 /*
@@ -67,7 +55,7 @@ note_drop(ObjectAccessType access, Oid class, Oid object, int sub_id, void *arg)
 		prev_object_access_hook(access, class, object, sub_id, arg);
 
 	if (access == OAT_DROP && class == RelationRelationId && sub_id == 0 &&
-		is_events_partition(object) && get_rel_relkind(object) != RELKIND_PARTITIONED_TABLE)
+		is_partition_of_ours(object) && get_rel_relkind(object) != RELKIND_PARTITIONED_TABLE)
 	{
 		PartitionTimes times = PartitionTimesOf(object);
 
@@ -129,13 +117,13 @@ count_changes(Oid partition, bool concurrently)
 	bool is_marked;
 
 	/* a foreign table must be able to go while its server is away */
-	if (XactReadOnly || !is_events_partition(partition) ||
+	if (XactReadOnly || !is_partition_of_ours(partition) ||
 		get_rel_relkind(partition) == RELKIND_FOREIGN_TABLE ||
 		!(OwnsRelation(partition) || OwnsRelation(OwnTable("events"))))
 		return;
 	if (!concurrently)
 		lock_partition(partition);
-	if (!is_events_partition(partition))
+	if (!is_partition_of_ours(partition))
 		return; /* it went while this waited for the lock */
 	times = PartitionTimesOf(partition);
 	PushActiveSnapshot(GetLatestSnapshot());
@@ -172,7 +160,7 @@ find_moved_partition(AlterTableStmt *alter, AlterTableCmd **action)
 		(*action)->subtype != AT_DetachPartitionFinalize)
 		return InvalidOid;
 	table = RangeVarGetRelid(alter->relation, NoLock, true);
-	if (!is_events(table) && !is_events_partition(table))
+	if (!IsEventsTable(table) && !is_partition_of_ours(table))
 		return InvalidOid;
 	return RangeVarGetRelid(castNode(PartitionCmd, (*action)->def)->name, NoLock, true);
 }
@@ -223,11 +211,11 @@ before_command(Node *command)
 	else if (IsA(command, AlterTableStmt))
 		moved.partition = find_moved_partition(castNode(AlterTableStmt, command), &action);
 	moved.is_detached = action != NULL && action->subtype != AT_AttachPartition &&
-						is_events_partition(moved.partition);
+						is_partition_of_ours(moved.partition);
 	if (moved.is_detached && action->subtype == AT_DetachPartition)
 	{
 		count_changes(moved.partition, castNode(PartitionCmd, action->def)->concurrent);
-		moved.is_detached = is_events_partition(moved.partition);
+		moved.is_detached = is_partition_of_ours(moved.partition);
 	}
 	if (moved.is_detached)
 		moved.times = PartitionTimesOf(moved.partition);
@@ -250,7 +238,7 @@ after_command(Node *command, void *state)
 		moved->partition = find_foreign_partition(castNode(CreateForeignTableStmt, command));
 	if (moved->is_detached)
 		LostRowsNote(moved->partition, &moved->times);
-	else if (OidIsValid(moved->partition) && is_events_partition(moved->partition))
+	else if (OidIsValid(moved->partition) && is_partition_of_ours(moved->partition))
 		mark_attached(moved->partition);
 	else
 		return;
