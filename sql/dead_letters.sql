@@ -1,6 +1,6 @@
 --
 -- Dead letters for people: shown, retried, purged. They are written by hand here;
--- test/t/036_dead_letters.pl has them come by HTTP.
+-- test/flush/dead_letters.pl has them come by HTTP.
 --
 SET timezone = 'UTC';
 

@@ -78,8 +78,11 @@ ApiKeyParseId(const char *digits, size_t len, uint64 *id)
 	return true;
 }
 
-bool
-ApiKeyReadId(const char *text, uint64 *id)
+/*
+ * Read the id of a key that a client sent; false if the text does not have the form of a key
+ */
+static bool
+read_id(const char *text, uint64 *id)
 {
 	const char *digits = text + strlen(API_KEY_PREFIX);
 
@@ -95,7 +98,7 @@ ApiKeyFind(const char *text)
 	Sha256Digest digest;
 	uint64 id;
 
-	if (!ApiKeyReadId(text, &id) || !Sha256(Sha256ProcessContext(), &whole, 1, &digest))
+	if (!read_id(text, &id) || !Sha256(Sha256ProcessContext(), &whole, 1, &digest))
 		return NULL;
 	return KeyImageFind(id, &digest);
 }

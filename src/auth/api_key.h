@@ -36,9 +36,6 @@ extern ApiScope ApiScopeOf(const char *name, size_t len);
  */
 extern bool ApiKeyMake(char *text);
 
-/* Read the id of a key that a client sent; false if the text has not the form of a key. */
-extern bool ApiKeyReadId(const char *text, uint64 *id);
-
 /* Read an id alone; false if it is not exactly API_KEY_ID_DIGITS lower-case digits. */
 extern bool ApiKeyParseId(const char *digits, size_t len, uint64 *id);
 

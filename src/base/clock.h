@@ -10,6 +10,7 @@
 
 #include "portability/instr_time.h"
 
+/* The present moment. It has no meaning but its distance from others. */
 static inline int64
 MonotonicNow(void)
 {

@@ -75,6 +75,7 @@ TextMapAdd(TextMap *map, Slice text, bool *found)
 	return entry;
 }
 
+/* Has a map an entry of a text? */
 static inline bool
 TextMapHas(TextMap *map, Slice text)
 {

@@ -41,7 +41,7 @@ extern BatchResult BatchStore(ErrorData **error);
 
 /*
  * Insert the first events of a refused batch one by one, and make dead letters of those
- * that are refused for that reason, as ErrorDescribe words it. False if nothing
+ * that are refused for the reason, which is a text of ErrorDescribe. False if nothing
  * happened.
  */
 extern bool BatchInsertOneByOne(const char *reason);
@@ -52,7 +52,10 @@ extern bool BatchInsertOneByOne(const char *reason);
  */
 extern TrialResult BatchTryOthers(const ErrorData *reason, bool same_day);
 
-/* Would it accept an event of today, by those that it accepted before? */
+/*
+ * Would the table accept an event of today? Those that it accepted before are tried. See
+ * TrialOfToday.
+ */
 extern bool BatchTodayPasses(const ErrorData *reason);
 
 /* Look again at the day whose partition is odd (see DayOddity). */

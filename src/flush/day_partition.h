@@ -20,7 +20,7 @@ extern ErrorData *DayEnsure(int32 day, int patience, OthersWaitCheck others_wait
 /* Forget which days are known: partitions may have been dropped. */
 extern void DayForgetAll(void);
 
-/* What is odd about the partition of a day (see PartitionOddity), the last one found; or NULL. */
+/* What is odd about the partition that was last found odd (see PartitionOddity), or NULL. */
 extern const char *DayOddity(void);
 
 /* Look at that day again, by RunUnlessBlocking. */

@@ -182,7 +182,7 @@ is_same_reason(const ErrorData *a, const ErrorData *b)
 }
 
 /*
- * Try one event: the record, or if that is NULL an event of the day out of the table. Sets
+ * Try one event: the record, or if that is NULL an event that the table has of the day. Sets
  * *refused if it is refused for that reason. Returns false if no other one need be tried.
  */
 static bool

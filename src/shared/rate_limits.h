@@ -18,6 +18,7 @@ typedef enum
 	NUM_RATE_TABLES
 } RateTableKind;
 
+/* NULL where fast_ingest was not preloaded. */
 extern RateTable *RateTables[NUM_RATE_TABLES];
 
 extern const SharedPart RateTablesPart;

@@ -150,6 +150,7 @@ extern uint64 RingStagedRecords(Ring *ring);
 /* When the oldest published, uncommitted record was staged; 0 without one. Anybody may ask. */
 extern int64 RingOldestStaged(Ring *ring);
 
+/* The position up to which records are published; their contents can be read afterwards. */
 static inline uint64
 RingPublished(Ring *ring)
 {
@@ -159,6 +160,7 @@ RingPublished(Ring *ring)
 	return position;
 }
 
+/* The position up to which records are durable; their outcomes can be read afterwards. */
 static inline uint64
 RingCommitted(Ring *ring)
 {

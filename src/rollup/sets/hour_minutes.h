@@ -16,6 +16,7 @@
  */
 typedef struct HourMinutes HourMinutes;
 
+/* Create an hour without events and users. */
 extern HourMinutes *HourMinutesCreate(void);
 
 /*

@@ -25,6 +25,7 @@ extern void UserSetFree(UserSet *set);
 /* Read a detoasted fi_user_set. Error XX001 if it is damaged. */
 extern UserSet *UserSetRead(struct varlena *value);
 
+/* Add one user. UserSetAddMany() is faster for many. */
 extern void UserSetAdd(UserSet *set, uint32 user);
 
 /* Add n users in any order, which may come several times. Ascending ones are the fastest. */
@@ -42,6 +43,7 @@ extern void UserSetIntersect(UserSet *set, UserSet *other);
 /* Remove the users of the other set. */
 extern void UserSetSubtract(UserSet *set, UserSet *other);
 
+/* Is a user in the set? Do two sets have the same users? How many users are there? */
 extern bool UserSetContains(UserSet *set, uint32 user);
 extern bool UserSetEquals(UserSet *set, UserSet *other);
 extern uint64 UserSetCardinality(UserSet *set);

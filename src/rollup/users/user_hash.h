@@ -29,6 +29,7 @@ extern UserHasher *UserHasherCreate(void);
 /* The hash of a user_id of any length. An ERROR (XX000) if SHA-256 cannot be computed. */
 extern UserHash UserHashOf(UserHasher *hasher, const char *user_id, size_t len);
 
+/* Free a hasher. */
 extern void UserHasherFree(UserHasher *hasher);
 
 #endif
