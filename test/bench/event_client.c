@@ -20,7 +20,7 @@
  * turned_away; the latencies are those of accepted requests, from when they were
  * sent; and a request that is due while every connection waits is not made up for.
  *
- * -u sends events for questions to be asked about: 10 names, 5 channels and 20
+ * -u sends events to query: 10 names, 5 channels and 20
  * paths of one site (requests of 100 events hold them all), of that many users,
  * drawn at random or, with -o, one after the other.  They happen when they are
  * sent, or with -s and -d in those seconds from that Unix time on, the first

@@ -1,12 +1,12 @@
-# metrics.sh: how fast questions are answered: the part metrics.
+# metrics.sh: how fast queries are answered: the part metrics.
 # Sourced by run.sh after lib.sh; rollup.sh uses its loader, too.
 # shellcheck shell=bash
 
 metrics_users=1000000
 metrics_days=30
-live_rate=20000             # events a second while questions are asked
+live_rate=20000             # events a second while queries are asked
 live_bulk=100               # events of a request then
-calls=20                    # of a question that count, after 3 that do not
+calls=20                    # of a query that count, after 3 that do not
 raw_calls=3                 # of the same on the raw rows
 
 # ---------------------------------------------------------------- the data
@@ -75,7 +75,7 @@ load_days()
 		"$load" "$(calc "$events / $load")" "$refresh" "$vacuum"
 }
 
-# ---------------------------------------------------------------- the questions
+# ---------------------------------------------------------------- the queries
 
 # instant SECONDS: an SQL literal
 instant()
@@ -83,7 +83,7 @@ instant()
 	date -u -d "@$1" "+timestamptz '%Y-%m-%d %H:%M:%S+00'"
 }
 
-# ask NAME TITLE TARGET FROM TO GROUP_BY KEY: append a question. KEY is the group
+# ask NAME TITLE TARGET FROM TO GROUP_BY KEY: append a query. KEY is the group
 # in SQL for the raw rows.
 ask()
 {
@@ -203,15 +203,15 @@ paced_questions()
 			for i in "${!q_name[@]}"; do
 				echo 'SELECT pg_sleep(0.01);'
 				echo '\timing on'
-				echo "\\echo question ${q_name[i]}"
+				echo "\\echo query ${q_name[i]}"
 				echo "SELECT * FROM fi_metrics(${q_arguments[i]});"
 				echo '\timing off'
 			done
 		done
 	} >"$work/paced.sql"
 	timeout $((METRICS_SECONDS + 120)) "$BINDIR/psql" -X -q -v ON_ERROR_STOP=1 -f "$work/paced.sql" |
-		awk '$1 == "question" { name = $2 } $1 == "Time:" { print name, $2 }' >"$work/paced" ||
-		die "questions were not answered"
+		awk '$1 == "query" { name = $2 } $1 == "Time:" { print name, $2 }' >"$work/paced" ||
+		die "queries were not answered"
 
 	for i in "${!q_name[@]}"; do
 		n=$(grep -c "^${q_name[i]} " "$work/paced" || true)
@@ -222,7 +222,7 @@ paced_questions()
 	done
 }
 
-# The same questions while events come in, and one more whose range is still growing
+# The same queries while events come in, and one more whose range is still growing
 measure_under_load()
 {
 	local seconds_allowed=$((METRICS_SECONDS + 120))
@@ -231,7 +231,7 @@ measure_under_load()
 	local growing="SELECT NULL, count(*), count(DISTINCT user_id) FROM fast_ingest.events WHERE event_name = 'product_view'"
 
 	ask growing '30 days until now' - "$start" "$end" NULL NULL
-	echo "p95 of the questions in turn for $METRICS_SECONDS s in one session, with pauses of 10 ms; then while $live_rate events/s come in, $live_bulk a request"
+	echo "p95 of the queries in turn for $METRICS_SECONDS s in one session, with pauses of 10 ms; then while $live_rate events/s come in, $live_bulk a request"
 	wait_quiet
 	paced_questions quiet
 
@@ -241,7 +241,7 @@ measure_under_load()
 	next_request=$((next_request + requests))
 	sleep 3
 	paced_questions load
-	kill "$client_pid" || problem "the events ended before the questions"
+	kill "$client_pid" || problem "the events ended before the queries"
 	wait "$client_pid" || problem "not every answer was a 202: $(cat "$work/live")"
 	client_pid=
 	line=$(cat "$work/live")

@@ -57,7 +57,7 @@ bench_refresh()
 	change fast_ingest.refresh_backlog 0
 	set_deduplicate content
 	new_extension
-	# every user once, which fills the dictionary
+	# every user once, which fills fast_ingest.users
 	load_minute "$metrics_users" -o
 	measure_refresh refresh_new
 	for ((round = 1; round <= refresh_rounds; round++)); do

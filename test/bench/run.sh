@@ -13,7 +13,7 @@
 #   latency  one event at a time over one idle connection
 #   pairs    single events and bulk, with one and with two pairs of listener and flusher
 #   memory   private memory of listener and flusher over 10 million events
-#   metrics  questions about 20 million events, and about 2 million, beside the same
+#   metrics  queries about 20 million events, and about 2 million, beside the same
 #            on the raw rows; the same while 20,000 events/s come in; bytes of the rollup
 #   refresh  merging 1.2 million events of one minute
 #   trigger  single events and bulk with the rollup's triggers, against without
@@ -28,7 +28,7 @@
 #   MEMORY_STEPS       of a million events each (default 10)
 #   METRICS_EVENTS     of the large table of metrics (default 20000000)
 #   METRICS_SMALL      events of the small one; 0 leaves it out (default 2000000)
-#   METRICS_SECONDS    of questions while events come in, and while none do (default 30)
+#   METRICS_SECONDS    of queries while events come in, and while none do (default 30)
 #   REFRESH_EVENTS     (default 1200000)
 #   ONLY               single, bulk, latency, pairs, memory, metrics, refresh, trigger, or
 #                      several with commas (default all)

@@ -74,8 +74,8 @@ foreach my $round (1 .. $rounds)
 	make_partitions();
 	if ($round == int($rounds / 2) + 1)
 	{
-		%capped = map { $_ => 1 } keys %CAPS;
-		$server->sql(join '', map { "UPDATE fast_ingest.breakdowns SET max_keys = $CAPS{$_} WHERE name = '$_';\n" } keys %CAPS);
+		%capped = map { $_ => 1 } keys %MAX_KEYS;
+		$server->sql(join '', map { "UPDATE fast_ingest.breakdowns SET max_keys = $MAX_KEYS{$_} WHERE name = '$_';\n" } keys %MAX_KEYS);
 	}
 
 	# Nothing refreshes: answers come from the deltas alone, or with what the
@@ -114,7 +114,7 @@ foreach my $round (1 .. $rounds)
 				kind => 'refresher',
 				sql => "DO \$\$BEGIN PERFORM fi_add_breakdown('campaign', 'campaign_id'); END\$\$;\n"
 				  . "DO \$\$BEGIN PERFORM fi_add_breakdown('plan', 'metadata->>''plan''', '{minute,hour,day}'); END\$\$;\n"
-				  . "DO \$\$BEGIN PERFORM fi_add_breakdown('person', 'user_id', '{hour,day}', $CAPS{person}); END\$\$;\n"
+				  . "DO \$\$BEGIN PERFORM fi_add_breakdown('person', 'user_id', '{hour,day}', $MAX_KEYS{person}); END\$\$;\n"
 			});
 	}
 	$sessions->run("$r, changes",
@@ -204,7 +204,7 @@ is($server->sql('SELECT max(n) FROM (SELECT count(*) AS n FROM fast_ingest.event
 	'so many of them are kept apart on a day');
 is($server->sql('SELECT string_agg(DISTINCT b.name, \' \' ORDER BY b.name) FROM fast_ingest.rollup r'
 		. ' JOIN fast_ingest.breakdowns b ON b.id = r.breakdown WHERE r.is_other'),
-	join(' ', sort keys %CAPS), 'and too many keys of every breakdown that has a cap');
+	join(' ', sort keys %MAX_KEYS), 'and too many keys of every breakdown whose keys are limited');
 
 # All of it is recomputed from raw rows, and all is emptied.
 

@@ -38,7 +38,7 @@ enum
 	NUM_MERGED_COLUMNS
 };
 
-/* $1 is RollupState.hours_closed, $2 days_closed. */
+/* In all statements below, $1 is RollupState.hours_closed and $2 RollupState.days_closed. */
 
 /*
  * Merge new rows, of which there is one for each key, into rows without minutes.

@@ -11,7 +11,7 @@ use warnings;
 use Exporter 'import';
 use FastIngest::RandomEvents;
 
-our @EXPORT = qw(query @breakdowns %capped %CAPS @ZONES);
+our @EXPORT = qw(query @breakdowns %capped %MAX_KEYS @ZONES);
 
 our @ZONES = ('UTC', 'UTC', 'Europe/Istanbul', 'America/New_York',
 	'Asia/Kathmandu', 'Australia/Lord_Howe', 'Atlantic/Azores');
@@ -29,7 +29,7 @@ our @breakdowns = qw(channel site page);
 # Breakdowns with more keys than rows of their own: one from the first round on, and those of the
 # second half
 our %capped;
-our %CAPS = (person => 5, channel => 2, site => 2, page => 4);
+our %MAX_KEYS = (person => 5, channel => 2, site => 2, page => 4);
 
 # A random range: SQL of two values of type timestamptz, each of which may be NULL, and its width
 # in days if none is.
