@@ -301,7 +301,7 @@ KeyPublishIsDue(void)
 bool
 KeyPublishIsDueOnStandby(void)
 {
-	return RecoveryInProgress() && KeyImageClaimLook(MonotonicNow(), STANDBY_READ_INTERVAL);
+	return RecoveryInProgress() && KeyImageClaimReading(MonotonicNow(), STANDBY_READ_INTERVAL);
 }
 
 typedef struct

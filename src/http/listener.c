@@ -26,7 +26,6 @@
 #include "base/error_json.h"
 #include "base/settings.h"
 #include "http/admit/admission.h"
-#include "http/admit/api_key_check.h"
 #include "http/admit/cors.h"
 #include "http/admit/refusal.h"
 #include "http/answer/await_commit.h"
@@ -42,6 +41,7 @@
 #include "http/server/request_count.h"
 #include "http/server/request_identity.h"
 #include "http/server/server.h"
+#include "shared/key_image.h"
 #include "worker/worker.h"
 
 #define ACTIVITY_INTERVAL 1000 /* ms between two updates of pg_stat_activity */
@@ -295,7 +295,7 @@ ListenerMain(Datum arg)
 	CorsReadSettings();
 	RequestIdentityInit();
 	QueryRequestsInit(pair);
-	ApiKeyCheckInit();
+	KeyImageAttach();
 	raise_descriptor_limit();
 	ServerNow = MonotonicNow();
 	if (!ServerStart(&callbacks))

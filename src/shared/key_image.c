@@ -217,7 +217,7 @@ KeyImagePublish(const KeyImage *image, uint64 expected)
 }
 
 bool
-KeyImageClaimLook(int64 now, int interval)
+KeyImageClaimReading(int64 now, int interval)
 {
 	uint64 before = pg_atomic_read_u64(&published->claimed_at);
 

@@ -92,9 +92,12 @@ extern bool KeyImagePublish(const KeyImage *image, uint64 expected);
  * Claim the task of reading the table. False if a process has claimed it less than interval
  * milliseconds ago.
  */
-extern bool KeyImageClaimLook(int64 now, int interval);
+extern bool KeyImageClaimReading(int64 now, int interval);
 
-/* Make room for this process's copy; called once, before the others below. */
+/*
+ * Make room for this process's copy; called once, before the others below. An ERROR if there
+ * is not enough memory.
+ */
 extern void KeyImageAttach(void);
 
 /*

@@ -12,12 +12,6 @@
 #include "event/validate.h"
 #include "http/admit/route.h"
 
-void
-ApiKeyCheckInit(void)
-{
-	KeyImageAttach();
-}
-
 /*
  * The key that a request was sent with, or NULL. The parameter "key" is for browsers, which
  * cannot send headers with sendBeacon. It is accepted for events only, because proxies

@@ -11,9 +11,6 @@
 #include "event/event.h"
 #include "http/server/request.h"
 
-/* Prepare this process; called once. */
-extern void ApiKeyCheckInit(void);
-
 /*
  * Look up the key of a request whose route is known, and check that it allows the request.
  * Sets request->access. May be called inside libmicrohttpd.
