@@ -174,7 +174,7 @@ note_trouble(LaneState *lane, BatchResult result, const ErrorData *error)
 }
 
 /*
- * Find out about an event that is not stored alone: make it a dead letter if it is to
+ * Settle a batch of one event that was not stored: make the event a dead letter if it is to
  * blame. Returns true if it is settled. Else *failure says why it stays staged.
  */
 static bool

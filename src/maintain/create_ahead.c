@@ -67,8 +67,8 @@ create_partition(void *arg)
 }
 
 /*
- * Is the default partition in use, or has it rows of the day? That is for the administrator
- * to see to.
+ * Does the error say that the default partition is in use, or has rows of the day? That is
+ * for the administrator to mend.
  */
 static bool
 may_be_skipped(const ErrorData *error)

@@ -22,8 +22,9 @@ typedef struct
 
 /*
  * Add what answers the times from low to high, which are later than all that was added
- * before. The rollup has rows at the levels from finest up. raw_ranges, ordered and of whole
- * buckets of the finest level, are read from raw rows, and so is what cuts such a bucket.
+ * before. The rollup has rows at the levels from finest up. raw_ranges is ordered and consists
+ * of whole buckets of the finest level. Its times are read from raw rows, and so are times
+ * in a bucket of that level that is only partly between low and high.
  */
 extern void RangeCoverAdd(RangeCover *cover, TimestampTz low, TimestampTz high, BucketLevel finest,
 						  const RollupState *state, const TimeRangeList *raw_ranges);

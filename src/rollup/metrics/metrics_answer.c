@@ -10,8 +10,8 @@
 #include "utils/memutils.h"
 
 /*
- * Answer hours or days in order. Empty ones are left out if the query does not ask for them,
- * and always before the first event or behind the last one where the range has no bound.
+ * Answer hours or days in order. Empty ones are left out unless the query asks for them. Where
+ * the range has no bound, those before the first or behind the last event are always left out.
  */
 static void
 answer_times(MetricsRun *run, MetricsAnswer *answer)

@@ -139,7 +139,7 @@ add_delta_to_sum(const DeltaRow *row, void *arg)
 }
 
 /*
- * Show a visitor the rows of a level in ranges; returns how many
+ * Call a visitor for the rows of a level in some ranges; returns how many there are
  */
 static int64
 visit_level(const MetricsRun *run, int breakdown, BucketLevel level, const char *key,

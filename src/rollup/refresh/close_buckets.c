@@ -107,8 +107,8 @@ delete_rows(int breakdown, BucketLevel level, TimestampTz low, TimestampTz high)
 }
 
 /*
- * Make a breakdown's rows of whole days from its hours, and from those of channels the totals,
- * too
+ * Make a breakdown's rows of whole days from those of its hours. If the breakdown is that of
+ * channels, make the totals, too
  */
 static void
 close_days(int breakdown, TimestampTz low, TimestampTz high)

@@ -33,7 +33,7 @@ extern void CloseBucketsJoinParts(TimeRange except);
  */
 extern void CloseBucketsForget(const Breakdown *breakdown, TimeRange range);
 
-/* Compute the closed rows of the levels above such ranges, which are ordered, again. */
+/* Compute again the closed rows of the levels above such ranges. The list is ordered. */
 extern void CloseBucketsAgain(const Breakdown *breakdown, const TimeRangeList *ranges,
 							  const RollupState *state);
 

@@ -40,9 +40,9 @@ extern void RefreshRun(RefreshResult *result);
 
 /*
  * Refresh, call a function that changes events and the rollup, and count again what that has
- * marked. The function runs as the owner of the rollup, with SPI. It may change only what the
- * snapshot of the refresh shows, all of which is merged by then; what others have committed
- * since is none of its business.
+ * marked. The function runs as the owner of the rollup, with SPI. Everything that the snapshot
+ * of the refresh shows is merged by then. The function may change only that, and nothing that
+ * others have committed since.
  */
 typedef void (*RefreshChange)(Snapshot snapshot, void *arg);
 extern void RefreshAround(RefreshChange change, void *arg);

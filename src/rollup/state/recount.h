@@ -24,7 +24,7 @@ extern void RecountMark(TimestampTz low, TimestampTz high, int breakdown);
  */
 extern void RecountMarkRows(Relation relation, Tuplestorestate *before, Tuplestorestate *after);
 
-/* The times of which no events are lost: a snapshot shows all that were not deleted. */
+/* The times of which no events are lost: a snapshot shows all their events but deleted ones. */
 extern TimeRangeList *EventsCoverage(Snapshot snapshot);
 
 /* Does a snapshot show a mark on any UTC day that some times have a part of? */

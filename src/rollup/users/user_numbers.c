@@ -43,8 +43,8 @@ compare_wanted(const void *a, const void *b)
 }
 
 /*
- * The hashes, all (numbers is NULL) or those without a number, in the order of the index, so
- * that each of its pages is visited once
+ * Sort hashes in the order of the index, so that each of its pages is visited once: all
+ * hashes if numbers is NULL, else those without a number
  */
 static WantedUser *
 sort_as_index(int n, const UserHash *hashes, const uint32 *numbers, int *nwanted)
