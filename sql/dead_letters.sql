@@ -59,7 +59,7 @@ SELECT event ->> 'user_id' AS user_id, attempts FROM fi_dead_letters();
 SELECT * FROM fi_metrics('dead_letter', '2024-03-01', '2024-03-02');
 ALTER TABLE fast_ingest.events DROP CONSTRAINT not_this;
 
--- a constraint that waits for the commit refuses only its letter, too
+-- a deferred constraint, too, refuses only the letter that violates it
 CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'not in the end'; END $$;
 CREATE CONSTRAINT TRIGGER in_the_end AFTER INSERT ON fast_ingest.events_20240301 DEFERRABLE INITIALLY DEFERRED
   FOR EACH ROW WHEN (NEW.user_id = 'many-1500') EXECUTE FUNCTION refuse();
@@ -73,7 +73,7 @@ SELECT * FROM fi_retry_dead_letters();
 ALTER TABLE fast_ingest.events RENAME COLUMN way TO path;
 SELECT id = 1506 AS same, attempts FROM fi_dead_letters();
 
--- nor has it where the transaction rolls back
+-- nothing has happened if the transaction rolls back
 BEGIN;
 SELECT * FROM fi_retry_dead_letters();
 ROLLBACK;
@@ -110,5 +110,5 @@ ROLLBACK;
 
 DROP FUNCTION refuse();
 DROP TABLE fast_ingest.events_20240301, fast_ingest.events_20240302;
--- and all that the rollup knows of them
+-- and what the rollup has counted of them
 TRUNCATE fast_ingest.events;

@@ -1,6 +1,6 @@
 --
--- Partitions of every kind come and go: the metrics are those of the rows, and what
--- is noted as dropped are the days that have lost some
+-- Partitions of every kind come and go. The metrics are those of the rows, and the days
+-- that have lost rows are noted
 --
 SET timezone = 'UTC';
 SET datestyle = 'ISO, YMD';
@@ -31,7 +31,7 @@ SELECT total_events FROM fi_metrics('kind', '2033-01-10 12:00:30Z', '2033-03-02'
 DROP TABLE fast_ingest.events_20330301;
 TRUNCATE fast_ingest.events;
 
--- without bounds, which is not the default partition; and back again
+-- a partition without bounds, which is no default partition, goes and comes back
 CREATE TABLE public.everything PARTITION OF fast_ingest.events FOR VALUES FROM (MINVALUE) TO (MAXVALUE);
 SELECT add('{2033-01-10 12:00Z,2033-01-12 12:00Z}');
 ALTER TABLE fast_ingest.events DETACH PARTITION public.everything CONCURRENTLY;
@@ -39,7 +39,7 @@ SELECT low, high FROM fast_ingest.lost_rows ORDER BY low;
 ALTER TABLE fast_ingest.events ATTACH PARTITION public.everything FOR VALUES FROM ('-infinity') TO ('infinity');
 SELECT low, high FROM fast_ingest.lost_rows;
 SELECT * FROM counted();
--- other times than before, and other rows
+-- it comes back with other bounds and other rows
 ALTER TABLE fast_ingest.events DETACH PARTITION public.everything;
 DELETE FROM public.everything WHERE ts > '2033-01-12';
 INSERT INTO public.everything (event_name, channel, user_id, ts, site_id) VALUES ('kind', 'web', 'user', '2033-01-10 13:00Z', 'kind');
@@ -104,7 +104,8 @@ SELECT low, high FROM fast_ingest.lost_rows;
 SELECT * FROM counted();
 TRUNCATE fast_ingest.events;
 
--- one that is detached is not marked by what took its day meanwhile, and comes back whole
+-- an empty default partition is dropped: nothing is noted on the day of a detached one, which
+-- comes back whole
 SELECT fi_create_partition('2033-01-10');
 SELECT add('{2033-01-10 12:00Z,2033-01-10 13:00Z}');
 SELECT events FROM fi_refresh();
@@ -119,7 +120,7 @@ ALTER TABLE fast_ingest.events ATTACH PARTITION fast_ingest.events_20330110 FOR 
 SELECT low, high FROM fast_ingest.lost_rows;
 DELETE FROM fast_ingest.events WHERE ts = '2033-01-10 12:00Z';
 SELECT * FROM counted();
--- what was stored in it meanwhile is missing nevertheless
+-- one that has stored rows of that day is dropped: its rows are missing
 ALTER TABLE fast_ingest.events DETACH PARTITION fast_ingest.events_20330110;
 CREATE TABLE public.everything PARTITION OF fast_ingest.events DEFAULT;
 SELECT add('{2033-01-10 14:00Z}');
@@ -129,7 +130,7 @@ SELECT low, high FROM fast_ingest.lost_rows;
 SELECT * FROM counted();
 TRUNCATE fast_ingest.events;
 
--- nor for the rest of a day of which somebody else's part has gone
+-- nothing is noted for the rest of a day whose rows went with another partition
 CREATE TABLE public.somebody PARTITION OF fast_ingest.events FOR VALUES FROM ('2033-01-09 21:00Z') TO ('2033-01-10 21:00Z');
 CREATE TABLE public.everything PARTITION OF fast_ingest.events DEFAULT;
 SELECT add('{2033-01-10 12:00Z,2033-01-11 12:00Z}');
@@ -175,7 +176,7 @@ SELECT * FROM counted();
 DROP TABLE public.brought;
 TRUNCATE fast_ingest.events;
 
--- or are elsewhere; and a table whose server cannot be asked may go
+-- rows of a foreign table, which may go even if its server cannot be asked
 CREATE FOREIGN DATA WRAPPER regress_fast_ingest;
 CREATE SERVER regress_fast_ingest FOREIGN DATA WRAPPER regress_fast_ingest;
 CREATE FOREIGN TABLE public.elsewhere PARTITION OF fast_ingest.events FOR VALUES FROM ('2033-01-10') TO ('2033-01-12') SERVER regress_fast_ingest;
@@ -186,7 +187,7 @@ DROP FOREIGN DATA WRAPPER regress_fast_ingest;
 SELECT low, high FROM fast_ingest.lost_rows;
 TRUNCATE fast_ingest.events;
 
--- of days in another time zone: part of two UTC days, and of an hour
+-- a partition of a day in another time zone: it takes parts of two UTC days, and of an hour
 CREATE TABLE public.kathmandu PARTITION OF fast_ingest.events FOR VALUES FROM ('2033-01-10 00:00 Asia/Kathmandu') TO ('2033-01-11 00:00 Asia/Kathmandu');
 CREATE TABLE public.kathmandu_next PARTITION OF fast_ingest.events FOR VALUES FROM ('2033-01-11 00:00 Asia/Kathmandu') TO ('2033-01-12 00:00 Asia/Kathmandu');
 SELECT add('{2033-01-10 12:00Z,2033-01-10 18:10Z,2033-01-10 18:20Z,2033-01-11 12:00Z}');

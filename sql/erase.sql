@@ -1,12 +1,12 @@
 --
--- fi_erase_user(): nothing stays that is made of a user_id. The days are long over,
+-- fi_erase_user(): nothing stays that was computed from a user_id. The days are long over,
 -- so that nothing here depends on the clock.
 --
 SET timezone = 'UTC';
 SET datestyle = 'ISO, YMD';
 \set SHOW_CONTEXT never
 
--- Equal is what has the same bytes, whatever a collation says; an index is used all the same
+-- Two user_ids are equal if their bytes are, whatever a collation says; its index is used
 -- (erase_1.out is for a PostgreSQL that was built without ICU)
 \set VERBOSITY terse
 BEGIN;
@@ -175,7 +175,7 @@ ROLLBACK;
 SELECT count(*) > 0 AS there FROM fast_ingest.events WHERE user_id = 'ann@example.org';
 SELECT * FROM pg_temp.differing;
 
--- Anybody else's rights are enough where they are given, and no grant gives them
+-- A role needs EXECUTE on the function and nothing else, and fi_grant_metrics() does not grant it
 CREATE ROLE regress_dpo;
 GRANT USAGE ON SCHEMA public TO regress_dpo;
 SET ROLE regress_dpo;

@@ -97,7 +97,7 @@ SELECT * FROM fi_metrics('nothing');
 SELECT * FROM fi_metrics('view', channel => 'fax');
 SELECT * FROM fi_metrics('view', '1999-01-01', '1999-01-02');
 SELECT * FROM fi_metrics('view', '1999-01-01', '1999-01-02', 'channel');
--- the session's time zone and search_path are nothing to it
+-- the session's time zone and search_path do not matter
 SET timezone = 'Australia/Lord_Howe';
 SET search_path = pg_catalog;
 SELECT * FROM public.fi_metrics('view', '2024-08-12 12:00Z', '2024-08-12 14:00Z', 'hour');
@@ -293,7 +293,7 @@ UPDATE fast_ingest.rollup SET users = NULL, minutes = NULL;
 SELECT events, groups, new_users, recounted_rows FROM fi_rebuild();
 SELECT * FROM differing();
 
--- a refresh sees what others have committed meanwhile, or is none
+-- a refresh must see what others have committed: it refuses a transaction with one snapshot
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 SELECT fi_refresh();
 ROLLBACK;
@@ -303,7 +303,7 @@ ROLLBACK;
 BEGIN READ ONLY;
 SELECT fi_refresh();
 ROLLBACK;
--- where nothing but one snapshot counts, answers are the same
+-- in such a transaction the answers are the same
 BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
 SELECT * FROM differing();
 COMMIT;
@@ -454,12 +454,12 @@ ALTER TABLE fast_ingest.events DETACH PARTITION fast_ingest.events_20240813;
 SELECT count(*) AS refreshes FROM fi_refresh();
 SELECT * FROM (TABLE before EXCEPT ALL TABLE after) gone;
 SELECT * FROM (TABLE after EXCEPT ALL TABLE before) come;
--- what has to count raw rows says that they are gone
+-- a query that needs raw rows says that they are gone
 SELECT * FROM fi_metrics('view', '2024-08-12 03:14:15Z', '2024-08-12 07:08Z');
--- nor does a rebuild forget them
+-- a rebuild does not forget what was counted of them
 SELECT count(*) AS rebuilds FROM fi_rebuild('2024-08-11 00:00Z', '2024-08-15 00:00Z');
 SELECT * FROM (TABLE before EXCEPT ALL TABLE after) gone;
--- a table that is no partition counts for nothing, and what comes back is not counted twice
+-- a table that is no partition is not counted, and rows that come back are not counted twice
 INSERT INTO fast_ingest.events_20240813 (event_name, channel, user_id, ts) VALUES ('view', 'web', 'detached', '2024-08-13 12:00Z');
 UPDATE fast_ingest.events_20240813 SET channel = 'fax' WHERE user_id = 'detached';
 DELETE FROM fast_ingest.events_20240813 WHERE user_id = 'detached';

@@ -32,7 +32,7 @@ FROM pg_index x JOIN pg_class c ON c.oid = x.indrelid
 WHERE c.relnamespace = 'fast_ingest'::regnamespace AND c.relname IN ('events_20310101', 'events_20320229')
 ORDER BY 1, 2, 4;
 
--- no date, and dates that are no days
+-- NULL, and infinite dates
 SELECT fi_create_partition(NULL);
 SELECT fi_create_partition('infinity');
 SELECT fi_create_partition('-infinity');

@@ -93,8 +93,8 @@ BEGIN
 END $$;
 DELETE FROM fast_ingest.events WHERE channel = 'api' OR site_id = 'site' AND ts > '2024-09-02';
 
--- nor does a damaged byte in the minutes of a closed hour, some of which are asked for,
--- ever crash: each byte in turn
+-- nor is a damaged byte in the minutes of a closed hour ever a crash, when some of them are
+-- asked for: each byte in turn
 SELECT * FROM fi_metrics('edge', '2024-09-01 00:03Z', '2024-09-01 00:05Z');
 DO $$
 DECLARE
@@ -115,7 +115,7 @@ BEGIN
     RAISE EXCEPTION 'only % damages of % bytes were noticed', noticed, length(good);
   END IF;
 END $$;
--- times that are no times
+-- infinite times
 INSERT INTO fast_ingest.events (event_name, channel, user_id, ts) VALUES ('edge', 'web', 'user', 'infinity');
 CREATE TABLE fast_ingest.events_rest PARTITION OF fast_ingest.events DEFAULT;
 INSERT INTO fast_ingest.events (event_name, channel, user_id, ts) VALUES ('edge', 'web', 'user', 'infinity');
@@ -197,12 +197,12 @@ SELECT recounted_rows FROM fi_rebuild(until => '2024-08-31 10:40Z');
 SELECT * FROM fi_metrics('edge', until => '2024-09-01 00:00Z', group_by => 'hour', fill => false);
 ROLLBACK;
 
--- breakdowns are those of now, not of a snapshot
+-- no breakdown is added in a transaction with one snapshot: the latest ones count
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 SELECT fi_add_breakdown('edge', 'path');
 ROLLBACK;
 
--- the table's owner need not be the rollup's
+-- the owner of events may be another than that of the rollup
 ALTER TABLE fast_ingest.events OWNER TO regress_fast_ingest_writer;
 SET ROLE regress_fast_ingest_writer;
 TRUNCATE fast_ingest.events;
