@@ -1,5 +1,5 @@
 # A client, a key and a channel may send as many events as their rate limits allow, over any
-# number of connections, and no more. Who is refused hears when to come back, and the refusal
+# number of connections, and no more. A refused client is told when to come back, and the refusal
 # costs no tokens.
 #
 # Buckets here gain 1 token a second and hold 1000. So it makes no difference how many seconds a
