@@ -15,8 +15,8 @@ extern Oid OwnTable(const char *name);
 extern Oid OwnTableIfThere(const char *name);
 
 /*
- * Is a table fast_ingest.events, and of the extension? Where that does not exist, anybody may
- * make a schema and a table of these names. False for InvalidOid.
+ * Is a table the fast_ingest.events of the extension? Where the extension does not exist,
+ * anybody may make a schema and a table of these names. False for InvalidOid.
  */
 extern bool IsEventsTable(Oid table);
 

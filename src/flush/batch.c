@@ -179,8 +179,8 @@ insert_shown(bool careful)
 }
 
 /*
- * The same, and check deferred constraints at once: at the commit, one event that violates
- * one would undo the others, too
+ * The same, and check deferred constraints at once. At the commit, a constraint that one event
+ * violates would undo the others, too
  */
 static InsertCounts
 insert_shown_now(void)

@@ -104,7 +104,7 @@ set_counter(StatusRow *row, int column, pg_atomic_uint64 *counter)
 /*
  * Count the rows of fast_ingest.dead_letters. The column stays NULL in another database,
  * without the privilege to SELECT, and while the table is locked. Shared->dead_letters would
- * not do: it is an upper limit, which does not fall when letters are deleted.
+ * not do: it is an upper limit, which does not fall when sessions delete letters.
  */
 static void
 set_dead_letters(StatusRow *row)
