@@ -19,6 +19,7 @@
 #include "base/settings.h"
 #include "http/admit/refusal.h"
 #include "http/answer/query_parameters.h"
+#include "http/answer/ready.h"
 #include "http/server/server.h"
 #include "shared/query_slot.h"
 #include "worker/worker.h"
@@ -160,18 +161,6 @@ abandon_query(int i, const char *message)
 }
 
 /*
- * Make the reply that says why a worker cannot be asked
- */
-static Reply
-make_not_ready_reply(QuerySlot *slot)
-{
-	char reason[WORKER_ERROR_SIZE];
-
-	WorkerReason(&slot->worker, reason);
-	return ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE, "the query worker is not ready: %s", reason);
-}
-
-/*
  * May a worker be asked, now or in a moment?
  */
 static bool
@@ -234,7 +223,7 @@ check_slot(int i)
 	else if (state == SLOT_ASKED && !is_ready(&slot->worker))
 	{
 		QuerySlotAbandon(slot);
-		answer_asked(i, make_not_ready_reply(slot));
+		answer_asked(i, ReadyRefusal("query worker", &slot->worker));
 	}
 	else if (request->deadline <= ServerNow)
 		abandon_query(i, QUERY_TIMEOUT_MESSAGE);
@@ -269,7 +258,7 @@ sweep_queue(void)
 		(void) pop_queue();
 		ServerAnswer(request, ready
 								  ? ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE, QUERY_TIMEOUT_MESSAGE)
-								  : make_not_ready_reply(&QuerySlots[0]));
+								  : ReadyRefusal("query worker", &QuerySlots[0].worker));
 	}
 }
 

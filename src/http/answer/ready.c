@@ -24,8 +24,8 @@
 
 #define ALIVE_TIME 2500 /* a flusher that runs has said so within so many ms */
 
-static Reply
-make_not_ready_reply(const char *what, WorkerSlot *worker)
+Reply
+ReadyRefusal(const char *what, WorkerSlot *worker)
 {
 	char reason[WORKER_ERROR_SIZE];
 
@@ -103,11 +103,11 @@ check_write(Pair *pair, Ring **rings)
 	if (RecoveryInProgress())
 		return ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE, STANDBY_MESSAGE);
 	if (pg_atomic_read_u32(&pair->flusher.state) == WORKER_WAITING)
-		return make_not_ready_reply("flusher", &pair->flusher);
+		return ReadyRefusal("flusher", &pair->flusher);
 	if (is_nearly_full(rings[LANE_TODAY]))
 		return ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE, "staging is nearly full");
 	if (pg_atomic_read_u32(&pair->flusher.state) != WORKER_RUNNING)
-		return make_not_ready_reply("flusher", &pair->flusher);
+		return ReadyRefusal("flusher", &pair->flusher);
 	if (is_overdue(rings[LANE_TODAY]) || (is_overdue(rings[LANE_OTHER_DAYS]) && !is_alive(pair)))
 		return ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE,
 						  "staged events have waited for their commit longer than "
@@ -124,7 +124,7 @@ check_read(void)
 	for (int i = 0; i < fi_query_workers; i++)
 		if (pg_atomic_read_u32(&QuerySlots[i].worker.state) == WORKER_RUNNING)
 			return make_ready_reply(NULL);
-	return make_not_ready_reply("query worker", &QuerySlots[0].worker);
+	return ReadyRefusal("query worker", &QuerySlots[0].worker);
 }
 
 void

@@ -15,4 +15,10 @@
  */
 extern void ReadyHandle(Request *request, Pair *pair, Ring **rings);
 
+/*
+ * The reply to a request that needs a worker which is not ready: 503 with the worker's reason.
+ * what is the worker's name for the message.
+ */
+extern Reply ReadyRefusal(const char *what, WorkerSlot *worker);
+
 #endif
