@@ -19,7 +19,7 @@ CREATE TABLE public.rest PARTITION OF fast_ingest.events DEFAULT;
 SELECT add('{2033-01-10 12:00Z}');
 SELECT add('{2033-01-11 12:00Z}');
 DROP TABLE public.rest;
-SELECT low, high FROM fast_ingest.dropped;
+SELECT low, high FROM fast_ingest.lost_rows;
 SELECT fi_create_partition('2033-03-01');
 SELECT add('{2033-03-01 12:00:10Z,2033-03-01 12:00:50Z}');
 DELETE FROM fast_ingest.events WHERE ts = '2033-03-01 12:00:10Z';
@@ -35,16 +35,16 @@ TRUNCATE fast_ingest.events;
 CREATE TABLE public.everything PARTITION OF fast_ingest.events FOR VALUES FROM (MINVALUE) TO (MAXVALUE);
 SELECT add('{2033-01-10 12:00Z,2033-01-12 12:00Z}');
 ALTER TABLE fast_ingest.events DETACH PARTITION public.everything CONCURRENTLY;
-SELECT low, high FROM fast_ingest.dropped ORDER BY low;
+SELECT low, high FROM fast_ingest.lost_rows ORDER BY low;
 ALTER TABLE fast_ingest.events ATTACH PARTITION public.everything FOR VALUES FROM ('-infinity') TO ('infinity');
-SELECT low, high FROM fast_ingest.dropped;
+SELECT low, high FROM fast_ingest.lost_rows;
 SELECT * FROM counted();
 -- other times than before, and other rows
 ALTER TABLE fast_ingest.events DETACH PARTITION public.everything;
 DELETE FROM public.everything WHERE ts > '2033-01-12';
 INSERT INTO public.everything (event_name, channel, user_id, ts, site_id) VALUES ('kind', 'web', 'user', '2033-01-10 13:00Z', 'kind');
 ALTER TABLE fast_ingest.events ATTACH PARTITION public.everything FOR VALUES FROM (MINVALUE) TO ('2033-01-12');
-SELECT low, high FROM fast_ingest.dropped;
+SELECT low, high FROM fast_ingest.lost_rows;
 SELECT * FROM counted();
 SELECT recounted_rows FROM fi_refresh();
 SELECT * FROM counted();
@@ -61,26 +61,26 @@ SELECT add('{2033-02-05 12:00Z,2033-02-06 12:00Z,2033-02-20 12:00Z}');
 INSERT INTO fast_ingest.events (event_name, channel, user_id, ts, site_id) VALUES ('kind', 'api', 'user', '2033-02-21 12:00Z', 'kind');
 -- a leaf
 ALTER TABLE public.month DETACH PARTITION public.month_first;
-SELECT low, high FROM fast_ingest.dropped;
+SELECT low, high FROM fast_ingest.lost_rows;
 ALTER TABLE public.month ATTACH PARTITION public.month_first FOR VALUES FROM (MINVALUE) TO ('2033-02-10');
-SELECT low, high FROM fast_ingest.dropped;
+SELECT low, high FROM fast_ingest.lost_rows;
 -- one that shares its times: only the day on which it held rows is gone
 DROP TABLE public.month_rest_others;
-SELECT low, high FROM fast_ingest.dropped;
+SELECT low, high FROM fast_ingest.lost_rows;
 DELETE FROM fast_ingest.events WHERE ts = '2033-02-20 12:00Z';
 SELECT * FROM counted();
 -- a branch, as it is now
 SELECT add('{2033-02-20 13:00Z}');
 ALTER TABLE fast_ingest.events DETACH PARTITION public.month;
-SELECT low, high FROM fast_ingest.dropped ORDER BY low;
+SELECT low, high FROM fast_ingest.lost_rows ORDER BY low;
 SELECT * FROM counted();
 ALTER TABLE fast_ingest.events ATTACH PARTITION public.month FOR VALUES FROM ('2033-02-01') TO ('2033-03-01');
-SELECT low, high FROM fast_ingest.dropped ORDER BY low;
+SELECT low, high FROM fast_ingest.lost_rows ORDER BY low;
 UPDATE fast_ingest.events SET ts = ts + interval '10 days' WHERE ts < '2033-02-06';
 SELECT recounted_rows FROM fi_refresh();
 SELECT * FROM counted();
 DROP TABLE public.month, public.month_first;
-SELECT low, high FROM fast_ingest.dropped ORDER BY low;
+SELECT low, high FROM fast_ingest.lost_rows ORDER BY low;
 TRUNCATE fast_ingest.events;
 
 -- what was changed is counted before the rows go
@@ -92,7 +92,7 @@ BEGIN ISOLATION LEVEL REPEATABLE READ;
 DROP TABLE fast_ingest.events_20330110;
 ROLLBACK;
 ALTER TABLE fast_ingest.events DETACH PARTITION fast_ingest.events_20330110;
-SELECT low, high FROM fast_ingest.dropped;
+SELECT low, high FROM fast_ingest.lost_rows;
 SELECT * FROM counted();
 DROP TABLE fast_ingest.events_20330110;
 -- nothing is left of what was deleted
@@ -100,7 +100,7 @@ SELECT fi_create_partition('2033-01-11');
 SELECT add('{2033-01-11 12:00Z}');
 TRUNCATE fast_ingest.events_20330111;
 DROP TABLE fast_ingest.events_20330111;
-SELECT low, high FROM fast_ingest.dropped;
+SELECT low, high FROM fast_ingest.lost_rows;
 SELECT * FROM counted();
 TRUNCATE fast_ingest.events;
 
@@ -111,12 +111,12 @@ SELECT events FROM fi_refresh();
 ALTER TABLE fast_ingest.events DETACH PARTITION fast_ingest.events_20330110;
 CREATE TABLE public.everything PARTITION OF fast_ingest.events DEFAULT;
 DROP TABLE public.everything;
-SELECT low, high, partition::regclass FROM fast_ingest.dropped;
+SELECT low, high, partition::regclass FROM fast_ingest.lost_rows;
 DROP TRIGGER fi_inserted ON fast_ingest.events_20330110;
 DROP TRIGGER fi_updated ON fast_ingest.events_20330110;
 DROP TRIGGER fi_deleted ON fast_ingest.events_20330110;
 ALTER TABLE fast_ingest.events ATTACH PARTITION fast_ingest.events_20330110 FOR VALUES FROM ('2033-01-10 00:00Z') TO ('2033-01-11 00:00Z');
-SELECT low, high FROM fast_ingest.dropped;
+SELECT low, high FROM fast_ingest.lost_rows;
 DELETE FROM fast_ingest.events WHERE ts = '2033-01-10 12:00Z';
 SELECT * FROM counted();
 -- what was stored in it meanwhile is missing nevertheless
@@ -125,7 +125,7 @@ CREATE TABLE public.everything PARTITION OF fast_ingest.events DEFAULT;
 SELECT add('{2033-01-10 14:00Z}');
 DROP TABLE public.everything;
 DROP TABLE fast_ingest.events_20330110;
-SELECT low, high FROM fast_ingest.dropped;
+SELECT low, high FROM fast_ingest.lost_rows;
 SELECT * FROM counted();
 TRUNCATE fast_ingest.events;
 
@@ -135,7 +135,7 @@ CREATE TABLE public.everything PARTITION OF fast_ingest.events DEFAULT;
 SELECT add('{2033-01-10 12:00Z,2033-01-11 12:00Z}');
 DROP TABLE public.somebody;
 DROP TABLE public.everything;
-SELECT low, high FROM fast_ingest.dropped ORDER BY low;
+SELECT low, high FROM fast_ingest.lost_rows ORDER BY low;
 SELECT * FROM counted();
 TRUNCATE fast_ingest.events;
 
@@ -146,7 +146,7 @@ ALTER TABLE fast_ingest.events DETACH PARTITION fast_ingest.events_20330110;
 SELECT 'added' AS user FROM fi_add_breakdown('user', 'user_id');
 SELECT total_events FROM fi_metrics('kind', group_by => 'user');
 SELECT recounted_rows FROM fi_refresh();
-SELECT low, high, breakdown IS NOT NULL AS is_of_one FROM fast_ingest.rollup_dirty;
+SELECT low, high, breakdown IS NOT NULL AS is_of_one FROM fast_ingest.recount;
 SELECT recounted_rows FROM fi_refresh();
 SELECT total_events FROM fi_metrics('kind', group_by => 'user');
 SELECT total_events FROM fi_metrics('kind', '2033-01-11'::timestamptz, group_by => 'user');
@@ -158,7 +158,7 @@ DROP TRIGGER fi_deleted ON fast_ingest.events_20330110;
 ALTER TABLE fast_ingest.events ATTACH PARTITION fast_ingest.events_20330110 FOR VALUES FROM ('2033-01-10 00:00Z') TO ('2033-01-11 00:00Z');
 SELECT total_events FROM fi_metrics('kind', group_by => 'user');
 SELECT recounted_rows > 0 AS counted FROM fi_refresh();
-SELECT low, high FROM fast_ingest.rollup_dirty;
+SELECT low, high FROM fast_ingest.recount;
 SELECT total_events FROM fi_metrics('kind', group_by => 'user');
 SELECT 'dropped' AS user FROM fi_drop_breakdown('user');
 DROP TABLE fast_ingest.events_20330110, fast_ingest.events_20330111;
@@ -168,7 +168,7 @@ TRUNCATE fast_ingest.events;
 CREATE TABLE public.brought (LIKE fast_ingest.events INCLUDING ALL);
 INSERT INTO public.brought (event_name, channel, user_id, ts, site_id) VALUES ('kind', 'web', 'user', '2033-01-10 12:00Z', 'kind'), ('kind', 'web', 'user', '2033-04-01 12:00Z', 'kind');
 ALTER TABLE fast_ingest.events ATTACH PARTITION public.brought DEFAULT;
-SELECT low, high, breakdown FROM fast_ingest.rollup_dirty ORDER BY low;
+SELECT low, high, breakdown FROM fast_ingest.recount ORDER BY low;
 SELECT * FROM counted();
 SELECT recounted_rows > 0 AS merged FROM fi_refresh();
 SELECT * FROM counted();
@@ -179,11 +179,11 @@ TRUNCATE fast_ingest.events;
 CREATE FOREIGN DATA WRAPPER regress_fast_ingest;
 CREATE SERVER regress_fast_ingest FOREIGN DATA WRAPPER regress_fast_ingest;
 CREATE FOREIGN TABLE public.elsewhere PARTITION OF fast_ingest.events FOR VALUES FROM ('2033-01-10') TO ('2033-01-12') SERVER regress_fast_ingest;
-SELECT low, high FROM fast_ingest.rollup_dirty;
+SELECT low, high FROM fast_ingest.recount;
 DROP FOREIGN TABLE public.elsewhere;
 DROP SERVER regress_fast_ingest;
 DROP FOREIGN DATA WRAPPER regress_fast_ingest;
-SELECT low, high FROM fast_ingest.dropped;
+SELECT low, high FROM fast_ingest.lost_rows;
 TRUNCATE fast_ingest.events;
 
 -- of days in another time zone: part of two UTC days, and of an hour
@@ -200,15 +200,15 @@ DELETE FROM fast_ingest.events WHERE ts = '2033-01-10 18:20Z';
 SELECT recounted_rows FROM fi_refresh();
 DROP TABLE public.kathmandu_next;
 -- none after 18:15 on the 10th
-SELECT low, high FROM fast_ingest.dropped ORDER BY low;
+SELECT low, high FROM fast_ingest.lost_rows ORDER BY low;
 SELECT * FROM counted();
 DROP TABLE public.kathmandu;
 TRUNCATE fast_ingest.events;
 
 -- marks without an end are such as SQL reads
 SELECT 'added' AS campaign FROM fi_add_breakdown('campaign', 'campaign_id');
-SELECT low, high FROM fast_ingest.rollup_dirty WHERE breakdown IS NOT NULL;
-SELECT low::text::timestamptz = low AND high::text::timestamptz = high AS is_read FROM fast_ingest.rollup_dirty;
+SELECT low, high FROM fast_ingest.recount WHERE breakdown IS NOT NULL;
+SELECT low::text::timestamptz = low AND high::text::timestamptz = high AS is_read FROM fast_ingest.recount;
 SELECT recounted_rows FROM fi_refresh();
 SELECT 'dropped' AS campaign FROM fi_drop_breakdown('campaign');
 

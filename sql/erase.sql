@@ -115,7 +115,7 @@ SELECT * FROM pg_temp.traces('anna');
 SELECT * FROM pg_temp.differing;
 SELECT total_events, unique_users FROM fi_metrics('erase 0', '2024-10-01 00:00Z', '2024-10-02 00:00Z');
 SELECT sum(unique_users) AS users FROM fi_metrics('erase 0', '2024-10-01 00:00Z', '2024-10-02 00:00Z', 'hour', fill => false);
-SELECT count(*) AS pending FROM (SELECT FROM fast_ingest.rollup_delta UNION ALL SELECT FROM fast_ingest.rollup_dirty) p;
+SELECT count(*) AS pending FROM (SELECT FROM fast_ingest.rollup_delta UNION ALL SELECT FROM fast_ingest.recount) p;
 
 -- A late event of the day whose rows are gone is one of its events, which stay; a
 -- statistic has a user_id, too

@@ -409,13 +409,13 @@ ALTER TABLE fast_ingest.rollup_delta ALTER COLUMN groups SET STORAGE EXTERNAL;
 COMMENT ON TABLE fast_ingest.rollup_delta IS
 'One row for each statement that inserted into fast_ingest.events since the last fi_refresh(): what it adds to the rollup';
 
-CREATE TABLE fast_ingest.rollup_dirty (
+CREATE TABLE fast_ingest.recount (
     low timestamptz NOT NULL,
     high timestamptz NOT NULL,
     breakdown smallint
 );
 
-COMMENT ON TABLE fast_ingest.rollup_dirty IS
+COMMENT ON TABLE fast_ingest.recount IS
 'Time ranges, from low to before high, that a refresh must recount because their events were updated or deleted, in one breakdown or in all (NULL); and those that a breakdown cannot know, because it was added after their events had been dropped';
 
 CREATE TABLE fast_ingest.rollup_state (
@@ -428,13 +428,13 @@ CREATE TABLE fast_ingest.rollup_state (
 COMMENT ON TABLE fast_ingest.rollup_state IS
 'The state of the rollup: hours and days that begin before hours_closed and days_closed are closed; users is how many users have been given numbers, erased users included';
 
-CREATE TABLE fast_ingest.dropped (
+CREATE TABLE fast_ingest.lost_rows (
     low timestamptz NOT NULL,
     high timestamptz NOT NULL,
     partition oid NOT NULL
 );
 
-COMMENT ON TABLE fast_ingest.dropped IS
+COMMENT ON TABLE fast_ingest.lost_rows IS
 'Time ranges, from low to before high, whose partition was dropped, or detached and not attached again; the rollup keeps what it had counted there';
 
 CREATE TABLE fast_ingest.users (
@@ -495,8 +495,8 @@ ALTER TABLE fast_ingest.data_begin ENABLE ALWAYS TRIGGER fi_replaced;
 -- for publications FOR ALL TABLES: rows of these tables are deleted
 ALTER TABLE fast_ingest.rollup REPLICA IDENTITY FULL;
 ALTER TABLE fast_ingest.rollup_delta REPLICA IDENTITY FULL;
-ALTER TABLE fast_ingest.rollup_dirty REPLICA IDENTITY FULL;
-ALTER TABLE fast_ingest.dropped REPLICA IDENTITY FULL;
+ALTER TABLE fast_ingest.recount REPLICA IDENTITY FULL;
+ALTER TABLE fast_ingest.lost_rows REPLICA IDENTITY FULL;
 ALTER TABLE fast_ingest.secret REPLICA IDENTITY FULL;
 ALTER TABLE fast_ingest.data_begin REPLICA IDENTITY FULL;
 
@@ -505,9 +505,9 @@ SELECT pg_catalog.pg_extension_config_dump('fast_ingest.breakdowns_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('fast_ingest.rollup', '');
 SELECT pg_catalog.pg_extension_config_dump('fast_ingest.event_names', '');
 SELECT pg_catalog.pg_extension_config_dump('fast_ingest.rollup_delta', '');
-SELECT pg_catalog.pg_extension_config_dump('fast_ingest.rollup_dirty', '');
+SELECT pg_catalog.pg_extension_config_dump('fast_ingest.recount', '');
 SELECT pg_catalog.pg_extension_config_dump('fast_ingest.rollup_state', '');
-SELECT pg_catalog.pg_extension_config_dump('fast_ingest.dropped', '');
+SELECT pg_catalog.pg_extension_config_dump('fast_ingest.lost_rows', '');
 SELECT pg_catalog.pg_extension_config_dump('fast_ingest.users', '');
 SELECT pg_catalog.pg_extension_config_dump('fast_ingest.secret', '');
 SELECT pg_catalog.pg_extension_config_dump('fast_ingest.data_begin', '');

@@ -65,7 +65,7 @@ END $$;
 -- what is in the rollup, and what has yet to come into it
 CREATE VIEW backlog AS
 SELECT (SELECT count(*) FROM fast_ingest.rollup_delta) > 0 AS deltas,
-       (SELECT count(*) FROM fast_ingest.rollup_dirty) > 0 AS dirty,
+       (SELECT count(*) FROM fast_ingest.recount) > 0 AS marked,
        (SELECT coalesce(sum(events), 0) FROM fast_ingest.rollup WHERE breakdown = 1 AND level = 3) AS in_days;
 
 --
@@ -429,7 +429,7 @@ SELECT * FROM differing();
 SELECT count(*) FROM unnest('{2024-08-20,2024-08-21,2024-08-22}'::date[]) day, LATERAL fi_create_partition(day);
 INSERT INTO fast_ingest.events (event_name, channel, ts) VALUES ('gap', 'web', '2024-08-20 12:00Z'), ('gap', 'web', '2024-08-22 12:00Z');
 DROP TABLE fast_ingest.events_20240821;
-SELECT count(*) FROM fast_ingest.dropped WHERE low < '2024-08-22 00:00Z' AND high > '2024-08-21 00:00Z';
+SELECT count(*) FROM fast_ingest.lost_rows WHERE low < '2024-08-22 00:00Z' AND high > '2024-08-21 00:00Z';
 SELECT * FROM fi_metrics('gap', '2024-08-21 12:00:30Z', '2024-08-21 12:00:45Z');
 DELETE FROM fast_ingest.events WHERE event_name = 'gap';
 SELECT count(*) AS refreshes FROM fi_refresh();

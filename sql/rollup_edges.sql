@@ -13,7 +13,7 @@ SELECT events, new_users FROM fi_refresh();
 -- a partition that was dropped: what was counted stays, with or without later
 -- events, and whatever partition takes them
 DROP TABLE fast_ingest.events_20240901;
-SELECT low, high FROM fast_ingest.dropped;
+SELECT low, high FROM fast_ingest.lost_rows;
 SELECT * FROM fi_metrics('edge');
 SELECT * FROM fi_metrics('edge', '2024-09-01 00:00:05Z', '2024-09-01 00:10Z');
 CREATE TABLE fast_ingest.events_rest PARTITION OF fast_ingest.events DEFAULT;
@@ -30,18 +30,18 @@ SELECT * FROM fi_metrics('edge');
 DROP TABLE fast_ingest.events_rest;
 
 -- an empty one leaves nothing to remember, and one that comes back is not missing
-DELETE FROM fast_ingest.dropped;
+DELETE FROM fast_ingest.lost_rows;
 DROP TABLE fast_ingest.events_20240902;
 SELECT fi_create_partition('2024-09-02');
 INSERT INTO fast_ingest.events (event_name, channel, user_id, ts) VALUES ('edge', 'web', 'user', '2024-09-02 12:00:30Z');
 ALTER TABLE fast_ingest.events DETACH PARTITION fast_ingest.events_20240902;
-SELECT low, high FROM fast_ingest.dropped;
+SELECT low, high FROM fast_ingest.lost_rows;
 SELECT * FROM fi_metrics('edge', '2024-09-02 12:00:05Z', '2024-09-02 13:00Z');
 ALTER TABLE fast_ingest.events ATTACH PARTITION fast_ingest.events_20240902 FOR VALUES FROM ('2024-09-02 00:00Z') TO ('2024-09-03 00:00Z');
-SELECT low, high FROM fast_ingest.dropped;
+SELECT low, high FROM fast_ingest.lost_rows;
 SELECT * FROM fi_metrics('edge', '2024-09-02 12:00:05Z', '2024-09-02 13:00Z');
 ALTER TABLE fast_ingest.events DETACH PARTITION fast_ingest.events_20240902 CONCURRENTLY;
-SELECT low, high FROM fast_ingest.dropped;
+SELECT low, high FROM fast_ingest.lost_rows;
 ALTER TABLE fast_ingest.events ATTACH PARTITION fast_ingest.events_20240902 FOR VALUES FROM ('2024-09-02 00:00Z') TO ('2024-09-03 00:00Z');
 
 -- rows that no trigger saw, outside of all hours that the rollup knows, are not counted by
@@ -64,7 +64,7 @@ DROP TABLE fast_ingest.events_20240821;
 DELETE FROM fast_ingest.events WHERE event_name = 'far';
 SELECT recounted_rows FROM fi_refresh();
 DROP TABLE fast_ingest.events_20240820;
-DELETE FROM fast_ingest.dropped WHERE low < '2024-09-01';
+DELETE FROM fast_ingest.lost_rows WHERE low < '2024-09-01';
 
 -- a damaged delta is an error, or an answer that is wrong, and never a crash:
 -- each byte of one in turn
@@ -199,7 +199,7 @@ TRUNCATE fast_ingest.events;
 RESET ROLE;
 ALTER TABLE fast_ingest.events OWNER TO postgres;
 SELECT * FROM fi_metrics('edge');
-SELECT count(*) FROM fast_ingest.dropped;
+SELECT count(*) FROM fast_ingest.lost_rows;
 
 DROP OWNED BY regress_fast_ingest_writer;
 DROP ROLE regress_fast_ingest_writer;

@@ -23,6 +23,7 @@
 
 #include "base/clock.h"
 #include "base/compat.h"
+#include "base/error_json.h"
 #include "base/settings.h"
 #include "http/admit/admission.h"
 #include "http/admit/api_key_check.h"
@@ -141,9 +142,8 @@ try_request(Request *request)
 		EmitErrorReport();
 		FlushErrorState();
 		RESUME_INTERRUPTS();
-		ServerAnswer(request,
-					 ReplyConstant(MHD_HTTP_INTERNAL_SERVER_ERROR,
-								   REPLY_ERROR_BODY("internal error: see the server log")));
+		ServerAnswer(request, ReplyConstant(MHD_HTTP_INTERNAL_SERVER_ERROR,
+											ERROR_JSON("internal error: see the server log")));
 	}
 	PG_END_TRY();
 	return staged;

@@ -46,7 +46,7 @@
  * rows had gone has marks of the days that it will never know; these end.
  */
 #define SELECT_MARKS \
-	"SELECT FROM fast_ingest.rollup_dirty WHERE low < $2 AND high > $1" \
+	"SELECT FROM fast_ingest.recount WHERE low < $2 AND high > $1" \
 	" AND (breakdown IS NULL OR high = 'infinity')"
 
 typedef enum

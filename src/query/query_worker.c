@@ -5,7 +5,7 @@
  *
  * The way of a query:
  * 1. A listener admits the request, checks that its parameters are text and queues it
- *    (http/answer/get_metrics.c).
+ *    (http/answer/query_requests.c).
  * 2. When the slot of a query worker is free, the listener copies the parameters into the
  *    slot and wakes the worker (shared/query_slot.h describes the protocol).
  * 3. The worker copies the slot into a QueryJob and begins a read-only transaction. In it,
@@ -38,20 +38,20 @@
 #include "storage/ipc.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
-#include "utils/json.h"
 #include "utils/memutils.h"
 #include "utils/timeout.h"
 
 #include "auth/key_publish.h"
-#include "shared/key_image.h"
+#include "base/clock.h"
 #include "base/compat.h"
-#include "worker/wait_for_extension.h"
+#include "base/error_json.h"
+#include "base/settings.h"
 #include "db/error_class.h"
 #include "db/transaction.h"
-#include "base/clock.h"
-#include "shared/query_slot.h"
 #include "query/metrics_json.h"
-#include "base/settings.h"
+#include "shared/key_image.h"
+#include "shared/query_slot.h"
+#include "worker/wait_for_extension.h"
 #include "worker/worker.h"
 
 #define IDLE_WAIT 1000	   /* ms */
@@ -186,9 +186,7 @@ set_error(QueryJob *job, unsigned int status, const char *message)
 {
 	clear_answer(job);
 	job->status = status;
-	appendStringInfoString(&job->text, "{\"error\":");
-	escape_json(&job->text, message);
-	appendStringInfoChar(&job->text, '}');
+	AppendMessageJson(&job->text, ERROR_JSON_BEGIN, message);
 }
 
 /*

@@ -27,9 +27,8 @@ ParameterRefuse(const char *name, const char *value, const char *expected)
 }
 
 /*
- * Put back the "+" of an offset from UTC: a URL that does not escape it means a space. The
- * space of an offset is the last one, and digits follow it. The first space may also stand
- * between date and time.
+ * Put back the "+" of an offset from UTC: a URL that does not escape it means a space. It is
+ * the last space, and digits follow it. A space that separates date and time stays.
  */
 static const char *
 restore_plus(const char *value)

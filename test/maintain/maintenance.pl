@@ -414,7 +414,7 @@ $server->sql("DELETE FROM fast_ingest.events_$changed WHERE user_id = 'u1'");
 my ($holder, $refresher);
 ($holder, $maintainer, $refresher) = map { $server->node->background_psql('app') } 1 .. 3;
 $holder->query_safe('BEGIN; SELECT fi_refresh()');
-$server->sql("INSERT INTO fast_ingest.rollup_dirty SELECT '$changed 12:00Z', '$changed 12:01Z'");
+$server->sql("INSERT INTO fast_ingest.recount SELECT '$changed 12:00Z', '$changed 12:01Z'");
 $maintainer->query_until(qr/begun/, "\\echo begun\nSELECT count(*) FROM fi_maintain();\n");
 ok(wait_for_waiting('fast_ingest maintenance'), 'fi_maintain() waits for a refresh');
 $refresher->query_until(qr/begun/, "\\echo begun\nSELECT count(*) FROM fi_refresh();\n");
@@ -428,7 +428,7 @@ is($server->sql("SELECT total_events FROM fi_metrics('changed')"), 2, 'its chang
 
 $server->sql("SELECT fi_add_breakdown('late', 'user_id'); SELECT fi_refresh(); SELECT fi_create_partition('$changed')");
 $server->sql("INSERT INTO fast_ingest.events (event_name, channel, user_id, ts) VALUES ('changed', 'web', 'u9', '$changed 13:00Z')");
-is($server->sql('SELECT count(*) FROM fast_ingest.rollup_dirty WHERE breakdown IS NOT NULL') > 0, 1, 'a breakdown does not know of days');
+is($server->sql('SELECT count(*) FROM fast_ingest.recount WHERE breakdown IS NOT NULL') > 0, 1, 'a breakdown does not know of days');
 is(maintain(), "dropped|events_$changed|", 'a partition of one of them is dropped');
 $server->sql("SELECT fi_drop_breakdown('late')");
 

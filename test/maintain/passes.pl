@@ -96,7 +96,7 @@ $_->finish foreach $first_call, $second_call;
 is($first, dropped(@days) . "\n", 'the first caller hears of all partitions');
 is($second, '', 'the second caller hears that nothing was left to do');
 is($errors, '', 'and neither of an error');
-is($server->sql('SELECT count(DISTINCT xmin::text) FROM fast_ingest.dropped'), 30, 'each partition was dropped by a transaction of its own');
+is($server->sql('SELECT count(DISTINCT xmin::text) FROM fast_ingest.lost_rows'), 30, 'each partition was dropped by a transaction of its own');
 is($server->sql("SELECT total_events FROM fi_metrics('old')"), 30, 'the rollup keeps their events');
 
 # A caller that gives up: its request is done all the same, and the next caller gets its own answer

@@ -7,7 +7,7 @@
 # The model is in the database as well, in tables of the test: "ghosts" are the rows of partitions
 # that were dropped or detached, which the metrics keep. An answer is that of the raw rows and the
 # ghosts. Where a range cuts a bucket that has ghosts, the answer is the error that says so, also
-# if the events asked for are late ones of such a day. fast_ingest.dropped has the days of the
+# if the events asked for are late ones of such a day. fast_ingest.lost_rows has the days of the
 # ghosts and no other.
 #
 # FI_PARTITIONS_SEED: repeats a run (the seed is printed). FI_PARTITIONS_STEPS: how much.
@@ -107,12 +107,12 @@ FROM unnest('{a.example,b.example}'::text[]) s, unnest('{$days}'::timestamptz[])
   LATERAL fi_stats(s, d::date) ours (v, u),
   LATERAL (SELECT count(*), count(DISTINCT user_id) FROM public.truth WHERE site_id = s AND ts >= d AND ts < d + '1 day') raw (v, u)
 WHERE (ours.v, ours.u) IS DISTINCT FROM (raw.v, raw.u) LIMIT 5;
-SELECT 'DIFFERS', 'marked without having lost a row', low, high, day FROM fast_ingest.dropped,
+SELECT 'DIFFERS', 'marked without having lost a row', low, high, day FROM fast_ingest.lost_rows,
   generate_series(date_trunc('day', greatest(low, '2024-08-01')), least(high, '2024-09-01') - '1 microsecond'::interval, '1 day') day
 WHERE NOT EXISTS (SELECT FROM public.ghosts g WHERE g.ts >= low AND g.ts < high AND g.ts >= day AND g.ts < day + '1 day') LIMIT 5;
-SELECT 'DIFFERS', 'marked what nobody had', low, high FROM fast_ingest.dropped WHERE low < '2024-08-01' OR high > '2024-09-01' LIMIT 5;
+SELECT 'DIFFERS', 'marked what nobody had', low, high FROM fast_ingest.lost_rows WHERE low < '2024-08-01' OR high > '2024-09-01' LIMIT 5;
 SELECT 'DIFFERS', 'lost and not marked', g.ts FROM public.ghosts g
-WHERE NOT EXISTS (SELECT FROM fast_ingest.dropped d WHERE g.ts >= d.low AND g.ts < d.high) LIMIT 5;
+WHERE NOT EXISTS (SELECT FROM fast_ingest.lost_rows d WHERE g.ts >= d.low AND g.ts < d.high) LIMIT 5;
 EOQ
 }
 

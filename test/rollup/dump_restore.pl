@@ -61,7 +61,7 @@ EOQ
 
 # What is not yet in the rollup; a breakdown never knows the day that was dropped before
 my $PENDING = <<'EOQ';
-SELECT (SELECT count(*) > 0 FROM fast_ingest.rollup_delta), (SELECT count(*) > 0 FROM fast_ingest.rollup_dirty WHERE breakdown IS NULL OR high = 'infinity');
+SELECT (SELECT count(*) > 0 FROM fast_ingest.rollup_delta), (SELECT count(*) > 0 FROM fast_ingest.recount WHERE breakdown IS NULL OR high = 'infinity');
 EOQ
 
 # Events of six days from the dropped one on

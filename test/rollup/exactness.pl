@@ -215,7 +215,7 @@ $sessions->at_rest('truncated');
 $sessions->refresh;
 $sessions->at_rest('truncated and refreshed');
 is($server->sql('SELECT count(*) FROM fast_ingest.rollup WHERE events <> 0'), 0, 'the rollup is empty');
-is($server->sql('SELECT (SELECT count(*) FROM fast_ingest.rollup_delta) + (SELECT count(*) FROM fast_ingest.rollup_dirty)'
+is($server->sql('SELECT (SELECT count(*) FROM fast_ingest.rollup_delta) + (SELECT count(*) FROM fast_ingest.recount)'
 		. ' + (SELECT count(*) FROM fast_ingest.event_names)'),
 	0, 'nothing is left to be merged');
 

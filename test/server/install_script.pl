@@ -26,7 +26,7 @@ my @defects = (
 	[ 'an index on a table without its schema', 'ON fast_ingest.rollup (bucket)', 'ON rollup (bucket)' ],
 	[ 'a trigger on a table without its schema', 'AFTER TRUNCATE ON fast_ingest.events', 'AFTER TRUNCATE ON events' ],
 	[ 'a trigger with a function of others', 'EXECUTE FUNCTION fast_ingest.events_truncated()', 'EXECUTE FUNCTION truncated()' ],
-	[ 'ALTER of a table without its schema', 'ALTER TABLE fast_ingest.rollup_dirty', 'ALTER TABLE rollup_dirty' ],
+	[ 'ALTER of a table without its schema', 'ALTER TABLE fast_ingest.recount', 'ALTER TABLE recount' ],
 	[ 'a default that is looked up', 'DEFAULT pg_catalog.now()', 'DEFAULT now()' ],
 	[ 'a check that is looked up', 'CHECK (max_keys > 0)', 'CHECK (abs(max_keys) > 0)' ],
 	[ 'an index predicate that is looked up', "WHERE scope <> ''", "WHERE length(scope) > 0" ],
@@ -186,7 +186,7 @@ unshift @calls, "SELECT fi.fi_create_partition('2024-08-12')", map { "INSERT INT
 push @calls, "SELECT fast_ingest.user_set_eq('{1}', '{1}')", 'SELECT worker FROM fast_ingest.workers',
   'SELECT listener, received FROM fast_ingest.listeners', 'SELECT flusher, staged FROM fast_ingest.flushers',
   "UPDATE fast_ingest.events SET path = NULL", "SELECT fi.fi_refresh()",
-  'BEGIN', 'DROP TABLE fast_ingest.events_20240812', 'SELECT low, high FROM fast_ingest.dropped', 'ROLLBACK', 'DELETE FROM fast_ingest.events',
+  'BEGIN', 'DROP TABLE fast_ingest.events_20240812', 'SELECT low, high FROM fast_ingest.lost_rows', 'ROLLBACK', 'DELETE FROM fast_ingest.events',
   "SELECT fi.fi_metrics('e')", 'TRUNCATE fast_ingest.events';
 
 # Without what differs between databases
@@ -267,7 +267,7 @@ CREATE TABLE fast_ingest.rollup (breakdown smallint, level smallint, bucket time
 INSERT INTO fast_ingest.rollup VALUES (1, 1, '2024-08-12 12:00Z'), (1, 1, '2024-08-13 12:00Z');
 CREATE TABLE fast_ingest.rollup_delta ();
 DO $do$ BEGIN
-  EXECUTE (SELECT 'CREATE TABLE fast_ingest.dropped (' || string_agg('c' || n || ' text', ', ') || ')' FROM generate_series(1, 1000) n);
+  EXECUTE (SELECT 'CREATE TABLE fast_ingest.lost_rows (' || string_agg('c' || n || ' text', ', ') || ')' FROM generate_series(1, 1000) n);
 END $do$;
 EOQ
 foreach my $command ('DROP TABLE fast_ingest.events_1', 'ALTER TABLE fast_ingest.events DETACH PARTITION fast_ingest.events_2',
@@ -276,7 +276,7 @@ foreach my $command ('DROP TABLE fast_ingest.events_1', 'ALTER TABLE fast_ingest
 {
 	($status, $out, $error) = $server->node->psql('another', "SET SESSION AUTHORIZATION mallory; SET client_min_messages = error; $command");
 	is($error, '', "where there is no extension: $command");
-	is($server->sql('SELECT count(*) FROM fast_ingest.dropped', 'another'), 0, 'nothing is noted') unless $command =~ /SCHEMA/;
+	is($server->sql('SELECT count(*) FROM fast_ingest.lost_rows', 'another'), 0, 'nothing is noted') unless $command =~ /SCHEMA/;
 }
 unlike(slurp_file($server->node->logfile), qr/was terminated by signal/, 'and nothing crashes');
 $server->node->stop;

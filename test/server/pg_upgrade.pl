@@ -30,10 +30,10 @@ SELECT 'index', indexdef FROM pg_indexes WHERE schemaname = 'fast_ingest' ORDER 
 SELECT 'trigger', tgrelid::regclass, tgname, tgfoid::regprocedure, tgenabled FROM pg_trigger WHERE tgname ~ '^fi_' ORDER BY 2, 3;
 SELECT 'rollup', count(*), sum(events), md5(string_agg(md5(r::text), '' ORDER BY md5(r::text))) FROM fast_ingest.rollup r;
 SELECT 'delta', count(*), md5(string_agg(md5(d::text), '' ORDER BY md5(d::text))) FROM fast_ingest.rollup_delta d;
-SELECT 'dirty', d.* FROM fast_ingest.rollup_dirty d ORDER BY low;
+SELECT 'recount', d.* FROM fast_ingest.recount d ORDER BY low;
 SELECT 'state', s.* FROM fast_ingest.rollup_state s;
 SELECT 'user', count(*), md5(string_agg(u::text, '' ORDER BY user_no)) FROM fast_ingest.users u;
-SELECT 'dropped', d.* FROM fast_ingest.dropped d ORDER BY low;
+SELECT 'lost rows', d.* FROM fast_ingest.lost_rows d ORDER BY low;
 SELECT 'breakdown', b.* FROM fast_ingest.breakdowns b ORDER BY id;
 SELECT 'dead letter', d.* FROM fast_ingest.dead_letters d;
 SELECT 'extension', extversion, extnamespace::regnamespace, cardinality(extconfig) FROM pg_extension WHERE extname = 'fast_ingest';
@@ -97,8 +97,8 @@ $old->sql("INSERT INTO fast_ingest.events (event_name, channel, user_id, ts, pat
 
 my $picture = $old->sql($PICTURE);
 
-like($picture, qr/^dropped\|.*\ndropped\|/m, 'a dropped partition, and a detached one');
-like($picture, qr/^delta\|[1-9].*^dirty\|/ms, 'and what is not merged');
+like($picture, qr/^lost rows\|.*\nlost rows\|/m, 'a dropped partition, and a detached one');
+like($picture, qr/^delta\|[1-9].*^recount\|/ms, 'and what is not merged');
 $old->node->stop;
 
 # pg_upgrade
@@ -138,7 +138,7 @@ is($new->post_bulk([ map { event($_) } 3101 .. 3200 ])->{json}{accepted}, 100, '
 is($new->count, $count + 200, 'are stored');
 $new->sql("ALTER TABLE fast_ingest.events_20240814 ADD CONSTRAINT no_bots CHECK (user_id <> 'bot')");
 $new->sql('ALTER TABLE fast_ingest.events ATTACH PARTITION fast_ingest.events_20240814 FOR VALUES FROM (\'2024-08-14 00:00Z\') TO (\'2024-08-15 00:00Z\')');
-is($new->sql('SELECT count(*) FROM fast_ingest.dropped'), 1, 'a partition that was detached is known when it comes back');
+is($new->sql('SELECT count(*) FROM fast_ingest.lost_rows'), 1, 'a partition that was detached is known when it comes back');
 is($new->sql($DIFFERENCES), '', 'the answers are those of the raw rows');
 $new->sql('SELECT fi_refresh()');
 is($new->sql($DIFFERENCES), '', 'merged, too');

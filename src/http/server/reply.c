@@ -11,9 +11,7 @@
 #include <microhttpd.h>
 #include <sys/socket.h>
 
-#include "lib/stringinfo.h"
-#include "utils/json.h"
-
+#include "base/error_json.h"
 #include "http/server/tls.h"
 
 Reply
@@ -28,7 +26,7 @@ ReplyText(unsigned int status, const char *body, size_t len)
 	char *copy = malloc(len);
 
 	if (copy == NULL)
-		return ReplyConstant(MHD_HTTP_SERVICE_UNAVAILABLE, REPLY_ERROR_BODY("out of memory"));
+		return ReplyConstant(MHD_HTTP_SERVICE_UNAVAILABLE, ERROR_JSON("out of memory"));
 	memcpy(copy, body, len);
 	return (Reply){.status = status, .body = copy, .len = len, .owned = true};
 }
@@ -40,9 +38,7 @@ ReplyMessage(unsigned int status, const char *begin, const char *text)
 	Reply reply;
 
 	initStringInfo(&body);
-	appendStringInfoString(&body, begin);
-	escape_json(&body, text);
-	appendStringInfoChar(&body, '}');
+	AppendMessageJson(&body, begin, text);
 	reply = ReplyText(status, body.data, body.len);
 	pfree(body.data);
 	return reply;
@@ -57,7 +53,7 @@ ReplyError(unsigned int status, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(message, sizeof(message), format, args);
 	va_end(args);
-	return ReplyMessage(status, REPLY_ERROR_BEGIN, message);
+	return ReplyMessage(status, ERROR_JSON_BEGIN, message);
 }
 
 void
@@ -81,11 +77,11 @@ ReplyAndCut(int fd, struct gnutls_session_int *session, unsigned int status, con
 		"Content-Type: application/json\r\n"
 		"%s%s%s%s"
 		"Connection: close\r\n"
-		"Content-Length: %zu\r\n\r\n" REPLY_ERROR_BODY("%s"),
+		"Content-Length: %zu\r\n\r\n" ERROR_JSON("%s"),
 		status, MHD_get_reason_phrase_for(status),
 		status == MHD_HTTP_SERVICE_UNAVAILABLE ? "Retry-After: " RETRY_AFTER_SECONDS "\r\n" : "",
 		id ? REQUEST_ID_HEADER ": " : "", id ? id : "", id ? "\r\n" : "",
-		strlen(message) + strlen(REPLY_ERROR_BODY("")), message);
+		strlen(message) + strlen(ERROR_JSON("")), message);
 	if (session == NULL)
 		(void) send(fd, text, len, MSG_DONTWAIT | MSG_NOSIGNAL);
 	else if (gnutls_record_send(session, text, len) == len)

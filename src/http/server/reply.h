@@ -14,10 +14,6 @@ struct gnutls_session_int;
 #define RETRY_AFTER_SECONDS "1"
 #define REQUEST_ID_HEADER "X-Request-Id"
 
-/* The body of every error reply; message is a literal that needs no escaping in JSON. */
-#define REPLY_ERROR_BEGIN "{\"error\":"
-#define REPLY_ERROR_BODY(message) REPLY_ERROR_BEGIN "\"" message "\"}"
-
 typedef struct
 {
 	unsigned int status; /* 0 while there is no reply */
@@ -41,10 +37,7 @@ extern Reply ReplyConstant(unsigned int status, const char *body);
  */
 extern Reply ReplyText(unsigned int status, const char *body, size_t len);
 
-/*
- * A reply with a JSON object whose last member is a text. begin is all that comes before the
- * text, from the brace to the colon. The text may hold anything; it is escaped.
- */
+/* A reply with a JSON object whose last member is a text: see AppendMessageJson. */
 extern Reply ReplyMessage(unsigned int status, const char *begin, const char *text);
 
 /*

@@ -30,7 +30,6 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
-#include "utils/timestamp.h"
 
 #include "base/compat.h"
 #include "base/grow_array.h"

@@ -20,7 +20,6 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "catalog/heap.h"
 #include "catalog/pg_type.h"
 #include "commands/dbcommands.h"

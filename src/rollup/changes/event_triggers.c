@@ -8,17 +8,12 @@
  */
 #include "postgres.h"
 
-#include "access/heapam.h"
-#include "access/table.h"
 #include "catalog/partition.h"
 #include "commands/trigger.h"
-#include "executor/executor.h"
 #include "executor/tuptable.h"
 #include "fmgr.h"
-#include "miscadmin.h"
 #include "partitioning/partbounds.h"
 #include "utils/lsyscache.h"
-#include "utils/partcache.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
@@ -117,7 +112,7 @@ fi_events_truncated(PG_FUNCTION_ARGS)
 	user = ActAsRollupOwner();
 	SPI_connect();
 	(void) SpiRun("TRUNCATE fast_ingest.rollup, fast_ingest.event_names,"
-				  " fast_ingest.rollup_delta, fast_ingest.rollup_dirty, fast_ingest.dropped",
+				  " fast_ingest.rollup_delta, fast_ingest.recount, fast_ingest.lost_rows",
 				  SPI_OK_UTILITY);
 	SPI_finish();
 	ActAsCallerAgain(user);

@@ -1,7 +1,7 @@
 /*
  * metrics_sql.c
  *
- * The SQL functions that answer questions: fi_metrics(), fi_metrics_sources(),
+ * The SQL functions that answer queries: fi_metrics(), fi_metrics_sources(),
  * fi_stats() and fi_top_paths().
  */
 #include "postgres.h"
@@ -53,7 +53,7 @@ text_argument(FunctionCallInfo fcinfo, int number)
 }
 
 /*
- * Read the arguments of a question; ERROR 22023 if event_name is NULL
+ * Read the arguments of a query; ERROR 22023 if event_name is NULL
  */
 static MetricsQuery
 read_metrics_query(FunctionCallInfo fcinfo)

@@ -222,7 +222,7 @@ recount_buckets(Refresh *refresh)
  * there are many, their whole hours are counted again, where all events of an hour are there.
  */
 static TimeRangeList *
-find_recount(Snapshot snapshot, const Breakdown *breakdown)
+find_recount_ranges(Snapshot snapshot, const Breakdown *breakdown)
 {
 	TimeRangeList *ranges = RecountRanges(snapshot, breakdown->id, breakdown->finest);
 
@@ -257,7 +257,8 @@ refresh_with_snapshot(Refresh *refresh)
 	refresh->breakdowns = BreakdownsRead(refresh->snapshot);
 	refresh->recount = palloc(Max(refresh->breakdowns->n, 1) * sizeof(TimeRangeList *));
 	for (int i = 0; i < refresh->breakdowns->n; i++)
-		refresh->recount[i] = find_recount(refresh->snapshot, &refresh->breakdowns->items[i]);
+		refresh->recount[i] =
+			find_recount_ranges(refresh->snapshot, &refresh->breakdowns->items[i]);
 	refresh->merger = MergerCreate(&refresh->state);
 
 	forget_event_names(refresh);

@@ -21,7 +21,7 @@
 #include "rollup/breakdown/breakdown.h"
 #include "rollup/delta/delta_read.h"
 
-/* Columns of fast_ingest.dropped. */
+/* Columns of fast_ingest.lost_rows. */
 enum
 {
 	LOST_COLUMN_LOW = 1,
@@ -130,7 +130,7 @@ insert_ranges(Relation table, const TimeRangeList *list, Oid partition)
 void
 LostRowsNote(Oid partition, const PartitionTimes *times)
 {
-	Oid lost_rows = OwnTableIfThere("dropped");
+	Oid lost_rows = OwnTableIfThere("lost_rows");
 	Relation table;
 	TimeRangeList *days;
 	SavedUser user;
@@ -158,7 +158,7 @@ LostRowsForget(Oid partition, const TimeRangeList *times)
 	OwnTableScan rows;
 	TimeRangeList found = {0};
 
-	OwnTableScanBegin(&rows, "dropped", RowExclusiveLock, GetActiveSnapshot());
+	OwnTableScanBegin(&rows, "lost_rows", RowExclusiveLock, GetActiveSnapshot());
 	while (OwnTableScanNext(&rows))
 	{
 		bool isnull;
@@ -181,7 +181,7 @@ LostRowsRanges(Snapshot snapshot)
 	OwnTableScan rows;
 	TimeRangeList *list = palloc0(sizeof(TimeRangeList));
 
-	OwnTableScanBegin(&rows, "dropped", AccessShareLock, snapshot);
+	OwnTableScanBegin(&rows, "lost_rows", AccessShareLock, snapshot);
 	while (OwnTableScanNext(&rows))
 	{
 		TimeRange range = TimeRangeFromColumns(rows.slot, LOST_COLUMN_LOW);

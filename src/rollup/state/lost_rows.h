@@ -2,7 +2,7 @@
  * lost_rows.h
  *
  * Times whose events have gone with their partition while the rollup keeps what it
- * counted: rows of fast_ingest.dropped, written in the transaction that drops or detaches
+ * counted: rows of fast_ingest.lost_rows, written in the transaction that drops or detaches
  * the partition. These times cannot be counted again, whichever partition may take later
  * events of them.
  */

@@ -14,7 +14,6 @@
 #include "executor/executor.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
-#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
@@ -25,7 +24,7 @@
 #include "partition/partition_times.h"
 #include "rollup/state/lost_rows.h"
 
-/* Columns of fast_ingest.rollup_dirty. */
+/* Columns of fast_ingest.recount. */
 enum
 {
 	RECOUNT_COLUMN_LOW = 1,
@@ -55,7 +54,7 @@ compare_minutes(const void *a, const void *b)
 void
 RecountMark(TimestampTz low, TimestampTz high, int breakdown)
 {
-	Relation table = table_open(OwnTable("rollup_dirty"), RowExclusiveLock);
+	Relation table = table_open(OwnTable("recount"), RowExclusiveLock);
 	Datum values[] = {0, 0, Int16GetDatum((int16) breakdown)};
 	bool isnull[] = {false, false, breakdown == 0};
 	HeapTuple tuple;
@@ -163,7 +162,7 @@ RecountTouches(Snapshot snapshot, const TimeRangeList *times)
 	TimeRangeList *days = TimeRangeListWholeBuckets(times, LEVEL_DAY);
 	bool touches = false;
 
-	OwnTableScanBegin(&rows, "rollup_dirty", AccessShareLock, snapshot);
+	OwnTableScanBegin(&rows, "recount", AccessShareLock, snapshot);
 	while (!touches && OwnTableScanNext(&rows))
 	{
 		TimeRange range = TimeRangeFromColumns(rows.slot, RECOUNT_COLUMN_LOW);
@@ -184,7 +183,7 @@ find_marked_buckets(Snapshot snapshot, int breakdown, BucketLevel level, bool wi
 	OwnTableScan rows;
 	TimeRangeList found = {0};
 
-	OwnTableScanBegin(&rows, "rollup_dirty", AccessShareLock, snapshot);
+	OwnTableScanBegin(&rows, "recount", AccessShareLock, snapshot);
 	while (OwnTableScanNext(&rows))
 	{
 		bool isnull;
@@ -228,7 +227,7 @@ RecountForget(Snapshot snapshot, const BreakdownList *breakdowns)
 
 	for (int i = 0; i < breakdowns->n; i++)
 		kept[i] = RecountImpossible(snapshot, breakdowns->items[i].id, breakdowns->items[i].finest);
-	OwnTableScanBegin(&rows, "rollup_dirty", RowExclusiveLock, snapshot);
+	OwnTableScanBegin(&rows, "recount", RowExclusiveLock, snapshot);
 	while (OwnTableScanNext(&rows))
 	{
 		bool isnull;

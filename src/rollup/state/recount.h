@@ -2,7 +2,7 @@
  * recount.h
  *
  * Marks of times that must be counted again, because events were changed or deleted, or because
- * a breakdown was added: rows of fast_ingest.rollup_dirty, written in the transaction of the
+ * a breakdown was added: rows of fast_ingest.recount, written in the transaction of the
  * change. Questions about these times are answered from events until a refresh has counted
  * them again and deletes the marks. All lists are ordered, and results are allocated in the
  * current memory context.
