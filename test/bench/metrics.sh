@@ -102,7 +102,7 @@ ask()
 		WHERE event_name = 'product_view' AND ts >= $from AND ts < $to $grouping")
 }
 
-make_questions()
+make_queries()
 {
 	local day=86400
 	local start=$((midnight - metrics_days * day))
@@ -142,8 +142,8 @@ time_calls()
 		awk -v name="$1" '/^Time:/ { print name, $2 }' >>"$work/figures" || die "$1: no answer"
 }
 
-# measure_questions LABEL
-measure_questions()
+# measure_queries LABEL
+measure_queries()
 {
 	local i name plan
 
@@ -185,9 +185,9 @@ print_bytes()
 
 # ---------------------------------------------------------------- under load
 
-# paced_questions LABEL: ask all in turn, with pauses, for METRICS_SECONDS; record the
+# paced_queries LABEL: ask all in turn, with pauses, for METRICS_SECONDS; record the
 # 95th percentiles
-paced_questions()
+paced_queries()
 {
 	local i round n p95
 
@@ -233,14 +233,14 @@ measure_under_load()
 	ask growing '30 days until now' - "$start" "$end" NULL NULL
 	echo "p95 of the queries in turn for $METRICS_SECONDS s in one session, with pauses of 10 ms; then while $live_rate events/s come in, $live_bulk a request"
 	wait_quiet
-	paced_questions quiet
+	paced_queries quiet
 
 	"$work/bin/event_client" -p "$http_port" -n "$requests" -e "$live_bulk" -c 8 -f "$next_request" \
 		-u "$metrics_users" -r "$live_rate" -t $((seconds_allowed + 10)) >"$work/live" &
 	client_pid=$!
 	next_request=$((next_request + requests))
 	sleep 3
-	paced_questions load
+	paced_queries load
 	kill "$client_pid" || problem "the events ended before the queries"
 	wait "$client_pid" || problem "not every answer was a 202: $(cat "$work/live")"
 	client_pid=
@@ -261,14 +261,14 @@ bench_metrics()
 		echo
 		echo "metrics: $METRICS_SMALL events over $metrics_days days, 10 names, 5 channels, $metrics_users users; one name; medians of $calls warm calls"
 		load_days "$METRICS_SMALL"
-		make_questions
-		measure_questions small
+		make_queries
+		measure_queries small
 	fi
 	echo
 	echo "metrics: $METRICS_EVENTS events over $metrics_days days, 10 names, 5 channels, $metrics_users users; one name; medians of $calls warm calls"
 	load_days "$METRICS_EVENTS"
-	make_questions
-	measure_questions large
+	make_queries
+	measure_queries large
 	print_bytes
 	measure_under_load
 }
