@@ -1,5 +1,5 @@
 # make dist: the release archive holds what is committed and nothing that make built, it
-# builds the extension, and everything that has a version has the same one.
+# builds the extension, which installs and uninstalls, and everything that has a version has the same one.
 
 use strict;
 use warnings;
@@ -59,6 +59,12 @@ output_of("make -s -C $directory/$name -j2 2>&1");
 output_of("make -s -C $directory/$name install DESTDIR=$directory/install 2>&1");
 chomp(my $pkglibdir = `pg_config --pkglibdir`);
 ok(-s "$directory/install$pkglibdir/fast_ingest.so", 'it builds and installs the extension');
+chomp(my $docdir = `pg_config --docdir`);
+is(output_of("cd $directory/install$docdir/extension/fast_ingest && find . -type f | sort"),
+	output_of("cd $directory/$name && find ./LICENSE ./README.md ./doc -type f | sort"),
+	'and the pages, in folders in which their links hold');
+output_of("make -s -C $directory/$name uninstall DESTDIR=$directory/install 2>&1");
+is(output_of("find $directory/install -not -type d -o -name 'fast_ingest*'"), '', 'make uninstall: leaves nothing');
 
 # Without a repository
 
