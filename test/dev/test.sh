@@ -235,7 +235,8 @@ suite_unit()
 	local programs=() program
 
 	make -s -j"$cores" unit-programs
-	for program in ${TESTS:-tmp_build/unit/*_test}; do
+	# not what is left of programs that have been renamed
+	for program in ${TESTS:-$(printf '%s\n' test/unit/*_test.c | sed 's|^test/\(.*\)\.c$|tmp_build/\1|')}; do
 		[ ! -x "$program" ] || programs+=("$program")
 	done
 	tap_suite unit "$cores" "${programs[@]}"

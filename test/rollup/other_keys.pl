@@ -229,9 +229,9 @@ is($server->sql('SELECT string_agg(DISTINCT scope || key || event_name, \'\') FR
 is( $server->sql("SELECT string_agg(event_name, ' ' ORDER BY event_name) FROM fast_ingest.event_names WHERE NOT is_other"),
 	'(other) name-0 name-1 name-2',
 	'first come, first served');
-foreach my $question ("'name-1'", "'(other)', channel => '(other)'", "'name-0', channel => 'web', since => to_timestamp($NOON)")
+foreach my $query ("'name-1'", "'(other)', channel => '(other)'", "'name-0', channel => 'web', since => to_timestamp($NOON)")
 {
-	is($server->sql("SELECT sum(rows_read) FROM fi_metrics_sources($question) WHERE source = 'raw'"), 0, "fi_metrics($question) takes no raw rows");
+	is($server->sql("SELECT sum(rows_read) FROM fi_metrics_sources($query) WHERE source = 'raw'"), 0, "fi_metrics($query) takes no raw rows");
 }
 
 # Deleting counts again what is left, and keeps what is counted together so

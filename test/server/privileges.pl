@@ -258,7 +258,7 @@ $server->books_balance;
 # Answers without rights
 # ---------------------------------------------------------------------------
 
-my @questions = map { "SELECT $_" } (
+my @queries = map { "SELECT $_" } (
 	"fi_metrics('page_view')",
 	"fi_metrics('page_view', '2025-01-05 12:00:01Z'::timestamptz, group_by => 'page')",
 	"fi_metrics('page_view', to_timestamp(1736078401))",
@@ -279,14 +279,14 @@ DELETE FROM fast_ingest.events WHERE user_id = 'late-7';
 EOQ
 is($server->sql(q(SELECT DISTINCT relowner::regrole FROM pg_class WHERE relname ~ '^events' AND relkind IN ('r', 'p', 'i'))),
 	'ingest', 'partitions that a superuser makes are the role\'s');
-foreach my $question (@questions)
+foreach my $query (@queries)
 {
-	my $answer = $server->sql($question);
+	my $answer = $server->sql($query);
 
-	isnt($answer, '', $question);
-	is(answers_to('analyst', $question), $answer, 'a role that may ask gets the same answer');
-	is(answers_to('analyst', "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; $question; COMMIT"), $answer, 'read-only, in one snapshot');
-	is(answers_to('analyst', 'SET ' . ($server->major_version >= 16 ? 'debug_parallel_query' : 'force_parallel_mode') . " = on; $question"),
+	isnt($answer, '', $query);
+	is(answers_to('analyst', $query), $answer, 'a role that may ask gets the same answer');
+	is(answers_to('analyst', "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; $query; COMMIT"), $answer, 'read-only, in one snapshot');
+	is(answers_to('analyst', 'SET ' . ($server->major_version >= 16 ? 'debug_parallel_query' : 'force_parallel_mode') . " = on; $query"),
 		$answer, 'by parallel workers');
 }
 is(functions_of('analyst'), 'fi_metrics fi_metrics_sources fi_stats fi_top_paths', 'these functions are all it may call');
@@ -313,14 +313,14 @@ SELECT fi_grant_ingest('analyst')
 SELECT fi_grant_metrics('mallory')
 EOQ
 $server->sql('GRANT USAGE ON SCHEMA api TO mallory');
-refuses('mallory', join "\n", @questions);
+refuses('mallory', join "\n", @queries);
 foreach my $command (split /\n/, $METRICS)
 {
 	$server->sql($command =~ s/^GRANT (.*) TO analyst$/REVOKE $1 FROM analyst/r);
-	isnt(errors_of('analyst', join '', map { "$_;" } @questions), '', "needed: $command");
+	isnt(errors_of('analyst', join '', map { "$_;" } @queries), '', "needed: $command");
 	$server->sql($command);
 }
-is(errors_of('analyst', join '', map { "$_;" } @questions), '', 'with all of them it may ask');
+is(errors_of('analyst', join '', map { "$_;" } @queries), '', 'with all of them it may ask');
 
 # Monitoring
 
@@ -348,16 +348,16 @@ $standby->init_from_backup($server->node, 'backup', has_streaming => 1);
 $standby->append_conf('postgresql.conf', 'fast_ingest.port = ' . PostgreSQL::Test::Cluster::get_free_port());
 $standby->start;
 $server->node->wait_for_catchup($standby, 'replay', $server->node->lsn('write'));
-is($standby->safe_psql('postgres', "SET SESSION AUTHORIZATION analyst; $questions[$_]"), $server->sql($questions[$_]), "a standby: $questions[$_]")
-  foreach 0, 1, $#questions;
+is($standby->safe_psql('postgres', "SET SESSION AUTHORIZATION analyst; $queries[$_]"), $server->sql($queries[$_]), "a standby: $queries[$_]")
+  foreach 0, 1, $#queries;
 $standby->stop;
 
 # Row security is never ignored silently
 
 $server->sql('ALTER TABLE fast_ingest.events ENABLE ROW LEVEL SECURITY');
-like(errors_of('analyst', "$_;"), qr/\A0A000: /, "row security: no answer: $_") foreach @questions;
+like(errors_of('analyst', "$_;"), qr/\A0A000: /, "row security: no answer: $_") foreach @queries;
 $server->sql('ALTER TABLE fast_ingest.events FORCE ROW LEVEL SECURITY');
-is($server->sql($questions[1]) =~ tr/\n//, 2, 'who sees all rows is answered, though the owner would not see them');
+is($server->sql($queries[1]) =~ tr/\n//, 2, 'who sees all rows is answered, though the owner would not see them');
 is($server->get('/metrics?event_name=page_view')->{status}, 500, 'workers as the owner, whom it hides rows from, do not answer');
 $server->sql('ALTER TABLE fast_ingest.events NO FORCE ROW LEVEL SECURITY, DISABLE ROW LEVEL SECURITY');
 
@@ -503,8 +503,8 @@ EOQ
 	is($server->get("/metrics?event_name=$escaped&channel=$escaped")->{json}{total_events}, 1, 'and counted');
 	is($server->post_event(event(1, timestamp => $text))->{status}, 400, 'it is no timestamp');
 }
-is(join(' ', sort keys %answers), '200 400', 'questions are answered, or refused as bad ones');
-is($server->get("/metrics?event_name=a%00b")->{status}, 400, 'NUL in a question');
+is(join(' ', sort keys %answers), '200 400', 'queries are answered, or refused as bad ones');
+is($server->get("/metrics?event_name=a%00b")->{status}, 400, 'NUL in a query');
 is($server->post('/events', '{"event_name":"a\u0000b","channel":"c","user_id":"u","timestamp":1723464000}')->{status}, 400, 'NUL in an event');
 is(objects(), $before, 'nothing was made, changed or dropped');
 is($server->sql('SELECT count(*) FROM pg_stat_activity WHERE backend_type = \'fast_ingest listener\' AND datname IS NULL'),

@@ -16,6 +16,7 @@
 
 #include "db/own_tables.h"
 #include "db/scan_own_table.h"
+#include "rollup/delta/backlog.h"
 #include "rollup/state/refresh_lock.h"
 
 PG_FUNCTION_INFO_V1(fi_row_replaced);
@@ -104,6 +105,8 @@ fi_row_replaced(PG_FUNCTION_ARGS)
 		PushActiveSnapshot(GetLatestSnapshot());
 		OwnTableScanDeleteAll(name, GetActiveSnapshot());
 		PopActiveSnapshot();
+		/* a restore brings deltas, too, and no trigger counts them */
+		BacklogAdd(0);
 	}
 	CacheInvalidateRelcache(data->tg_relation);
 	PG_RETURN_POINTER(NULL);
