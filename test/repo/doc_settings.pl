@@ -1,5 +1,5 @@
 # doc/reference-settings.md is the server's: every setting is there with its default, its limits
-# and when it can change, and nothing else is.
+# and when it can change, and nothing else is. The Docker image accepts the same ones.
 
 use strict;
 use warnings;
@@ -79,5 +79,11 @@ foreach my $name (sort keys %actual)
 }
 
 $plain->stop;
+
+# The image's list is made by a command of the Dockerfile
+my $top = top_directory();
+my ($command) = slurp_file("$top/docker/Dockerfile") =~ m{(sed -n '.*' src/\S+ \| sort) >/install/usr/share/fast_ingest/settings};
+chomp(my @accepted = map { "fast_ingest.$_" } split /^/, `cd '$top' && $command`);
+is(join(' ', @accepted), join(' ', sort keys %actual), 'the Docker image has a list of all of them');
 
 done_testing();
