@@ -8,7 +8,8 @@ EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" fast_ingest.co
 OBJS = $(patsubst %.c,%.o,$(wildcard src/*.c src/*/*.c src/*/*/*.c)) src/http/answer/pages_files.o
 DATA_built = sql/fast_ingest--$(EXTVERSION).sql
 DATA = $(filter-out $(DATA_built),$(wildcard sql/fast_ingest--*.sql))
-DOCS = README.md $(wildcard doc/*.md)
+DOCS = README.md LICENSE
+DOC_PAGES = $(if $(DOCS),$(wildcard doc/*.md))
 
 PG_CPPFLAGS = -I$(srcdir)/src
 # PostgreSQL's callbacks have parameters not every one of them needs
@@ -39,13 +40,17 @@ export PG_CONFIG WERROR REGRESS ISOLATION
 PGXS := $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null))
 ifneq ($(PGXS),)
 include $(PGXS)
-# The pages have names that other extensions' may have
+# A folder of our own, in which the links between README.md and doc/ hold. PGXS installs the
+# files of DOCS, and without their folders.
 docmoduledir := extension/fast_ingest
-# PGXS would look for them in doc/ there
-.PHONY: uninstall-docs
-uninstall: uninstall-docs
-uninstall-docs:
-	rm -f $(addprefix '$(DESTDIR)$(docdir)/$(docmoduledir)'/,$(notdir $(DOCS)))
+pages_dir = $(DESTDIR)$(docdir)/$(docmoduledir)
+.PHONY: install-pages uninstall-pages
+install: install-pages
+install-pages: installdirs
+	$(if $(DOC_PAGES),$(MKDIR_P) '$(pages_dir)/doc' && $(INSTALL_DATA) $(addprefix $(srcdir)/,$(DOC_PAGES)) '$(pages_dir)/doc/')
+uninstall: uninstall-pages
+uninstall-pages:
+	rm -rf '$(pages_dir)'
 else
 all install clean:
 	@echo "PostgreSQL's files for extensions are missing (PG_CONFIG = $(PG_CONFIG)): see test/dev/packages.sh" >&2

@@ -142,6 +142,7 @@ is_described($server->get('/metrics'), $metrics, 'metrics of nothing');
 is_described($server->get('/metrics?event_name=x&limit=0'), $metrics, 'metrics without groups');
 is_described($server->get('/metrics?event_name=page_view&group_by=hour&format=csv'),
 	$metrics, 'metrics as CSV');
+is_described($server->get("/ready?for=$_"), $api->{paths}{'/ready'}{get}, "ready for $_") foreach qw(read write lunch);
 $server->sql("ALTER TABLE fast_ingest.events ADD CONSTRAINT no_robots CHECK (user_id <> 'robot')");
 is_described($server->post_event(event(2, user_id => 'robot')), $post, 'a robot');
 is_described($server->post_bulk([ event(3, user_id => 'robot') ]), $bulk, 'robots');

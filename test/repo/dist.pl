@@ -1,5 +1,5 @@
 # make dist: the release archive holds what is committed and nothing that make built, it
-# builds the extension, and everything that has a version has the same one.
+# builds the extension, which installs and uninstalls, and everything that has a version has the same one.
 
 use strict;
 use warnings;
@@ -32,6 +32,8 @@ my ($control_version) = slurp_file("$tree/fast_ingest.control") =~ /^default_ver
 
 is($meta->{version}, "$control_version.0", 'META.json has the version of fast_ingest.control');
 is($meta->{provides}{fast_ingest}{version}, $meta->{version}, 'which is that of the extension');
+my $api = decode_json(slurp_file("$tree/src/http/answer/pages/openapi.json"));
+is($api->{info}{version}, $control_version, 'and of the description of the API');
 ok(-f "$tree/$meta->{provides}{fast_ingest}{$_}", "META.json: the $_ is there") foreach qw(file docfile);
 my @headings = slurp_file("$tree/CHANGELOG.md") =~ /^## \[(.*?)\]/mg;
 is($headings[0], 'Unreleased', 'the changelog begins with what is not released');
@@ -59,6 +61,12 @@ output_of("make -s -C $directory/$name -j2 2>&1");
 output_of("make -s -C $directory/$name install DESTDIR=$directory/install 2>&1");
 chomp(my $pkglibdir = `pg_config --pkglibdir`);
 ok(-s "$directory/install$pkglibdir/fast_ingest.so", 'it builds and installs the extension');
+chomp(my $docdir = `pg_config --docdir`);
+is(output_of("cd $directory/install$docdir/extension/fast_ingest && find . -type f | sort"),
+	output_of("cd $directory/$name && find ./LICENSE ./README.md ./doc -type f | sort"),
+	'and the pages, in folders in which their links hold');
+output_of("make -s -C $directory/$name uninstall DESTDIR=$directory/install 2>&1");
+is(output_of("find $directory/install -not -type d -o -name 'fast_ingest*'"), '', 'make uninstall: leaves nothing');
 
 # Without a repository
 

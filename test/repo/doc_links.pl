@@ -90,8 +90,8 @@ foreach my $page ('doc/internals.md', 'doc/contributing.md')
 
 # The messages that doc/troubleshoot.md explains are the code's, or PostgreSQL's. A page writes
 # ... where a message has a value.
-my $postgresql = join '|', 'too many background workers', 'Address already in use', 'must be owner of table', 'permission denied',
-  'no partition of relation', 'could not find function', 'cannot collect transition tuples';
+my $postgresql = join '|', 'too many background workers', 'Address already in use', 'must be owner of table', '[Pp]ermission denied',
+  'date/time field value out of range', 'function \w+\(.*\) does not exist', 'no partition of relation', 'could not find function', 'cannot collect transition tuples';
 
 # Literals that were written in several pieces as one
 my $messages = join '', map { slurp_file($_) =~ s/\\"/"/gr =~ s/"\s*\n\s*"//gr }

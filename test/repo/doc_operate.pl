@@ -1,4 +1,4 @@
-# The commands of the page for whoever runs a server.
+# The commands of the pages for whoever runs a server, and opens it to others.
 
 use strict;
 use warnings;
@@ -8,4 +8,4 @@ use lib "$FindBin::RealBin/../perl";
 
 use FastIngest::Doc;
 
-run_pages('doc/operate.md');
+run_pages('doc/operate.md', 'doc/secure.md');

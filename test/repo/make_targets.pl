@@ -77,10 +77,6 @@ my @targets = qw(health ready test-event test-metrics load-test psql);
 my (undef, $commands) = exit_and_output('', qw(make --always-make --dry-run));
 like($commands, qr/ -o fast_ingest\.so /, 'make without a target makes the extension');
 
-(undef, $commands) = exit_and_output('', qw(make --dry-run install));
-my ($documents) = $commands =~ m{^(.*/extension/fast_ingest/'?)$}m;
-is(join(' ', grep { index($documents || '', "/$_") < 0 } doc_pages()), '', 'make install: installs every page');
-
 # The tests cannot run themselves: what they would run
 foreach my $case (
 	[ 'check', qr{^TESTS= test/dev/test\.sh check$}m ],
