@@ -68,6 +68,16 @@ is(output_of("cd $directory/install$docdir/extension/fast_ingest && find . -type
 output_of("make -s -C $directory/$name uninstall DESTDIR=$directory/install 2>&1");
 is(output_of("find $directory/install -not -type d -o -name 'fast_ingest*'"), '', 'make uninstall: leaves nothing');
 
+# What the Dockerfile copies is enough to install. It is built already, and cp keeps its times.
+
+my @copied = map { split ' ' } slurp_file("$tree/docker/Dockerfile") =~ /^COPY (?!--)(.*) \S+$/mg;
+cmp_ok(scalar(grep { $_ ne 'docker/entrypoint.sh' } @copied), '>', 3, 'the Dockerfile copies files');
+mkdir "$directory/image" or die $!;
+output_of("cd $directory/$name && cp -a --parents @copied fast_ingest.so $directory/image");
+is(system("make -s -C $directory/image install DESTDIR=$directory/install >$directory/image.log 2>&1"), 0,
+	'the Docker image can be built of what it gets')
+  or diag(slurp_file("$directory/image.log"));
+
 # Without a repository
 
 like(`make -s -C $directory/$name dist 2>&1`, qr/is not a git repository/, 'an archive makes no archive');
