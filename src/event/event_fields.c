@@ -9,7 +9,7 @@
 #include "postgres.h"
 #endif
 
-#include "event/parse_private.h"
+#include "event/event_fields.h"
 
 #include "event/timestamp.h"
 #include "event/validate.h"
@@ -85,46 +85,49 @@ name_type(JsonTokenType type)
  * Returns the value itself if it is a short number or a boolean, else its type
  */
 const char *
-FieldDescribeValue(Parser *p)
+FieldDescribeValue(EventDraft *draft)
 {
 	static char shown[48];
-	int len = (int) (p->lex->token_terminator - p->lex->token_start);
+	int len = (int) (draft->lex->token_terminator - draft->lex->token_start);
 
-	if (p->lex->token_type == JSON_TOKEN_NUMBER && len < (int) sizeof(shown))
+	if (draft->lex->token_type == JSON_TOKEN_NUMBER && len < (int) sizeof(shown))
 	{
-		snprintf(shown, sizeof(shown), "%.*s", len, p->lex->token_start);
+		snprintf(shown, sizeof(shown), "%.*s", len, draft->lex->token_start);
 		return shown;
 	}
-	if (p->lex->token_type == JSON_TOKEN_TRUE)
+	if (draft->lex->token_type == JSON_TOKEN_TRUE)
 		return "true";
-	if (p->lex->token_type == JSON_TOKEN_FALSE)
+	if (draft->lex->token_type == JSON_TOKEN_FALSE)
 		return "false";
-	return name_type(p->lex->token_type);
+	return name_type(draft->lex->token_type);
 }
 
 void
-FieldCheckType(Parser *p, const Field *field)
+FieldCheckType(EventDraft *draft, const Field *field)
 {
-	JsonTokenType type = p->lex->token_type;
+	JsonTokenType type = draft->lex->token_type;
 
 	switch (field->kind)
 	{
 		case FIELD_TEXT:
 			if (type != JSON_TOKEN_STRING)
-				reject_event(p, "%s is %s: expected text", field->name, FieldDescribeValue(p));
+				reject_event(draft, "%s is %s: expected text", field->name,
+							 FieldDescribeValue(draft));
 			break;
 		case FIELD_TIMESTAMP:
 			if (type != JSON_TOKEN_STRING && type != JSON_TOKEN_NUMBER)
-				reject_event(p, "timestamp is %s: expected " TIMESTAMP_EXPECTED,
-							 FieldDescribeValue(p));
+				reject_event(draft, "timestamp is %s: expected " TIMESTAMP_EXPECTED,
+							 FieldDescribeValue(draft));
 			break;
 		case FIELD_TAGS:
 			if (type != JSON_TOKEN_ARRAY_START)
-				reject_event(p, "tags is %s: expected an array of text", FieldDescribeValue(p));
+				reject_event(draft, "tags is %s: expected an array of text",
+							 FieldDescribeValue(draft));
 			break;
 		case FIELD_METADATA:
 			if (type != JSON_TOKEN_OBJECT_START)
-				reject_event(p, "metadata is %s: expected an object", FieldDescribeValue(p));
+				reject_event(draft, "metadata is %s: expected an object",
+							 FieldDescribeValue(draft));
 			break;
 		case FIELD_UNKNOWN:
 			break;
@@ -132,21 +135,21 @@ FieldCheckType(Parser *p, const Field *field)
 }
 
 bool
-FieldSetValue(Parser *p, char *token, JsonTokenType type)
+FieldSetValue(EventDraft *draft, char *token, JsonTokenType type)
 {
-	Event *event = &p->event;
+	Event *event = &draft->event;
 	Slice text = {token, strlen(token)};
 
-	if (p->field->kind == FIELD_TEXT && type == JSON_TOKEN_STRING)
-		*(Slice *) ((char *) event + p->field->offset) = text;
-	else if (p->field->kind == FIELD_TIMESTAMP)
+	if (draft->field->kind == FIELD_TEXT && type == JSON_TOKEN_STRING)
+		*(Slice *) ((char *) event + draft->field->offset) = text;
+	else if (draft->field->kind == FIELD_TIMESTAMP)
 	{
 		const char *wrong;
 
 		event->timestamp = (Slice){token, Min(text.len, 40)};
 		event->has_timestamp = TimestampRead(token, text.len, &event->time, &wrong);
 		if (!event->has_timestamp)
-			reject_event(p, "timestamp %s %s: expected " TIMESTAMP_EXPECTED,
+			reject_event(draft, "timestamp %s %s: expected " TIMESTAMP_EXPECTED,
 						 QuoteValue(token, text.len), wrong);
 	}
 	else
@@ -155,42 +158,44 @@ FieldSetValue(Parser *p, char *token, JsonTokenType type)
 }
 
 bool
-FieldAddTag(Parser *p, char *token)
+FieldAddTag(EventDraft *draft, char *token)
 {
-	Event *event = &p->event;
+	Event *event = &draft->event;
 
 	if (event->ntags == MAX_TAGS)
 	{
-		reject_event(p, "tags holds more than %d elements", MAX_TAGS);
+		reject_event(draft, "tags holds more than %d elements", MAX_TAGS);
 		return false;
 	}
-	if (event->ntags >= p->tags_room)
+	if (event->ntags >= draft->tags_room)
 	{
-		p->tags_room = Max(8, p->tags_room * 2);
+		draft->tags_room = Max(8, draft->tags_room * 2);
 		if (event->tags == NULL)
-			event->tags = palloc(p->tags_room * sizeof(Slice));
+			event->tags = palloc(draft->tags_room * sizeof(Slice));
 		else
-			event->tags = repalloc(event->tags, p->tags_room * sizeof(Slice));
+			event->tags = repalloc(event->tags, draft->tags_room * sizeof(Slice));
 	}
 	event->tags[event->ntags++] = (Slice){token, strlen(token)};
 	return true;
 }
 
 bool
-FieldAddMetadata(Parser *p, MetadataToken token, const char *text)
+FieldAddMetadata(EventDraft *draft, MetadataToken token, const char *text, bool own)
 {
-	if (!p->in_event || p->field == NULL || p->event_error[0] != '\0')
+	const Field *field = draft->field;
+
+	if (field == NULL || draft->error[0] != '\0')
 		return false;
-	if (p->field->kind != FIELD_METADATA && p->field->kind != FIELD_UNKNOWN)
+	if (field->kind != FIELD_METADATA && field->kind != FIELD_UNKNOWN)
 		return false;
-	p->event.has_metadata = true;
-	if (p->field->kind == FIELD_METADATA && p->depth == p->event_depth + 1)
+	draft->event.has_metadata = true;
+	if (field->kind == FIELD_METADATA && own)
 		return false; /* the braces of metadata itself */
-	if (++p->metadata_tokens > MAX_METADATA_TOKENS)
+	if (++draft->metadata_tokens > MAX_METADATA_TOKENS)
 	{
-		reject_event(p, "metadata holds more than %d keys and values", MAX_METADATA_TOKENS);
+		reject_event(draft, "metadata holds more than %d keys and values", MAX_METADATA_TOKENS);
 		return false;
 	}
-	MetadataAdd(&p->event.metadata, token, text);
+	MetadataAdd(&draft->event.metadata, token, text);
 	return true;
 }

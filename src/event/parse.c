@@ -18,7 +18,9 @@
 #include "postgres.h"
 #endif
 
-#include "event/parse_private.h"
+#include "event/parse.h"
+
+#include <setjmp.h>
 
 #include "mb/pg_wchar.h"
 #ifndef FRONTEND
@@ -26,6 +28,7 @@
 #endif
 
 #include "base/compat.h"
+#include "event/event_fields.h"
 #include "event/json_escape.h"
 #include "event/validate.h"
 
@@ -37,6 +40,27 @@
 
 #define UTF8_BOM "\xEF\xBB\xBF"
 #define NO_EVENT (-1)
+
+typedef struct
+{
+	const EventRules *rules;
+	const EventReceiver *receiver;
+	FieldList fields;
+	const char *body;
+	const char *body_end;
+	BodyShape shape;
+	sigjmp_buf fail;
+	char *body_error;
+
+	int depth;
+	int event_depth;  /* NO_EVENT while no event may begin */
+	bool seen_events; /* the array of events has begun */
+	int index;		  /* of the current event in the request */
+	const char *mark; /* the next mark of json_escape.h, or NULL */
+
+	bool in_event;
+	EventDraft draft;
+} Parser;
 
 /*
  * Stop parsing: the whole body is unusable
@@ -52,6 +76,12 @@ fail_body(Parser *p, ParseResult result)
 /* Is the parser among the fields of an event? */
 #define AT_FIELDS(p) ((p)->in_event && (p)->depth == (p)->event_depth + 1)
 
+static bool
+add_metadata(Parser *p, MetadataToken token, const char *text)
+{
+	return p->in_event && FieldAddMetadata(&p->draft, token, text, AT_FIELDS(p));
+}
+
 static void
 begin_event(Parser *p)
 {
@@ -63,23 +93,18 @@ begin_event(Parser *p)
 		fail_body(p, PARSE_TOO_MANY);
 	}
 	p->receiver->begin(p->receiver->arg);
-	memset(&p->event, 0, sizeof(p->event));
+	p->draft = (EventDraft){.lex = p->draft.lex};
 	p->in_event = true;
-	p->field = NULL;
-	p->seen = 0;
-	p->tags_room = 0;
-	p->metadata_tokens = 0;
-	p->event_error[0] = '\0';
 }
 
 static void
 end_event(Parser *p)
 {
-	if (p->event_error[0] == '\0')
-		EventValidate(&p->event, p->rules, p->event_error);
+	if (p->draft.error[0] == '\0')
+		EventValidate(&p->draft.event, p->rules, p->draft.error);
 	p->in_event = false;
-	p->receiver->end(p->receiver->arg, p->index++, &p->event,
-					 p->event_error[0] != '\0' ? p->event_error : NULL);
+	p->receiver->end(p->receiver->arg, p->index++, &p->draft.event,
+					 p->draft.error[0] != '\0' ? p->draft.error : NULL);
 }
 
 /*
@@ -96,7 +121,7 @@ reject_escapes(Parser *p, const char *holder, const char *end)
 		return;
 	p->mark = EscapeFind(end, p->body_end);
 	if (p->in_event)
-		reject_event(p, "%s holds %s at byte %zu: expected text without it", holder,
+		reject_event(&p->draft, "%s holds %s at byte %zu: expected text without it", holder,
 					 EscapeName(mark), (size_t) (mark - p->body));
 }
 
@@ -111,7 +136,7 @@ enter_container(Parser *p)
 	{
 		snprintf(p->body_error, EVENT_ERROR_SIZE,
 				 "invalid JSON at byte %zu: nested more than %d levels deep",
-				 (size_t) (p->lex->token_start - p->body), MAX_DEPTH);
+				 (size_t) (p->draft.lex->token_start - p->body), MAX_DEPTH);
 		fail_body(p, PARSE_UNREADABLE);
 	}
 }
@@ -123,7 +148,7 @@ begin_object(void *state)
 
 	if (!p->in_event && p->depth == p->event_depth)
 		begin_event(p);
-	(void) FieldAddMetadata(p, METADATA_BEGIN_OBJECT, NULL);
+	(void) add_metadata(p, METADATA_BEGIN_OBJECT, NULL);
 	enter_container(p);
 	JSON_ACTION_OK;
 }
@@ -137,7 +162,7 @@ end_object(void *state)
 	if (p->in_event && p->depth == p->event_depth)
 		end_event(p);
 	else
-		(void) FieldAddMetadata(p, METADATA_END_OBJECT, NULL);
+		(void) add_metadata(p, METADATA_END_OBJECT, NULL);
 	JSON_ACTION_OK;
 }
 
@@ -151,9 +176,9 @@ begin_array(void *state)
 		p->event_depth = 1;
 		p->seen_events = true;
 	}
-	if (AT_FIELDS(p) && p->field != NULL && p->field->kind == FIELD_TAGS)
-		p->event.has_tags = true;
-	(void) FieldAddMetadata(p, METADATA_BEGIN_ARRAY, NULL);
+	if (AT_FIELDS(p) && p->draft.field != NULL && p->draft.field->kind == FIELD_TAGS)
+		p->draft.event.has_tags = true;
+	(void) add_metadata(p, METADATA_BEGIN_ARRAY, NULL);
 	enter_container(p);
 	JSON_ACTION_OK;
 }
@@ -166,7 +191,7 @@ end_array(void *state)
 	p->depth--;
 	if (!p->in_event && p->depth == p->event_depth - 1)
 		p->event_depth = NO_EVENT;
-	(void) FieldAddMetadata(p, METADATA_END_ARRAY, NULL);
+	(void) add_metadata(p, METADATA_END_ARRAY, NULL);
 	JSON_ACTION_OK;
 }
 
@@ -175,15 +200,17 @@ begin_element(void *state, bool isnull)
 {
 	Parser *p = state;
 
-	if (!p->in_event && p->depth == p->event_depth && p->lex->token_type != JSON_TOKEN_OBJECT_START)
+	if (!p->in_event && p->depth == p->event_depth &&
+		p->draft.lex->token_type != JSON_TOKEN_OBJECT_START)
 	{
 		begin_event(p);
-		reject_event(p, "event is %s: expected an object", FieldDescribeValue(p));
+		reject_event(&p->draft, "event is %s: expected an object", FieldDescribeValue(&p->draft));
 		end_event(p);
 	}
-	else if (p->in_event && p->depth == p->event_depth + 2 && p->field != NULL &&
-			 p->field->kind == FIELD_TAGS && p->lex->token_type != JSON_TOKEN_STRING)
-		reject_event(p, "tags holds %s: expected an array of text", FieldDescribeValue(p));
+	else if (p->in_event && p->depth == p->event_depth + 2 && p->draft.field != NULL &&
+			 p->draft.field->kind == FIELD_TAGS && p->draft.lex->token_type != JSON_TOKEN_STRING)
+		reject_event(&p->draft, "tags holds %s: expected an array of text",
+					 FieldDescribeValue(&p->draft));
 	JSON_ACTION_OK;
 }
 
@@ -192,31 +219,31 @@ begin_field(void *state, char *fname, bool isnull)
 {
 	Parser *p = state;
 
-	reject_escapes(p, AT_FIELDS(p) ? "the name of a field" : "metadata", p->lex->token_start);
+	reject_escapes(p, AT_FIELDS(p) ? "the name of a field" : "metadata", p->draft.lex->token_start);
 	if (AT_FIELDS(p))
 	{
-		p->field = FieldFind(p->fields, fname);
-		if (p->field == &UnknownField)
+		p->draft.field = FieldFind(p->fields, fname);
+		if (p->draft.field == &UnknownField)
 		{
 			if (!p->rules->fold_unknown)
-				reject_event(p, "unknown field %s", QuoteValue(fname, strlen(fname)));
-			(void) FieldAddMetadata(p, METADATA_KEY, fname);
+				reject_event(&p->draft, "unknown field %s", QuoteValue(fname, strlen(fname)));
+			(void) add_metadata(p, METADATA_KEY, fname);
 		}
 		else
 		{
-			uint32 bit = 1U << (p->field - p->fields.fields);
+			uint32 bit = 1U << (p->draft.field - p->fields.fields);
 
-			if (p->seen & bit)
-				reject_event(p, "%s is given twice", fname);
-			p->seen |= bit;
+			if (p->draft.seen & bit)
+				reject_event(&p->draft, "%s is given twice", fname);
+			p->draft.seen |= bit;
 			if (isnull)
-				p->field = NULL;
+				p->draft.field = NULL;
 			else
-				FieldCheckType(p, p->field);
+				FieldCheckType(&p->draft, p->draft.field);
 		}
 	}
 	else if (p->in_event)
-		(void) FieldAddMetadata(p, METADATA_KEY, fname);
+		(void) add_metadata(p, METADATA_KEY, fname);
 	else if (p->depth == 1 && p->shape == BODY_BULK && p->event_depth != 1)
 	{
 		/* {"events": [...]} */
@@ -228,10 +255,10 @@ begin_field(void *state, char *fname, bool isnull)
 					 QuoteValue(fname, strlen(fname)));
 			fail_body(p, PARSE_UNREADABLE);
 		}
-		if (p->lex->token_type != JSON_TOKEN_ARRAY_START || p->seen_events)
+		if (p->draft.lex->token_type != JSON_TOKEN_ARRAY_START || p->seen_events)
 		{
 			snprintf(p->body_error, EVENT_ERROR_SIZE, "events is %s: expected an array",
-					 p->seen_events ? "given twice" : FieldDescribeValue(p));
+					 p->seen_events ? "given twice" : FieldDescribeValue(&p->draft));
 			fail_body(p, PARSE_UNREADABLE);
 		}
 		p->seen_events = true;
@@ -246,7 +273,7 @@ end_field(void *state, char *fname, bool isnull)
 	Parser *p = state;
 
 	if (AT_FIELDS(p))
-		p->field = NULL;
+		p->draft.field = NULL;
 	JSON_ACTION_OK;
 }
 
@@ -279,16 +306,18 @@ take_scalar(void *state, char *token, JsonTokenType type)
 	bool kept = false;
 
 	CHECK_FOR_INTERRUPTS();
-	reject_escapes(p, p->field != NULL && p->field->name != NULL ? p->field->name : "metadata",
-				   p->lex->prev_token_terminator);
-	if (p->in_event && p->field != NULL)
+	reject_escapes(p,
+				   p->draft.field != NULL && p->draft.field->name != NULL ? p->draft.field->name
+																		  : "metadata",
+				   p->draft.lex->prev_token_terminator);
+	if (p->in_event && p->draft.field != NULL)
 	{
-		if (p->field->kind == FIELD_METADATA || p->field->kind == FIELD_UNKNOWN)
-			kept = FieldAddMetadata(p, find_metadata_token(type), token);
+		if (p->draft.field->kind == FIELD_METADATA || p->draft.field->kind == FIELD_UNKNOWN)
+			kept = add_metadata(p, find_metadata_token(type), token);
 		else if (p->depth == p->event_depth + 1)
-			kept = FieldSetValue(p, token, type);
-		else if (p->depth == p->event_depth + 2 && p->field->kind == FIELD_TAGS)
-			kept = FieldAddTag(p, token);
+			kept = FieldSetValue(&p->draft, token, type);
+		else if (p->depth == p->event_depth + 2 && p->draft.field->kind == FIELD_TAGS)
+			kept = FieldAddTag(&p->draft, token);
 	}
 	if (!kept)
 		pfree(token);
@@ -344,13 +373,14 @@ parse_text(Parser *p, char *body, size_t offset, size_t len)
 	p->depth = 0;
 	p->event_depth = p->shape == BODY_BULK ? NO_EVENT : 0;
 	p->in_event = false;
-	p->lex = MakeJsonLexer(body + offset, len);
-	result = pg_parse_json(p->lex, &actions);
+	p->draft.lex = MakeJsonLexer(body + offset, len);
+	result = pg_parse_json(p->draft.lex, &actions);
 	if (result != JSON_SUCCESS)
 	{
-		const char *at = p->lex->token_start ? p->lex->token_start : p->lex->token_terminator;
+		const char *at =
+			p->draft.lex->token_start ? p->draft.lex->token_start : p->draft.lex->token_terminator;
 		int used = snprintf(p->body_error, EVENT_ERROR_SIZE, "invalid JSON at byte %zu: %s%s",
-							(size_t) (at - body), json_errdetail(result, p->lex),
+							(size_t) (at - body), json_errdetail(result, p->draft.lex),
 							hint_at_shape(p, result));
 
 		if (used >= EVENT_ERROR_SIZE)
@@ -397,7 +427,8 @@ parse_lines(Parser *p, char *body, size_t len)
 			if (p->index == index)
 			{
 				begin_event(p);
-				reject_event(p, "event is not an object: expected a JSON object on each line");
+				reject_event(&p->draft,
+							 "event is not an object: expected a JSON object on each line");
 				end_event(p);
 			}
 		}

@@ -1,18 +1,15 @@
 /*
- * parse_private.h
+ * event_fields.h
  *
- * Shared by parse.c, which follows the JSON of a body, and event_fields.c, which knows the
- * fields of an event.
+ * The fields that an event may have, and an event while its fields are read.
  */
-#ifndef FAST_INGEST_PARSE_PRIVATE_H
-#define FAST_INGEST_PARSE_PRIVATE_H
-
-#include <setjmp.h>
+#ifndef FAST_INGEST_EVENT_FIELDS_H
+#define FAST_INGEST_EVENT_FIELDS_H
 
 #include "common/jsonapi.h"
 
+#include "event/event.h"
 #include "event/json_metadata.h"
-#include "event/parse.h"
 
 typedef enum
 {
@@ -37,41 +34,26 @@ typedef struct
 	int n;
 } FieldList;
 
+/* An event while it is read. */
 typedef struct
 {
-	const EventRules *rules;
-	const EventReceiver *receiver;
-	FieldList fields;
-	const char *body;
-	const char *body_end;
-	JsonLexContext *lex;
-	BodyShape shape;
-	sigjmp_buf fail;
-	char *body_error;
-
-	int depth;
-	int event_depth;  /* NO_EVENT while no event may begin */
-	bool seen_events; /* the array of events has begun */
-	int index;		  /* of the current event in the request */
-	const char *mark; /* the next mark of json_escape.h, or NULL */
-
-	bool in_event;
+	JsonLexContext *lex; /* of the body: its current token is what errors describe */
 	Event event;
-	const Field *field; /* the field of the event that is being read, or NULL */
+	const Field *field; /* the one being read, or NULL */
 	uint32 seen;		/* one bit per field */
 	int tags_room;
 	int metadata_tokens;
-	char event_error[EVENT_ERROR_SIZE]; /* "" while the event is valid */
-} Parser;
+	char error[EVENT_ERROR_SIZE]; /* "" while the event is valid */
+} EventDraft;
 
 /*
  * Record an event's first violation
  */
-#define reject_event(p, ...) \
+#define reject_event(draft, ...) \
 	do \
 	{ \
-		if ((p)->event_error[0] == '\0') \
-			snprintf((p)->event_error, EVENT_ERROR_SIZE, __VA_ARGS__); \
+		if ((draft)->error[0] == '\0') \
+			snprintf((draft)->error, EVENT_ERROR_SIZE, __VA_ARGS__); \
 	} while (0)
 
 /* Stands for every field that the form does not have. */
@@ -85,25 +67,26 @@ extern const Field *FieldFind(FieldList fields, const char *name);
  * Called when the first token of a field's value has been read: reject the event if the
  * value is not of the field's type.
  */
-extern void FieldCheckType(Parser *p, const Field *field);
+extern void FieldCheckType(EventDraft *draft, const Field *field);
 
 /*
  * Describe the value whose first token has just been read, for a message. The text may be
  * in a static buffer, which the next call reuses.
  */
-extern const char *FieldDescribeValue(Parser *p);
+extern const char *FieldDescribeValue(EventDraft *draft);
 
 /*
  * Store the value of the field being read, or a tag; a bad value rejects the event.
  * True if the event keeps the token; otherwise the caller may free it.
  */
-extern bool FieldSetValue(Parser *p, char *token, JsonTokenType type);
-extern bool FieldAddTag(Parser *p, char *token);
+extern bool FieldSetValue(EventDraft *draft, char *token, JsonTokenType type);
+extern bool FieldAddTag(EventDraft *draft, char *token);
 
 /*
  * Collect a token if it is part of metadata: of the field of that name, or of an unknown
- * field that is folded into metadata. True if the metadata keeps the text.
+ * field that is folded into metadata. own: it is the field's own value, not one within. One
+ * token too many rejects the event. True if the metadata keeps the text.
  */
-extern bool FieldAddMetadata(Parser *p, MetadataToken token, const char *text);
+extern bool FieldAddMetadata(EventDraft *draft, MetadataToken token, const char *text, bool own);
 
 #endif
