@@ -139,6 +139,19 @@ $server->sql('DROP EVENT TRIGGER hang');
 is($server->sql($MAINTAIN), dropped(@days[ 2 .. 4 ]), 'the next call does the rest, by the next worker');
 isnt($server->worker_pid('maintenance'), $pid, 'it is another one');
 
+# A partition is renamed while the worker waits, and another table gets its name
+
+@days = expired(1);
+$holder->query_safe('BEGIN; SELECT fi_refresh()');
+$first = '';
+$first_call = start_maintain(\$first, \$errors);
+worker_waits('Lock', 'the worker waits before it drops a partition');
+$holder->query_safe("ALTER TABLE fast_ingest.events_$days[0] RENAME TO renamed; CREATE TABLE fast_ingest.events_$days[0] (); COMMIT");
+$first_call->finish;
+is($first, "dropped|fast_ingest.renamed|\n", 'it drops the partition, which has another name by then');
+is($server->sql("SELECT to_regclass('fast_ingest.events_$days[0]') IS NOT NULL, to_regclass('fast_ingest.renamed') IS NULL"), 't|t', 'and not the table that has taken its name');
+$server->sql("DROP TABLE fast_ingest.events_$days[0]");
+
 # The caller is in the way itself
 
 @days = expired(3);
