@@ -35,6 +35,7 @@
 #include "base/clock.h"
 #include "rollup/delta/backlog.h"
 #include "rollup/refresh/refresh.h"
+#include "rollup/state/refresh_lock.h"
 #include "base/settings.h"
 #include "maintain/maintenance_steps.h"
 #include "shared/maintenance_request.h"
@@ -60,19 +61,24 @@ typedef struct
 static void
 run_refresh(void *arg)
 {
+	bool *has_lock = arg;
 	RefreshResult result;
 
+	RefreshLock();
+	*has_lock = true;
 	RefreshRun(&result);
 }
 
 /*
- * Refresh the rollup, and rest afterwards: longer after each failure in a row
+ * Refresh the rollup, and rest afterwards: longer after each failure in a row. That another
+ * session refreshes it for longer than the worker may wait is no failure.
  */
 static void
 refresh_rollup(WorkerSlot *slot, RefreshPace *pace)
 {
+	bool has_lock = false;
 	int64 began = MonotonicNow();
-	ErrorData *error = RunTransaction("refreshing the rollup", run_refresh, NULL);
+	ErrorData *error = RunTransaction("refreshing the rollup", run_refresh, &has_lock);
 	int64 ended = MonotonicNow();
 
 	/* autovacuum shall know what was deleted, and the worker may be idle from here on */
@@ -82,6 +88,8 @@ refresh_rollup(WorkerSlot *slot, RefreshPace *pace)
 		*pace = (RefreshPace){.rest_until = ended + (ended - began)};
 		return;
 	}
+	if (!has_lock && IsLockError(error))
+		return;
 	WorkerReportError(error, "The rollup will be refreshed later.");
 	WorkerSetRetrying(slot, error);
 	pace->rest_until =
