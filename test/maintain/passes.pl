@@ -139,6 +139,27 @@ $server->sql('DROP EVENT TRIGGER hang');
 is($server->sql($MAINTAIN), dropped(@days[ 2 .. 4 ]), 'the next call does the rest, by the next worker');
 isnt($server->worker_pid('maintenance'), $pid, 'it is another one');
 
+# The worker meets an error with a long message
+
+@days = expired(1);
+$server->sql(<<'EOQ');
+CREATE FUNCTION public.fail() RETURNS event_trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'no%', repeat(chr(233), 1000);
+END $$;
+CREATE EVENT TRIGGER fail ON sql_drop EXECUTE FUNCTION public.fail();
+CREATE FUNCTION public.message() RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM fi_maintain();
+    RETURN NULL;
+EXCEPTION WHEN OTHERS THEN
+    RETURN sqlerrm;
+END $$;
+EOQ
+is($server->sql("SELECT public.message() = 'no' || repeat(chr(233), 510)"), 't', 'a long message is cut, but not within a character');
+$server->sql('DROP EVENT TRIGGER fail');
+is($server->sql($MAINTAIN), dropped(@days), 'what could not be done is done by the next call');
+
 # A partition is renamed while the worker waits, and another table gets its name
 
 @days = expired(1);
