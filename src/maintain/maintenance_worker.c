@@ -121,6 +121,24 @@ serve_request(void)
 	pgstat_report_stat(true);
 }
 
+/*
+ * Tell a caller of fi_maintain() why the worker cannot work. What keeps it from finding the
+ * extension may be a lock of the caller, who would wait for ever.
+ */
+static void
+refuse_request(WorkerSlot *slot)
+{
+	char reason[WORKER_ERROR_SIZE];
+	ErrorData error = {.sqlerrcode = ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE};
+	Oid role;
+
+	if (!MaintenanceRequestBegin(&role))
+		return;
+	WorkerReason(slot, reason);
+	error.message = psprintf("the maintenance worker does not run: %s", reason);
+	MaintenanceRequestEnd(&error);
+}
+
 static void
 fail_request(int code, Datum arg)
 {
@@ -181,6 +199,8 @@ MaintenanceMain(Datum arg)
 			attached = ExtensionFind(slot);
 		if (attached && is_asked)
 			serve_request();
+		else if (is_asked)
+			refuse_request(slot);
 		if (attached && keys_are_due)
 			KeyPublish(slot);
 		else if (!attached && pg_atomic_read_u32(&slot->state) == WORKER_WAITING)

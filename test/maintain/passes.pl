@@ -13,9 +13,10 @@ use IPC::Run;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-# No refresh but those that the tests ask for.
+# No refresh but those that the tests ask for, and no lock of autovacuum on a partition that is
+# to be dropped.
 my $server = FastIngest->new('passes', database => 'app', extension => 0,
-	conf => "fast_ingest.refresh_backlog = 0\nfast_ingest.refresh_backlog_age = 0\nfast_ingest.retention = '5d'\n");
+	conf => "fast_ingest.refresh_backlog = 0\nfast_ingest.refresh_backlog_age = 0\nfast_ingest.retention = '5d'\nautovacuum = off\n");
 my $n = 0;
 
 $server->sql('CREATE DATABASE app TEMPLATE template0', 'postgres');
@@ -186,6 +187,10 @@ is($server->sql("BEGIN; SELECT count(*) FROM fast_ingest.events WHERE event_name
 	join("\n", 2, map { "skipped|$_|fast_ingest.events is in use" } @days), 'a caller that uses the table');
 is($server->sql("BEGIN; LOCK TABLE fast_ingest.events; $MAINTAIN; COMMIT"),
 	join("\n", ('skipped||fast_ingest.events is in use') x 2), 'a caller that has locked the table');
+
+$errors = '';
+start_maintain(\$first, \$errors, "SET statement_timeout = '2min'; BEGIN; LOCK TABLE pg_extension; ")->finish;
+like($errors, qr/ERROR:  55000: the maintenance worker does not run: canceling statement due to lock timeout/, 'a caller that keeps the worker from finding the extension');
 
 $first = '';
 $first_call = start_maintain(\$first, \$errors, 'BEGIN; SELECT 1 FROM fi_refresh(); ');
