@@ -7,6 +7,8 @@
 
 #include "db/error_class.h"
 
+#include "mb/pg_wchar.h"
+
 static bool user_triggers = false; /* see ErrorExpectUserTriggers */
 
 /*
@@ -91,8 +93,8 @@ ErrorDescribe(const ErrorData *error, char description[ERROR_DESCRIPTION_SIZE])
 
 	if (!may_quote_event(error))
 	{
-		strlcpy(description, error->message ? error->message : "unknown error",
-				ERROR_DESCRIPTION_SIZE);
+		ErrorCopyText(description, error->message ? error->message : "unknown error",
+					  ERROR_DESCRIPTION_SIZE);
 		return true;
 	}
 	if (is_of_server(error) && error->constraint_name != NULL)
@@ -104,4 +106,16 @@ ErrorDescribe(const ErrorData *error, char description[ERROR_DESCRIPTION_SIZE])
 	else
 		snprintf(description, ERROR_DESCRIPTION_SIZE, "error %s", state);
 	return false;
+}
+
+void
+ErrorCopyText(char *copy, const char *text, size_t size)
+{
+	size_t len = strlen(text);
+
+	/* not pg_mbcliplen: the processes without a database have no encoding */
+	if (len >= size)
+		len = pg_encoding_mbcliplen(PG_UTF8, text, (int) len, (int) size - 1);
+	memcpy(copy, text, len);
+	copy[len] = '\0';
 }

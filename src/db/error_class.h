@@ -29,4 +29,10 @@ extern void ErrorExpectUserTriggers(void);
  */
 extern bool ErrorDescribe(const ErrorData *error, char description[ERROR_DESCRIPTION_SIZE]);
 
+/*
+ * Copy the message or description of an error into so many bytes. A longer one is cut, but
+ * not within a character: SQL may show the copy as a text.
+ */
+extern void ErrorCopyText(char *copy, const char *text, size_t size);
+
 #endif

@@ -173,6 +173,9 @@ drop_partition(void *arg)
 		item->outcome = EXPIRED_CHANGED;
 	else
 	{
+		/* it may have been renamed, and another table may have its name */
+		item->name =
+			MemoryContextStrdup(GetMemoryChunkContext(item->name), QualifiedName(item->oid));
 		user = ActAsEventsOwner();
 		SpiRunFormat(SPI_OK_UTILITY, "DROP TABLE %s", item->name);
 		ActAsCallerAgain(user);

@@ -35,6 +35,7 @@
 #include "maintain/maintenance_steps.h"
 #include "rollup/delta/backlog.h"
 #include "rollup/refresh/refresh.h"
+#include "rollup/state/refresh_lock.h"
 #include "shared/key_image.h"
 #include "shared/maintenance_request.h"
 #include "worker/wait_for_extension.h"
@@ -60,19 +61,24 @@ typedef struct
 static void
 run_refresh(void *arg)
 {
+	bool *has_lock = arg;
 	RefreshResult result;
 
+	RefreshLock();
+	*has_lock = true;
 	RefreshRun(&result);
 }
 
 /*
- * Refresh the rollup, and rest afterwards: longer after each failure in a row
+ * Refresh the rollup, and rest afterwards: longer after each failure in a row. That another
+ * session refreshes it for longer than the worker may wait is no failure.
  */
 static void
 refresh_rollup(WorkerSlot *slot, RefreshPace *pace)
 {
+	bool has_lock = false;
 	int64 began = MonotonicNow();
-	ErrorData *error = RunTransaction("refreshing the rollup", run_refresh, NULL);
+	ErrorData *error = RunTransaction("refreshing the rollup", run_refresh, &has_lock);
 	int64 ended = MonotonicNow();
 
 	/* autovacuum shall know what was deleted, and the worker may be idle from here on */
@@ -82,6 +88,8 @@ refresh_rollup(WorkerSlot *slot, RefreshPace *pace)
 		*pace = (RefreshPace){.rest_until = ended + (ended - began)};
 		return;
 	}
+	if (!has_lock && IsLockError(error))
+		return;
 	WorkerReportError(error, "The rollup will be refreshed later.");
 	WorkerSetRetrying(slot, error);
 	pace->rest_until =
@@ -111,6 +119,24 @@ serve_request(void)
 		error = CleanCronLog(role);
 	MaintenanceRequestEnd(error);
 	pgstat_report_stat(true);
+}
+
+/*
+ * Tell a caller of fi_maintain() why the worker cannot work. What keeps it from finding the
+ * extension may be a lock of the caller, who would wait for ever.
+ */
+static void
+refuse_request(WorkerSlot *slot)
+{
+	char reason[WORKER_ERROR_SIZE];
+	ErrorData error = {.sqlerrcode = ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE};
+	Oid role;
+
+	if (!MaintenanceRequestBegin(&role))
+		return;
+	WorkerReason(slot, reason);
+	error.message = psprintf("the maintenance worker does not run: %s", reason);
+	MaintenanceRequestEnd(&error);
 }
 
 static void
@@ -173,6 +199,8 @@ MaintenanceMain(Datum arg)
 			attached = ExtensionFind(slot);
 		if (attached && is_asked)
 			serve_request();
+		else if (is_asked)
+			refuse_request(slot);
 		if (attached && keys_are_due)
 			KeyPublish(slot);
 		else if (!attached && pg_atomic_read_u32(&slot->state) == WORKER_WAITING)

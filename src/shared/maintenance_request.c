@@ -12,6 +12,7 @@
 #include "storage/spin.h"
 
 #include "base/clock.h"
+#include "db/error_class.h"
 
 /* More than a thousand rows. Each is three texts, which end with a zero byte. */
 #define ROWS_SIZE (64 * 1024)
@@ -206,7 +207,8 @@ MaintenanceRequestEnd(const ErrorData *error)
 	if (error != NULL)
 	{
 		request->sqlstate = error->sqlerrcode;
-		strlcpy(request->message, error->message ? error->message : "unknown error", MESSAGE_SIZE);
+		ErrorCopyText(request->message, error->message ? error->message : "unknown error",
+					  MESSAGE_SIZE);
 	}
 	if (!change_state(MAINTENANCE_RUNNING, error != NULL ? MAINTENANCE_FAILED : MAINTENANCE_DONE))
 		(void) change_state(MAINTENANCE_ABANDONED, MAINTENANCE_FREE);

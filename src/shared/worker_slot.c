@@ -74,7 +74,7 @@ WorkerSetState(WorkerSlot *slot, WorkerState state, const char *reason)
 	LWLockAcquire(slot->lock, LW_EXCLUSIVE);
 	if (pg_atomic_read_u32(&slot->state) != (uint32) state)
 		slot->since = GetCurrentTimestamp();
-	strlcpy(slot->reason, reason, WORKER_ERROR_SIZE);
+	ErrorCopyText(slot->reason, reason, WORKER_ERROR_SIZE);
 	pg_atomic_write_u32(&slot->state, state);
 	LWLockRelease(slot->lock);
 }
@@ -83,7 +83,7 @@ void
 WorkerSetError(WorkerSlot *slot, const char *message)
 {
 	LWLockAcquire(slot->lock, LW_EXCLUSIVE);
-	strlcpy(slot->last_error, message, WORKER_ERROR_SIZE);
+	ErrorCopyText(slot->last_error, message, WORKER_ERROR_SIZE);
 	LWLockRelease(slot->lock);
 }
 

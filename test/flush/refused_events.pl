@@ -197,7 +197,7 @@ is(dead_letters(), $letters, 'nothing of this was given up');
 
 $server->sql(<<'EOQ');
 CREATE FUNCTION no_ddl() RETURNS event_trigger LANGUAGE plpgsql AS
-  $$ BEGIN RAISE EXCEPTION 'no DDL today'; END $$;
+  $$ BEGIN RAISE EXCEPTION 'no DDL today%', repeat(chr(233), 500); END $$;
 CREATE EVENT TRIGGER no_ddl ON ddl_command_start WHEN TAG IN ('CREATE TABLE') EXECUTE FUNCTION no_ddl();
 EOQ
 @waiting = $server->send_events(event(++$n, user_id => 'new-day', timestamp => $NOON + 200 * 86400));
@@ -205,6 +205,8 @@ ok( wait_until(
 		sub { $server->sql('SELECT count(*) FROM fi_status() WHERE last_error ~ $$no DDL today$$') == 1 }
 	),
 	'a partition that cannot be made is an error of its own');
+is($server->sql("SELECT count(*) FROM fi_status() WHERE last_error LIKE '% cannot be made: no DDL today' || repeat(chr(233), 99)"),
+	1, 'a long message is cut, but not within a character');
 $server->sql('DROP EVENT TRIGGER no_ddl');
 is($waiting[0]->read_answer->{status}, 202, 'the event waits for it');
 is($server->count("user_id = 'new-day'"), 1, 'and is stored once');

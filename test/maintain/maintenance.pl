@@ -64,6 +64,13 @@ sub wait_for_hanging_refresh
 	return;
 }
 
+sub refresh_failures
+{
+	my ($count) = $server->get('/metrics/prometheus')->{body} =~ /^fast_ingest_refresh_failures_total (\d+)$/m;
+
+	return $count;
+}
+
 sub seconds
 {
 	my ($action) = @_;
@@ -186,6 +193,31 @@ wait_for_refresh('mended');
 is($server->worker_pid('maintenance'), $pid, 'it is the same worker');
 is(() = substr(slurp_file($server->node->logfile), $log) =~ /LOG:.*fast_ingest maintenance: /g,
 	1, 'the same error is logged once');
+
+# Another session refreshes for longer than the worker waits for a lock: it tries again, and
+# nothing has failed
+
+my $refresher = $server->node->background_psql('app');
+
+$refresher->query_safe('BEGIN; SELECT fi_refresh()');
+my $last_error = $server->sql("SELECT last_error FROM fast_ingest.workers WHERE worker = 'maintenance'");
+my $failures = refresh_failures();
+
+$server->sql("INSERT INTO fast_ingest.events (event_name, channel, ts) SELECT 'page_view', 'web', '$DAY' FROM generate_series(1, 200)");
+wait_for_hanging_refresh('another session refreshes');
+my $first_try = activity('maintenance', 'xact_start');
+
+ok( wait_until(
+		sub {
+			activity('maintenance', 'xact_start') ne $first_try && activity('maintenance', 'wait_event_type') eq 'Lock';
+		}),
+	'the worker tries again');
+is($server->sql("SELECT state, last_error FROM fast_ingest.workers WHERE worker = 'maintenance'"),
+	"running|$last_error", 'it has met no error');
+is(refresh_failures(), $failures, 'no refresh has failed');
+$refresher->query_safe('COMMIT');
+wait_for_refresh('the other session has refreshed');
+$refresher->quit;
 
 # The worker is ended in the middle of a refresh
 

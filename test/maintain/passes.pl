@@ -13,9 +13,10 @@ use IPC::Run;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-# No refresh but those that the tests ask for.
+# No refresh but those that the tests ask for, and no lock of autovacuum on a partition that is
+# to be dropped.
 my $server = FastIngest->new('passes', database => 'app', extension => 0,
-	conf => "fast_ingest.refresh_backlog = 0\nfast_ingest.refresh_backlog_age = 0\nfast_ingest.retention = '5d'\n");
+	conf => "fast_ingest.refresh_backlog = 0\nfast_ingest.refresh_backlog_age = 0\nfast_ingest.retention = '5d'\nautovacuum = off\n");
 my $n = 0;
 
 $server->sql('CREATE DATABASE app TEMPLATE template0', 'postgres');
@@ -139,6 +140,40 @@ $server->sql('DROP EVENT TRIGGER hang');
 is($server->sql($MAINTAIN), dropped(@days[ 2 .. 4 ]), 'the next call does the rest, by the next worker');
 isnt($server->worker_pid('maintenance'), $pid, 'it is another one');
 
+# The worker meets an error with a long message
+
+@days = expired(1);
+$server->sql(<<'EOQ');
+CREATE FUNCTION public.fail() RETURNS event_trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'no%', repeat(chr(233), 1000);
+END $$;
+CREATE EVENT TRIGGER fail ON sql_drop EXECUTE FUNCTION public.fail();
+CREATE FUNCTION public.message() RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM fi_maintain();
+    RETURN NULL;
+EXCEPTION WHEN OTHERS THEN
+    RETURN sqlerrm;
+END $$;
+EOQ
+is($server->sql("SELECT public.message() = 'no' || repeat(chr(233), 510)"), 't', 'a long message is cut, but not within a character');
+$server->sql('DROP EVENT TRIGGER fail');
+is($server->sql($MAINTAIN), dropped(@days), 'what could not be done is done by the next call');
+
+# A partition is renamed while the worker waits, and another table gets its name
+
+@days = expired(1);
+$holder->query_safe('BEGIN; SELECT fi_refresh()');
+$first = '';
+$first_call = start_maintain(\$first, \$errors);
+worker_waits('Lock', 'the worker waits before it drops a partition');
+$holder->query_safe("ALTER TABLE fast_ingest.events_$days[0] RENAME TO renamed; CREATE TABLE fast_ingest.events_$days[0] (); COMMIT");
+$first_call->finish;
+is($first, "dropped|fast_ingest.renamed|\n", 'it drops the partition, which has another name by then');
+is($server->sql("SELECT to_regclass('fast_ingest.events_$days[0]') IS NOT NULL, to_regclass('fast_ingest.renamed') IS NULL"), 't|t', 'and not the table that has taken its name');
+$server->sql("DROP TABLE fast_ingest.events_$days[0]");
+
 # The caller is in the way itself
 
 @days = expired(3);
@@ -152,6 +187,10 @@ is($server->sql("BEGIN; SELECT count(*) FROM fast_ingest.events WHERE event_name
 	join("\n", 2, map { "skipped|$_|fast_ingest.events is in use" } @days), 'a caller that uses the table');
 is($server->sql("BEGIN; LOCK TABLE fast_ingest.events; $MAINTAIN; COMMIT"),
 	join("\n", ('skipped||fast_ingest.events is in use') x 2), 'a caller that has locked the table');
+
+$errors = '';
+start_maintain(\$first, \$errors, "SET statement_timeout = '2min'; BEGIN; LOCK TABLE pg_extension; ")->finish;
+like($errors, qr/ERROR:  55000: the maintenance worker does not run: canceling statement due to lock timeout/, 'a caller that keeps the worker from finding the extension');
 
 $first = '';
 $first_call = start_maintain(\$first, \$errors, 'BEGIN; SELECT 1 FROM fi_refresh(); ');
