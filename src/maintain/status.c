@@ -80,9 +80,9 @@ set_worker(StatusRow *row, const char *name, WorkerSlot *slot)
 {
 	WorkerSlot copy;
 
-	LWLockAcquire(Shared->lock, LW_SHARED);
+	LWLockAcquire(slot->lock, LW_SHARED);
 	copy = *slot;
-	LWLockRelease(Shared->lock);
+	LWLockRelease(slot->lock);
 
 	memset(row->isnull, true, sizeof(row->isnull));
 	set_value(row, STATUS_WORKER, CStringGetTextDatum(name));
