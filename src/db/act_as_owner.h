@@ -33,6 +33,11 @@ typedef struct
  */
 extern SavedUser ActAsRollupOwner(void);
 extern SavedUser ActAsEventsOwner(void);
+
+/* Act as another role, in the same way. */
+extern SavedUser ActAsRole(Oid role);
+
+/* Become the user again who was current before. */
 extern void ActAsCallerAgain(SavedUser saved);
 
 #endif

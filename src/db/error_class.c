@@ -43,6 +43,12 @@ ErrorIsTransient(int sqlerrcode)
 	return false;
 }
 
+bool
+ErrorIsOfLock(int sqlerrcode)
+{
+	return sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE || sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED;
+}
+
 void
 ErrorExpectUserTriggers(void)
 {

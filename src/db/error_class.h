@@ -16,6 +16,9 @@
  */
 extern bool ErrorIsTransient(int sqlerrcode);
 
+/* Does an error say that a lock could not be obtained: a timeout, or a deadlock? */
+extern bool ErrorIsOfLock(int sqlerrcode);
+
 /*
  * Say that users' triggers run in this process and see events, so that their errors may
  * quote one. A flusher calls it once, at its start.

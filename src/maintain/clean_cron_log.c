@@ -8,10 +8,10 @@
 
 #include "maintain/maintenance_steps.h"
 
-#include "miscadmin.h"
-#include "utils/guc.h"
-
+#include "db/act_as_owner.h"
+#include "db/error_class.h"
 #include "db/own_tables.h"
+#include "db/set_option.h"
 #include "db/spi.h"
 #include "maintain/cron_jobs.h"
 #include "shared/maintenance_request.h"
@@ -36,20 +36,16 @@ static void
 delete_runs(void *arg)
 {
 	Cleaning *cleaning = arg;
-	Oid user;
-	int security;
+	SavedUser user;
 
 	ExtensionLock();
 	WaitBriefly();
 	/* a row security policy keeps the rows of others from the role */
-	(void) set_config_option("row_security", "on", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL,
-							 true, 0, false);
-	GetUserIdAndSecContext(&user, &security);
-	SetUserIdAndSecContext(cleaning->role,
-						   security | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
+	SetOption("row_security", "on", GUC_ACTION_LOCAL);
+	user = ActAsRole(cleaning->role);
 	if (CronMayBeUsed() && SpiSelect(MAY_DELETE, 1, 0, NULL, NULL) > 0)
 		cleaning->deleted = SpiRun(DELETE_RUNS, SPI_OK_DELETE);
-	SetUserIdAndSecContext(user, security);
+	ActAsCallerAgain(user);
 }
 
 ErrorData *
@@ -62,5 +58,5 @@ CleanCronLog(Oid role)
 		MaintenanceRequestAddRow(
 			"cleaned", NULL,
 			psprintf(UINT64_FORMAT " rows of cron.job_run_details", cleaning.deleted));
-	return error != NULL && IsLockError(error) ? NULL : error;
+	return error != NULL && ErrorIsOfLock(error->sqlerrcode) ? NULL : error;
 }

@@ -14,6 +14,7 @@
 
 #include "base/settings.h"
 #include "db/act_as_owner.h"
+#include "db/error_class.h"
 #include "db/own_tables.h"
 #include "partition/create_partition.h"
 #include "partition/equip_partition.h"
@@ -73,7 +74,7 @@ create_partition(void *arg)
 static bool
 may_be_skipped(const ErrorData *error)
 {
-	return IsLockError(error) || error->sqlerrcode == ERRCODE_CHECK_VIOLATION;
+	return ErrorIsOfLock(error->sqlerrcode) || error->sqlerrcode == ERRCODE_CHECK_VIOLATION;
 }
 
 ErrorData *
@@ -84,7 +85,7 @@ CreatePartitionsAhead(void)
 
 	days.has_partition = palloc0(days.n * sizeof(bool));
 	error = RunTransaction("looking for partitions", find_partitions, &days);
-	if (error != NULL && IsLockError(error))
+	if (error != NULL && ErrorIsOfLock(error->sqlerrcode))
 	{
 		MaintenanceRequestAddRow("skipped", NULL, EVENTS_IN_USE);
 		return NULL;

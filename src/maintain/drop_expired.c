@@ -26,6 +26,7 @@
 #include "base/clock.h"
 #include "base/settings.h"
 #include "db/act_as_owner.h"
+#include "db/error_class.h"
 #include "db/own_tables.h"
 #include "db/spi.h"
 #include "partition/equip_partition.h"
@@ -207,7 +208,7 @@ try_to_drop(Expired *item)
 	{
 		ErrorData *error = RunTransaction("dropping a partition", drop_partition, item);
 
-		if (error == NULL || !IsLockError(error) || !item->has_refresh_lock ||
+		if (error == NULL || !ErrorIsOfLock(error->sqlerrcode) || !item->has_refresh_lock ||
 			item->has_events_lock || try == TRIES)
 			return error;
 		wait_to_retry();
@@ -247,7 +248,8 @@ report_outcome(const Expired *item)
 static bool
 may_be_skipped(const ErrorData *error)
 {
-	return IsLockError(error) || error->sqlerrcode == ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST ||
+	return ErrorIsOfLock(error->sqlerrcode) ||
+		   error->sqlerrcode == ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST ||
 		   error->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE;
 }
 
@@ -261,7 +263,7 @@ DropExpiredPartitions(void)
 	if (fi_retention == 0)
 		return NULL;
 	error = RunTransaction("looking for partitions", find_expired, &list);
-	if (error != NULL && IsLockError(error))
+	if (error != NULL && ErrorIsOfLock(error->sqlerrcode))
 	{
 		MaintenanceRequestAddRow("skipped", NULL, EVENTS_IN_USE);
 		return NULL;
@@ -269,7 +271,7 @@ DropExpiredPartitions(void)
 	if (error != NULL || list.n == 0)
 		return error;
 	error = RunTransaction("refreshing the rollup", refresh_expired, &list);
-	if (error != NULL && IsLockError(error))
+	if (error != NULL && ErrorIsOfLock(error->sqlerrcode))
 		busy = REFRESH_UNDER_WAY;
 	else if (error != NULL)
 		return error;

@@ -36,12 +36,6 @@ extern ErrorData *CleanCronLog(Oid role);
 /* From here to the end of the transaction, wait for no lock longer than a moment. */
 extern void WaitBriefly(void);
 
-/* Does an error say that a lock was not to be had in time? */
-extern bool IsLockError(const ErrorData *error);
-
-/* The UTC day of a time. Days count from 1970-01-01, and are negative before. */
-extern int32 DayOf(TimestampTz time);
-
 /* Why a partition is skipped. */
 #define EVENTS_IN_USE "fast_ingest.events is in use"
 

@@ -31,6 +31,7 @@
 #include "auth/key_publish.h"
 #include "base/clock.h"
 #include "base/settings.h"
+#include "db/error_class.h"
 #include "db/transaction.h"
 #include "maintain/maintenance_steps.h"
 #include "rollup/delta/backlog.h"
@@ -88,7 +89,7 @@ refresh_rollup(WorkerSlot *slot, RefreshPace *pace)
 		*pace = (RefreshPace){.rest_until = ended + (ended - began)};
 		return;
 	}
-	if (!has_lock && IsLockError(error))
+	if (!has_lock && ErrorIsOfLock(error->sqlerrcode))
 		return;
 	WorkerReportError(error, "The rollup will be refreshed later.");
 	WorkerSetRetrying(slot, error);

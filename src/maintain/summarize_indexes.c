@@ -15,6 +15,7 @@
 #include "utils/timestamp.h"
 
 #include "db/act_as_owner.h"
+#include "db/error_class.h"
 #include "db/own_tables.h"
 #include "db/spi.h"
 #include "partition/equip_partition.h"
@@ -112,7 +113,7 @@ SummarizeIndexes(void)
 	{
 		Summary summary = {.caller = CurrentMemoryContext, .index = lfirst_oid(cell)};
 
-		if (error == NULL || IsLockError(error))
+		if (error == NULL || ErrorIsOfLock(error->sqlerrcode))
 			error = RunTransaction("summarizing a BRIN index", summarize_index, &summary);
 		if (error == NULL && summary.ranges > 0)
 			MaintenanceRequestAddRow(
@@ -120,5 +121,5 @@ SummarizeIndexes(void)
 				psprintf(INT64_FORMAT " block ranges of %s", summary.ranges, summary.index_name));
 	}
 	/* who has the lock may be VACUUM, which does the same */
-	return error != NULL && IsLockError(error) ? NULL : error;
+	return error != NULL && ErrorIsOfLock(error->sqlerrcode) ? NULL : error;
 }

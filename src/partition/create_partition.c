@@ -43,7 +43,9 @@
 #include "base/compat.h"
 #include "base/unix_time.h"
 #include "db/act_as_owner.h"
+#include "db/error_class.h"
 #include "db/own_tables.h"
+#include "db/set_option.h"
 #include "db/spi.h"
 #include "db/transaction.h"
 #include "partition/equip_partition.h"
@@ -256,8 +258,7 @@ create_beside_default(void *arg)
 {
 	int settings = NewGUCNestLevel();
 
-	(void) set_config_option("lock_timeout", DEFAULT_PARTITION_WAIT, PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
+	SetOption("lock_timeout", DEFAULT_PARTITION_WAIT, GUC_ACTION_SAVE);
 	PartitionCreate(*(int32 *) arg);
 	AtEOXact_GUC(true, settings);
 }
@@ -277,9 +278,7 @@ PartitionEnsure(int32 day)
 	error = RunSubtransaction(create_beside_default, &day);
 	if (error == NULL)
 		return;
-	if (error->sqlerrcode != ERRCODE_CHECK_VIOLATION &&
-		error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE &&
-		error->sqlerrcode != ERRCODE_T_R_DEADLOCK_DETECTED)
+	if (error->sqlerrcode != ERRCODE_CHECK_VIOLATION && !ErrorIsOfLock(error->sqlerrcode))
 		ReThrowError(error);
 	ereport(LOG, (errmsg("events of %s go into the default partition: no partition of that day "
 						 "could be made beside it: %s",

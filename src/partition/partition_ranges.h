@@ -10,6 +10,7 @@
 #include "datatype/timestamp.h"
 #include "partitioning/partbounds.h"
 
+#include "base/time_ranges.h"
 #include "base/unix_time.h"
 
 /*
@@ -31,6 +32,13 @@ static inline TimestampTz
 DayStart(int32 day)
 {
 	return day * USECS_PER_DAY - UNIX_EPOCH_OFFSET;
+}
+
+/* The UTC day of a time; negative before 1970-01-01. */
+static inline int32
+DayOf(TimestampTz time)
+{
+	return (int32) ((BucketStart(time, LEVEL_DAY) + UNIX_EPOCH_OFFSET) / USECS_PER_DAY);
 }
 
 /* A partition that takes one whole UTC day. */

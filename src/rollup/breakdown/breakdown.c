@@ -35,6 +35,7 @@
 #include "base/grow_array.h"
 #include "db/own_tables.h"
 #include "db/scan_own_table.h"
+#include "db/set_option.h"
 #include "partition/event_columns.h"
 
 static MemoryContext cache_context = NULL;
@@ -157,8 +158,7 @@ BreakdownCompile(const char *expression, Relation relation)
 	List *raw;
 	Expr *result;
 
-	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
+	SetOption("search_path", "pg_catalog, pg_temp", GUC_ACTION_SAVE);
 	error_context_stack = &context;
 	raw = raw_parser(statement, RAW_PARSE_DEFAULT);
 	if (list_length(raw) != 1)

@@ -36,6 +36,7 @@
 #include "base/compat.h"
 #include "db/act_as_owner.h"
 #include "db/own_tables.h"
+#include "db/set_option.h"
 #include "rollup/breakdown/rollup_text.h"
 #include "rollup/metrics/metrics_private.h"
 #include "rollup/state/key_limit.h"
@@ -185,8 +186,7 @@ MetricsCompute(const MetricsQuery *query)
 	bounded.has_from &= !TIMESTAMP_IS_NOBEGIN(bounded.from);
 	bounded.has_to &= !TIMESTAMP_IS_NOEND(bounded.to);
 	/* rows of the rollup are found by an index, whatever the planner knows of the table */
-	(void) set_config_option("enable_seqscan", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
-							 true, 0, false);
+	SetOption("enable_seqscan", "off", GUC_ACTION_SAVE);
 	LockEventsTable();
 	user = ActAsRollupOwner();
 	SPI_connect();

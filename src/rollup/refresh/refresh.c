@@ -23,6 +23,7 @@
 #include "db/act_as_owner.h"
 #include "db/own_tables.h"
 #include "db/scan_own_table.h"
+#include "db/set_option.h"
 #include "db/spi.h"
 #include "rollup/breakdown/scan_events.h"
 #include "rollup/delta/backlog.h"
@@ -244,8 +245,7 @@ restrict_planner(void)
 									  "enable_seqscan", "jit"};
 
 	for (int i = 0; i < (int) lengthof(off); i++)
-		(void) set_config_option(off[i], "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true,
-								 0, false);
+		SetOption(off[i], "off", GUC_ACTION_SAVE);
 }
 
 static void
