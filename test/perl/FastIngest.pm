@@ -21,6 +21,8 @@ use FastIngest::Server;
 use FastIngest::Wait;
 
 our @ISA = qw(FastIngest::Server FastIngest::Http FastIngest::Event FastIngest::Process FastIngest::Books);
-our @EXPORT = (@FastIngest::Event::EXPORT, @FastIngest::Http::EXPORT, @FastIngest::Wait::EXPORT);
+our @EXPORT = (
+	@FastIngest::Books::EXPORT, @FastIngest::Event::EXPORT,
+	@FastIngest::Http::EXPORT, @FastIngest::Wait::EXPORT);
 
 1;

@@ -47,18 +47,7 @@ SELECT 'sets', fi_cardinality(fi_union(users)) FROM fast_ingest.rollup;
 EOQ
 
 # Rows in which the answers, from the day after the dropped one, differ from the raw rows
-my $DIFFERENCES = <<'EOQ';
-SET timezone = 'UTC';
-SELECT * FROM
-  (SELECT g, k, t, u FROM unnest('{channel,page,campaign,hour,day}'::text[]) g,
-    LATERAL fi_metrics('page_view', '2024-08-11 00:00Z'::timestamptz, NULL::timestamptz, g, fill => false) m (k, t, u)) ours
-  FULL JOIN
-  (SELECT g, k, count(*) AS t, count(DISTINCT user_id) AS u FROM fast_ingest.events,
-    LATERAL (VALUES ('channel', channel), ('page', path), ('campaign', campaign_id), ('hour', to_char(ts, 'YYYY-MM-DD"T"HH24:00:00"Z"')),
-      ('day', to_char(ts, 'YYYY-MM-DD"T"00:00:00"Z"'))) keys (g, k)
-    WHERE event_name = 'page_view' AND ts >= '2024-08-11 00:00Z' AND k IS NOT NULL GROUP BY 1, 2) raw USING (g, k)
-WHERE (ours.t, ours.u) IS DISTINCT FROM (raw.t, raw.u) ORDER BY 1, 2 LIMIT 10;
-EOQ
+my $DIFFERENCES = wrong_groups_query('2024-08-11 00:00Z', qw(channel page campaign hour day));
 
 # Events of five days, the first of which is dropped
 sub events

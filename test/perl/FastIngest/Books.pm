@@ -5,10 +5,13 @@ package FastIngest::Books;
 use strict;
 use warnings;
 
+use Exporter 'import';
 use FastIngest::Load;
 use FastIngest::Wait;
 use JSON::PP ();
 use Test::More;
+
+our @EXPORT = qw(wrong_groups_query);
 
 my $test_pid = $$;
 my @loads;
@@ -96,6 +99,37 @@ recount AS (
   GROUP BY GROUPING SETS ((), (channel), (hour)))
 (SELECT 'metrics', * FROM metrics EXCEPT SELECT 'metrics', * FROM recount)
 UNION ALL (SELECT 'recount', * FROM recount EXCEPT SELECT 'recount', * FROM metrics)
+EOQ
+}
+
+# What a row of events counts for in each breakdown
+my %KEY = (
+	channel => 'channel',
+	site => 'site_id',
+	page => 'path',
+	campaign => 'campaign_id',
+	plan => "metadata->>'plan'",
+	hour => q(to_char(ts, 'YYYY-MM-DD"T"HH24:00:00"Z"')),
+	day => q(to_char(ts, 'YYYY-MM-DD"T"00:00:00"Z"')));
+
+# SQL that shows some of the groups of page_view, from a time on, in which the metrics differ from
+# a count of the raw rows.
+sub wrong_groups_query
+{
+	my ($since, @breakdowns) = @_;
+	my $names = join ',', @breakdowns;
+	my $keys = join ', ', map { "('$_', $KEY{$_})" } @breakdowns;
+
+	return <<"EOQ";
+SET timezone = 'UTC';
+SELECT * FROM
+  (SELECT g, k, t, u FROM unnest('{$names}'::text[]) g,
+    LATERAL fi_metrics('page_view', '$since', NULL, g, fill => false) m (k, t, u)) ours
+  FULL JOIN
+  (SELECT g, k, count(*) AS t, count(DISTINCT user_id) AS u FROM fast_ingest.events,
+    LATERAL (VALUES $keys) keys (g, k)
+    WHERE event_name = 'page_view' AND ts >= '$since' AND k IS NOT NULL GROUP BY 1, 2) raw USING (g, k)
+WHERE (ours.t, ours.u) IS DISTINCT FROM (raw.t, raw.u) ORDER BY 1, 2 LIMIT 10;
 EOQ
 }
 
