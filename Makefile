@@ -73,9 +73,9 @@ tmp-install: all
 
 # Test programs, none of which needs a server. UNIT_SRCS_<name> and FUZZ_SRCS_<name> are
 # the files of src/ that each needs.
-UNIT_SRCS_ring_test = src/shared/ring.c
+UNIT_SRCS_ring_test = src/shared/types/ring.c
 UNIT_SRCS_address_test = src/base/address.c
-UNIT_SRCS_token_bucket_test = src/shared/token_bucket.c
+UNIT_SRCS_token_bucket_test = src/shared/types/token_bucket.c
 UNIT_SRCS_sha256_test = src/base/sha256.c
 UNIT_SRCS_timestamp_test = src/event/timestamp.c
 UNIT_SRCS_head_check_test = src/http/server/head_check.c src/http/server/request_target.c
@@ -85,7 +85,7 @@ FUZZ_SRCS_event_fuzz = src/event/parse.c src/event/event_fields.c src/event/json
 FUZZ_SRCS_roaring_check_fuzz = src/rollup/sets/roaring_check.c
 FUZZ_SRCS_decompress_fuzz = src/http/server/decompress.c
 FUZZ_SRCS_head_check_fuzz = src/http/server/head_check.c src/http/server/request_target.c
-FUZZ_SRCS_ring_fuzz = src/shared/ring.c
+FUZZ_SRCS_ring_fuzz = src/shared/types/ring.c
 FUZZ_SRCS_query_fuzz = src/http/answer/query_parameters.c src/query/request_parameters.c src/query/page.c \
 	src/event/timestamp.c
 # What includes postgres_fe.h rather than postgres.h: these unit programs, and all fuzz

@@ -61,7 +61,7 @@ int fi_log_min_duration_request;
 char *fi_ssl_cert_file;
 char *fi_ssl_key_file;
 
-/* So low that rates times durations fit an int64 (see shared/token_bucket.c). */
+/* So low that rates times durations fit an int64 (see shared/types/token_bucket.c). */
 #define MAX_RATE_LIMIT 10000000
 
 static const struct config_enum_entry acknowledge_modes[] = {

@@ -6,7 +6,7 @@
 #ifndef FAST_INGEST_BATCH_ORDER_H
 #define FAST_INGEST_BATCH_ORDER_H
 
-#include "shared/ring.h"
+#include "shared/types/ring.h"
 
 /*
  * Sort n records by day and event_key; the array is allocated in the current memory

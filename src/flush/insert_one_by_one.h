@@ -12,7 +12,7 @@
 
 #include "executor/spi.h"
 
-#include "shared/ring.h"
+#include "shared/types/ring.h"
 
 /* A record that becomes a dead letter when the transaction commits, and why. */
 typedef struct

@@ -10,7 +10,7 @@
 
 #include "utils/tuplestore.h"
 
-#include "shared/ring.h"
+#include "shared/types/ring.h"
 
 /* Prepare this process; called once. */
 extern void StagedRelationInit(void);

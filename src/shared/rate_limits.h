@@ -8,7 +8,7 @@
 #define FAST_INGEST_RATE_LIMITS_H
 
 #include "shared/shared_part.h"
-#include "shared/token_bucket.h"
+#include "shared/types/token_bucket.h"
 
 typedef enum
 {

@@ -12,7 +12,7 @@
 
 #include "port/atomics.h"
 
-#include "shared/histogram.h"
+#include "shared/types/histogram.h"
 
 #define COUNTED_ROUTES 16
 #define COUNTED_CODES 18

@@ -26,7 +26,7 @@
 #include "storage/lwlock.h"
 
 #include "base/settings.h"
-#include "shared/histogram.h"
+#include "shared/types/histogram.h"
 #include "shared/request_counters.h"
 #include "shared/staging_rings.h"
 #include "shared/worker_slot.h"

@@ -12,7 +12,7 @@
 #define FAST_INGEST_STAGING_RINGS_H
 
 #include "base/settings.h"
-#include "shared/ring.h"
+#include "shared/types/ring.h"
 #include "shared/shared_part.h"
 
 typedef enum

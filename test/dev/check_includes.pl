@@ -15,6 +15,7 @@ use constant MAX_LINES => 500;
 my @folders = qw(
   base
   db
+  shared/types
   shared
   worker
   event

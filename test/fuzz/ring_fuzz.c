@@ -11,7 +11,7 @@
  */
 #include "postgres.h"
 
-#include "shared/ring.h"
+#include "shared/types/ring.h"
 
 #define MAX_RECORDS 4096
 

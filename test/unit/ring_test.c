@@ -10,7 +10,7 @@
 #include <pthread.h>
 #include <sched.h>
 
-#include "shared/ring.h"
+#include "shared/types/ring.h"
 #include "tap.h"
 
 static Ring *

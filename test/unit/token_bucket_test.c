@@ -9,7 +9,7 @@
 #include <pthread.h>
 #include <sched.h>
 
-#include "shared/token_bucket.h"
+#include "shared/types/token_bucket.h"
 #include "storage/spin.h"
 #include "tap.h"
 

@@ -9,7 +9,7 @@
 #include "lib/stringinfo.h"
 
 #include "http/server/request.h"
-#include "shared/ring.h"
+#include "shared/types/ring.h"
 
 /* How many errors a reply shows. Further ones are only counted. */
 #define MAX_REPORTED_ERRORS 100

@@ -10,7 +10,7 @@
 #include "datatype/timestamp.h"
 #include "lib/stringinfo.h"
 
-#include "shared/histogram.h"
+#include "shared/types/histogram.h"
 
 #define PROMETHEUS_TEXT_TYPE "text/plain; version=0.0.4; charset=utf-8"
 

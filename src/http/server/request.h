@@ -23,7 +23,7 @@
 #include "http/server/reply.h"
 #include "shared/key_image.h"
 #include "shared/shared_state.h"
-#include "shared/token_bucket.h"
+#include "shared/types/token_bucket.h"
 
 struct Connection;
 struct MHD_Connection;

@@ -5,7 +5,7 @@
  */
 #include "postgres.h"
 
-#include "shared/ring.h"
+#include "shared/types/ring.h"
 
 void
 RingInit(Ring *ring, uint64 room, uint64 start)

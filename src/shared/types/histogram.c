@@ -5,7 +5,7 @@
  */
 #include "postgres.h"
 
-#include "shared/histogram.h"
+#include "shared/types/histogram.h"
 
 /* from half a millisecond to a minute */
 const int64 DurationBounds[HISTOGRAM_BOUNDS] = {

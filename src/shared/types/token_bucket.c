@@ -5,7 +5,7 @@
  */
 #include "postgres.h"
 
-#include "shared/token_bucket.h"
+#include "shared/types/token_bucket.h"
 
 #include "common/hashfn.h"
 #include "storage/spin.h"
