@@ -14,7 +14,7 @@ DOC_PAGES = $(if $(DOCS),$(wildcard doc/*.md))
 PG_CPPFLAGS = -I$(srcdir)/src
 # PostgreSQL's callbacks have parameters not every one of them needs
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter $(if $(WERROR),-Werror) -MMD -MP
-SHLIB_LINK = -lmicrohttpd -lgnutls -lroaring -lz -lzstd
+SHLIB_LINK = -lmicrohttpd -lgnutls -lcurl -lroaring -lz -lzstd
 # It knows the version of the library; the SQL objects may have another one
 src/db/extension_version.o: CPPFLAGS += -DFI_VERSION='"$(EXTVERSION)"'
 # Its loops are written to be vectorized, as those over PostgreSQL's checksums are
@@ -80,6 +80,13 @@ UNIT_SRCS_sha256_test = src/base/sha256.c
 UNIT_SRCS_timestamp_test = src/event/timestamp.c
 UNIT_SRCS_head_check_test = src/http/server/head_check.c src/http/server/request_target.c
 UNIT_SRCS_request_target_test = src/http/server/request_target.c
+UNIT_SRCS_json_line_test = src/stream/sink/json_line.c
+UNIT_SRCS_compress_body_test = src/stream/wire/compress_body.c
+UNIT_SRCS_event_line_test = src/stream/sink/event_line.c src/stream/sink/json_line.c \
+	src/stream/stream_columns.c
+UNIT_SRCS_kafka_answer_test = src/stream/sink/kafka_answer.c src/stream/wire/wire_message.c
+UNIT_SRCS_webhook_signature_test = src/stream/sink/webhook_signature.c
+UNIT_SRCS_clickhouse_answer_test = src/stream/clickhouse/clickhouse_answer.c src/stream/wire/wire_message.c
 FUZZ_SRCS_event_fuzz = src/event/parse.c src/event/event_fields.c src/event/json_escape.c \
 	src/event/timestamp.c src/event/validate.c
 FUZZ_SRCS_roaring_check_fuzz = src/rollup/sets/roaring_check.c
@@ -88,9 +95,11 @@ FUZZ_SRCS_head_check_fuzz = src/http/server/head_check.c src/http/server/request
 FUZZ_SRCS_ring_fuzz = src/shared/types/ring.c
 FUZZ_SRCS_query_fuzz = src/http/answer/query_parameters.c src/query/request_parameters.c src/query/page.c \
 	src/event/timestamp.c
+FUZZ_SRCS_kafka_answer_fuzz = src/stream/sink/kafka_answer.c src/stream/wire/wire_message.c
+FUZZ_SRCS_clickhouse_answer_fuzz = src/stream/clickhouse/clickhouse_answer.c src/stream/wire/wire_message.c
 # What includes postgres_fe.h rather than postgres.h: these unit programs, and all fuzz
 # programs but those
-UNIT_FRONTEND = sha256_test
+UNIT_FRONTEND = sha256_test json_line_test kafka_answer_test webhook_signature_test
 FUZZ_SERVER_CODE = ring_fuzz query_fuzz
 
 UNIT_PROGRAMS = $(patsubst test/unit/%.c,tmp_build/unit/%,$(wildcard test/unit/*_test.c))
@@ -115,9 +124,9 @@ tmp_build/fuzz/%: test/fuzz/%.c test/assert.c $$(FUZZ_SRCS_$$*) $(wildcard src/*
 	@mkdir -p $(@D)
 	$(FUZZ_CC) $(FUZZ_CFLAGS) $(if $(filter $*,$(FUZZ_SERVER_CODE)),,-DFRONTEND) $(PROGRAM_CPPFLAGS) -o $@ $< test/assert.c $(FUZZ_SRCS_$*) $(PROGRAM_LIBS)
 
-.PHONY: run stop reset psql logs demo
-run demo:
-	@test/dev/$@.sh
+.PHONY: run stop reset psql logs demo demo-streams
+run demo demo-streams:
+	@test/dev/$(subst -,_,$@).sh
 stop reset psql logs:
 	@test/dev/cluster.sh $@
 
@@ -153,6 +162,11 @@ test-valgrind:
 	@VALGRIND=yes TESTS='$(TESTS)' test/dev/test.sh $(if $(TESTS),tap,regress isolation tap)
 bench:
 	@test/dev/bench.sh
+# What the tests of streams take from npm. `make test` does it by itself.
+.PHONY: stream-packages
+stream-packages:
+	@test/dev/packages.sh test
+	@test/dev/stream_packages.sh
 # No Docker is needed: test/docker/test.sh says what is
 .PHONY: test-docker
 test-docker:
@@ -186,6 +200,7 @@ help:
 	@echo 'make install          install it into the PostgreSQL of PG_CONFIG'
 	@echo 'make run              start a private cluster with it (FI_PORT=8080, FI_SSL_PORT=0); again: rebuild and restart'
 	@echo 'make demo             post 9,999 real events to the running cluster'
+	@echo 'make demo-streams     send them on to a ClickHouse that is started for it, and ask both'
 	@echo 'make psql | logs      a session in the running cluster | its log'
 	@echo 'make health | ready   ask the running cluster whether it is well, and whether it takes events'
 	@echo 'make test-event       post one event and show its row'
@@ -197,9 +212,10 @@ help:
 	@echo 'make docker-build | docker-down | docker-logs'
 	@echo '                      only build it | stop what docker-up started | its log'
 	@echo 'make check            the unit and regression tests and a few of the others: a minute or two'
-	@echo 'make test             run every test: ten minutes'
+	@echo 'make test             run every test: ten to thirty minutes'
 	@echo 'make test-regress | test-isolation | test-tap | test-unit | test-fuzz'
 	@echo '                      one kind of tests (TESTS="test/http/protocol.pl": single TAP or unit tests)'
+	@echo 'make stream-packages  what the tests of streams take from npm; make test does it by itself'
 	@echo 'make test-docker      build the image and run it without Docker: as root, ten minutes'
 	@echo 'make torture          faults, hostile clients and overload, longer: 20 minutes'
 	@echo 'make test-valgrind    the tests with the server under valgrind (TESTS: single TAP tests)'

@@ -121,6 +121,70 @@ InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
 #define FormMinimalTuple(desc, values, isnull) heap_form_minimal_tuple((desc), (values), (isnull))
 #endif
 
+/*
+ * Replication slots. A slot is made ephemeral; since 17 it follows its server to a standby
+ * (failover). Since 18 it can be acquired although it is invalid.
+ */
+#if PG_VERSION_NUM >= 170000
+#define CreateLogicalSlot(name) \
+	ReplicationSlotCreate((name), true, RS_EPHEMERAL, false, true, false)
+#else
+#define CreateLogicalSlot(name) ReplicationSlotCreate((name), true, RS_EPHEMERAL, false)
+#endif
+
+#if PG_VERSION_NUM >= 180000
+#define AcquireSlot(name) ReplicationSlotAcquire((name), true, true)
+#else
+#define AcquireSlot(name) ReplicationSlotAcquire((name), true)
+#endif
+
+/* Is the WAL of a slot gone, by its ReplicationSlotPersistentData? Since 16 with a cause. */
+#if PG_VERSION_NUM >= 160000
+#define SlotIsInvalidated(data) ((data)->invalidated != RS_INVAL_NONE)
+#define SlotLostItsRows(data) ((data)->invalidated == RS_INVAL_HORIZON)
+#define SlotLostItsWalLevel(data) ((data)->invalidated == RS_INVAL_WAL_LEVEL)
+#else
+#define SlotIsInvalidated(data) XLogRecPtrIsInvalid((data)->restart_lsn)
+#define SlotLostItsRows(data) false
+#define SlotLostItsWalLevel(data) false
+#endif
+#if PG_VERSION_NUM >= 180000
+#define SlotWasIdle(data) ((data)->invalidated == RS_INVAL_IDLE_TIMEOUT)
+#else
+#define SlotWasIdle(data) false
+#endif
+
+/*
+ * Have the standbys that must not lag behind the acquired slot (synchronized_standby_slots)
+ * WAL up to a position? If not, it is logged with that level.
+ */
+#if PG_VERSION_NUM >= 170000
+#define StandbysHave(lsn, elevel) \
+	(!MyReplicationSlot->data.failover || StandbySlotsHaveCaughtup((lsn), (elevel)))
+#else
+#define StandbysHave(lsn, elevel) ((void) (lsn), (void) (elevel), true)
+#endif
+
+/* The end of flushed WAL, and its timeline. */
+#if PG_VERSION_NUM >= 150000
+#define FlushedWal(timeline) GetFlushRecPtr(timeline)
+#else
+#define FlushedWal(timeline) \
+	((void) RecoveryInProgress(), *(timeline) = ThisTimeLineID, GetFlushRecPtr())
+#endif
+
+/* Logical decoding: when a transaction was committed, and the row of an INSERT. */
+#if PG_VERSION_NUM >= 150000
+#define DecodedCommitTime(txn) ((txn)->xact_time.commit_time)
+#else
+#define DecodedCommitTime(txn) ((txn)->commit_time)
+#endif
+#if PG_VERSION_NUM >= 170000
+#define DecodedRow(change) ((change)->data.tp.newtuple)
+#else
+#define DecodedRow(change) ((change)->data.tp.newtuple ? &(change)->data.tp.newtuple->tuple : NULL)
+#endif
+
 #endif /* not FRONTEND */
 
 /* Stands before a declaration; since 18 in place of pg_attribute_noreturn(). */

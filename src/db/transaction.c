@@ -38,6 +38,7 @@ ErrorData *
 RunTransaction(const char *activity, TransactionBody body, void *arg)
 {
 	MemoryContext caller = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
 	ErrorData *volatile error = NULL;
 
 	pgstat_report_activity(STATE_RUNNING, activity);
@@ -62,6 +63,8 @@ RunTransaction(const char *activity, TransactionBody body, void *arg)
 	PG_END_TRY();
 
 	MemoryContextSwitchTo(caller);
+	/* that of the worker, which the end of a transaction forgets */
+	CurrentResourceOwner = owner;
 	pgstat_report_stat(false);
 	pgstat_report_activity(STATE_IDLE, NULL);
 	return error;

@@ -31,6 +31,13 @@ my @folders = qw(
   rollup/metrics
   query
   flush
+  stream
+  stream/wire
+  stream/sink
+  stream/clickhouse
+  stream/decode
+  stream/backfill
+  stream/run
   http/server
   http/listen
   http/admit

@@ -7,9 +7,12 @@
 
 set -eu
 
-packages=(build-essential gzip curl jq openssl libmicrohttpd-dev libgnutls28-dev libroaring-dev zlib1g-dev libzstd-dev)
+packages=(build-essential gzip curl jq openssl libmicrohttpd-dev libcurl4-openssl-dev libgnutls28-dev libroaring-dev zlib1g-dev libzstd-dev)
 packaging=(debhelper dpkg-dev fakeroot)
-testing=(perl libipc-run-perl libio-socket-ssl-perl libjson-validator-perl libssl-dev clang libclang-rt-dev clang-format wrk pkg-config prometheus zstd git unzip)
+testing=(perl libipc-run-perl libio-socket-ssl-perl libjson-validator-perl libssl-dev clang libclang-rt-dev clang-format wrk pkg-config prometheus zstd git unzip
+	clickhouse-server clickhouse-client)
+# node and npm of another origin are one package, which Debian's would remove
+command -v node >/dev/null && command -v npm >/dev/null || testing+=(nodejs npm)
 case ${1:-run} in
 	test) packages+=("${testing[@]}" "${packaging[@]}") ;;
 	test-valgrind) packages+=("${testing[@]}" "${packaging[@]}" valgrind) ;;
@@ -101,7 +104,7 @@ trap '"${as_root[@]}" rm -f "${made[@]}"' EXIT
 "${as_root[@]}" mkdir -p "${no_cluster%/*}"
 echo 'create_main_cluster = false' | "${as_root[@]}" tee "$no_cluster" >/dev/null
 
-# and its Prometheus a service, which the tests have no use for
+# and its Prometheus and ClickHouse services, which the tests have no use for
 policy=/usr/sbin/policy-rc.d
 if [ ! -e "$policy" ]; then
 	made+=("$policy")
@@ -116,6 +119,8 @@ echo "packages.sh: installing ${wanted[*]}"
 "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
 	apt-get install -y -qq --no-install-recommends -o Dpkg::Use-Pty=0 "${wanted[@]}" </dev/null >/dev/null
 
-if [[ " ${wanted[*]} " == *" prometheus "* ]] && command -v systemctl >/dev/null; then
-	"${as_root[@]}" systemctl -q disable prometheus
+if command -v systemctl >/dev/null; then
+	for service in prometheus clickhouse-server; do
+		[[ " ${wanted[*]} " != *" $service "* ]] || "${as_root[@]}" systemctl -q disable "$service"
+	done
 fi

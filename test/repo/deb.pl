@@ -45,7 +45,7 @@ my ($deb) = glob "$directory/tree/tmp_deb/${package}_*.deb";
 my $meta = decode_json(slurp_file("$tree/META.json"));
 chomp(my $version = `dpkg-deb -f $deb Version`);
 is($version, "$meta->{version}-1", 'its version is that of META.json');
-like(`dpkg-deb -f $deb Depends`, qr/\b\Q$_\E\b/, "it depends on $_") foreach 'libmicrohttpd12', 'libroaring0', "postgresql-$1";
+like(`dpkg-deb -f $deb Depends`, qr/\b\Q$_\E\b/, "it depends on $_") foreach 'libcurl4', 'libmicrohttpd12', 'libroaring0', "postgresql-$1";
 
 # Installed into a root of its own, which has the PostgreSQL of the tests without fast_ingest
 
