@@ -149,6 +149,19 @@ SELECT * FROM fi_erase_user('anna');
 SELECT message, event ->> 'user_id' AS user_id FROM fast_ingest.dead_letters ORDER BY id;
 TRUNCATE fast_ingest.dead_letters;
 
+-- Dead letters of streams: lines of JSON, and Kafka's records with a key in base64
+BEGIN;
+INSERT INTO fast_ingest.streams (name, worker, kind, url, batch_rows, batch_bytes, flush_interval, compression, max_retained_wal)
+VALUES ('s', 0, 'webhook', 'http://localhost', 1, 1024, '1 second', 'none', 16777216);
+INSERT INTO fast_ingest.stream_dead_letters (stream_id, lsn, n, reason, event)
+SELECT s.id, '0/0', n, 'r', line FROM fast_ingest.streams s,
+  unnest(ARRAY['{"id":"1","user_id":"%"}', '{"id":"2","user_id":"%%","path":"%"}', '{"key":"JQ==","value":"e30="}',
+    '{"key":"JSU=","value":"e30="}', format('{"key":"%s","value":"e30="}', translate(encode(convert_to(repeat('long', 1000), 'UTF8'), 'base64'), E'\n', ''))]) WITH ORDINALITY l (line, n);
+SELECT dead_letters FROM fi_erase_user('%');
+SELECT dead_letters FROM fi_erase_user(repeat('long', 1000));
+SELECT n, left(event, 40) AS event FROM fast_ingest.stream_dead_letters ORDER BY n;
+ROLLBACK;
+
 -- What a trigger keeps is not said to be erased
 CREATE FUNCTION public.keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
 CREATE TRIGGER keep BEFORE DELETE ON fast_ingest.nested_web FOR EACH ROW EXECUTE FUNCTION public.keep();

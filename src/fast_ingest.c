@@ -15,6 +15,7 @@
  *     rollup/		triggers count events, refreshes merge the counts, metrics are read from them
  *     query/		query workers answer queries that came over HTTP
  *     flush/		flushers insert staged events and commit
+ *     stream/		stream workers send committed events to other systems
  *     http/		listeners read requests, admit them and answer them
  *     maintain/	the maintenance worker, pg_cron's jobs, the status functions
  *
@@ -32,6 +33,7 @@
 #include "partition/table_commands.h"
 #include "rollup/changes/partition_hooks.h"
 #include "shared/shared_state.h"
+#include "stream/run/stream_admin.h"
 #include "worker/database_hold.h"
 #include "worker/worker.h"
 
@@ -61,4 +63,5 @@ _PG_init(void)
 	TableCommandsInit();
 	PartitionHooksInit();
 	CronJobsInit();
+	StreamAdminInit();
 }

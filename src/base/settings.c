@@ -55,6 +55,7 @@ int fi_rate_limit_per_key;
 int fi_rate_limit_per_channel;
 int fi_rate_limit_burst;
 int fi_rate_limit_clients;
+int fi_max_streams;
 char *fi_trusted_proxies;
 int fi_log_requests;
 int fi_log_min_duration_request;
@@ -263,6 +264,9 @@ static const IntegerSetting integer_settings[] = {
 	 &fi_log_min_duration_request, 1000, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS},
 	{"fast_ingest.max_api_keys", "Largest number of API keys.", &fi_max_api_keys, 1000, 1, 100000,
 	 PGC_POSTMASTER, 0},
+	{"fast_ingest.max_streams",
+	 "Largest number of streams; each has a worker and a replication slot.", &fi_max_streams, 0, 0,
+	 MAX_STREAMS, PGC_POSTMASTER, 0},
 };
 
 static const EnumSetting enum_settings[] = {

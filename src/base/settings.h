@@ -46,6 +46,7 @@ extern int fi_staging_size; /* kB */
 extern int fi_query_workers;
 extern int fi_max_api_keys;
 extern int fi_rate_limit_clients;
+extern int fi_max_streams;
 
 /* reloadable */
 extern int fi_max_body_size;	  /* kB */
@@ -83,6 +84,9 @@ extern char *fi_ssl_key_file;
 
 /* The largest value of fast_ingest.listeners. */
 #define MAX_LISTENERS 16
+
+/* The largest value of fast_ingest.max_streams. */
+#define MAX_STREAMS 32
 
 /* Bytes of the largest request head that is read. Longer ones are answered with 431. */
 #define MAX_REQUEST_HEAD_SIZE (16 * 1024)

@@ -9,7 +9,7 @@
 
 #include "tcop/utility.h"
 
-#define MAX_HOOKS 4
+#define MAX_HOOKS 8
 
 static const UtilityHook *hooks[MAX_HOOKS];
 static int nhooks = 0;

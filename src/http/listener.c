@@ -29,6 +29,7 @@
 #include "http/admit/cors.h"
 #include "http/admit/refusal.h"
 #include "http/answer/await_commit.h"
+#include "http/answer/health.h"
 #include "http/answer/pages.h"
 #include "http/answer/post_events.h"
 #include "http/answer/prometheus.h"
@@ -99,7 +100,7 @@ handle_request(Request *request)
 		case ROUTE_EVENT:
 			return PostEventsHandle(request);
 		case ROUTE_HEALTH:
-			ServerAnswer(request, ReplyConstant(MHD_HTTP_OK, "{\"status\":\"ok\"}"));
+			HealthHandle(request);
 			break;
 		case ROUTE_READY:
 			ReadyHandle(request, pair, rings);

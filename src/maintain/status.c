@@ -23,6 +23,7 @@
 #include "db/spi.h"
 #include "shared/query_slot.h"
 #include "shared/shared_state.h"
+#include "shared/stream_slot.h"
 
 PG_FUNCTION_INFO_V1(fi_status);
 PG_FUNCTION_INFO_V1(fi_version);
@@ -183,6 +184,11 @@ fi_status(PG_FUNCTION_ARGS)
 	for (int i = 0; i < fi_query_workers; i++)
 	{
 		set_worker(&row, psprintf("query %d", i + 1), &QuerySlots[i].worker);
+		add_row(result, &row);
+	}
+	for (int i = 0; i < fi_max_streams; i++)
+	{
+		set_worker(&row, psprintf("stream %d", i + 1), &StreamSlots[i].worker);
 		add_row(result, &row);
 	}
 	set_worker(&row, "maintenance", &Shared->maintenance);

@@ -19,6 +19,7 @@
 #include "shared/query_slot.h"
 #include "shared/rate_limits.h"
 #include "shared/shared_part.h"
+#include "shared/stream_slot.h"
 
 /* The tranche of the common lock. */
 #define COMMON_TRANCHE "fast_ingest"
@@ -92,9 +93,9 @@ attach_state(void *memory, LWLock *lock, bool is_new)
 
 static const SharedPart state_part = {"fast_ingest state", NULL, compute_state_size, attach_state};
 
-static const SharedPart *const parts[] = {&state_part,	   &StagingRingsPart,
-										  &QuerySlotsPart, &KeyImagePart,
-										  &RateTablesPart, &MaintenanceRequestPart};
+static const SharedPart *const parts[] = {
+	&state_part,	 &StagingRingsPart,		  &QuerySlotsPart, &KeyImagePart,
+	&RateTablesPart, &MaintenanceRequestPart, &StreamSlotsPart};
 
 static void
 request_parts(void)

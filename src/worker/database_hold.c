@@ -14,14 +14,20 @@
 #include "commands/dbcommands.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
+#include "pgstat.h"
+#include "replication/slot.h"
 #include "storage/ipc.h"
 #include "utils/acl.h"
 
+#include "base/clock.h"
 #include "base/compat.h"
 #include "base/settings.h"
 #include "db/utility_hook.h"
 #include "shared/query_slot.h"
 #include "shared/shared_state.h"
+#include "shared/stream_slot.h"
+
+#define SLOT_WAIT 5000 /* ms */
 
 /*
  * Is it the workers' database, and may the user drop it? Others must not disturb the workers.
@@ -49,7 +55,10 @@ find_database_worker(int i)
 	if (i < fi_listeners)
 		return &Shared->pairs[i].flusher;
 	i -= fi_listeners;
-	return i < fi_query_workers ? &QuerySlots[i].worker : NULL;
+	if (i < fi_query_workers)
+		return &QuerySlots[i].worker;
+	i -= fi_query_workers;
+	return i < fi_max_streams ? &StreamSlots[i].worker : NULL;
 }
 
 static void
@@ -90,6 +99,27 @@ take_hold(void)
 }
 
 /*
+ * DROP DATABASE waits for connections to end, but not for replication slots to be let go. Of
+ * others, or in vain, it says so itself.
+ */
+static void
+wait_for_replication_slots(Oid database)
+{
+	int64 until = MonotonicAfter(MonotonicNow(), SLOT_WAIT);
+	int n;
+	int active;
+
+	while (fi_max_streams > 0 && MonotonicNow() < until &&
+		   ReplicationSlotsCountDBSlots(database, &n, &active) && active > 0)
+	{
+		CHECK_FOR_INTERRUPTS();
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 20,
+						 PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+	}
+}
+
+/*
  * The state is the command, if it makes the workers' database go or come
  */
 static void *
@@ -105,6 +135,9 @@ before_database_command(Node *command)
 	WorkerTerminate(&Shared->maintenance);
 	for (int i = 0; i < fi_query_workers; i++)
 		WorkerTerminate(&QuerySlots[i].worker);
+	for (int i = 0; i < fi_max_streams; i++)
+		WorkerTerminate(&StreamSlots[i].worker);
+	wait_for_replication_slots(get_database_oid(fi_database, true));
 	return command;
 }
 

@@ -85,7 +85,8 @@ register_pair(int i)
 /*
  * Listeners and query workers start on a hot standby as soon as it accepts connections, the
  * workers that write after recovery. If max_worker_processes is too small, a worker of each
- * kind is better than a second listener, so that comes last.
+ * kind is better than a second listener, so that comes last. Streams come after all others: what
+ * they send is stored already.
  */
 void
 RegisterWorkers(void)
@@ -98,6 +99,9 @@ RegisterWorkers(void)
 						BgWorkerStart_ConsistentState);
 	for (int i = 1; i < fi_listeners; i++)
 		register_pair(i);
+	for (int i = 0; i < fi_max_streams; i++)
+		register_worker("fast_ingest stream", "StreamMain", i, fi_max_streams,
+						BgWorkerStart_RecoveryFinished);
 }
 
 /*

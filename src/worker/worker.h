@@ -59,5 +59,6 @@ extern PGDLLEXPORT void ListenerMain(Datum arg);
 extern PGDLLEXPORT void FlusherMain(Datum arg);
 extern PGDLLEXPORT void MaintenanceMain(Datum arg);
 extern PGDLLEXPORT void QueryMain(Datum arg);
+extern PGDLLEXPORT void StreamMain(Datum arg);
 
 #endif

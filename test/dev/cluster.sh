@@ -15,7 +15,7 @@ case ${1:-} in
 			echo "there is no cluster running"
 		fi
 		if [ "$1" = reset ]; then
-			rm -rf "${run:?}"/{data,data.initdb,log,bin,load_test}
+			rm -rf "${run:?}"/{data,data.initdb,log,bin,load_test,clickhouse}
 			[ ! -d "$run" ] || rmdir --ignore-fail-on-non-empty "$run"
 		fi
 		;;

@@ -66,19 +66,28 @@ leave_root()
 	fi
 }
 
+# user_for_root: print who works instead of root: postgres, or fast_ingest where there is
+# no such user
+user_for_root()
+{
+	local user=postgres
+
+	if ! id "$user" >/dev/null 2>&1; then
+		user=fast_ingest
+		id "$user" >/dev/null 2>&1 || useradd --system --home-dir /nonexistent --shell /usr/sbin/nologin "$user"
+	fi
+	echo "$user"
+}
+
 # prepare run|test [ARGUMENT...]: packages, build, tmp_install. Root builds in the
-# tree, copies it, and goes on there as postgres, or as fast_ingest where there is
-# no such user. Sets bindir.
+# tree, copies it, and goes on there as another user. Sets bindir.
 prepare()
 {
-	local copy user=postgres
+	local copy user
 
 	test/dev/packages.sh "$1"
 	if [ "$(id -u)" = 0 ]; then
-		if ! id "$user" >/dev/null 2>&1; then
-			user=fast_ingest
-			id "$user" >/dev/null 2>&1 || useradd --system --home-dir /nonexistent --shell /usr/sbin/nologin "$user"
-		fi
+		user=$(user_for_root)
 		copy=$(copy_of_tree)
 		install -d -m 755 "${copy%/*}"
 		install -d -m 700 -o "$user" "$copy"

@@ -51,6 +51,7 @@ listen_addresses = ''
 unix_socket_directories = '$sockets'
 port = ${PGPORT:-54329}
 max_worker_processes = 16
+wal_level = logical
 shared_preload_libraries = 'pg_cron,fast_ingest'
 cron.database_name = 'events'
 cron.host = '$sockets'
@@ -59,6 +60,7 @@ fast_ingest.database = 'events'
 fast_ingest.port = $port
 fast_ingest.ssl_port = $ssl_port
 fast_ingest.max_age = '7300d'
+fast_ingest.max_streams = 2
 EOF
 
 start "$data" "$log"

@@ -13,6 +13,21 @@
 
 # shellcheck source=test/dev/lib.sh
 . "$(dirname "$0")/lib.sh"
+
+# needs_stream_packages [SUITE...]: is any of the tests one of streams?
+needs_stream_packages()
+{
+	case "${*:-tap}" in
+		*tap* | *torture*) [[ -z "${TESTS:-}" || "$TESTS" == *test/stream/* ]] ;;
+		*) return 1 ;;
+	esac
+}
+
+# As the caller, who may reach npm's registry. Without them, the tests that need them fail.
+if [ -z "${FI_LOCKED:-}" ] && needs_stream_packages "$@"; then
+	test/dev/packages.sh test
+	test/dev/stream_packages.sh || echo "$script: the packages from npm are missing: tests of streams will fail"
+fi
 prepare "test${VALGRIND:+-valgrind}" "$@"
 
 pgxs=$(dirname "$("$PG_CONFIG" --pgxs)")/../..
@@ -147,7 +162,9 @@ tap_programs()
 {
 	{
 		printf 'test/%s\n' rollup/exactness.pl load/memory.pl partition/lost_rows.pl rollup/refresh_in_restore.pl \
-			load/faults.pl http/several_listeners.pl http/hostile.pl maintain/maintenance.pl flush/staging_full.pl
+			stream/huge_transaction.pl load/faults.pl stream/sink_clickhouse_old.pl stream/stream_life.pl \
+			stream/stream_refusals.pl stream/decoding.pl stream/sink_clickhouse_new.pl http/several_listeners.pl \
+			http/hostile.pl maintain/maintenance.pl flush/staging_full.pl
 		find test -mindepth 2 -maxdepth 2 -name '*.pl' ! -path 'test/api/*' ! -path 'test/dev/*' | sort
 	} | awk '!seen[$0]++'
 }
@@ -158,14 +175,14 @@ not_under_valgrind()
 	case "$1" in
 		*/doc_*.pl) echo "it shows what other programs test, at the speed of a server without valgrind" ;;
 		*/many_connections.pl) echo "it takes descriptors away that valgrind needs" ;;
-		*/exactness.pl) echo "it does in a minute what takes an hour under valgrind" ;;
-		*/extension_update.pl | */pg_upgrade.pl) echo "it has installations of its own" ;;
+		*/exactness.pl | */huge_transaction.pl) echo "it does in a minute what takes an hour under valgrind" ;;
+		*/extension_update.pl | */pg_upgrade.pl | */stream_pg_upgrade.pl) echo "it has installations of its own" ;;
 		*/faults.pl | */disk_full.pl | */overload.pl) echo "it kills processes, or gives them more than they can do" ;;
+		*/target_*.pl) echo "it tests what stands behind a server, without one" ;;
 		*/memory.pl) echo "it measures memory, of which valgrind needs some itself" ;;
 		*) return 1 ;;
 	esac
 }
-
 
 # What must run alone, and why. All else may share the machine.
 must_be_alone()

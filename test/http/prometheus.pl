@@ -1,6 +1,7 @@
 # GET /metrics/prometheus is what Prometheus expects, and its figures are true: a real Prometheus
-# scrapes it and is asked for what was sent. It answers when nothing else does. The table of
-# doc/monitor.md and the dashboard in docker/ name only metrics that exist.
+# scrapes it and is asked for what was sent. It answers when nothing else does. Streams have
+# metrics by name. The table of doc/monitor.md and the dashboard in docker/ name only metrics
+# that exist.
 
 use strict;
 use warnings;
@@ -134,6 +135,7 @@ is(join(' ', grep { $account !~ /\t$_,/ } sort keys %sent_codes), '', 'every cod
 
 my $two = FastIngest->new('two', conf => "fast_ingest.listeners = 2\nfast_ingest.max_connections = 12");
 my $standby = $server->standby('standby');
+my $streams = FastIngest->new('streams', conf => "wal_level = logical\nfast_ingest.max_streams = 1");
 
 sub job
 {
@@ -152,7 +154,8 @@ my $config = write_file('prometheus.yml',
 	  . job('one', $server, "    authorization:\n      credentials: $admin\n")
 	  . job('keyless', $server)
 	  . job('two', $two)
-	  . job('standby', $standby));
+	  . job('standby', $standby)
+	  . job('streams', $streams));
 
 like(run_program('', 'promtool', 'check', 'config', $_), qr/\Aexit 0\n/, "$_ is valid")
   foreach $config, "$top/docker/prometheus.yml";
@@ -215,7 +218,7 @@ sub scraped
 
 ok(wait_until(sub { ask_prometheus('vector(1)') }), 'Prometheus runs')
   or diag(slurp_file("$directory/log"));
-scraped(qq(up{job="$_"}), 1, "it scrapes $_") foreach qw(one keyless two standby);
+scraped(qq(up{job="$_"}), 1, "it scrapes $_") foreach qw(one keyless two standby streams);
 
 # ---------------------------------------------------------------------------
 # What was sent is counted
@@ -438,6 +441,41 @@ $server->sql('CREATE EXTENSION fast_ingest');
 scraped('fast_ingest_worker_up{job="one",worker="flusher 1"}', { 'flusher 1' => 1 }, 'until it does');
 
 # ---------------------------------------------------------------------------
+# Streams
+# ---------------------------------------------------------------------------
+
+# Nobody listens there
+my $target = 'http://127.0.0.1:' . PostgreSQL::Test::Cluster::get_free_port() . '/hook';
+my $stream_name = q(it's "a" \ stream);
+my $quoted = $stream_name =~ s/(["\\])/\\$1/gr;
+my $stream = 'job="streams",stream="' . $quoted . '",kind="webhook"';
+
+is(join(' ', grep { /stream/ } sort keys %{ scrape($streams) }),
+	'fast_ingest_worker_restarts_total{worker="stream 1"} fast_ingest_worker_up{worker="stream 1"}',
+	'without a stream there is only its worker');
+$streams->sql(<<"EOQ");
+SELECT fi_create_stream(\$\$$stream_name\$\$, 'webhook', '$target', max_retained_wal => '1GB',
+    secret => 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw')
+EOQ
+is($streams->post_event(event($_))->{status}, 202, 'an event') foreach 1 .. 3;
+scraped("fast_ingest_stream_state{$stream} == 1",
+	{ "webhook retrying $stream_name" => 1 }, 'a stream whose target is away retries');
+scraped("sum(fast_ingest_stream_state{$stream})", 1, 'it is in one state');
+scraped("fast_ingest_stream_lag_events{$stream}", { "webhook $stream_name" => 3 }, 'three events wait');
+scraped("fast_ingest_stream_lag_bytes{$stream} > bool 0", { "webhook $stream_name" => 1 }, 'in WAL');
+scraped("fast_ingest_stream_lag_seconds{$stream} > bool 0.2", { "webhook $stream_name" => 1 }, 'for some time');
+scraped("fast_ingest_stream_lag_seconds{$stream} < bool 600", { "webhook $stream_name" => 1 }, 'which is in seconds');
+scraped("fast_ingest_stream_retained_limit_bytes{$stream}", { "webhook $stream_name" => 2**30 }, 'the limit of its disk');
+scraped("fast_ingest_stream_retained_bytes{$stream} > bool 0", { "webhook $stream_name" => 1 }, 'some of which it holds');
+scraped("fast_ingest_stream_retries_total{$stream} > bool 0", { "webhook $stream_name" => 1 }, 'it tried again');
+scraped("fast_ingest_stream_sent_events_total{$stream}", { "webhook $stream_name" => 0 }, 'nothing was sent');
+scraped("fast_ingest_stream_last_sent_timestamp_seconds{$stream}", {}, 'at no time');
+scraped("abs(fast_ingest_stream_last_error_timestamp_seconds{$stream} - time()) < bool 600",
+	{ "webhook $stream_name" => 1 }, 'its last error was then');
+scraped('fast_ingest_worker_up{job="streams",worker="stream 1"}', { 'stream 1' => 1 }, 'its worker runs');
+is($streams->sql(q(SELECT worker FROM fast_ingest.workers WHERE worker LIKE 'stream%')), 'stream 1', 'and has a row');
+
+# ---------------------------------------------------------------------------
 # The table of doc/monitor.md and the dashboard
 # ---------------------------------------------------------------------------
 
@@ -453,7 +491,10 @@ is(
 	'', 'of the Prometheus of compose.yml');
 is(join(' ', map { $_->{id} } @{ $dashboard->{panels} }), join(' ', 1 .. @{ $dashboard->{panels} }), 'panels are numbered');
 
-$exposition = $server->get($path)->{body};
+# A server with a stream and a refresh has all metrics
+$streams->sql('SELECT fi_refresh()');
+$exposition = $streams->get($path)->{body};
+is(run_program($exposition, 'promtool', 'check', 'metrics'), "exit 0\n", 'promtool finds nothing wrong with streams');
 %type = map { /^# TYPE (\S+) (\S+)/ ? ($1 => $2) : () } split /\n/, $exposition;
 my %series = map { my ($name) = /^([a-z_]+)/; ($name => 1) } keys %{ samples($exposition) };
 
@@ -482,7 +523,10 @@ like(run_program('', 'promtool', 'check', 'rules', write_file('alerts.yml', $ale
 	qr/\Aexit 0\n/, 'so are its alerts');
 is(join(' ', grep { !$series{$_} } $alerts =~ /(fast_ingest_\w+)/g), '', 'which name what there is');
 
-is(run_program($exposition, 'promtool', 'check', 'metrics'), "exit 0\n", 'promtool still finds nothing wrong');
+is(run_program($server->get($path)->{body}, 'promtool', 'check', 'metrics'), "exit 0\n", 'promtool still finds nothing wrong');
+
+$streams->sql("SELECT fi_drop_stream(\$\$$stream_name\$\$)");
+scraped('count by (stream) ({__name__=~"fast_ingest_stream_.*",job="streams"})', {}, 'a stream that was dropped is not shown');
 
 $server->sql('DROP DATABASE postgres', 'template1');
 $server->wait_not_ready(qr/database/);
@@ -490,6 +534,6 @@ is($server->get($path)->{status}, 200, 'without the database it answers');
 scraped('fast_ingest_worker_up{job="one",worker="listener 1"}', { 'listener 1' => 1 }, 'as its listener runs');
 
 stop_prometheus();
-$_->node->stop('fast') foreach $standby, $server, $two;
+$_->node->stop('fast') foreach $standby, $server, $two, $streams;
 
 done_testing();

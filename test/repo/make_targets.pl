@@ -166,7 +166,7 @@ ok(!-e $ENV{FI_RUN}, 'make reset: nothing is left');
 
 ($code, $output) = target('help');
 like($output, qr/^make .*\b$_\b/m, "make help: lists $_")
-  foreach qw(run demo health ready test-event test-metrics load-test psql logs stop reset check test torture test-valgrind fuzz
+  foreach qw(run demo demo-streams stream-packages dist deb health ready test-event test-metrics load-test psql logs stop reset check test torture test-valgrind fuzz
   test-regress test-isolation test-tap test-unit test-fuzz bench format format-check check-includes tmp-install clean);
 
 done_testing();

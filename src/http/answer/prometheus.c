@@ -4,10 +4,10 @@
  * Names follow the conventions of Prometheus: base units, and _total for numbers that only grow.
  * Every listener shows the sums over all listeners, so it does not matter which one is asked. A
  * number that could hide a full pair in a sum has a label for the pair instead. All values of
- * labels come from fast_ingest, not from clients, so there are few.
+ * labels come from fast_ingest and its administrator, not from clients, so there are few.
  *
  * All metrics exist from the start, so that a first increase can be seen. Only points in time
- * are missing until they come.
+ * are missing until they come, and streams until they are made.
  */
 #include "postgres.h"
 
@@ -22,10 +22,12 @@
 #include "base/settings.h"
 #include "db/extension_version.h"
 #include "http/admit/route.h"
+#include "http/answer/prometheus_streams.h"
 #include "http/answer/prometheus_text.h"
 #include "http/server/request_count.h"
 #include "http/server/server.h"
 #include "shared/query_slot.h"
+#include "shared/stream_slot.h"
 
 /* A metric that is the sum of a counter over all pairs. */
 typedef struct
@@ -288,6 +290,9 @@ append_worker(StringInfo out, const char *name, const char *type, const char *he
 	for (int i = 0; i < fi_query_workers; i++)
 		appendStringInfo(out, "%s{worker=\"query %d\"} %.15g\n", name, i + 1,
 						 value(&QuerySlots[i].worker));
+	for (int i = 0; i < fi_max_streams; i++)
+		appendStringInfo(out, "%s{worker=\"stream %d\"} %.15g\n", name, i + 1,
+						 value(&StreamSlots[i].worker));
 	appendStringInfo(out, "%s{worker=\"maintenance\"} %.15g\n", name, value(&Shared->maintenance));
 }
 
@@ -334,6 +339,7 @@ append_all(StringInfo out)
 	append_connections(out);
 	append_staging(out);
 	append_refresh(out);
+	PrometheusStreamsAppend(out);
 	append_server(out);
 }
 

@@ -39,13 +39,19 @@ PrometheusTextQuote(StringInfo out, const char *value)
 	appendStringInfoChar(out, '"');
 }
 
+double
+PrometheusTextSeconds(TimestampTz when)
+{
+	return (double) (when + UNIX_EPOCH_OFFSET) / MICROSECONDS;
+}
+
 void
 PrometheusTextMoment(StringInfo out, const char *name, const char *help, TimestampTz when)
 {
 	if (when == 0)
 		return;
 	PrometheusTextFamily(out, name, "gauge", help);
-	appendStringInfo(out, "%s %.6f\n", name, (double) (when + UNIX_EPOCH_OFFSET) / MICROSECONDS);
+	appendStringInfo(out, "%s %.6f\n", name, PrometheusTextSeconds(when));
 }
 
 void

@@ -32,6 +32,9 @@ extern void PrometheusTextFamily(StringInfo out, const char *name, const char *t
 extern void PrometheusTextValue(StringInfo out, const char *name, const char *type,
 								const char *help, uint64 value);
 
+/* A point in time as a value: Unix seconds. */
+extern double PrometheusTextSeconds(TimestampTz when);
+
 /* A metric that is a point in time, in Unix seconds. Writes nothing if it is 0. */
 extern void PrometheusTextMoment(StringInfo out, const char *name, const char *help,
 								 TimestampTz when);

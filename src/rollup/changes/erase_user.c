@@ -91,6 +91,14 @@ PG_FUNCTION_INFO_V1(fi_erase_user);
 	" RETURNING r.bucket, r.breakdown = 1 AND r.level = 2 AS has_total" \
 	") SELECT bucket, has_total FROM sets ORDER BY bucket"
 
+/*
+ * Dead letters of streams are lines of JSON that have the user_id, or records of Kafka whose key
+ * is the user_id in base64
+ */
+#define DELETE_STREAM_LETTERS \
+	"DELETE FROM fast_ingest.stream_dead_letters WHERE event::json ->> 'user_id' = $1" \
+	" OR event::json ->> 'key' = translate(encode(convert_to($1, 'UTF8'), 'base64'), E'\n', '')"
+
 typedef struct
 {
 	Datum user_id; /* text */
@@ -155,6 +163,7 @@ erase_dead_letters(Erasure *erasure)
 	erasure->dead_letters =
 		SpiRunWith("DELETE FROM fast_ingest.dead_letters WHERE event ->> 'user_id' = $1",
 				   SPI_OK_DELETE, 1, &type, &erasure->user_id) +
+		SpiRunWith(DELETE_STREAM_LETTERS, SPI_OK_DELETE, 1, &type, &erasure->user_id) +
 		SpiRunWith(FORGET_IN_ERRORS, SPI_OK_UPDATE, 1, &type, &erasure->user_id);
 	ActAsCallerAgain(user);
 }

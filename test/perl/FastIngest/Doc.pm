@@ -17,11 +17,15 @@
 #                      before a block: it is shown, but not run
 #   <!-- server: without extension -->
 #                      anywhere: the page creates the extension itself
+#   <!-- server: streams -->
+#                      anywhere: the server can have streams; a test names their targets by
+#                      lead_port()
 #
 # What has no text after it need only succeed. A block of any other language needs a reason.
 #
 # What differs between the reader's server and the test's is here alone: the pages' port 8080 is
-# the test server's port, and PGHOST, PGPORT, PGUSER, PGDATABASE and FI_RUN lead to it.
+# the test server's port, and PGHOST, PGPORT, PGUSER, PGDATABASE and FI_RUN lead to it. Ports of
+# other servers are led to those that a test has started.
 
 package FastIngest::Doc;
 
@@ -38,11 +42,12 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-our @EXPORT = qw(top_directory doc_pages page_text block_of output_matches run_pages);
+our @EXPORT = qw(top_directory doc_pages page_text block_of output_matches lead_port run_pages);
 
 my $top = File::Spec->rel2abs(dirname(__FILE__) . '/../../..');
 my %interpreter = (python => 'python3', js => 'node');
 my $mark = 'end-of-block-of-the-page';
+my %port_of;    # of the test, by the port that pages name
 
 sub top_directory
 {
@@ -155,6 +160,33 @@ sub output_matches
 # Running it
 # ---------------------------------------------------------------------------
 
+# The pages' localhost:PORT is this port of the test.
+sub lead_port
+{
+	my ($named, $port) = @_;
+
+	$port_of{$named} = $port;
+	return;
+}
+
+# A text with the ports of the test, and one with those that the pages name
+sub with_our_ports
+{
+	my ($text) = @_;
+	my $named = join '|', keys %port_of;
+
+	return $text =~ s/\b(?:localhost|127\.0\.0\.1):($named)\b/127.0.0.1:$port_of{$1}/gr;
+}
+
+sub with_named_ports
+{
+	my ($text) = @_;
+	my %named = reverse %port_of;
+	my $ours = join '|', keys %named;
+
+	return $text =~ s/\b127\.0\.0\.1:($ours)\b/127.0.0.1:$named{$1}/gr;
+}
+
 # A server as make run starts it, but with no clock and no alarm: the rollup is refreshed when
 # the page says so.
 sub start_server
@@ -173,6 +205,7 @@ cron.database_name = 'events'
 fast_ingest.max_age = '7300d'
 fast_ingest.refresh_backlog = 0
 EOC
+	$server->node->append_conf('postgresql.conf', "wal_level = logical\nfast_ingest.max_streams = 2") if $opt{streams};
 	$server->node->append_conf('postgresql.conf', "cron.host = '" . $server->node->host . "'");
 	$server->node->start;
 	$server->sql('CREATE DATABASE events', 'postgres');
@@ -287,15 +320,15 @@ sub run_block
 		return;
 	}
 
-	my $port = $server->port;
-	my $text = $block->{text} =~ s/\b(?:localhost|127\.0\.0\.1):8080\b/127.0.0.1:$port/gr;
+	lead_port(8080, $server->port);
+	my $text = with_our_ports($block->{text});
 	my $file = write_block($shell, $block, $text);
 
 	($output, $code) = run_in_shell($shell,
 		  $language eq 'sh' ? ". '$file' </dev/null"
 		: $language eq 'sql' ? "psql -X <'$file'"
 		: "$interpreter{$language} '$file' </dev/null");
-	$output =~ s/\b127\.0\.0\.1:$port\b/127.0.0.1:8080/g;
+	$output = with_named_ports($output);
 	wait_for_reload($server) if $text =~ /pg_reload_conf/;
 
 	my $good =
@@ -343,7 +376,7 @@ sub run_pages
 				next;
 			}
 			$server ||= start_server("doc_$name",
-				without_extension => page_text($page) =~ /^<!-- server: without extension -->$/m);
+				map { tr/ /_/r => 1 } page_text($page) =~ /^<!-- server: (without extension|streams) -->$/mg);
 			$shell ||= open_shell($server);
 			run_block($server, $shell, $block);
 			$run++;

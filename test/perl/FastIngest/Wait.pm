@@ -21,11 +21,14 @@ sub wait_until
 
 	for (;;)
 	{
+		my $began = time;
 		my $result = $condition->();
+		my $took = time - $began;
 
 		return $result if $result;
 		return undef if time > $deadline;
-		Time::HiRes::usleep(20_000);
+		# where asking takes long, because much else runs, it is asked less often
+		Time::HiRes::sleep($took < 0.02 ? 0.02 : $took > 0.5 ? 0.5 : $took);
 	}
 }
 
