@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 #
 # compose.sh build|up|down|logs: what `make docker-...` does. docker compose reads
-# COMPOSE_PROFILES (monitoring adds Prometheus and Grafana), compose.yml FI_PORT and
-# other ports from the environment.
+# COMPOSE_PROFILES (monitoring adds Prometheus and Grafana, clickhouse a ClickHouse),
+# compose.yml FI_PORT, other ports and FI_WAL_LEVEL from the environment.
 
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -56,13 +56,13 @@ make docker-logs shows the log, make docker-down stops it: its data stays in the
 END
 		;;
 	down)
-		docker compose --profile monitoring down
+		docker compose --profile monitoring --profile clickhouse down
 		;;
 	logs)
 		if [ -t 1 ]; then
-			exec docker compose --profile monitoring logs --follow --tail 100
+			exec docker compose --profile monitoring --profile clickhouse logs --follow --tail 100
 		fi
-		docker compose --profile monitoring logs --tail 100
+		docker compose --profile monitoring --profile clickhouse logs --tail 100
 		;;
 	*)
 		die "build, up, down or logs?"

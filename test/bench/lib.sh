@@ -7,7 +7,8 @@ connections=64
 work=
 sockets=
 null_pid=
-client_pid=                 # of an event_client in the background
+client_pid=                 # of an event_client, or another helper, in the background
+target_pids=()              # of what streams are sent to
 failures=0
 wrk_run=100                 # number of the next run of wrk
 next_request=10000000       # number of the next request of event_client
@@ -30,7 +31,7 @@ cleanup()
 	local pid
 
 	trap - EXIT
-	for pid in $null_pid $client_pid; do
+	for pid in $null_pid $client_pid "${target_pids[@]}"; do
 		kill "$pid" 2>/dev/null || true
 		wait "$pid" 2>/dev/null || true
 	done

@@ -17,6 +17,8 @@
 #            on the raw rows; the same while 20,000 events/s come in; bytes of the rollup
 #   refresh  merging 1.2 million events of one minute
 #   trigger  single events and bulk with the rollup's triggers, against without
+#   streams  what a stream carries into ClickHouse, how late, its processor time and memory;
+#            ingestion beside streams to targets that are well, dead and hanging
 #
 # Needs wrk, curl, cc and libmicrohttpd's headers.  Reads from the environment:
 #   BINDIR             PostgreSQL's programs (default: pg_config --bindir)
@@ -30,8 +32,13 @@
 #   METRICS_SMALL      events of the small one; 0 leaves it out (default 2000000)
 #   METRICS_SECONDS    of queries while events come in, and while none do (default 30)
 #   REFRESH_EVENTS     (default 1200000)
-#   ONLY               single, bulk, latency, pairs, memory, metrics, refresh, trigger, or
-#                      several with commas (default all)
+#   STREAM_EVENTS      of one measurement of a stream, in thousands (default 2000)
+#   STREAM_BULK        of bulk ingestion beside one, in thousands (default 500)
+#   STREAM_COPY_ROWS   of one transaction (default 2000000)
+#   STREAM_ROUNDS      (default 3)
+#   STREAM_PARTS       of streams: throughput, delay, beside, memory (default all)
+#   ONLY               single, bulk, latency, pairs, memory, metrics, refresh, trigger, streams,
+#                      or several with commas (default all)
 
 set -euo pipefail
 
@@ -46,7 +53,12 @@ METRICS_EVENTS=${METRICS_EVENTS:-20000000}
 METRICS_SMALL=${METRICS_SMALL:-2000000}
 METRICS_SECONDS=${METRICS_SECONDS:-30}
 REFRESH_EVENTS=${REFRESH_EVENTS:-1200000}
-ONLY=${ONLY:-single,bulk,latency,pairs,memory,metrics,refresh,trigger}
+STREAM_EVENTS=${STREAM_EVENTS:-2000}
+STREAM_BULK=${STREAM_BULK:-500}
+STREAM_COPY_ROWS=${STREAM_COPY_ROWS:-2000000}
+STREAM_ROUNDS=${STREAM_ROUNDS:-3}
+STREAM_PARTS=${STREAM_PARTS:-throughput,delay,beside,memory}
+ONLY=${ONLY:-single,bulk,latency,pairs,memory,metrics,refresh,trigger,streams}
 
 # shellcheck source=test/bench/lib.sh
 . "$here/lib.sh"
@@ -58,6 +70,10 @@ ONLY=${ONLY:-single,bulk,latency,pairs,memory,metrics,refresh,trigger}
 . "$here/metrics.sh"
 # shellcheck source=test/bench/rollup.sh
 . "$here/rollup.sh"
+# shellcheck source=test/bench/stream_targets.sh
+. "$here/stream_targets.sh"
+# shellcheck source=test/bench/streams.sh
+. "$here/streams.sh"
 
 print_table()
 {
@@ -66,6 +82,7 @@ print_table()
 	pairs_figures
 	metrics_figures
 	rollup_figures
+	streams_figures
 	echo
 	echo "ratio: median / target.  Stored events by fi_status() and count(*), not by the load generator."
 	echo "growth: the most that private memory was above what it was after 2 million events."
@@ -103,6 +120,7 @@ main()
 	if wanted metrics; then bench_metrics; fi
 	if wanted refresh; then bench_refresh; fi
 	if wanted trigger; then bench_trigger; fi
+	if wanted streams; then bench_streams; fi
 
 	print_table
 	if [ "$failures" -gt 0 ]; then

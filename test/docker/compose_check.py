@@ -25,13 +25,17 @@ for name, service in services.items():
                 faults.append(f"{name}: there is no {source}")
         elif source not in compose["volumes"]:
             faults.append(f"{name}: volume {source} is not declared")
-    if name != "fast_ingest" and service.get("profiles") != ["monitoring"]:
+    if name != "fast_ingest" and service.get("profiles") not in (["monitoring"], ["clickhouse"]):
         faults.append(f"{name}: runs without being asked for")
 
 if "data:/var/lib/postgresql" not in server["volumes"]:
     faults.append("the data is in no volume")
 if server.get("profiles"):
     faults.append("fast_ingest needs a profile")
+if "wal_level=${FI_WAL_LEVEL:-replica}" not in server["command"]:
+    faults.append("streams cannot have their wal_level")
+if "healthcheck" not in services["clickhouse"]:
+    faults.append("clickhouse has no health check")
 if server.get("stop_grace_period") != "1m":
     faults.append("there is no time to stop")
 

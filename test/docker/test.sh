@@ -128,11 +128,11 @@ ok 'compose.yml is what it should be' python3 test/docker/compose_check.py docke
 touch "$work/settings.env"
 sed "s#settings.env#$work/settings.env#" docker/compose.yml >"$work/compose.yml"
 if docker compose version >/dev/null 2>&1; then
-	ok 'docker compose config' docker compose --project-directory docker -f "$work/compose.yml" --profile monitoring config
+	ok 'docker compose config' docker compose --project-directory docker -f "$work/compose.yml" --profile monitoring --profile clickhouse config
 elif command -v docker-compose >/dev/null; then
 	# The old one knows no name of a project
 	sed -i /^name:/d "$work/compose.yml"
-	ok 'docker-compose config' docker-compose --project-directory docker -f "$work/compose.yml" --profile monitoring config
+	ok 'docker-compose config' docker-compose --project-directory docker -f "$work/compose.yml" --profile monitoring --profile clickhouse config
 else
 	echo '# there is no docker compose: compose.yml was parsed only'
 fi
