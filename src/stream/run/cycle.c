@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "db/act_as_owner.h"
 #include "shared/shared_state.h"
+#include "stream/run/disk_limit.h"
 #include "stream/run/next_flight.h"
 
 #define SPOOLED_BATCHES 3			 /* that are decoded ahead */
@@ -119,6 +120,7 @@ advance(StreamRun *run, int rows)
 	if (flight->kind != FLIGHT_LETTERS)
 		run->halving_allowed = run->suspects_target = false;
 	FlightEnd(flight);
+	DiskLimitPublishLag(run);
 }
 
 /*

@@ -13,11 +13,8 @@
 
 #define LOOK_TIME 1000 /* ms between two looks at the disk, which list a folder */
 
-/*
- * Publish what has been decoded, or written to WAL, and is not the target's
- */
-static void
-publish_lag(StreamRun *run)
+void
+DiskLimitPublishLag(StreamRun *run)
 {
 	const Flight *flight = &run->flight;
 	bool is_live = flight->is_open && flight->kind == FLIGHT_BATCH;
@@ -47,7 +44,7 @@ DiskLimitWatch(StreamRun *run)
 	if (MonotonicNow() < MonotonicAfter(run->disk_checked, LOOK_TIME))
 		return;
 	run->disk_checked = MonotonicNow();
-	publish_lag(run);
+	DiskLimitPublishLag(run);
 
 	end = GetXLogInsertRecPtr();
 	restart = DecoderRestartPosition(run->decoder);

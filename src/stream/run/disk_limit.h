@@ -15,4 +15,7 @@
  */
 extern void DiskLimitWatch(StreamRun *run);
 
+/* Publish how far the stream is behind, as it also does. For the end of a batch. */
+extern void DiskLimitPublishLag(StreamRun *run);
+
 #endif
