@@ -325,9 +325,9 @@ is(errors_of('analyst', join '', map { "$_;" } @queries), '', 'with all of them 
 # Monitoring
 
 $server->sql('CREATE ROLE monitor LOGIN; GRANT pg_monitor TO monitor; GRANT USAGE ON SCHEMA api TO monitor');
-is(errors_of('monitor', 'SELECT fi_status(); SELECT * FROM fast_ingest.workers; SELECT * FROM fast_ingest.listeners; SELECT * FROM fast_ingest.flushers; SELECT fi_version();'),
+is(errors_of('monitor', 'SELECT fi_status(); SELECT fi_streams(); SELECT * FROM fast_ingest.workers; SELECT * FROM fast_ingest.listeners; SELECT * FROM fast_ingest.flushers; SELECT fi_version();'),
 	'', 'pg_monitor sees the workers');
-is(functions_of('monitor'), 'fi_status', 'and may call nothing else');
+is(functions_of('monitor'), 'fi_status fi_streams', 'and may call nothing else');
 is(tables_of('monitor'), '', 'nor see a table');
 refuses('monitor', <<'EOQ');
 SELECT * FROM fast_ingest.events

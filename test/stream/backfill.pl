@@ -270,7 +270,7 @@ sub fails
 }
 
 fails("SELECT fi_resend_stream('none', '2024-05-01', '2024-05-02')", qr/42704.*"none"/, 'no such stream');
-fails("SELECT * FROM fi_check_stream(NULL, '2024-05-01')", qr/22023.*name/, 'a name is needed');
+fails("SELECT * FROM fi_check_stream(NULL, '2024-05-01')", qr/22004.*name/, 'a name is needed');
 fails("SELECT fi_retry_stream_dead_letters('none')", qr/42704.*"none"/, 'no such stream to retry');
 
 done_testing();

@@ -138,7 +138,13 @@ copy_name(char name[NAME_LIMIT], Slice text)
 static bool
 copy_name_behind(char name[NAME_LIMIT], Slice text, const char *wanted)
 {
+	size_t len;
+
 	copy_name(name, find_behind(text, wanted));
+	len = strlen(name);
+	/* the end of the sentence is no part of it */
+	if (len > 0 && name[len - 1] == '.')
+		name[len - 1] = '\0';
 	return name[0] != '\0';
 }
 
