@@ -400,7 +400,7 @@ ProgressNewEpoch(int32 stream_id)
 	Datum values[3];
 	char epoch[17];
 
-	snprintf(epoch, sizeof(epoch), "%016" INT64_MODIFIER "x", RandomSeed());
+	snprintf(epoch, sizeof(epoch), "%016llx", (unsigned long long) RandomSeed());
 	values[0] = Int32GetDatum(stream_id);
 	values[1] = CStringGetTextDatum(epoch);
 	values[2] =
