@@ -37,26 +37,6 @@ static const SinkClass clickhouse_class = {.probe = ClickHouseProbe,
 										   .close = close_sink};
 
 /*
- * Quote a name for ClickHouse
- */
-static char *
-quote_name(const char *name)
-{
-	StringInfoData out;
-
-	initStringInfo(&out);
-	appendStringInfoChar(&out, '`');
-	for (; *name != '\0'; name++)
-	{
-		if (*name == '`' || *name == '\\')
-			appendStringInfoChar(&out, '\\');
-		appendStringInfoChar(&out, *name);
-	}
-	appendStringInfoChar(&out, '`');
-	return out.data;
-}
-
-/*
  * Split a target into database and table
  */
 static void
@@ -82,12 +62,13 @@ read_target(ClickHouse *sink, const char *target)
 	if (point == NULL)
 	{
 		sink->table = pstrdup(target);
-		sink->quoted = quote_name(target);
+		sink->quoted = ClickHouseQuote('`', target);
 		return;
 	}
 	sink->database = pnstrdup(target, point - target);
 	sink->table = pstrdup(point + 1);
-	sink->quoted = psprintf("%s.%s", quote_name(sink->database), quote_name(sink->table));
+	sink->quoted =
+		psprintf("%s.%s", ClickHouseQuote('`', sink->database), ClickHouseQuote('`', sink->table));
 }
 
 /*
@@ -215,20 +196,26 @@ ClickHouseNap(const ClickHouse *sink, long milliseconds)
 }
 
 char *
-ClickHouseLiteral(const char *text)
+ClickHouseQuote(char quote, const char *text)
 {
 	StringInfoData out;
 
 	initStringInfo(&out);
-	appendStringInfoChar(&out, '\'');
+	appendStringInfoChar(&out, quote);
 	for (; *text != '\0'; text++)
 	{
-		if (*text == '\'' || *text == '\\')
+		if (*text == quote || *text == '\\')
 			appendStringInfoChar(&out, '\\');
 		appendStringInfoChar(&out, *text);
 	}
-	appendStringInfoChar(&out, '\'');
+	appendStringInfoChar(&out, quote);
 	return out.data;
+}
+
+char *
+ClickHouseLiteral(const char *text)
+{
+	return ClickHouseQuote('\'', text);
 }
 
 char *

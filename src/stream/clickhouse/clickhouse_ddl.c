@@ -14,6 +14,8 @@
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
 
+#include "stream/clickhouse/clickhouse_private.h"
+
 PG_FUNCTION_INFO_V1(fi_clickhouse_ddl);
 
 /* Batches that deduplication remembers: a table's entries are one for each batch and partition. */
@@ -45,20 +47,7 @@ is_plain_name(const char *name)
 static char *
 quote_name(const char *name)
 {
-	StringInfoData out;
-
-	if (is_plain_name(name))
-		return pstrdup(name);
-	initStringInfo(&out);
-	appendStringInfoChar(&out, '`');
-	for (; *name != '\0'; name++)
-	{
-		if (*name == '`' || *name == '\\')
-			appendStringInfoChar(&out, '\\');
-		appendStringInfoChar(&out, *name);
-	}
-	appendStringInfoChar(&out, '`');
-	return out.data;
+	return is_plain_name(name) ? pstrdup(name) : ClickHouseQuote('`', name);
 }
 
 /*

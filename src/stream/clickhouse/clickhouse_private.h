@@ -110,6 +110,9 @@ extern bool ClickHouseAsk(ClickHouse *sink, const char *query, const char *param
 /* Wait so long. False: the caller's function gives up. */
 extern bool ClickHouseNap(const ClickHouse *sink, long milliseconds);
 
+/* A text between quotes, escaped: names take `, literals '. In the current memory context. */
+extern char *ClickHouseQuote(char quote, const char *text);
+
 /* A text as a string literal of SQL, in the scratch memory. */
 extern char *ClickHouseLiteral(const char *text);
 

@@ -389,7 +389,6 @@ take_row(Spool *spool, BatchFill *fill)
 
 	if (batch->nrows == 0)
 		batch->first_committed = header.committed;
-	batch->last_committed = header.committed;
 	batch->rows[batch->nrows++] =
 		(SinkRow){.line = line, .len = header.len, .lsn = header.lsn, .n = header.n};
 	batch->bytes += header.len;

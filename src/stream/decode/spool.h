@@ -40,7 +40,6 @@ typedef struct
 	int nrows;
 	size_t bytes;
 	TimestampTz first_committed;
-	TimestampTz last_committed;
 	/* all transactions that end up to here are in this batch, or in former ones, as a whole */
 	uint64 whole_lsn;
 } SpoolBatch;

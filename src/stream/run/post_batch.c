@@ -110,6 +110,18 @@ block(Target *target, const char *message)
 	target->probed = false;
 }
 
+/*
+ * Note that the target did not do what it was asked
+ */
+static void
+note_failure(Target *target, const SinkResult *result)
+{
+	if (result->outcome == SINK_BLOCKED)
+		block(target, result->message);
+	else
+		TargetFail(target, result->message, result->retry_after);
+}
+
 void
 TargetResume(Target *target)
 {
@@ -146,10 +158,7 @@ TargetProbe(Target *target)
 		publish_guarantee(target);
 		return true;
 	}
-	if (result.outcome == SINK_BLOCKED)
-		block(target, result.message);
-	else
-		TargetFail(target, result.message, result.retry_after);
+	note_failure(target, &result);
 	return false;
 }
 
@@ -183,11 +192,8 @@ settle(Target *target, Flight *flight)
 						  "whether the target has them, remove them there if so, and call "
 						  "fi_resume_stream()");
 			return ATTEMPT_LATER;
-		case SINK_BLOCKED:
-			block(target, result.message);
-			return ATTEMPT_LATER;
 		default:
-			TargetFail(target, result.message, result.retry_after);
+			note_failure(target, &result);
 			return ATTEMPT_LATER;
 	}
 }
@@ -274,9 +280,6 @@ TargetClear(Target *target, TimestampTz since, TimestampTz until)
 		target->failures = 0;
 		return true;
 	}
-	if (result.outcome == SINK_BLOCKED)
-		block(target, result.message);
-	else
-		TargetFail(target, result.message, result.retry_after);
+	note_failure(target, &result);
 	return false;
 }
