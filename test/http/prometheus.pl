@@ -457,6 +457,8 @@ $streams->sql(<<"EOQ");
 SELECT fi_create_stream(\$\$$stream_name\$\$, 'webhook', '$target', max_retained_wal => '1GB',
     secret => 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw')
 EOQ
+# What is committed before its slot is made is not the stream's
+scraped("fast_ingest_stream_state{$stream} == 1", { "webhook running $stream_name" => 1 }, 'a stream runs once it has its slot');
 is($streams->post_event(event($_))->{status}, 202, 'an event') foreach 1 .. 3;
 scraped("fast_ingest_stream_state{$stream} == 1",
 	{ "webhook retrying $stream_name" => 1 }, 'a stream whose target is away retries');

@@ -71,6 +71,8 @@ sub write_wal
 is_health({ status => 'ok' }, 'without a stream');
 create_stream('roomy', '10GB');
 create_stream('a "small" one', '160MB');
+# What is committed before the slots are made is not theirs
+is_state($_, 'running') foreach 'roomy', 'a "small" one';
 is($server->post_event(event(1))->{status}, 202, 'an event');
 is_state($_, 'retrying') foreach 'roomy', 'a "small" one';
 is_health({ status => 'ok' }, 'streams whose target is away are no reason');

@@ -76,6 +76,8 @@ drop();
 
 $webhook->plan({ hang => 1 });
 create($webhook->url('/events'));
+# What is committed before its slot is made is not the stream's
+wait_for_state($server, 'out', 'running');
 is($server->post_event(event(++$n))->{status}, 202, 'an event');
 is(scalar $webhook->wait_for_requests(1), 1, 'is posted, and the answer does not come');
 is($server->sql("SELECT count(*) FROM pg_stat_activity WHERE backend_type ~ '^fast_ingest stream' AND (xact_start IS NOT NULL OR backend_xmin IS NOT NULL)"),
