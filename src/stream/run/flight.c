@@ -121,13 +121,6 @@ set_id(Flight *flight, const char *id)
 	flight->id_hash &= PG_INT64_MAX;
 }
 
-static uint64
-number_of(const ItemPointerData *tid)
-{
-	return (uint64) ItemPointerGetBlockNumberNoCheck(tid) << 16 |
-		   ItemPointerGetOffsetNumberNoCheck(tid);
-}
-
 /*
  * Where a piece of the chunk ends whose rows are those before row number top
  */
@@ -159,7 +152,7 @@ FlightMakeIntent(Flight *flight, const char *epoch, uint32 timeline, int64 numbe
 	{
 		ItemPointerData end = find_end(flight, top);
 
-		intent->n = number_of(&end);
+		intent->n = BackfillPosition(0, &end);
 		intent->backfill = flight->chunk.backfill;
 		intent->partition = flight->chunk.partition;
 		intent->from = find_end(flight, flight->done);
