@@ -80,10 +80,11 @@ typedef struct
 	int batch_bytes;	/* of encoded rows, before compression */
 	int flush_interval; /* ms from the first row of a batch until it is sent */
 	StreamCompression compression;
-	char *username;	 /* NULL: none */
-	char *secret;	 /* password, or the webhook's signing secret "whsec_..."; NULL: none */
-	char *ca_file;	 /* PEM; NULL: the system's authorities */
-	char *cert_file; /* PEM, of the client; NULL: none */
+	char *username;	   /* NULL: none */
+	char *secret;	   /* password, or the webhook's signing secret "whsec_..."; NULL: none */
+	char *secret_file; /* that has the secret; NULL: none */
+	char *ca_file;	   /* PEM; NULL: the system's authorities */
+	char *cert_file;   /* PEM, of the client; NULL: none */
 	char *key_file;
 	int64 max_retained_wal; /* bytes */
 	bool paused;
@@ -144,18 +145,20 @@ extern bool StreamWants(const Stream *stream, const StreamEvent *event);
  */
 extern bool StreamRead(int worker, Stream *stream);
 
-/* The same, of a name; an ERROR if there is none. */
+/* The same, of a name, without the secret of a file; an ERROR if there is none. */
 extern void StreamReadByName(const char *name, Stream *stream);
+
+/* Read the secret if it is in a file. An ERROR if that cannot be read or has none. */
+extern void StreamReadSecretFile(Stream *stream);
 
 /*
  * Parts of a definition as SQL has them: a list, whose NULLs are left out; the columns of a
- * list of their names, NULL is all of them; a kind and a compression by name; the secret in a
- * file. An ERROR for what is not known or cannot be read.
+ * list of their names, NULL is all of them; a kind and a compression by name. An ERROR for what
+ * is not known.
  */
 extern StreamFilter StreamFilterOf(struct ArrayType *array);
 extern uint32 StreamColumnsOf(const StreamFilter names);
 extern StreamKind StreamKindOf(const char *name);
 extern StreamCompression StreamCompressionOf(const char *name);
-extern char *StreamSecretOfFile(const char *path);
 
 #endif

@@ -150,16 +150,21 @@ StreamCompressionOf(const char *name)
 	return (StreamCompression) find_name(names, "compression", name);
 }
 
-char *
-StreamSecretOfFile(const char *path)
+void
+StreamReadSecretFile(Stream *stream)
 {
-	FILE *file = AllocateFile(path, PG_BINARY_R);
-	char *secret = palloc(MAX_SECRET + 1);
+	const char *path = stream->secret_file;
+	FILE *file;
+	char *secret;
 	size_t len;
 
+	if (path == NULL)
+		return;
+	file = AllocateFile(path, PG_BINARY_R);
 	if (file == NULL)
 		ereport(ERROR,
 				(errcode_for_file_access(), errmsg("could not open secret_file \"%s\": %m", path)));
+	secret = palloc(MAX_SECRET + 1);
 	len = fread(secret, 1, MAX_SECRET + 1, file);
 	if (ferror(file))
 		ereport(ERROR,
@@ -172,7 +177,7 @@ StreamSecretOfFile(const char *path)
 						errmsg("secret_file \"%s\" has no secret", path),
 						errdetail("It must have 1 to %d bytes, none of them 0.", MAX_SECRET)));
 	secret[len] = '\0';
-	return secret;
+	stream->secret = secret;
 }
 
 /*
@@ -182,7 +187,6 @@ static void
 read_row(Stream *stream)
 {
 	bool isnull;
-	char *secret_file;
 
 	memset(stream, 0, sizeof(*stream));
 	stream->id = get_int32(COL_ID);
@@ -202,14 +206,12 @@ read_row(Stream *stream)
 	stream->compression = StreamCompressionOf(get_text(COL_COMPRESSION));
 	stream->username = get_text(COL_USERNAME);
 	stream->secret = get_text(COL_SECRET);
+	stream->secret_file = get_text(COL_SECRET_FILE);
 	stream->ca_file = get_text(COL_CA_FILE);
 	stream->cert_file = get_text(COL_CERT_FILE);
 	stream->key_file = get_text(COL_KEY_FILE);
 	stream->max_retained_wal = DatumGetInt64(get_column(COL_MAX_RETAINED_WAL, &isnull));
 	stream->paused = DatumGetBool(get_column(COL_PAUSED, &isnull));
-	secret_file = get_text(COL_SECRET_FILE);
-	if (secret_file != NULL)
-		stream->secret = StreamSecretOfFile(secret_file);
 }
 
 bool
@@ -222,6 +224,7 @@ StreamRead(int worker, Stream *stream)
 		0)
 		return false;
 	read_row(stream);
+	StreamReadSecretFile(stream);
 	return true;
 }
 

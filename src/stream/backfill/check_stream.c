@@ -165,6 +165,7 @@ fi_check_stream(PG_FUNCTION_ARGS)
 	SPI_connect();
 	user = ActAsRollupOwner();
 	StreamReadByName(text_to_cstring(PG_GETARG_TEXT_PP(0)), &stream);
+	StreamReadSecretFile(&stream);
 	ActAsCallerAgain(user);
 	count_here(&stream, since * USECS_PER_DAY, days, here);
 	can_count = count_there(&stream, since * USECS_PER_DAY, days, target);

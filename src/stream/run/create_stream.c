@@ -139,7 +139,6 @@ get_definition(FunctionCallInfo fcinfo, Stream *stream)
 	static const int required[] = {
 		ARG_NAME,		 ARG_KIND,			 ARG_URL,		  ARG_BATCH_ROWS,
 		ARG_BATCH_BYTES, ARG_FLUSH_INTERVAL, ARG_COMPRESSION, ARG_MAX_RETAINED_WAL};
-	char *secret_file;
 
 	for (int i = 0; i < (int) lengthof(required); i++)
 		if (PG_ARGISNULL(required[i]))
@@ -173,7 +172,7 @@ get_definition(FunctionCallInfo fcinfo, Stream *stream)
 	stream->compression = StreamCompressionOf(get_text(fcinfo, ARG_COMPRESSION));
 	stream->username = get_text(fcinfo, ARG_USERNAME);
 	stream->secret = get_text(fcinfo, ARG_SECRET);
-	secret_file = get_file(fcinfo, ARG_SECRET_FILE);
+	stream->secret_file = get_file(fcinfo, ARG_SECRET_FILE);
 	stream->ca_file = get_file(fcinfo, ARG_CA_FILE);
 	stream->cert_file = get_file(fcinfo, ARG_CERT_FILE);
 	stream->key_file = get_file(fcinfo, ARG_KEY_FILE);
@@ -183,12 +182,11 @@ get_definition(FunctionCallInfo fcinfo, Stream *stream)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("max_retained_wal \"%s\" is not valid: expected at least 16MB",
 							   get_text(fcinfo, ARG_MAX_RETAINED_WAL))));
-	if (stream->secret != NULL && secret_file != NULL)
+	if (stream->secret != NULL && stream->secret_file != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("secret and secret_file are both given"), errhint("Give one of them.")));
-	if (secret_file != NULL)
-		stream->secret = StreamSecretOfFile(secret_file);
+	StreamReadSecretFile(stream);
 	SinkCheckDefinition(stream);
 }
 
