@@ -634,8 +634,7 @@ CREATE TABLE fast_ingest.stream_progress (
     intent_partition oid,
     intent_from tid,
     lost_at timestamptz,
-    lost_reason text,
-    events_sent bigint NOT NULL DEFAULT 0
+    lost_reason text
 );
 
 COMMENT ON TABLE fast_ingest.stream_progress IS
@@ -645,7 +644,6 @@ COMMENT ON COLUMN fast_ingest.stream_progress.start_lsn IS 'Where decoding began
 COMMENT ON COLUMN fast_ingest.stream_progress.lost_at IS
 'When the position was lost, for lost_reason; NULL: it is not';
 COMMENT ON COLUMN fast_ingest.stream_progress.batch IS 'The number of the last batch that was begun';
-COMMENT ON COLUMN fast_ingest.stream_progress.events_sent IS 'Events that the target has acknowledged since the stream was made';
 COMMENT ON COLUMN fast_ingest.stream_progress.done_lsn IS
 'With done_n the position of the last event that the target has: its commit, and its number in the transaction';
 COMMENT ON COLUMN fast_ingest.stream_progress.confirmed_lsn IS

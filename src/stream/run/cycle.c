@@ -97,7 +97,7 @@ advance(StreamRun *run, int rows)
 	}
 	more = FlightAdvance(flight, rows > 0);
 	run->progress.intent.id[0] = '\0';
-	run->progress.events_sent += rows;
+	run->accepted_since = run->accepted_since || rows > 0;
 	CounterAdd(&run->slot->events_sent, (uint64) rows);
 	StreamRunSetDirty(run);
 	if (flight->kind == FLIGHT_CHUNK)
@@ -134,7 +134,7 @@ is_suspicious(const StreamRun *run)
 
 	if (flight->accepted > 0 || run->halving_allowed)
 		return false;
-	if (run->suspects_target && run->progress.events_sent > run->sent_at_suspicion)
+	if (run->suspects_target && run->accepted_since)
 		return false;
 	return flight->ntops == 1 || flight->refused + 1 >= SUSPICIOUS_REFUSALS;
 }
@@ -171,7 +171,7 @@ suspect_target(StreamRun *run, const char *reason)
 	if (!run->suspects_target)
 	{
 		run->suspicions = 0;
-		run->sent_at_suspicion = run->progress.events_sent;
+		run->accepted_since = false;
 	}
 	run->suspects_target = true;
 	run->target.failures = run->suspicions++;

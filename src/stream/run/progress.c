@@ -27,7 +27,7 @@
 #define COLUMNS \
 	"epoch, slot_name, start_lsn, done_lsn, done_n, done_at, confirmed_lsn, unsent_xid, " \
 	"batch, intent_id, intent_lsn, intent_n, intent_rows, intent_hash, intent_backfill, " \
-	"intent_partition, intent_from, lost_at, lost_reason, events_sent"
+	"intent_partition, intent_from, lost_at, lost_reason"
 
 enum
 {
@@ -49,8 +49,7 @@ enum
 	COL_INTENT_PARTITION,
 	COL_INTENT_FROM,
 	COL_LOST_AT,
-	COL_LOST_REASON,
-	COL_EVENTS_SENT
+	COL_LOST_REASON
 };
 
 /*
@@ -138,7 +137,6 @@ ProgressRead(int32 stream_id, Progress *progress)
 	(void) get_column(COL_LOST_AT, &isnull);
 	progress->lost = !isnull;
 	(void) get_text(COL_LOST_REASON, progress->lost_reason, sizeof(progress->lost_reason));
-	progress->events_sent = get_int64(COL_EVENTS_SENT);
 }
 
 /*
@@ -209,7 +207,7 @@ update_progress(Write *write)
 	bool has_chunk = has_intent && intent->backfill != 0;
 	Oid types[] = {INT4OID,	 TEXTOID, PG_LSNOID, INT8OID,	TIMESTAMPTZOID, PG_LSNOID,
 				   XID8OID,	 INT8OID, TEXTOID,	 PG_LSNOID, INT8OID,		INT4OID,
-				   BYTEAOID, INT8OID, OIDOID,	 TIDOID,	INT8OID};
+				   BYTEAOID, INT8OID, OIDOID,	 TIDOID};
 	Datum values[lengthof(types)];
 	char nulls[lengthof(types) + 1];
 	bytea *hash = palloc(VARHDRSZ + sizeof(intent->hash));
@@ -236,7 +234,6 @@ update_progress(Write *write)
 	values[13] = Int64GetDatum(intent->backfill);
 	values[14] = ObjectIdGetDatum(intent->partition);
 	values[15] = PointerGetDatum(&intent->from);
-	values[16] = Int64GetDatum(to->events_sent);
 	memset(nulls + 8, has_intent ? ' ' : 'n', 5);
 	memset(nulls + 13, has_chunk ? ' ' : 'n', 3);
 
@@ -244,7 +241,7 @@ update_progress(Write *write)
 						" done_at = $5, confirmed_lsn = $6, unsent_xid = $7, batch = $8,"
 						" intent_id = $9, intent_lsn = $10, intent_n = $11, intent_rows = $12,"
 						" intent_hash = $13, intent_backfill = $14, intent_partition = $15,"
-						" intent_from = $16, events_sent = $17"
+						" intent_from = $16"
 						" WHERE stream_id = $1"
 						" AND epoch = $2"
 						" RETURNING pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())",

@@ -50,7 +50,6 @@ typedef struct
 	Intent intent;
 	bool lost;
 	char lost_reason[WORKER_ERROR_SIZE];
-	int64 events_sent;
 
 	/* A position of WAL, and a transaction: those before it had ended then. 0: none. */
 	XLogRecPtr sample_lsn;

@@ -31,17 +31,17 @@ typedef struct
 	Target target;
 	Flight flight;
 
-	bool recovering;		 /* there is an intent of a former process, whose rows are to be read */
-	bool halving_allowed;	 /* somebody has looked: the target is right to refuse all rows */
-	bool suspects_target;	 /* it refused all rows */
-	int suspicions;			 /* how often in a row */
-	int64 sent_at_suspicion; /* progress.events_sent at the first time */
-	bool dirty;				 /* the progress has changed and is not written */
-	int64 dirty_since;		 /* see clock.h */
-	int64 write_after;		 /* after a write that failed */
-	ProgressExtra extra;	 /* to be written with it */
-	BackfillChunk chunk;	 /* extra.chunk points here */
-	SinkRow letter_row;		 /* and extra.letter here */
+	bool recovering;	  /* there is an intent of a former process, whose rows are to be read */
+	bool halving_allowed; /* somebody has looked: the target is right to refuse all rows */
+	bool suspects_target; /* it refused all rows */
+	int suspicions;		  /* how often in a row */
+	bool accepted_since;  /* it has taken events since the first time */
+	bool dirty;			  /* the progress has changed and is not written */
+	int64 dirty_since;	  /* see clock.h */
+	int64 write_after;	  /* after a write that failed */
+	ProgressExtra extra;  /* to be written with it */
+	BackfillChunk chunk;  /* extra.chunk points here */
+	SinkRow letter_row;	  /* and extra.letter here */
 	StreamDeadLetter letter;
 	char letter_reason[SINK_MESSAGE_SIZE];
 	XLogRecPtr acked_whole; /* transactions that end up to here are the target's */
