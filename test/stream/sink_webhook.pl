@@ -216,6 +216,21 @@ foreach my $case (
 	ok(wait_for_stream('hook', "state = 'running' AND dead_letters = 2"), 'then the bad one is a dead letter');
 }
 
+# A single event that is refused time and again does not hold up a stream to which nothing else comes
+{
+	my $from = $webhook->count;
+
+	$webhook->plan({ status => 422, only => '/bad/' });
+	my ($first) = post(1, path => '/bad/three');
+	ok(wait_for_stream('hook', "state = 'running' AND dead_letters = 3"), 'an event that comes alone is put aside by itself');
+	is(scalar(grep { $_->{text} =~ /$first"/ } $webhook->requests($from)), 5, 'after five tries');
+	my ($second) = post(1, path => '/bad/four');
+	ok(wait_until(sub { (grep { $_->{text} =~ /$second"/ } $webhook->requests($from)) >= 5 }), 'the next one is tried as often');
+	$webhook->plan({});
+	users_arrive($webhook, $from, [ $first, $second ], 'it was the receiver: it gets both, and the one that waited first');
+	ok(wait_for_stream('hook', "state = 'running' AND dead_letters = 2"), 'neither is a dead letter');
+}
+
 # Checked by another's program
 foreach my $each ($secret, $old_secret)
 {

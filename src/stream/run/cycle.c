@@ -29,6 +29,7 @@
 #define TICK_TIME 1000				 /* ms until a done batch is noted without a next one */
 #define QUIET_WAL (16 * 1024 * 1024) /* bytes after which a position is noted anyhow */
 #define SUSPICIOUS_REFUSALS 8		 /* rows of a batch, and none accepted: the target's fault */
+#define REFUSALS_OF_ONE 5			 /* of an event that comes alone, until it is put aside */
 
 /*
  * Fill the spool from WAL
@@ -72,6 +73,23 @@ write_intent(StreamRun *run)
 }
 
 /*
+ * The target takes events. If it was its fault until now, what it refused gets another chance.
+ */
+static void
+note_acceptance(StreamRun *run)
+{
+	Flight *flight = &run->flight;
+
+	if (run->put_aside != 0 || (run->suspects_target && flight->first_letter != 0))
+	{
+		run->extra.retry_from = run->put_aside != 0 ? run->put_aside : flight->first_letter;
+		run->put_aside = flight->first_letter = 0;
+		run->letters_seen = run->target.commands_seen - 1;
+	}
+	run->accepted_since = run->accepted_lately = true;
+}
+
+/*
  * Move the position behind the part in flight, of which the target has that many rows
  */
 static void
@@ -88,16 +106,10 @@ advance(StreamRun *run, int rows)
 		strlcpy(run->extra.letters_over, flight->id, sizeof(run->extra.letters_over));
 		run->extra.letters_refused = rows > 0 ? NULL : run->letter_reason;
 	}
-	if (rows > 0 && run->suspects_target && flight->first_letter != 0)
-	{
-		/* it was the target's fault until now: what it refused before gets another chance */
-		run->extra.retry_from = flight->first_letter;
-		flight->first_letter = 0;
-		run->letters_seen = run->target.commands_seen - 1;
-	}
+	if (rows > 0)
+		note_acceptance(run);
 	more = FlightAdvance(flight, rows > 0);
 	run->progress.intent.id[0] = '\0';
-	run->accepted_since = run->accepted_since || rows > 0;
 	CounterAdd(&run->slot->events_sent, (uint64) rows);
 	StreamRunSetDirty(run);
 	if (flight->kind == FLIGHT_CHUNK)
@@ -137,6 +149,19 @@ is_suspicious(const StreamRun *run)
 	if (run->suspects_target && run->accepted_since)
 		return false;
 	return flight->ntops == 1 || flight->refused + 1 >= SUSPICIOUS_REFUSALS;
+}
+
+/*
+ * May the row of a batch that has only one become a dead letter, although it may be the target's
+ * fault? Else an event that no target takes would hold up a stream to which nothing else comes.
+ * So it is after some tries, and for a single event until the target takes another: then it is
+ * sent again, so a target that was at fault gets it.
+ */
+static bool
+may_put_aside(const StreamRun *run)
+{
+	return run->flight.nrows == 1 && run->accepted_lately && run->suspects_target &&
+		   run->suspicions + 1 >= REFUSALS_OF_ONE;
 }
 
 /*
@@ -207,8 +232,13 @@ handle_refusal(StreamRun *run, const char *reason, bool certain)
 	}
 	if (!certain && is_suspicious(run))
 	{
-		suspect_target(run, reason);
-		return;
+		if (!may_put_aside(run))
+		{
+			suspect_target(run, reason);
+			return;
+		}
+		run->extra.put_aside = true;
+		run->accepted_lately = false;
 	}
 	FlightPart(flight, &part);
 	run->letter_row = part.rows[0];

@@ -68,6 +68,7 @@ typedef struct
 {
 	const StreamDeadLetter *letter; /* to be stored; NULL: none */
 	int64 letter_id;				/* set if it was */
+	bool put_aside;					/* see may_put_aside() of cycle.c */
 	int64 take_back;				/* remove the dead letters from this id on; 0: none */
 	int64 retry_from;				/* send those from this id on again; 0: none */
 	Backfills *backfills;			/* with chunk: note it as sent */

@@ -50,6 +50,8 @@ StreamRunWriteAs(StreamRun *run, Progress *changed)
 	{
 		if (run->flight.is_open && run->flight.first_letter == 0)
 			run->flight.first_letter = run->extra.letter_id;
+		if (run->extra.put_aside)
+			run->put_aside = run->extra.letter_id;
 		CounterAdd(&run->slot->dead_letters, 1);
 		pfree(unconstify(char *, run->letter_row.line));
 	}

@@ -36,6 +36,8 @@ typedef struct
 	bool suspects_target; /* it refused all rows */
 	int suspicions;		  /* how often in a row */
 	bool accepted_since;  /* it has taken events since the first time */
+	bool accepted_lately; /* and since an event was put aside */
+	int64 put_aside;	  /* the dead letter of that; 0: none */
 	bool dirty;			  /* the progress has changed and is not written */
 	int64 dirty_since;	  /* see clock.h */
 	int64 write_after;	  /* after a write that failed */

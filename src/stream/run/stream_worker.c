@@ -151,7 +151,8 @@ serve_stream(StreamRun *run, const Reading *reading)
 	run->stream = reading->stream;
 	run->progress = reading->progress;
 	run->backfills = reading->backfills;
-	run->halving_allowed = run->suspects_target = false;
+	run->halving_allowed = run->suspects_target = run->accepted_lately = false;
+	run->put_aside = 0;
 	(void) WalFlushPosition(&run->timeline);
 	MemoryContextSwitchTo(run->definition);
 	run->stream.epoch = pstrdup(run->progress.epoch);
