@@ -10,6 +10,7 @@ use FindBin;
 use lib "$FindBin::RealBin/../perl";
 
 use FastIngest;
+use FastIngest::Webhook;
 use HTTP::Tiny;
 use JSON::PP ();
 use PostgreSQL::Test::Cluster;
@@ -529,6 +530,51 @@ is(run_program($server->get($path)->{body}, 'promtool', 'check', 'metrics'), "ex
 
 $streams->sql("SELECT fi_drop_stream(\$\$$stream_name\$\$)");
 scraped('count by (stream) ({__name__=~"fast_ingest_stream_.*",job="streams"})', {}, 'a stream that was dropped is not shown');
+
+# ---------------------------------------------------------------------------
+# A stream that sends, and what its target has got
+# ---------------------------------------------------------------------------
+
+my $webhook = FastIngest::Webhook->new;
+
+sub figure { return scrape($streams)->{qq(fast_ingest_stream_$_[0]\{stream="figures",kind="webhook"})} }
+
+# Post events, of which the receiver refuses those that are bad, and wait until they are dealt with.
+sub send_events
+{
+	my ($first, @kinds) = @_;
+	my @events = map { event($first++, path => "/$_/") } @kinds;
+
+	is($streams->post_bulk(\@events)->{json}{accepted}, scalar @events, 'events are stored');
+	ok(wait_until(sub { $streams->sql(<<'EOQ') eq 't' }), 'and dealt with');
+SELECT events_sent + dead_letters = (SELECT count(*) FROM fast_ingest.events WHERE path ~ '^/(good|bad)/$') AND lag_events = 0 FROM fi_streams()
+EOQ
+	return;
+}
+
+$streams->sql("SELECT fi_create_stream('figures', 'webhook', '" . $webhook->url . "', flush_interval => '20 ms')");
+ok(wait_until(sub { $streams->sql('SELECT state FROM fi_streams()') eq 'running' }), 'another stream runs');
+$webhook->plan({ lose => 1 }, { status => 503 }, {});
+send_events(11, ('good') x 3);
+$webhook->plan({ status => 422, only => '/bad/' });
+send_events(21, qw(good bad bad bad good));
+send_events(31, ('good') x 2);
+my $updated = $streams->sql(q(WITH u AS (UPDATE fast_ingest.events SET path = '/updated/' RETURNING 1) SELECT count(*) FROM u));
+ok(wait_until(sub { figure('ignored_changes_total') == $updated }), 'rows that were updated are counted');
+my @requests = $webhook->requests;
+my %taken = map { $_->{headers}{'webhook-id'} => 1 } FastIngest::Webhook::taken(@requests);
+my $bytes = 0;
+
+$bytes += $_->{bytes} foreach @requests;
+is(figure('sent_events_total'), 7, 'so are the events that were sent');
+is(figure('sent_batches_total'), scalar keys %taken, 'their batches');
+is(figure('sent_bytes_total'), $bytes, 'the bytes of all requests');
+is(figure('dead_letters_total'), 3, 'dead letters');
+is(figure('retries_total'), 2, 'requests that were repeated');
+is(figure('doubts_total'), 1, 'those of which nothing was known');
+is(figure('lag_events'), 0, 'no event waits');
+is(figure('lag_seconds'), 0, 'for no time');
+cmp_ok(abs(figure('last_sent_timestamp_seconds') - $requests[-1]{at}), '<', 60, 'the last one was sent when it came');
 
 $server->sql('DROP DATABASE postgres', 'template1');
 $server->wait_not_ready(qr/database/);
