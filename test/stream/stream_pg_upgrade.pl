@@ -68,11 +68,6 @@ else
 }
 is($webhook->wait_for_events(80), 80, 'the target has all events');
 wait_for_state($new, 'out', 'running');
-SKIP:
-{
-	skip 'that pg_upgrade refuses a slot which has not read everything came with PostgreSQL 17', 1 if $version < 17;
-	pass('see doc/streams.md');
-}
 $new->node->stop;
 
 done_testing();
