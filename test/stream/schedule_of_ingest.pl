@@ -1,5 +1,5 @@
 # Ingestion does not wait for a stream. Every event is acknowledged while the target is dead, while
-# it takes connections and never answers, and while the stream's worker stands still.
+# it takes connections and never answers, and while the stream's worker stands still. Nor do those wait who ask how the stream is.
 # How many a second is a matter of `make bench`.
 
 use strict;
@@ -82,6 +82,11 @@ is($server->post_event(event(++$n))->{status}, 202, 'an event');
 is(scalar $webhook->wait_for_requests(1), 1, 'is posted, and the answer does not come');
 is($server->sql("SELECT count(*) FROM pg_stat_activity WHERE backend_type ~ '^fast_ingest stream' AND (xact_start IS NOT NULL OR backend_xmin IS NOT NULL)"),
 	0, 'meanwhile the worker has no transaction');
+my $began = time;
+
+is($server->get('/health')->{json}{status}, 'ok', '/health answers');
+is(stream_of($server, 'out')->{state}, 'running', 'and so does fi_streams()');
+cmp_ok(time - $began, '<', 15, 'without waiting for the target, for which the worker waits 30 seconds');
 all_acknowledged('hanging target');
 is(scalar $webhook->requests, 1, 'and the answer has not come');
 
