@@ -1,5 +1,6 @@
 # Ingestion does not wait for a stream. Every event is acknowledged while the target is dead, while
-# it takes connections and never answers, and while the stream's worker stands still. Nor do those wait who ask how the stream is.
+# it takes connections and never answers, and while the stream's worker stands still. Nor do
+# those wait who ask how the stream is.
 # How many a second is a matter of `make bench`.
 
 use strict;
