@@ -243,7 +243,7 @@ PartitionCreate(int32 day)
 	user = ActAsEventsOwner();
 
 	/* another session that makes a partition waits here, inserts do not */
-	(void) SpiRun("LOCK TABLE " EVENTS " IN SHARE UPDATE EXCLUSIVE MODE", SPI_OK_UTILITY);
+	(void) SpiRun("LOCK TABLE ONLY " EVENTS " IN SHARE UPDATE EXCLUSIVE MODE", SPI_OK_UTILITY);
 	CommandCounterIncrement();
 	while (find_gap(day, &low, &high))
 	{

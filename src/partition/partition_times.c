@@ -16,6 +16,7 @@
 #include "miscadmin.h"
 #include "partitioning/partbounds.h"
 #include "partitioning/partdesc.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/partcache.h"
 #include "utils/rel.h"
@@ -183,6 +184,11 @@ PartitionsCover(bool with_detached)
 {
 	PartitionCover covered = {with_detached, palloc0(sizeof(TimeRangeList))};
 
+	/*
+	 * ATTACH PARTITION waits for no reader, and nothing tells a transaction of it that has a lock
+	 * on events already
+	 */
+	AcceptInvalidationMessages();
 	cover_leaves(OwnTable("events"), false, make_list_of_all_times(), &covered);
 	TimeRangeListJoin(covered.times);
 	return covered.times;

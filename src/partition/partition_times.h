@@ -26,7 +26,10 @@ extern bool IsEventsPartition(Oid table);
 /* What such a partition takes. */
 extern PartitionTimes PartitionTimesOf(Oid partition);
 
-/* What all partitions take together, with or without those that are being detached. */
+/*
+ * What all partitions take together, with or without those that are being detached. No partition
+ * is missing whose rows a snapshot shows that was taken before.
+ */
 extern TimeRangeList *PartitionsCover(bool with_detached);
 
 /*
