@@ -164,7 +164,7 @@ begin_run(MetricsRun *run, const MetricsQuery *query)
 	RestoredCheck(RestoredUpTo(), snapshot);
 	(void) RollupStateRead(snapshot, &run->state);
 	run->raw_ranges =
-		TimeRangeListUnion(RecountRanges(snapshot, run->breakdown->id, run->breakdown->finest),
+		TimeRangeListUnion(RecountPending(snapshot, run->breakdown->id, run->breakdown->finest),
 						   find_uncertain_ranges(run));
 	UnresolvedUsersInit(&run->users, snapshot);
 }

@@ -229,9 +229,13 @@ require_raw_rows(const MetricsRun *run, const TimeRangeList *raw)
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("raw events before %s are needed and have been dropped",
 							timestamptz_to_str(missing->ranges[i].high)),
-					 errhint("Ask for a range of whole %s.", finest == LEVEL_DAY	? "days (UTC)"
-															 : finest == LEVEL_HOUR ? "hours"
-																					: "minutes")));
+					 TimeRangeListTouches(run->raw_ranges, low, high)
+						 ? errhint("Some were changed before that. Ask again in a new transaction, "
+								   "after fi_refresh().")
+						 : errhint("Ask for a range of whole %s.",
+								   finest == LEVEL_DAY	  ? "days (UTC)"
+								   : finest == LEVEL_HOUR ? "hours"
+														  : "minutes")));
 	}
 }
 

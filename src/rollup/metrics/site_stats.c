@@ -118,7 +118,7 @@ read_breakdown(SiteStats *stats, const Breakdown *breakdown, RollupRowVisitor ad
 			   DeltaRowVisitor add_delta, ScannedEventVisitor add_event)
 {
 	if (KeyLimitHasOthers(breakdown, stats->day.low) ||
-		TimeRangeListHas(RecountRanges(stats->users.snapshot, breakdown->id, breakdown->finest),
+		TimeRangeListHas(RecountPending(stats->users.snapshot, breakdown->id, breakdown->finest),
 						 stats->day.low))
 	{
 		require_raw_rows(stats);

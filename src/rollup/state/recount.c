@@ -210,6 +210,16 @@ RecountRanges(Snapshot snapshot, int breakdown, BucketLevel level)
 }
 
 TimeRangeList *
+RecountPending(Snapshot snapshot, int breakdown, BucketLevel level)
+{
+	TimeRangeList *list = find_marked_buckets(snapshot, breakdown, level, true);
+
+	return list->n == 0 ? list
+						: TimeRangeListDifference(
+							  list, TimeRangeListWholeBuckets(LostRowsRanges(snapshot), level));
+}
+
+TimeRangeList *
 RecountImpossible(Snapshot snapshot, int breakdown, BucketLevel level)
 {
 	TimeRangeList *list = find_marked_buckets(snapshot, breakdown, level, false);

@@ -37,6 +37,13 @@ extern bool RecountTouches(Snapshot snapshot, const TimeRangeList *times);
 extern TimeRangeList *RecountRanges(Snapshot snapshot, int breakdown, BucketLevel level);
 
 /*
+ * The whole buckets of a level that a snapshot shows marked in a breakdown, and that the rollup
+ * does not know: those of RecountRanges, and those whose events were all there, but are going
+ * or have gone since the snapshot was taken.
+ */
+extern TimeRangeList *RecountPending(Snapshot snapshot, int breakdown, BucketLevel level);
+
+/*
  * The whole buckets of a level that are marked in a breakdown and can never be counted: the
  * breakdown was added when events of them were lost already (see lost_rows.h).
  */
