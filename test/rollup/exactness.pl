@@ -65,6 +65,7 @@ my $directory = PostgreSQL::Test::Utils::tempdir();
 my $sessions = FastIngest::Sessions->new(server => $server, clock => $clock, directory => $directory, seed => $seed);
 
 make_for($server, $clock, $directory);
+make_raw_rows($server);
 
 foreach my $round (1 .. $rounds)
 {

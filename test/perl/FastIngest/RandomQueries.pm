@@ -1,7 +1,11 @@
 # Random queries, each as SQL that compares the answer with that of the raw rows in the same
 # snapshot: what fi_metrics, fi_stats and fi_top_paths say, and what count(*) and count(DISTINCT user_id)
 # say. The SQL returns a row that begins with ASKED, and one with DIFFERS for each group that
-# differs.
+# differs. If any does, rows that begin with WHY follow: what there is to find out why.
+#
+# At READ COMMITTED a statement is planned before its snapshot is taken. If a partition is attached
+# in between, count(*) misses the rows that the snapshot shows of it. So the raw rows are counted by
+# a function, raw_rows(), which plans a query when there is a snapshot, and counts by this snapshot.
 
 package FastIngest::RandomQueries;
 
@@ -11,7 +15,7 @@ use warnings;
 use Exporter 'import';
 use FastIngest::RandomEvents;
 
-our @EXPORT = qw(query @breakdowns %capped %MAX_KEYS @ZONES);
+our @EXPORT = qw(make_raw_rows query @breakdowns %capped %MAX_KEYS @ZONES);
 
 our @ZONES = ('UTC', 'UTC', 'Europe/Istanbul', 'America/New_York',
 	'Asia/Kathmandu', 'Australia/Lord_Howe', 'Atlantic/Azores');
@@ -67,14 +71,55 @@ sub range
 	return ($from, $to, $days);
 }
 
+# Make the function on a server. It must be STABLE: a volatile one takes snapshots of its own.
+sub make_raw_rows
+{
+	my ($server) = @_;
+
+	$server->sql(<<'EOQ');
+CREATE FUNCTION raw_rows(query text) RETURNS TABLE (k text, t bigint, u bigint) LANGUAGE plpgsql STABLE AS $$
+BEGIN
+  RETURN QUERY EXECUTE 'SELECT q.k::text, q.t::bigint, q.u::bigint FROM (' || query || ') q';
+END
+$$
+EOQ
+	return;
+}
+
+sub by_snapshot
+{
+	my ($raw) = @_;
+
+	return 'SELECT * FROM raw_rows(' . literal($raw) . ')';
+}
+
+# SQL that shows, by the snapshot of its own statement, which is the same at REPEATABLE READ, whether
+# the answer still differs, and what answers are made of
+sub reasons
+{
+	my ($comparison) = @_;
+
+	$comparison =~ s/'(?:DIFFERS|ASKED)',/'WHY', 'asked again',/g;
+	return <<EOQ;
+SELECT 'WHY', current_setting('transaction_isolation'), pg_current_snapshot(), clock_timestamp();
+$comparison
+SELECT 'WHY', 'rollup_state', s.xmin, s.* FROM fast_ingest.rollup_state s;
+SELECT 'WHY', 'recount', r.xmin, r.* FROM fast_ingest.recount r LIMIT 10;
+SELECT 'WHY', 'lost_rows', l.xmin, l.* FROM fast_ingest.lost_rows l LIMIT 10;
+SELECT 'WHY', 'rollup_delta', d.xmin, first_ts, last_ts, events FROM fast_ingest.rollup_delta d ORDER BY age(d.xmin) LIMIT 10;
+SELECT 'WHY', 'event_names', count(*), count(*) FILTER (WHERE is_other) FROM fast_ingest.event_names;
+SELECT 'WHY', 'attached', i.xmin, inhrelid::regclass FROM pg_inherits i
+WHERE inhparent = 'fast_ingest.events'::regclass ORDER BY age(i.xmin) LIMIT 5;
+EOQ
+}
+
 # SQL that compares our rows with those of the raw events, both with columns k, t, u. It returns
 # what differs, and a row that says that it asked.
 sub comparison
 {
 	my ($query, $ours, $raw) = @_;
 	my $text = literal($query);
-
-	return <<EOQ;
+	my $comparison = <<EOQ;
 WITH ours AS (SELECT k, t, u, row_number() OVER (PARTITION BY k) AS n FROM ($ours) o),
 raw AS (SELECT k, t, u, 1 AS n FROM ($raw) r)
 SELECT 'DIFFERS', $text, ours.k, ours.t, ours.u, 'not', raw.k, raw.t, raw.u
@@ -83,6 +128,10 @@ WHERE (ours.t, ours.u) IS DISTINCT FROM (raw.t, raw.u)
 UNION ALL
 SELECT 'ASKED', NULL, NULL, NULL, NULL, NULL, NULL, (SELECT sum(t) FROM raw), NULL;
 EOQ
+
+	return $comparison
+	  . "\\set differs false\nSELECT :ROW_COUNT > 1 AS differs \\gset\n"
+	  . "\\if :differs\n" . reasons($comparison) . "\\endif\n";
 }
 
 # Keys of hours and days are compared as the instants they are.
@@ -128,6 +177,7 @@ sub metrics_query
 		$raw = "SELECT $KEYS{$group} AS k, count(*) AS t, count(DISTINCT user_id) AS u"
 		  . " FROM fast_ingest.events WHERE $where AND $KEYS{$group} IS NOT NULL GROUP BY 1";
 	}
+	$raw = by_snapshot($raw);
 	return ($capped{ $group || '' } ? capped_comparison($call, $ours, $raw) : comparison($call, $ours, $raw))
 	  . ($opt{plan} ? "SELECT 'PLAN', source FROM fi_metrics_sources($arguments) WHERE rows_read > 0;\n" : '');
 }
@@ -162,12 +212,12 @@ sub stats_query
 	return comparison(
 		"fi_stats($site, $day)",
 		"SELECT NULL::text AS k, total_views AS t, unique_users AS u FROM fi_stats($site, $day)",
-		"SELECT NULL::text AS k, count(*) AS t, count(DISTINCT user_id) AS u FROM $events")
+		by_snapshot("SELECT NULL::text AS k, count(*) AS t, count(DISTINCT user_id) AS u FROM $events"))
 	  . comparison(
 		"fi_top_paths($site, $day, $paths)",
 		"SELECT path AS k, views AS t, 0 AS u FROM fi_top_paths($site, $day, $paths)",
-		"SELECT path AS k, count(*) AS t, 0 AS u FROM $events AND path IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, path COLLATE \"C\""
-		  . " LIMIT $paths");
+		by_snapshot("SELECT path AS k, count(*) AS t, 0 AS u FROM $events AND path IS NOT NULL"
+		  . " GROUP BY 1 ORDER BY 2 DESC, path COLLATE \"C\" LIMIT $paths"));
 }
 
 sub query

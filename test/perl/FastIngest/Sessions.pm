@@ -196,7 +196,7 @@ sub run
 {
 	my ($self, $name, $sessions, %opt) = @_;
 	my $meanwhile = $opt{meanwhile} || sub { };
-	my (@complaints, @differing, %errors);
+	my (@complaints, @differing, @reasons, %errors);
 	my $asked = 0;
 
 	$self->start_session($_) foreach @$sessions;
@@ -216,7 +216,8 @@ sub run
 		{
 			if (/^ASKED\|.*?(\d*)\|$/) { $asked++; $self->{seen}{events} += $1 || 0 }
 			elsif (/^PLAN\|(\w+)/) { $self->{seen}{sources}{$1}++ }
-			elsif (/^DIFFERS/) { push @differing, "$session->{kind}: $_" }
+			elsif (/^DIFFERS/) { push @differing, "$session->{kind} ($session->{file}): $_" }
+			elsif (/^WHY/) { push @reasons, "$session->{kind} ($session->{file}): $_" }
 			elsif ($session->{kind} eq 'http')
 			{
 				# a leap of the clock may be longer than a request's time
@@ -242,6 +243,7 @@ sub run
 	  or diag("seed $self->{seed}, " . ($ended ? '' : 'sessions did not end; ')
 		  . @differing . " differing rows, " . @complaints . " complaints\n",
 		map { "$_\n" } @differing[ 0 .. ($#differing > 7 ? 7 : $#differing) ],
+		@reasons[ 0 .. ($#reasons > 59 ? 59 : $#reasons) ],
 		@complaints[ 0 .. ($#complaints > 7 ? 7 : $#complaints) ]);
 	return;
 }
