@@ -16,6 +16,7 @@
 #include "utils/timestamp.h"
 
 #include "db/own_tables.h"
+#include "partition/current_partitions.h"
 
 TimestampTz
 PartitionBoundTime(const PartitionBoundInfoData *bounds, int bound)
@@ -31,10 +32,20 @@ PartitionBoundTime(const PartitionBoundInfoData *bounds, int bound)
 	return Min(Max(time, MIN_TIMESTAMP), END_TIMESTAMP);
 }
 
+/*
+ * Open the table with all its partitions known
+ */
+static Relation
+open_events(void)
+{
+	CurrentPartitionsLoad();
+	return table_open(OwnTable("events"), AccessShareLock);
+}
+
 int
 PartitionRanges(bool with_default, TimestampTz **lowers, TimestampTz **uppers)
 {
-	Relation events = table_open(OwnTable("events"), AccessShareLock);
+	Relation events = open_events();
 	PartitionDesc desc = RelationGetPartitionDesc(events, true);
 	PartitionBoundInfo bounds = desc->boundinfo;
 	int room = bounds == NULL ? 1 : bounds->ndatums + 2;

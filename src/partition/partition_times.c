@@ -16,7 +16,6 @@
 #include "miscadmin.h"
 #include "partitioning/partbounds.h"
 #include "partitioning/partdesc.h"
-#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/partcache.h"
 #include "utils/rel.h"
@@ -24,6 +23,7 @@
 #include "utils/timestamp.h"
 
 #include "db/own_tables.h"
+#include "partition/current_partitions.h"
 #include "partition/event_columns.h"
 #include "partition/partition_ranges.h"
 
@@ -184,11 +184,7 @@ PartitionsCover(bool with_detached)
 {
 	PartitionCover covered = {with_detached, palloc0(sizeof(TimeRangeList))};
 
-	/*
-	 * ATTACH PARTITION waits for no reader, and nothing tells a transaction of it that has a lock
-	 * on events already
-	 */
-	AcceptInvalidationMessages();
+	CurrentPartitionsLoad();
 	cover_leaves(OwnTable("events"), false, make_list_of_all_times(), &covered);
 	TimeRangeListJoin(covered.times);
 	return covered.times;

@@ -17,6 +17,7 @@
 #include "utils/timestamp.h"
 
 #include "db/act_as_owner.h"
+#include "partition/current_partitions.h"
 #include "rollup/breakdown/rollup_text.h"
 
 #define ROWS_PER_FETCH 1000
@@ -118,6 +119,7 @@ ScanEvents(const Breakdown *breakdown, const char *event_name, const char *chann
 	Portal cursor;
 	SavedUser user;
 
+	CurrentPartitionsLoad();
 	user = ActAsEventsOwner();
 	cursor = open_cursor(breakdown, event_name, channel, range);
 	ActAsCallerAgain(user);

@@ -39,6 +39,7 @@
 #include "db/act_as_owner.h"
 #include "db/own_tables.h"
 #include "db/spi.h"
+#include "partition/current_partitions.h"
 #include "rollup/refresh/close_buckets.h"
 #include "rollup/refresh/refresh.h"
 #include "rollup/state/refresh_lock.h"
@@ -176,8 +177,10 @@ static void
 erase_events(Snapshot snapshot, Erasure *erasure)
 {
 	Oid type = TEXTOID;
-	SavedUser user = ActAsEventsOwner();
+	SavedUser user;
 
+	CurrentPartitionsLoad();
+	user = ActAsEventsOwner();
 	erasure->events = SpiRunAt(snapshot, "DELETE FROM " EVENTS_OF_USER, SPI_OK_DELETE, 1, &type,
 							   &erasure->user_id);
 	if (SpiRunAt(snapshot,

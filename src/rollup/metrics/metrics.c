@@ -37,6 +37,7 @@
 #include "db/act_as_owner.h"
 #include "db/own_tables.h"
 #include "db/set_option.h"
+#include "partition/current_partitions.h"
 #include "rollup/breakdown/rollup_text.h"
 #include "rollup/metrics/metrics_private.h"
 #include "rollup/state/key_limit.h"
@@ -188,6 +189,7 @@ MetricsCompute(const MetricsQuery *query)
 	/* rows of the rollup are found by an index, whatever the planner knows of the table */
 	SetOption("enable_seqscan", "off", GUC_ACTION_SAVE);
 	LockEventsTable();
+	CurrentPartitionsLoad();
 	user = ActAsRollupOwner();
 	SPI_connect();
 	MemoryContextSwitchTo(context);
