@@ -80,26 +80,29 @@ UNIT_SRCS_sha256_test = src/base/sha256.c
 UNIT_SRCS_timestamp_test = src/event/timestamp.c
 UNIT_SRCS_head_check_test = src/http/server/head_check.c src/http/server/request_target.c
 UNIT_SRCS_request_target_test = src/http/server/request_target.c
-UNIT_SRCS_json_line_test = src/stream/sink/json_line.c
+UNIT_SRCS_json_line_test = src/event/json_line.c
 UNIT_SRCS_compress_body_test = src/stream/wire/compress_body.c
-UNIT_SRCS_event_line_test = src/stream/sink/event_line.c src/stream/sink/json_line.c \
+UNIT_SRCS_event_line_test = src/stream/sink/event_line.c src/event/json_line.c \
 	src/stream/stream_columns.c
 UNIT_SRCS_kafka_answer_test = src/stream/sink/kafka_answer.c src/stream/wire/wire_message.c
 UNIT_SRCS_webhook_signature_test = src/stream/sink/webhook_signature.c
+UNIT_SRCS_minute_times_test = src/rollup/sets/minute_times.c
 UNIT_SRCS_clickhouse_answer_test = src/stream/clickhouse/clickhouse_answer.c src/stream/wire/wire_message.c
 FUZZ_SRCS_event_fuzz = src/event/parse.c src/event/event_fields.c src/event/json_escape.c \
 	src/event/timestamp.c src/event/validate.c
 FUZZ_SRCS_roaring_check_fuzz = src/rollup/sets/roaring_check.c
+FUZZ_SRCS_minute_times_fuzz = src/rollup/sets/minute_times.c
 FUZZ_SRCS_decompress_fuzz = src/http/server/decompress.c
 FUZZ_SRCS_head_check_fuzz = src/http/server/head_check.c src/http/server/request_target.c
 FUZZ_SRCS_ring_fuzz = src/shared/types/ring.c
-FUZZ_SRCS_query_fuzz = src/http/answer/query_parameters.c src/query/request_parameters.c src/query/page.c \
-	src/event/timestamp.c
+FUZZ_SRCS_query_fuzz = src/http/answer/query_parameters.c src/query/parameters/request_parameters.c \
+	src/query/parameters/parameter_table.c src/query/parameters/parameter_values.c \
+	src/query/parameters/value_list.c src/query/answers/page.c src/event/timestamp.c
 FUZZ_SRCS_kafka_answer_fuzz = src/stream/sink/kafka_answer.c src/stream/wire/wire_message.c
 FUZZ_SRCS_clickhouse_answer_fuzz = src/stream/clickhouse/clickhouse_answer.c src/stream/wire/wire_message.c
 # What includes postgres_fe.h rather than postgres.h: these unit programs, and all fuzz
 # programs but those
-UNIT_FRONTEND = sha256_test json_line_test kafka_answer_test webhook_signature_test
+UNIT_FRONTEND = minute_times_test sha256_test json_line_test kafka_answer_test webhook_signature_test
 FUZZ_SERVER_CODE = ring_fuzz query_fuzz
 
 UNIT_PROGRAMS = $(patsubst test/unit/%.c,tmp_build/unit/%,$(wildcard test/unit/*_test.c))

@@ -160,31 +160,66 @@ COMMENT ON AGGREGATE fast_ingest.union_users(fi_user_set) IS
 -- Plumbing: packed minutes
 -- ---------------------------------------------------------------------------
 
-CREATE FUNCTION fast_ingest.pack_minutes_add(internal, integer, bigint, fi_user_set) RETURNS internal
+CREATE FUNCTION fast_ingest.pack_minutes_add(internal, integer, bigint, fi_user_set, bytea) RETURNS internal
     AS 'MODULE_PATHNAME', 'fi_pack_minutes_add' LANGUAGE C IMMUTABLE PARALLEL SAFE;
 
 CREATE FUNCTION fast_ingest.pack_minutes_result(internal) RETURNS bytea
     AS 'MODULE_PATHNAME', 'fi_pack_minutes_result' LANGUAGE C IMMUTABLE PARALLEL SAFE;
 
-COMMENT ON FUNCTION fast_ingest.pack_minutes_add(internal, integer, bigint, fi_user_set) IS
+COMMENT ON FUNCTION fast_ingest.pack_minutes_add(internal, integer, bigint, fi_user_set, bytea) IS
 'Transition function of pack_minutes.';
 COMMENT ON FUNCTION fast_ingest.pack_minutes_result(internal) IS
 'Final function of pack_minutes.';
 
-CREATE AGGREGATE fast_ingest.pack_minutes(minute integer, events bigint, users fi_user_set) (
+CREATE AGGREGATE fast_ingest.pack_minutes(minute integer, events bigint, users fi_user_set, times bytea) (
     SFUNC = fast_ingest.pack_minutes_add, STYPE = internal, SSPACE = 262144,
     FINALFUNC = fast_ingest.pack_minutes_result, PARALLEL = SAFE
 );
 
-COMMENT ON AGGREGATE fast_ingest.pack_minutes(integer, bigint, fi_user_set) IS
-'Pack the minutes of an hour into the value that fast_ingest.rollup.minutes holds. minute: 0 to 59, may come more than once; events: number of events; users: NULL for none. Store the result beside the union of the users: unpack_minutes needs both. Errors: 22023 for another minute or a negative number of events, 22004 if minute or events is NULL, 22003 for too many events, 54000 for more than 71582788 users.';
+COMMENT ON AGGREGATE fast_ingest.pack_minutes(integer, bigint, fi_user_set, bytea) IS
+'Pack the minutes of an hour into the value that fast_ingest.rollup.minutes holds. minute: 0 to 59, may come more than once; events: number of events; users: NULL for none; times: when the events were, as in rows of level minute, or NULL if that is not known. Times are kept of minutes that have the times of all events, and of no minute if there are more than 67108864. Store the result beside the union of the users: unpack_minutes needs both. Errors: 22023 for another minute, a negative number of events, or times of a user who is not among the users, XX001 for damaged times, 22004 if minute or events is NULL, 22003 for too many events, 54000 for more than 71582788 users.';
 
 CREATE FUNCTION fast_ingest.unpack_minutes(users fi_user_set, minutes bytea)
-    RETURNS TABLE (minute integer, events bigint, users fi_user_set)
+    RETURNS TABLE (minute integer, events bigint, users fi_user_set, times bytea)
     AS 'MODULE_PATHNAME', 'fi_unpack_minutes' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE ROWS 60;
 
 COMMENT ON FUNCTION fast_ingest.unpack_minutes(fi_user_set, bytea) IS
-'The minutes of an hour that have events or users, in order. users and minutes are those of one row of fast_ingest.rollup. Error XX001 if they are damaged or do not belong together.';
+'The minutes of an hour that have events or users, in order. users and minutes are those of one row of fast_ingest.rollup, of level hour. times: when the events were, NULL where that is not kept; fast_ingest.unpack_times shows them. Error XX001 if they are damaged or do not belong together.';
+
+-- ---------------------------------------------------------------------------
+-- Plumbing: times of the events of a minute
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION fast_ingest.union_times_add(internal, bytea) RETURNS internal
+    AS 'MODULE_PATHNAME', 'fi_union_times_add' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+
+CREATE FUNCTION fast_ingest.union_times_result(internal) RETURNS bytea
+    AS 'MODULE_PATHNAME', 'fi_union_times_result' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+
+COMMENT ON FUNCTION fast_ingest.union_times_add(internal, bytea) IS
+'Transition function of union_times.';
+COMMENT ON FUNCTION fast_ingest.union_times_result(internal) IS
+'Final function of union_times.';
+
+CREATE AGGREGATE fast_ingest.union_times(times bytea) (
+    SFUNC = fast_ingest.union_times_add, STYPE = internal, SSPACE = 65536,
+    FINALFUNC = fast_ingest.union_times_result, PARALLEL = SAFE
+);
+
+COMMENT ON AGGREGATE fast_ingest.union_times(bytea) IS
+'Put together the times of events of one minute, as rows of fast_ingest.rollup of level minute hold them in column minutes. NULL counts as none; the result is NULL without any, and for more than 67108864 events. Error XX001 if times are damaged.';
+
+CREATE FUNCTION fast_ingest.forget_user_in_times(times bytea, user_no bigint) RETURNS bytea
+    AS 'MODULE_PATHNAME', 'fi_forget_user_in_times' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+COMMENT ON FUNCTION fast_ingest.forget_user_in_times(bytea, bigint) IS
+'The same times in which the events of a user have none. Error XX001 if they are damaged.';
+
+CREATE FUNCTION fast_ingest.unpack_times(times bytea) RETURNS TABLE (microsecond integer, user_no bigint)
+    AS 'MODULE_PATHNAME', 'fi_unpack_times' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+COMMENT ON FUNCTION fast_ingest.unpack_times(bytea) IS
+'When the events of a minute were, in order, in microseconds from its beginning, and their users'' numbers, NULL for none. times: minutes of a row of fast_ingest.rollup of level minute, or times of unpack_minutes. Error XX001 if they are damaged.';
 
 -- ---------------------------------------------------------------------------
 -- Plumbing: trigger functions, API keys
@@ -204,6 +239,9 @@ CREATE FUNCTION fast_ingest.events_truncated() RETURNS trigger
     AS 'MODULE_PATHNAME', 'fi_events_truncated' LANGUAGE C
     SET search_path = pg_catalog, pg_temp;
 
+CREATE FUNCTION fast_ingest.breakdown_replaced() RETURNS trigger
+    AS 'MODULE_PATHNAME', 'fi_breakdown_replaced' LANGUAGE C
+    SET search_path = pg_catalog, pg_temp;
 CREATE FUNCTION fast_ingest.row_replaced() RETURNS trigger
     AS 'MODULE_PATHNAME', 'fi_row_replaced' LANGUAGE C
     SET search_path = pg_catalog, pg_temp;
@@ -220,6 +258,8 @@ COMMENT ON FUNCTION fast_ingest.events_truncated() IS
 'Trigger of fast_ingest.events and its partitions: empties the rollup, or marks the time range of the truncated partition.';
 COMMENT ON FUNCTION fast_ingest.row_replaced() IS
 'Trigger of tables that hold one row: deletes the present row when a restore inserts another, and makes all processes read it again. Waits for a running refresh.';
+COMMENT ON FUNCTION fast_ingest.breakdown_replaced() IS
+'Trigger of fast_ingest.breakdowns: a row of a built-in breakdown that a restore inserts, because fi_alter_breakdown() has changed it, replaces the present one. Waits for a running refresh.';
 COMMENT ON FUNCTION fast_ingest.api_keys_changed() IS
 'Trigger of fast_ingest.api_keys: publishes the keys to the listeners at commit. Errors: 53400 at commit if there is no room for them, 0A000 at PREPARE TRANSACTION.';
 
@@ -314,7 +354,12 @@ CREATE TABLE fast_ingest.breakdowns (
     key text NOT NULL,
     scope text,
     finest smallint NOT NULL CHECK (finest BETWEEN 1 AND 3),
-    max_keys integer NOT NULL CHECK (max_keys > 0)
+    max_keys integer NOT NULL CHECK (max_keys > 0),
+    quarters boolean NOT NULL DEFAULT false CHECK (finest = 1 OR NOT quarters),
+    fine_days integer NOT NULL DEFAULT 0 CHECK (fine_days >= 0),
+    is_array boolean NOT NULL DEFAULT false,
+    fine_from timestamptz NOT NULL DEFAULT '-infinity',
+    is_altered boolean NOT NULL DEFAULT false
 );
 
 COMMENT ON TABLE fast_ingest.breakdowns IS
@@ -325,13 +370,23 @@ COMMENT ON COLUMN fast_ingest.breakdowns.scope IS
 'SQL expression over the same row. Equal keys of different scopes are different keys; NULL: there is one scope';
 COMMENT ON COLUMN fast_ingest.breakdowns.finest IS
 'Finest level that rows are kept at: 1 minute, 2 hour, 3 day';
+COMMENT ON COLUMN fast_ingest.breakdowns.quarters IS
+'Rows of level minute are of quarters of an hour, 15 minutes';
+COMMENT ON COLUMN fast_ingest.breakdowns.fine_days IS
+'How many closed UTC days have rows at levels below day; 0: all of them since fine_from';
+COMMENT ON COLUMN fast_ingest.breakdowns.fine_from IS
+'UTC days that begin before it have rows of the level day only, whatever fine_days says: fi_alter_breakdown() has made it so';
+COMMENT ON COLUMN fast_ingest.breakdowns.is_altered IS
+'fi_alter_breakdown() has changed the breakdown, so that a dump must have it although it is built in';
+COMMENT ON COLUMN fast_ingest.breakdowns.is_array IS
+'key is an array of text: an event counts once for each of its elements';
 COMMENT ON COLUMN fast_ingest.breakdowns.max_keys IS
-'How many keys of an event_name get rows of their own in an hour, or in a day if that is the finest level. Further keys are counted together, in rows with is_other';
+'How many keys of an event_name get rows of their own in an hour, or in a day if that is the finest level; if keys have scopes, how many of each scope, and ten times as many of all (of sites, whose key is the scope, so many of all). Further keys are counted together, in rows with is_other';
 
-INSERT INTO fast_ingest.breakdowns (id, name, key, scope, finest, max_keys) VALUES
-    (1, 'channel', 'channel', NULL, 1, 1000),
-    (2, 'site', 'site_id', 'site_id', 3, 1000),
-    (3, 'page', 'path', 'site_id', 3, 10000);
+INSERT INTO fast_ingest.breakdowns (id, name, key, scope, finest, quarters, fine_days, max_keys) VALUES
+    (1, 'channel', 'channel', NULL, 1, false, 0, 1000),
+    (2, 'site', 'site_id', 'site_id', 1, false, 3, 1000),
+    (3, 'page', 'path', 'site_id', 1, true, 3, 10000);
 
 CREATE SEQUENCE fast_ingest.breakdowns_id_seq AS smallint MINVALUE 100;
 
@@ -358,12 +413,12 @@ ALTER TABLE fast_ingest.rollup ALTER COLUMN minutes SET STORAGE EXTERNAL;
 CREATE INDEX rollup_bucket ON fast_ingest.rollup (breakdown, level, event_name, bucket, scope, key);
 CREATE INDEX rollup_other ON fast_ingest.rollup (breakdown, bucket, event_name) WHERE is_other;
 CREATE INDEX rollup_parts ON fast_ingest.rollup (bucket) WHERE is_part;
-CREATE INDEX rollup_scope ON fast_ingest.rollup (scope, bucket, breakdown) WHERE scope <> '';
+CREATE INDEX rollup_scope ON fast_ingest.rollup (scope, breakdown, level, bucket) WHERE scope <> '';
 
 COMMENT ON TABLE fast_ingest.rollup IS
 'Events and users by breakdown, event_name and bucket, as of the last fi_refresh()';
 COMMENT ON COLUMN fast_ingest.rollup.breakdown IS
-'fast_ingest.breakdowns.id; 0: the total of all channels';
+'fast_ingest.breakdowns.id; 0: the total of all channels; 4: that of all event_names, 5: days of all event_names by channel; their event_name is empty and has no meaning';
 COMMENT ON COLUMN fast_ingest.rollup.level IS
 'Width of the bucket: 1 minute (only in hours that are not closed yet), 2 hour, 3 day';
 COMMENT ON COLUMN fast_ingest.rollup.users IS
@@ -371,11 +426,11 @@ COMMENT ON COLUMN fast_ingest.rollup.users IS
 COMMENT ON COLUMN fast_ingest.rollup.is_part IS
 'The key has several rows in this bucket, each with other events; a later refresh puts them together';
 COMMENT ON COLUMN fast_ingest.rollup.is_other IS
-'The row counts all keys, of all scopes, beyond the breakdown''s max_keys; its scope and key are empty and have no meaning';
+'The row counts all keys beyond the breakdown''s max_keys: those of its scope, or of all scopes if that is empty; its key is empty and has no meaning';
 COMMENT ON COLUMN fast_ingest.rollup.is_other_name IS
 'The row counts all event_names beyond fast_ingest.max_event_names; its event_name is empty and has no meaning';
 COMMENT ON COLUMN fast_ingest.rollup.minutes IS
-'Events and users of each minute of an hour, packed; fast_ingest.unpack_minutes(users, minutes) shows them';
+'Of level hour: events and users of each minute, and the times of the events of channels, packed; fast_ingest.unpack_minutes(users, minutes) shows them. Of level minute: the times of the events of channels; fast_ingest.unpack_times(minutes) shows them';
 
 CREATE TABLE fast_ingest.event_names (
     day timestamptz NOT NULL,
@@ -491,6 +546,9 @@ ALTER TABLE fast_ingest.secret ENABLE ALWAYS TRIGGER fi_changed;
 CREATE TRIGGER fi_replaced BEFORE INSERT ON fast_ingest.data_begin
     FOR EACH STATEMENT EXECUTE FUNCTION fast_ingest.row_replaced();
 ALTER TABLE fast_ingest.data_begin ENABLE ALWAYS TRIGGER fi_replaced;
+CREATE TRIGGER fi_replaced BEFORE INSERT ON fast_ingest.breakdowns
+    FOR EACH ROW EXECUTE FUNCTION fast_ingest.breakdown_replaced();
+ALTER TABLE fast_ingest.breakdowns ENABLE ALWAYS TRIGGER fi_replaced;
 
 -- for publications FOR ALL TABLES: rows of these tables are deleted
 ALTER TABLE fast_ingest.rollup REPLICA IDENTITY FULL;
@@ -500,7 +558,7 @@ ALTER TABLE fast_ingest.lost_rows REPLICA IDENTITY FULL;
 ALTER TABLE fast_ingest.secret REPLICA IDENTITY FULL;
 ALTER TABLE fast_ingest.data_begin REPLICA IDENTITY FULL;
 
-SELECT pg_catalog.pg_extension_config_dump('fast_ingest.breakdowns', 'WHERE id >= 100');
+SELECT pg_catalog.pg_extension_config_dump('fast_ingest.breakdowns', 'WHERE id >= 100 OR is_altered');
 SELECT pg_catalog.pg_extension_config_dump('fast_ingest.breakdowns_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('fast_ingest.rollup', '');
 SELECT pg_catalog.pg_extension_config_dump('fast_ingest.event_names', '');
@@ -726,34 +784,80 @@ SELECT pg_catalog.pg_extension_config_dump('fast_ingest.stream_dead_letters_id_s
 -- ---------------------------------------------------------------------------
 
 CREATE FUNCTION fi_metrics(
-    event_name text,
+    event_name text DEFAULT NULL,
     since timestamptz DEFAULT NULL,
     until timestamptz DEFAULT NULL,
     group_by text DEFAULT NULL,
     channel text DEFAULT NULL,
     time_zone text DEFAULT 'UTC',
-    fill boolean DEFAULT true
+    fill boolean DEFAULT true,
+    filter jsonb DEFAULT NULL,
+    align boolean DEFAULT false,
+    week_start text DEFAULT 'monday'
 ) RETURNS TABLE (group_key text, total_events bigint, unique_users bigint)
     AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL UNSAFE
     SET search_path = pg_catalog, pg_temp;
 
-COMMENT ON FUNCTION fi_metrics(text, timestamptz, timestamptz, text, text, text, boolean) IS
-'Exact number of events and of unique users of an event_name, from since (inclusive; NULL: the first event) to until (exclusive; NULL: the last event), in the snapshot of the statement. group_by: NULL (one row, group_key is NULL), hour or day (rows in order; group_key is the ISO 8601 instant at which the hour or day begins in time_zone; fill adds those without events) or the name of a breakdown (rows by total_events, descending; group_key is the key, or NULL for all keys beyond the breakdown''s max_keys together). channel: count only this channel (NULL: all). time_zone: a name of the time zone database (NULL: UTC). Errors: 22023 for an argument that is not valid, 55000 if raw events are needed that were dropped, or while the rollup is being restored.';
+COMMENT ON FUNCTION fi_metrics(text, timestamptz, timestamptz, text, text, text, boolean, jsonb, boolean, text) IS
+'Exact number of events and of unique users of an event_name (NULL: of all events), from since (inclusive; NULL: the first event) to until (exclusive; NULL: the last event), in the snapshot of the statement. group_by: NULL (one row, group_key is NULL), hour, day, week or month (rows in order; group_key is the ISO 8601 instant at which the period begins in time_zone; fill adds those without events), event (rows by total_events, descending; group_key is the event_name, or NULL for all names beyond fast_ingest.max_event_names together) or the name of a breakdown (the same; group_key is the key, or NULL for all keys beyond the breakdown''s max_keys together). channel: count only this channel (NULL: all). time_zone: a name of the time zone database (NULL: UTC). filter: count only events that meet all members of an object like {"channel": "web", "site": ["a.example", "b.example"], "metadata": {"plan": "pro"}}; its members are channel, campaign_id, path, tag, names of breakdowns, and metadata; a value is text, a number or a boolean, or an array of these, one of which is enough. What the rollup does not keep is answered from raw events. align: widen the range to whole buckets of the rollup, so that its ends need no raw events. week_start: monday or sunday. Errors: 22023 for an argument that is not valid, 55000 if raw events are needed that were dropped, or while the rollup is being restored.';
 
 CREATE FUNCTION fi_metrics_sources(
-    event_name text,
+    event_name text DEFAULT NULL,
     since timestamptz DEFAULT NULL,
     until timestamptz DEFAULT NULL,
     group_by text DEFAULT NULL,
     channel text DEFAULT NULL,
     time_zone text DEFAULT 'UTC',
-    fill boolean DEFAULT true
+    fill boolean DEFAULT true,
+    filter jsonb DEFAULT NULL,
+    align boolean DEFAULT false,
+    week_start text DEFAULT 'monday'
 ) RETURNS TABLE (source text, rows_read bigint)
     AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL UNSAFE ROWS 5
     SET search_path = pg_catalog, pg_temp;
 
-COMMENT ON FUNCTION fi_metrics_sources(text, timestamptz, timestamptz, text, text, text, boolean) IS
+COMMENT ON FUNCTION fi_metrics_sources(text, timestamptz, timestamptz, text, text, text, boolean, jsonb, boolean, text) IS
 'Answer as fi_metrics() does for the same arguments, but return how many rows of each source the answer read. source: day, hour, minute (rows of the rollup), delta (groups that are not merged yet), raw (events). Errors: as fi_metrics().';
+
+CREATE FUNCTION fi_series(
+    event_name text DEFAULT NULL,
+    since timestamptz DEFAULT NULL,
+    until timestamptz DEFAULT NULL,
+    step text DEFAULT 'auto',
+    group_by text DEFAULT NULL,
+    top integer DEFAULT 10,
+    filter jsonb DEFAULT NULL,
+    time_zone text DEFAULT 'UTC',
+    fill boolean DEFAULT true,
+    align boolean DEFAULT true,
+    week_start text DEFAULT 'monday'
+) RETURNS TABLE ("time" timestamptz, group_key text, is_other boolean, total_events bigint, unique_users bigint)
+    AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp;
+
+COMMENT ON FUNCTION fi_series(text, timestamptz, timestamptz, text, text, integer, jsonb, text, boolean, boolean, text) IS
+'Points for a chart: the exact number of events and of unique users in each step from since (inclusive; NULL: the first event) to until (exclusive; NULL: the last event), in the snapshot of the statement, ordered by time and then by series. time: when the step begins. event_name: NULL counts the events of all names. step: 1m, 5m, 15m, 1h, 6h, 1d, 1w, 1mo, minute, hour, day, week, month, or an interval as Grafana writes it (30s, 2m, 12h, 7d, 1M), which is rounded up to one of these; auto (or NULL) is the smallest step of which there are at most 300 in the range and which the rollup keeps. group_by: NULL (one series), event or the name of a breakdown (one series for each key; group_key is the key). top: how many series, those of the most events in the whole range; all other keys are one more series, whose group_key is NULL and is_other true; 1 to 1000. filter: count only events with these values, as {"channel": "web", "site": ["a", "b"], "metadata": {"plan": "pro"}}. time_zone: of days, weeks and months, and of the local hours that shorter steps begin at. fill: return steps without events, too. align: widen the range to whole minutes, hours or days that the rollup keeps, so that no raw events are read for its ends; a step that the range cuts is counted only as far as the range goes. week_start: monday or sunday. Errors: 22023 for an argument that is not valid and for more than 200000 points, 55000 if raw events are needed that were dropped, or while the rollup is being restored.';
+
+CREATE FUNCTION fi_event_names(
+    since timestamptz DEFAULT NULL,
+    until timestamptz DEFAULT NULL,
+    filter jsonb DEFAULT NULL
+) RETURNS TABLE (event_name text, total_events bigint, unique_users bigint, first_seen timestamptz, last_seen timestamptz)
+    AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp;
+
+COMMENT ON FUNCTION fi_event_names(timestamptz, timestamptz, jsonb) IS
+'The names of the events from since (inclusive; NULL: the first event) to until (exclusive; NULL: the last event), in the snapshot of the statement, with the exact number of events and of unique users of each, by total_events, descending. event_name: NULL for all names beyond fast_ingest.max_event_names together. filter: as of fi_series(). first_seen, last_seen: the ts of the first and the last event of the name in the range; with a filter on other than channel, where the raw events were dropped, the beginning of their bucket of the rollup. Errors: as fi_series().';
+
+CREATE FUNCTION fi_live(
+    site text DEFAULT NULL,
+    top integer DEFAULT 10
+) RETURNS TABLE (part text, key text, total_events bigint, unique_users bigint)
+    AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL UNSAFE ROWS 52
+    SET search_path = pg_catalog, pg_temp;
+
+COMMENT ON FUNCTION fi_live(text, integer) IS
+'What happens now, of all event_names together, in the snapshot of the statement. part: last 5 minutes, last 30 minutes (one row each, key is NULL), minute (30 rows in order; key is the ISO 8601 instant of its beginning), page (the paths of the most events since the quarter of an hour in which the first of these minutes is) and event (the names of the most events in the 30 minutes). Minutes are whole ones; the last one is the minute of the statement. Events that are ahead of the clock are not counted. site: count only events of this site_id (NULL: all). top: most rows of page and of event, 1 to 100. Errors: 22023 for an argument that is not valid, 55000 if raw events are needed that were dropped, or while the rollup is being restored.';
 
 CREATE FUNCTION fi_stats(
     site_id text,
@@ -831,15 +935,44 @@ COMMENT ON FUNCTION fi_erase_user(text) IS
 
 CREATE FUNCTION fi_add_breakdown(
     name text,
-    expression text,
+    expression text DEFAULT NULL,
     levels text[] DEFAULT '{hour,day}',
-    max_keys integer DEFAULT 1000
+    max_keys integer DEFAULT 1000,
+    per_site boolean DEFAULT false,
+    metadata text DEFAULT NULL,
+    fine_days integer DEFAULT 0
 ) RETURNS void
     AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, pg_temp;
 
-COMMENT ON FUNCTION fi_add_breakdown(text, text, text[], integer) IS
-'Keep metrics by the value of an expression, for events from now on and for all events stored; fi_metrics(..., group_by => name) returns them. expression: an immutable SQL expression over a row of fast_ingest.events. levels: {day}, {hour,day} or {minute,hour,day}. max_keys: how many keys of an event_name are kept apart in an hour, or in a day if that is the only level; further keys are counted together, and their group_key is NULL. Inserts wait until the transaction ends; until the next refresh answers are computed from raw events. Errors: 22023 for an argument that is not valid, 42710 if the name is taken, and those of the expression.';
+COMMENT ON FUNCTION fi_add_breakdown(text, text, text[], integer, boolean, text, integer) IS
+'Keep metrics by the value of an expression, for events from now on and for all events stored; fi_metrics(..., group_by => name) returns them. expression: an immutable SQL expression over a row of fast_ingest.events; if it is an array, an event counts once for each different element that is not NULL. metadata: the name of a member of metadata, instead of an expression. levels: {day}, {hour,day}, {quarter,hour,day} (quarters of an hour) or {minute,hour,day}. max_keys: how many keys of an event_name are kept apart in an hour, or in a day if that is the only level; further keys are counted together, and their group_key is NULL. per_site: keep the keys of each site_id apart, each with max_keys, and all together with ten times as many. fine_days: how many closed UTC days keep the levels below day (0: all). Inserts wait until the transaction ends; until the next refresh answers are computed from raw events. Errors: 22023 for an argument that is not valid, 42710 if the name is taken, and those of the expression.';
+
+CREATE FUNCTION fi_alter_breakdown(
+    name text,
+    levels text[] DEFAULT NULL,
+    max_keys integer DEFAULT NULL,
+    fine_days integer DEFAULT NULL
+) RETURNS void
+    AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp;
+
+COMMENT ON FUNCTION fi_alter_breakdown(text, text[], integer, integer) IS
+'Change what the rollup keeps of a breakdown; of those that are built in, of site and page. levels, max_keys, fine_days: as in fi_add_breakdown(); NULL leaves them as they are. Rows of levels that are no longer kept are deleted. Finer levels are counted again by the next refresh, as far back as all events are there and fine_days allows, and until then answers are computed from raw events; earlier days keep rows of days only. So do days that have lost their finer rows when fine_days grows. Waits for a running refresh; inserts wait until the transaction ends. Errors: 42704 if there is no breakdown of that name, 22023 for an argument that is not valid, 55000 for the breakdown channel, if events of a day were dropped that is not closed, or while the rollup is being restored, 0A000 at isolation level REPEATABLE READ or above.';
+
+CREATE FUNCTION fi_breakdowns() RETURNS TABLE (
+    name text,
+    expression text,
+    levels text[],
+    max_keys integer,
+    per_site boolean,
+    fine_days integer
+)
+    AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL UNSAFE ROWS 10
+    SET search_path = pg_catalog, pg_temp;
+
+COMMENT ON FUNCTION fi_breakdowns() IS
+'The breakdowns: what group_by of fi_metrics() and fi_series() may name, and the names of filters that the rollup answers. levels, max_keys, fine_days: as fi_add_breakdown() takes them; per_site: keys of each site are kept apart.';
 
 CREATE FUNCTION fi_drop_breakdown(name text) RETURNS void
     AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE
@@ -1284,6 +1417,228 @@ COMMENT ON VIEW fast_ingest.flushers IS
 'One row for each flusher, with the events that wait to be stored, the age of the oldest one, and what has become of the others since the server started';
 
 -- ---------------------------------------------------------------------------
+-- Functions: psql as an interface
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION fi_sparkline(
+    event_name text DEFAULT NULL,
+    since timestamptz DEFAULT NULL,
+    until timestamptz DEFAULT NULL,
+    group_by text DEFAULT NULL,
+    top integer DEFAULT 10,
+    filter jsonb DEFAULT NULL,
+    time_zone text DEFAULT 'UTC',
+    metric text DEFAULT 'unique_users'
+) RETURNS TABLE (group_key text, sparkline text, most bigint, step text)
+    LANGUAGE plpgsql STABLE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    bars CONSTANT text[] := '{▁,▂,▃,▄,▅,▆,▇,█}';
+    high CONSTANT timestamptz := coalesce(until, now());
+    low CONSTANT timestamptz := coalesce(since, high - interval '24 hours');
+    -- a line of at most 62 bars
+    bar CONSTANT text := CASE WHEN NOT isfinite(low) OR NOT isfinite(high) THEN NULL
+        WHEN high - low <= interval '1 hour' THEN '1m' WHEN high - low <= interval '5 hours' THEN '5m'
+        WHEN high - low <= interval '15 hours' THEN '15m' WHEN high - low <= interval '60 hours' THEN '1h'
+        WHEN high - low <= interval '15 days' THEN '6h' WHEN high - low <= interval '60 days' THEN '1d'
+        WHEN high - low <= interval '420 days' THEN '1w' ELSE '1mo' END;
+BEGIN
+    IF metric IS NULL OR metric NOT IN ('unique_users', 'total_events') THEN
+        RAISE EXCEPTION 'metric "%" is not valid: expected unique_users or total_events', metric
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF NOT isfinite(low) OR NOT isfinite(high) THEN
+        RAISE EXCEPTION '% "%" is not valid: expected a time that is finite',
+            CASE WHEN isfinite(high) THEN 'since' ELSE 'until' END, CASE WHEN isfinite(high) THEN low ELSE high END
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    RETURN QUERY
+    SELECT CASE WHEN l.is_other THEN '(other)' ELSE l.group_key END,
+        string_agg(CASE WHEN l.value = 0 THEN ' ' ELSE bars[ceil(8.0 * l.value / l.most)] END, '' ORDER BY l."time"),
+        min(l.most), bar
+    FROM (SELECT p."time", p.group_key, p.is_other, p.place, p.value,
+            max(p.value) OVER (PARTITION BY p.group_key, p.is_other) AS most
+        FROM (SELECT s.*, CASE metric WHEN 'unique_users' THEN s.unique_users ELSE s.total_events END AS value
+            FROM @extschema@.fi_series(fi_sparkline.event_name, low, high, bar, fi_sparkline.group_by, fi_sparkline.top,
+                fi_sparkline.filter, fi_sparkline.time_zone)
+                WITH ORDINALITY AS s ("time", group_key, is_other, total_events, unique_users, place)) AS p) AS l
+    GROUP BY l.group_key, l.is_other ORDER BY min(l.place);
+END
+$$;
+
+COMMENT ON FUNCTION fi_sparkline(text, timestamptz, timestamptz, text, integer, jsonb, text, text) IS
+'Draw what fi_series() answers, one line of bars for each group. since: NULL is 24 hours before until; until: NULL is now. metric: unique_users or total_events. most: the value of the highest bar; step: the time of one bar, chosen so that a line has at most 62; a blank is a time without events. Errors: 22023 for another metric and for infinite times, and those of fi_series().';
+
+CREATE FUNCTION fi_help() RETURNS TABLE (topic text, call text, answer text)
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    VALUES
+    ('ask', 'fi_metrics(''page_view'', now() - interval ''1 day'')', 'events and users'),
+    ('ask', 'fi_metrics(''page_view'', group_by => ''hour'')', 'by hour, day, event, page ...'),
+    ('ask', 'fi_series(''page_view'', group_by => ''channel'')', 'points over time, for charts'),
+    ('ask', 'fi_sparkline(''page_view'')', 'the same as bars, here'),
+    ('ask', 'fi_live(''shop.example'')', 'the last 30 minutes'),
+    ('ask', 'fi_event_names()', 'which names events have'),
+    ('ask', 'fi_stats(''shop.example'')', 'a site''s day: views and users'),
+    ('ask', 'fi_top_paths(''shop.example'')', 'a site''s day: most viewed paths'),
+    ('ask', 'fi_metrics_sources(''page_view'')', 'what fi_metrics() reads'),
+    ('ask', 'fast_ingest.metrics_by_day', 'a view, for tools; metrics_by_hour'),
+    ('keep', 'fi_add_breakdown(''plan'', metadata => ''plan'')', 'keep metrics by a value'),
+    ('keep', 'fi_alter_breakdown(''page'', ''{day}'')', 'keep more or less of it'),
+    ('keep', 'fi_breakdowns()', 'what there is'),
+    ('keep', 'fi_drop_breakdown(''plan'')', 'keep it no longer'),
+    ('keep', 'fi_refresh()', 'merge what came in'),
+    ('keep', 'fi_rebuild()', 'count the raw events again'),
+    ('keep', 'fi_schedule()', 'have pg_cron do this'),
+    ('keep', 'fi_unschedule()', 'and no longer'),
+    ('keep', 'fi_maintain()', 'make and drop partitions'),
+    ('keep', 'fi_create_partition(current_date)', 'one for INSERT and COPY'),
+    ('keep', 'fi_erase_user(''user_42'')', 'forget a person'),
+    ('watch', 'fi_status()', 'workers, their counts and errors'),
+    ('watch', 'fi_partitions()', 'days and their size'),
+    ('watch', 'fi_version()', 'library and SQL objects'),
+    ('mend', 'fi_dead_letters()', 'events the database refused'),
+    ('mend', 'fi_retry_dead_letters()', 'store them now'),
+    ('mend', 'fi_purge_dead_letters(''30 days'')', 'delete old ones'),
+    ('keys', 'fi_create_api_key(''shop'', ''{write}'')', 'a key for clients'),
+    ('keys', 'fi_api_keys()', 'which there are'),
+    ('keys', 'fi_revoke_api_key(''shop'')', 'end one'),
+    ('keys', 'fi_grant_metrics(''analyst'')', 'let a role ask'),
+    ('keys', 'fi_grant_ingest(''ingest'')', 'let a role run the workers'),
+    ('onwards', 'fi_create_stream(''ch'', ''clickhouse'', ''http://...'')', 'carry events elsewhere'),
+    ('onwards', 'fi_streams()', 'streams and their lag'),
+    ('onwards', 'fi_pause_stream(''ch'')', 'stop one for a while'),
+    ('onwards', 'fi_resume_stream(''ch'')', 'let it go on'),
+    ('onwards', 'fi_resend_stream(''ch'', ''2026-01-01'', ''2026-01-02'')', 'send a range again'),
+    ('onwards', 'fi_check_stream(''ch'', current_date - 1)', 'count on both sides'),
+    ('onwards', 'fi_retry_stream_dead_letters(''ch'')', 'send what was refused'),
+    ('onwards', 'fi_drop_stream(''ch'')', 'end one'),
+    ('onwards', 'fi_clickhouse_ddl()', 'tables for ClickHouse'),
+    ('sets', 'fi_cardinality(users)', 'the size of a set of users'),
+    ('sets', 'fi_union(users)', 'the users of several sets')
+$$;
+
+COMMENT ON FUNCTION fi_help() IS
+'What there is to call, by topic, each with an example. \df+ and the comments say the rest.';
+
+-- ---------------------------------------------------------------------------
+-- Views of metrics
+-- ---------------------------------------------------------------------------
+
+-- For tools that know only tables. What is finished is found by rollup_bucket: conditions on
+-- the columns go down to the index.
+
+CREATE FUNCTION fast_ingest.open_buckets(
+    level smallint,
+    OUT breakdown smallint,
+    OUT since timestamptz,
+    OUT until timestamptz,
+    OUT event_name text,
+    OUT site_id text,
+    OUT key text,
+    OUT total_events bigint,
+    OUT unique_users bigint
+) RETURNS SETOF record
+    AS 'MODULE_PATHNAME', 'fi_open_buckets' LANGUAGE C STABLE STRICT PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp;
+
+COMMENT ON FUNCTION fast_ingest.open_buckets(smallint) IS
+'Count the hours (level 2) or days (3) that the rollup does not hold as finished rows: those that are not over, and those with events that wait to be merged or counted again. Rows without events are the ranges of these buckets. For the views metrics_by_hour and metrics_by_day. Errors: 22023 for another level, and those of fi_metrics().';
+
+CREATE VIEW fast_ingest.metrics_by_hour AS
+WITH open AS MATERIALIZED (SELECT * FROM fast_ingest.open_buckets(2::pg_catalog.int2)),
+open_ranges AS MATERIALIZED (SELECT * FROM open WHERE total_events = 0),
+names (id, name) AS MATERIALIZED (
+    SELECT b.id, b.name FROM fast_ingest.breakdowns b
+    UNION ALL VALUES (0::pg_catalog.int2, 'total'), (4::pg_catalog.int2, 'total'))
+SELECT r.bucket AS "time", r.event_name, n.name AS breakdown,
+    CASE WHEN NOT r.is_other AND r.breakdown <> 0 THEN r.key END AS key,
+    CASE WHEN r.scope <> '' THEN r.scope END AS site_id,
+    r.events AS total_events, r.unique_users
+FROM fast_ingest.rollup r JOIN names n ON n.id = r.breakdown
+WHERE r.level = 2 AND NOT r.is_other_name AND r.breakdown <> 4
+    AND NOT EXISTS (SELECT FROM open_ranges o
+        WHERE o.breakdown = r.breakdown AND r.bucket >= o.since AND r.bucket < o.until)
+UNION ALL
+SELECT r.bucket, NULL, n.name,
+    CASE WHEN NOT r.is_other AND r.breakdown NOT IN (0, 4) THEN r.key END,
+    CASE WHEN r.scope <> '' THEN r.scope END,
+    r.events, r.unique_users
+FROM fast_ingest.rollup r JOIN names n ON n.id = r.breakdown
+WHERE r.level = 2 AND r.event_name = '' AND (r.is_other_name OR r.breakdown = 4)
+    AND NOT EXISTS (SELECT FROM open_ranges o
+        WHERE o.breakdown = r.breakdown AND r.bucket >= o.since AND r.bucket < o.until)
+UNION ALL
+SELECT o.since, o.event_name, n.name, o.key, o.site_id, o.total_events, o.unique_users
+FROM open o JOIN names n ON n.id = o.breakdown
+WHERE o.total_events > 0;
+
+COMMENT ON VIEW fast_ingest.metrics_by_hour IS
+'Exact events and unique users by hour (UTC), event_name and breakdown, for tools that read tables. Unique users do not add up over rows: ask fi_metrics() or fi_series() for those of several hours';
+COMMENT ON COLUMN fast_ingest.metrics_by_hour."time" IS
+'The beginning of the hour, UTC';
+COMMENT ON COLUMN fast_ingest.metrics_by_hour.event_name IS
+'NULL: all event_names (breakdown total), or those beyond fast_ingest.max_event_names together';
+COMMENT ON COLUMN fast_ingest.metrics_by_hour.breakdown IS
+'total, channel, site, page or a breakdown of fi_add_breakdown(); ask for one at a time';
+COMMENT ON COLUMN fast_ingest.metrics_by_hour.key IS
+'The channel, site, path or other key; NULL of totals, and of all keys beyond the breakdown''s max_keys together';
+COMMENT ON COLUMN fast_ingest.metrics_by_hour.site_id IS
+'The website of the key, where the breakdown is kept per site';
+COMMENT ON COLUMN fast_ingest.metrics_by_hour.total_events IS
+'Number of events; adds up over times, event_names and keys';
+COMMENT ON COLUMN fast_ingest.metrics_by_hour.unique_users IS
+'Number of different users of this row; does not add up';
+
+CREATE VIEW fast_ingest.metrics_by_day AS
+WITH open AS MATERIALIZED (SELECT * FROM fast_ingest.open_buckets(3::pg_catalog.int2)),
+open_ranges AS MATERIALIZED (SELECT * FROM open WHERE total_events = 0),
+names (id, name) AS MATERIALIZED (
+    SELECT b.id, b.name FROM fast_ingest.breakdowns b
+    UNION ALL VALUES (0::pg_catalog.int2, 'total'), (4::pg_catalog.int2, 'total'))
+SELECT r.bucket AS "time", r.event_name, n.name AS breakdown,
+    CASE WHEN NOT r.is_other AND r.breakdown <> 0 THEN r.key END AS key,
+    CASE WHEN r.scope <> '' THEN r.scope END AS site_id,
+    r.events AS total_events, r.unique_users
+FROM fast_ingest.rollup r JOIN names n ON n.id = r.breakdown
+WHERE r.level = 3 AND NOT r.is_other_name AND r.breakdown <> 4
+    AND NOT EXISTS (SELECT FROM open_ranges o
+        WHERE o.breakdown = r.breakdown AND r.bucket >= o.since AND r.bucket < o.until)
+UNION ALL
+SELECT r.bucket, NULL, n.name,
+    CASE WHEN NOT r.is_other AND r.breakdown NOT IN (0, 4) THEN r.key END,
+    CASE WHEN r.scope <> '' THEN r.scope END,
+    r.events, r.unique_users
+FROM fast_ingest.rollup r JOIN names n ON n.id = r.breakdown
+WHERE r.level = 3 AND r.event_name = '' AND (r.is_other_name OR r.breakdown = 4)
+    AND NOT EXISTS (SELECT FROM open_ranges o
+        WHERE o.breakdown = r.breakdown AND r.bucket >= o.since AND r.bucket < o.until)
+UNION ALL
+SELECT o.since, o.event_name, n.name, o.key, o.site_id, o.total_events, o.unique_users
+FROM open o JOIN names n ON n.id = o.breakdown
+WHERE o.total_events > 0;
+
+COMMENT ON VIEW fast_ingest.metrics_by_day IS
+'Exact events and unique users by day (UTC), event_name and breakdown, for tools that read tables. Unique users do not add up over rows: ask fi_metrics() or fi_series() for those of several days';
+COMMENT ON COLUMN fast_ingest.metrics_by_day."time" IS
+'The beginning of the day, UTC';
+COMMENT ON COLUMN fast_ingest.metrics_by_day.event_name IS
+'NULL: all event_names (breakdown total), or those beyond fast_ingest.max_event_names together';
+COMMENT ON COLUMN fast_ingest.metrics_by_day.breakdown IS
+'total, channel, site, page or a breakdown of fi_add_breakdown(); ask for one at a time';
+COMMENT ON COLUMN fast_ingest.metrics_by_day.key IS
+'The channel, site, path or other key; NULL of totals, and of all keys beyond the breakdown''s max_keys together';
+COMMENT ON COLUMN fast_ingest.metrics_by_day.site_id IS
+'The website of the key, where the breakdown is kept per site';
+COMMENT ON COLUMN fast_ingest.metrics_by_day.total_events IS
+'Number of events; adds up over times, event_names and keys';
+COMMENT ON COLUMN fast_ingest.metrics_by_day.unique_users IS
+'Number of different users of this row; does not add up';
+
+-- ---------------------------------------------------------------------------
 -- Functions: streams, events sent again
 -- ---------------------------------------------------------------------------
 
@@ -1337,7 +1692,14 @@ BEGIN
         SELECT format('GRANT EXECUTE ON FUNCTION %s TO %s', p.oid::regprocedure, grantee)
         FROM pg_proc p JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid
         WHERE d.refclassid = 'pg_extension'::regclass AND d.refobjid = extension AND d.deptype = 'e'
-            AND p.proname IN ('fi_metrics', 'fi_metrics_sources', 'fi_stats', 'fi_top_paths')
+            AND p.proname IN ('fi_metrics', 'fi_metrics_sources', 'fi_stats', 'fi_top_paths',
+                'fi_series', 'fi_event_names', 'fi_live', 'fi_sparkline', 'fi_breakdowns',
+                -- the views call these
+                'open_buckets')
+        UNION ALL
+        SELECT format(c.command, grantee)
+        FROM (VALUES ('GRANT USAGE ON SCHEMA fast_ingest TO %s'),
+            ('GRANT SELECT ON TABLE fast_ingest.metrics_by_hour, fast_ingest.metrics_by_day TO %s')) AS c (command)
     LOOP
         EXECUTE command;
         RETURN NEXT command;
@@ -1346,7 +1708,7 @@ END
 $$;
 
 COMMENT ON FUNCTION fi_grant_metrics(regrole) IS
-'Let a role ask for metrics: grants EXECUTE on fi_metrics(), fi_metrics_sources(), fi_stats() and fi_top_paths(), and USAGE on their schema. The role needs no rights on tables, and gets none. Runs the commands with the rights of the caller, and returns them.';
+'Let a role ask for metrics: grants EXECUTE on fi_metrics(), fi_metrics_sources(), fi_series(), fi_event_names(), fi_live(), fi_stats() and fi_top_paths(), and USAGE on their schema. The role needs no rights on tables, and gets none. Runs the commands with the rights of the caller, and returns them.';
 
 CREATE FUNCTION fi_grant_ingest(grantee regrole) RETURNS SETOF text
     LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
@@ -1393,24 +1755,37 @@ REVOKE ALL ON FUNCTION fast_ingest.union_add(internal, fi_user_set) FROM PUBLIC;
 REVOKE ALL ON FUNCTION fast_ingest.union_result(internal) FROM PUBLIC;
 REVOKE ALL ON FUNCTION fast_ingest.cardinality(fi_user_set) FROM PUBLIC;
 REVOKE ALL ON FUNCTION fast_ingest.union_users(fi_user_set) FROM PUBLIC;
-REVOKE ALL ON FUNCTION fast_ingest.pack_minutes_add(internal, integer, bigint, fi_user_set) FROM PUBLIC;
+REVOKE ALL ON FUNCTION fast_ingest.pack_minutes_add(internal, integer, bigint, fi_user_set, bytea) FROM PUBLIC;
 REVOKE ALL ON FUNCTION fast_ingest.pack_minutes_result(internal) FROM PUBLIC;
-REVOKE ALL ON FUNCTION fast_ingest.pack_minutes(integer, bigint, fi_user_set) FROM PUBLIC;
+REVOKE ALL ON FUNCTION fast_ingest.pack_minutes(integer, bigint, fi_user_set, bytea) FROM PUBLIC;
 REVOKE ALL ON FUNCTION fast_ingest.unpack_minutes(fi_user_set, bytea) FROM PUBLIC;
+REVOKE ALL ON FUNCTION fast_ingest.union_times_add(internal, bytea) FROM PUBLIC;
+REVOKE ALL ON FUNCTION fast_ingest.union_times_result(internal) FROM PUBLIC;
+REVOKE ALL ON FUNCTION fast_ingest.union_times(bytea) FROM PUBLIC;
+REVOKE ALL ON FUNCTION fast_ingest.forget_user_in_times(bytea, bigint) FROM PUBLIC;
+REVOKE ALL ON FUNCTION fast_ingest.unpack_times(bytea) FROM PUBLIC;
 REVOKE ALL ON FUNCTION fast_ingest.events_inserted() FROM PUBLIC;
 REVOKE ALL ON FUNCTION fast_ingest.events_changed() FROM PUBLIC;
 REVOKE ALL ON FUNCTION fast_ingest.events_truncated() FROM PUBLIC;
 REVOKE ALL ON FUNCTION fast_ingest.row_replaced() FROM PUBLIC;
+REVOKE ALL ON FUNCTION fast_ingest.breakdown_replaced() FROM PUBLIC;
 REVOKE ALL ON FUNCTION fast_ingest.api_keys_changed() FROM PUBLIC;
 REVOKE ALL ON FUNCTION fast_ingest.publish_api_keys() FROM PUBLIC;
-REVOKE ALL ON FUNCTION fi_metrics(text, timestamptz, timestamptz, text, text, text, boolean) FROM PUBLIC;
-REVOKE ALL ON FUNCTION fi_metrics_sources(text, timestamptz, timestamptz, text, text, text, boolean) FROM PUBLIC;
+REVOKE ALL ON FUNCTION fi_metrics(text, timestamptz, timestamptz, text, text, text, boolean, jsonb, boolean, text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION fi_metrics_sources(text, timestamptz, timestamptz, text, text, text, boolean, jsonb, boolean, text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION fi_series(text, timestamptz, timestamptz, text, text, integer, jsonb, text, boolean, boolean, text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION fi_event_names(timestamptz, timestamptz, jsonb) FROM PUBLIC;
+REVOKE ALL ON FUNCTION fi_live(text, integer) FROM PUBLIC;
 REVOKE ALL ON FUNCTION fi_stats(text, date) FROM PUBLIC;
 REVOKE ALL ON FUNCTION fi_top_paths(text, date, integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION fast_ingest.open_buckets(smallint) FROM PUBLIC;
+REVOKE ALL ON FUNCTION fi_sparkline(text, timestamptz, timestamptz, text, integer, jsonb, text, text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION fi_refresh() FROM PUBLIC;
 REVOKE ALL ON FUNCTION fi_rebuild(timestamptz, timestamptz) FROM PUBLIC;
 REVOKE ALL ON FUNCTION fi_erase_user(text) FROM PUBLIC;
-REVOKE ALL ON FUNCTION fi_add_breakdown(text, text, text[], integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION fi_add_breakdown(text, text, text[], integer, boolean, text, integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION fi_breakdowns() FROM PUBLIC;
+REVOKE ALL ON FUNCTION fi_alter_breakdown(text, text[], integer, integer) FROM PUBLIC;
 REVOKE ALL ON FUNCTION fi_drop_breakdown(text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION fi_create_api_key(text, text[], text[], text[], text[], integer, integer, text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION fi_revoke_api_key(text) FROM PUBLIC;

@@ -105,7 +105,7 @@ BEGIN
   FOR i IN 0 .. length(good) - 1 LOOP
     BEGIN
       UPDATE fast_ingest.rollup SET minutes = set_byte(good, i, 255 - get_byte(good, i)) WHERE minutes = good;
-      PERFORM fi_metrics('edge', '2024-09-01 00:03Z', '2024-09-01 00:05Z');
+      PERFORM fi_metrics('edge', '2024-09-01 00:00:05Z', '2024-09-01 00:59Z');
       RAISE EXCEPTION USING ERRCODE = 'P0001';
     EXCEPTION WHEN raise_exception THEN NULL;
       WHEN data_corrupted THEN noticed := noticed + 1;

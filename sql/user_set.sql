@@ -114,8 +114,8 @@ FROM generate_series(0, 65535) AS i, LATERAL (SELECT 4 + 8192 + 65536 * 8 + i * 
 SELECT fi_cardinality(users), length(fast_ingest.user_set_send(users)) FROM everybody;
 SELECT users FROM everybody;
 SELECT (users - '{7}')::text FROM everybody;
-SELECT fast_ingest.pack_minutes(0, 1, users) FROM everybody;
-SELECT fast_ingest.unpack_minutes(users, (SELECT fast_ingest.pack_minutes(0, 1, '{7}'))) FROM everybody;
+SELECT fast_ingest.pack_minutes(0, 1, users, NULL) FROM everybody;
+SELECT fast_ingest.unpack_minutes(users, (SELECT fast_ingest.pack_minutes(0, 1, '{7}', NULL))) FROM everybody;
 DROP TABLE everybody;
 
 -- text and binary tell the same of random sets of all kinds of containers
@@ -161,27 +161,27 @@ FROM random_sets;
 -- minutes
 CREATE FUNCTION show_minutes(users fi_user_set, minutes bytea) RETURNS SETOF text LANGUAGE sql AS
 $$SELECT format('%s: %s events of %s', m.minute, m.events, m.users) FROM fast_ingest.unpack_minutes(users, minutes) AS m$$;
-SELECT show_minutes('{5,9,70000,4294967295}', fast_ingest.pack_minutes(minute, events, users))
+SELECT show_minutes('{5,9,70000,4294967295}', fast_ingest.pack_minutes(minute, events, users, NULL))
 FROM (VALUES (59, 3::bigint, '{9,4294967295}'::fi_user_set), (0, 1, '{70000}'), (7, 2, '{5,9}'),
              (8, 300, NULL), (9, 5, '{}'), (10, 0, '{5}'), (11, 0, '{}'), (7, 10, '{70000}')) AS t (minute, events, users);
-SELECT show_minutes('{}', fast_ingest.pack_minutes(minute, events, '{}'))
+SELECT show_minutes('{}', fast_ingest.pack_minutes(minute, events, '{}', NULL))
 FROM (VALUES (0, 255::bigint), (1, 256), (2, 65536), (31, 4294967296), (32, 9223372036854775807)) AS t (minute, events);
 SELECT events, length(minutes), show_minutes('{}', minutes)
-FROM (SELECT events, fast_ingest.pack_minutes(59, events, NULL) AS minutes
+FROM (SELECT events, fast_ingest.pack_minutes(59, events, NULL, NULL) AS minutes
       FROM (VALUES (255::bigint), (256), (65535), (65536), (4294967295), (4294967296), (9223372036854775807)) AS t (events)
       GROUP BY events) AS t
 ORDER BY events;
-SELECT fast_ingest.pack_minutes(1, 1, '{}') IS NULL AS "null" WHERE false;
-SELECT count(*) FROM fast_ingest.unpack_minutes('{}', (SELECT fast_ingest.pack_minutes(1, 0, NULL)));
-SELECT fast_ingest.pack_minutes(60, 1, '{1}');
-SELECT fast_ingest.pack_minutes(-1, 1, '{1}');
-SELECT fast_ingest.pack_minutes(0, -1, '{1}');
-SELECT fast_ingest.pack_minutes(NULL, 1, '{1}');
-SELECT fast_ingest.pack_minutes(0, NULL, '{1}');
-SELECT fast_ingest.pack_minutes(0, 9223372036854775807, NULL) FROM generate_series(1, 2);
+SELECT fast_ingest.pack_minutes(1, 1, '{}', NULL) IS NULL AS "null" WHERE false;
+SELECT count(*) FROM fast_ingest.unpack_minutes('{}', (SELECT fast_ingest.pack_minutes(1, 0, NULL, NULL)));
+SELECT fast_ingest.pack_minutes(60, 1, '{1}', NULL);
+SELECT fast_ingest.pack_minutes(-1, 1, '{1}', NULL);
+SELECT fast_ingest.pack_minutes(0, -1, '{1}', NULL);
+SELECT fast_ingest.pack_minutes(NULL, 1, '{1}', NULL);
+SELECT fast_ingest.pack_minutes(0, NULL, '{1}', NULL);
+SELECT fast_ingest.pack_minutes(0, 9223372036854775807, NULL, NULL) FROM generate_series(1, 2);
 -- two bytes a user and minute, and less where users fill the hour
-SELECT length(fast_ingest.pack_minutes(minute, 1, range_set(1000000 + minute, 1020000, 20))) < 2 * 60 * 1000 + 500 AS sparse,
-       length(fast_ingest.pack_minutes(minute, 1, range_set(0, 999))) AS dense
+SELECT length(fast_ingest.pack_minutes(minute, 1, range_set(1000000 + minute, 1020000, 20), NULL)) < 2 * 60 * 1000 + 500 AS sparse,
+       length(fast_ingest.pack_minutes(minute, 1, range_set(0, 999), NULL)) AS dense
 FROM generate_series(0, 59) AS minute;
 
 -- random hours: packed, merged and taken apart they are what they were
@@ -193,12 +193,12 @@ FROM generate_series(1, 6) AS hour, generate_series(1, 12) AS i;
 CREATE VIEW naive AS
 SELECT hour, minute, sum(events)::bigint AS events, fi_union(users) AS users FROM hour_minutes GROUP BY hour, minute;
 CREATE VIEW packed AS
-SELECT hour, fi_union(users) AS users, fast_ingest.pack_minutes(minute, events, users) AS minutes FROM hour_minutes GROUP BY hour;
+SELECT hour, fi_union(users) AS users, fast_ingest.pack_minutes(minute, events, users, NULL) AS minutes FROM hour_minutes GROUP BY hour;
 SELECT count(*) > 50 AS many, count(*) FILTER (WHERE n.users = u.users) = count(*) AS same
 FROM naive n FULL JOIN (SELECT hour, u.* FROM packed p, fast_ingest.unpack_minutes(p.users, p.minutes) AS u) u USING (hour, minute, events);
 WITH pairs AS (
     SELECT a.hour AS a, b.hour AS b, a.users | b.users AS users,
-           (SELECT fast_ingest.pack_minutes(minute, events, m.users) FROM (
+           (SELECT fast_ingest.pack_minutes(minute, events, m.users, NULL) FROM (
                SELECT * FROM fast_ingest.unpack_minutes(a.users, a.minutes)
                UNION ALL SELECT * FROM fast_ingest.unpack_minutes(b.users, b.minutes)) m) AS minutes
     FROM packed a JOIN packed b ON a.hour < b.hour),
@@ -224,13 +224,13 @@ FROM packed p, generate_series(0, 60, 12) AS first, generate_series(0, 60, 15) A
      LATERAL (SELECT coalesce(sum(events), 0)::bigint AS events, coalesce(fi_cardinality(fi_union(users)), 0) AS users
               FROM naive WHERE naive.hour = p.hour AND minute >= first AND minute < last) AS n
 WHERE first < last AND last - first < 60;
-SELECT FROM put_hour('large', '2001-01-01 12:00Z', '{}', (SELECT fast_ingest.pack_minutes(m, 9223372036854775807, NULL) FROM generate_series(1, 2) AS m), 0);
+SELECT FROM put_hour('large', '2001-01-01 12:00Z', '{}', (SELECT fast_ingest.pack_minutes(m, 9223372036854775807, NULL, NULL) FROM generate_series(1, 2) AS m), 0);
 SELECT * FROM fi_metrics('large', '2001-01-01 12:00Z', '2001-01-01 12:59Z');
-SELECT FROM put_hour('small', '2001-01-01 12:00Z', '{7}', (SELECT fast_ingest.pack_minutes(4, 2, '{7}')), 2);
+SELECT FROM put_hour('small', '2001-01-01 12:00Z', '{7}', (SELECT fast_ingest.pack_minutes(4, 2, '{7}', NULL)), 2);
 SELECT * FROM fi_metrics('small', '2001-01-01 12:03Z', '2001-01-01 12:05Z');
 SELECT * FROM fi_metrics('small', '2001-01-01 12:00Z', '2001-01-01 12:04Z');
 SELECT * FROM fi_metrics('small', '2001-01-01 12:05Z', '2001-01-01 12:59Z');
-SELECT FROM put_hour('damaged', '2001-01-01 12:00Z', '{7,8}', (SELECT fast_ingest.pack_minutes(4, 2, '{7}')), 2);
+SELECT FROM put_hour('damaged', '2001-01-01 12:00Z', '{7,8}', (SELECT fast_ingest.pack_minutes(4, 2, '{7}', NULL)), 2);
 SELECT * FROM fi_metrics('damaged', '2001-01-01 12:00Z', '2001-01-01 12:59Z');
 
 -- packed minutes with a byte more, less or other than they were are refused or
@@ -243,11 +243,11 @@ EXCEPTION WHEN data_corrupted THEN
     RETURN SQLERRM;
 END $$;
 CREATE TABLE small AS
-SELECT fi_union(users) AS users, fast_ingest.pack_minutes(minute, events, users) AS minutes
+SELECT fi_union(users) AS users, fast_ingest.pack_minutes(minute, events, users, NULL) AS minutes
 FROM (VALUES (3, 300::bigint, '{1,5}'::fi_user_set), (40, 2, '{5,9}')) AS t (minute, events, users);
 SELECT users, minutes FROM small;
 SELECT try_unpack(users, ''), try_unpack('{1,5}', minutes), try_unpack('{1,5,9,11}', minutes) FROM small;
-SELECT try_unpack('{1,5,9}', set_byte(fast_ingest.pack_minutes(0, 1, '{1,5}'), 4, 3)) AS "nobody's minute";
+SELECT try_unpack('{1,5,9}', set_byte(fast_ingest.pack_minutes(0, 1, '{1,5}', NULL), 4, 3)) AS "nobody's minute";
 SELECT try_unpack(users, substr(minutes, 1, n)), count(*)
 FROM small, generate_series(1, length(minutes)) AS n GROUP BY 1 ORDER BY 1;
 SELECT try_unpack(users, minutes || '\x00') FROM small;
@@ -264,7 +264,7 @@ SELECT fast_ingest.unpack_minutes('{1,5,9}', '\x00');
 CREATE TABLE large AS
 SELECT ('{' || string_agg((n * 13)::text, ',') || '}')::fi_user_set AS users FROM generate_series(1, 300000) AS n;
 CREATE TABLE large_hour AS
-SELECT fi_union(users) AS users, fast_ingest.pack_minutes(minute, 1, users) AS minutes FROM large, generate_series(0, 2) AS minute;
+SELECT fi_union(users) AS users, fast_ingest.pack_minutes(minute, 1, users, NULL) AS minutes FROM large, generate_series(0, 2) AS minute;
 SELECT FROM large_hour, put_hour('large hour', '2001-01-01 12:00Z', users - '{13}', minutes, 3);
 CREATE FUNCTION fail(users fi_user_set) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RAISE 'failed'; END $$;
 CREATE FUNCTION fail_often(statement text) RETURNS boolean LANGUAGE plpgsql AS $$
@@ -287,7 +287,7 @@ SELECT fail_often(statement) AS bounded, statement FROM (VALUES
     (1, 'SELECT fi_union(CASE n WHEN 2 THEN ''x''::text::fi_user_set ELSE users END) FROM large, generate_series(1, 2) AS n'),
     (2, 'SELECT fi_union(users), bool_or(fail(users)) FROM large'),
     (3, 'SELECT fail(users | users) FROM large'),
-    (4, 'SELECT fast_ingest.pack_minutes(minute, 1, users) FROM large, generate_series(59, 60) AS minute'),
+    (4, 'SELECT fast_ingest.pack_minutes(minute, 1, users, NULL) FROM large, generate_series(59, 60) AS minute'),
     (5, 'SELECT fast_ingest.unpack_minutes(users - ''{13}'', minutes) FROM large_hour'),
     (6, 'SELECT fast_ingest.unpack_minutes(users, '''') FROM large_hour'),
     (7, 'SELECT fi_metrics(''large hour'', ''2001-01-01 12:00Z'', ''2001-01-01 12:03Z'')'),

@@ -221,7 +221,7 @@ static const IntegerSetting integer_settings[] = {
 	 3650 * 86400, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_S},
 	{"fast_ingest.max_future", "How far ahead of the server's clock an event may be.",
 	 &fi_max_future, 300, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_S},
-	{"fast_ingest.query_workers", "Number of processes that answer GET /metrics and GET /stats.",
+	{"fast_ingest.query_workers", "Number of processes that answer questions about events.",
 	 &fi_query_workers, 1, 1, 64, PGC_POSTMASTER, 0},
 	{"fast_ingest.query_timeout", "Time for a query over HTTP to be answered.", &fi_query_timeout,
 	 10000, 1, 3600 * 1000, PGC_SIGHUP, GUC_UNIT_MS},

@@ -12,6 +12,20 @@
 #include "base/grow_array.h"
 
 int64
+TimeFloor(int64 ts, int64 width)
+{
+	int64 offset = ts % width;
+
+	return ts - (offset < 0 ? offset + width : offset);
+}
+
+int64
+TimeCeiling(int64 ts, int64 width)
+{
+	return TimeFloor(ts - 1, width) + width;
+}
+
+int64
 BucketWidth(BucketLevel level)
 {
 	switch (level)
@@ -28,16 +42,13 @@ BucketWidth(BucketLevel level)
 int64
 BucketStart(int64 ts, BucketLevel level)
 {
-	int64 width = BucketWidth(level);
-	int64 offset = ts % width;
-
-	return ts - (offset < 0 ? offset + width : offset);
+	return TimeFloor(ts, BucketWidth(level));
 }
 
 int64
 BucketEnd(int64 ts, BucketLevel level)
 {
-	return BucketStart(ts - 1, level) + BucketWidth(level);
+	return TimeCeiling(ts, BucketWidth(level));
 }
 
 void

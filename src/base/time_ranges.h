@@ -37,6 +37,12 @@ typedef enum
 #define TIME_BEGIN MIN_TIMESTAMP
 #define TIME_END END_TIMESTAMP
 
+/* The last multiple of a width, counted from 2000-01-01, that is not after a time. */
+extern int64 TimeFloor(int64 ts, int64 width);
+
+/* The first multiple of a width that is not before a time. */
+extern int64 TimeCeiling(int64 ts, int64 width);
+
 /* Microseconds of a bucket. */
 extern int64 BucketWidth(BucketLevel level);
 

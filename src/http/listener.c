@@ -35,6 +35,7 @@
 #include "http/answer/prometheus.h"
 #include "http/answer/query_requests.h"
 #include "http/answer/ready.h"
+#include "http/export/export_requests.h"
 #include "http/listen/ports.h"
 #include "http/listen/share_sockets.h"
 #include "http/request_log.h"
@@ -106,8 +107,14 @@ handle_request(Request *request)
 			ReadyHandle(request, pair, rings);
 			break;
 		case ROUTE_METRICS:
+		case ROUTE_SERIES:
+		case ROUTE_EVENT_NAMES:
+		case ROUTE_LIVE:
 		case ROUTE_STATS:
 			QueryRequestsHandle(request);
+			break;
+		case ROUTE_EXPORT:
+			ExportRequestsHandle(request);
 			break;
 		case ROUTE_PROMETHEUS:
 			PrometheusHandle(request);
@@ -193,6 +200,7 @@ compute_timeout(long sweep)
 {
 	long timeout = sweep;
 	long deadlines[] = {ServerPatience(), AwaitCommitNextDeadline(), QueryRequestsNextDeadline(),
+						ExportRequestsNextDeadline(),
 						WorkerShutdownRequested ? 50 : PortsNextTry()};
 
 	for (int i = 0; i < (int) lengthof(deadlines); i++)
@@ -228,6 +236,7 @@ run_turn(void)
 	SiblingsReport(ServerConnectionCount());
 	handle_requests();
 	QueryRequestsProcess();
+	ExportRequestsProcess();
 	RequestLogWrite();
 }
 
@@ -242,6 +251,7 @@ drain_and_exit(void)
 	WorkerSetState(&pair->listener, WORKER_DRAINING, "the server is shutting down");
 	PostEventsClose("the server is shutting down");
 	QueryRequestsClose("the server is shutting down");
+	ExportRequestsClose("the server is shutting down");
 	PortsClose();
 	ServerDrain();
 
@@ -296,6 +306,7 @@ ListenerMain(Datum arg)
 	CorsReadSettings();
 	RequestIdentityInit();
 	QueryRequestsInit(pair);
+	ExportRequestsInit();
 	KeyImageAttach();
 	raise_descriptor_limit();
 	ServerNow = MonotonicNow();

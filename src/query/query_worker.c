@@ -1,7 +1,8 @@
 /*
  * query_worker.c
  *
- * The query worker computes the answers to GET /metrics and GET /stats.
+ * The query worker computes the answers to questions (questions.c has the list), and makes those
+ * to GET /export (serve_export.c).
  *
  * The way of a query:
  * 1. A listener admits the request, checks that its parameters are text and queues it
@@ -9,9 +10,8 @@
  * 2. When the slot of a query worker is free, the listener copies the parameters into the
  *    slot and wakes the worker (shared/query_slot.h describes the protocol).
  * 3. The worker copies the slot into a QueryJob and begins a read-only transaction. In it,
- *    metrics_json.c reads the parameters (request_parameters.c), computes the answer
- *    (rollup/metrics/metrics.c), finds the page that is asked for (page.c) and writes the
- *    body (write_json.c).
+ *    a function of query/answers reads the parameters (query/parameters), computes the answer
+ *    (rollup/metrics, rollup/questions) and writes the body.
  * 4. The transaction ends before the first byte is sent: a slow reader keeps no snapshot open.
  * 5. The worker hands the body over in pieces that fit into the slot. The listener copies
  *    each of them to the client's response and frees the slot after the last one.
@@ -29,6 +29,7 @@
 
 #include <microhttpd.h>
 
+#include "access/xact.h"
 #include "access/xlog.h"
 #include "commands/extension.h"
 #include "lib/stringinfo.h"
@@ -39,6 +40,7 @@
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 #include "utils/timeout.h"
 
 #include "auth/key_publish.h"
@@ -48,7 +50,8 @@
 #include "base/settings.h"
 #include "db/error_class.h"
 #include "db/transaction.h"
-#include "query/metrics_json.h"
+#include "query/questions.h"
+#include "query/serve_export.h"
 #include "shared/key_image.h"
 #include "shared/query_slot.h"
 #include "worker/wait_for_extension.h"
@@ -68,12 +71,11 @@ typedef struct
 
 	/* the answer */
 	unsigned int status; /* of HTTP */
-	bool csv;			 /* not JSON */
-	StringInfoData text;
-	StringInfoData next_cursor;
+	QueryAnswer answer;
 } QueryJob;
 
 static QuerySlot *my_slot;
+static QuerySlot *my_export_slot;
 static MemoryContext job_context;
 static volatile sig_atomic_t cancellable = false;
 
@@ -98,6 +100,7 @@ static void
 leave_query_slot(int code, Datum arg)
 {
 	QuerySlotLeave(my_slot);
+	QuerySlotLeave(my_export_slot);
 	wake_listeners();
 }
 
@@ -119,16 +122,6 @@ end_limits(void)
 	QueryCancelPending = false;
 }
 
-static void
-write_body(QueryJob *job)
-{
-	if (job->kind == QUERY_METRICS)
-		AnswerMetrics(&job->text, job->parameters, job->parameters_len, &job->csv,
-					  &job->next_cursor);
-	else
-		AnswerStats(&job->text, job->parameters, job->parameters_len);
-}
-
 /*
  * The body of a query's transaction
  */
@@ -141,7 +134,7 @@ compute_answer(void *arg)
 	{
 		begin_limits(job->deadline);
 		(void) get_extension_oid("fast_ingest", false);
-		write_body(job);
+		Questions[job->kind].answer(&job->answer, job->parameters, job->parameters_len);
 		CHECK_FOR_INTERRUPTS();
 	}
 	PG_CATCH();
@@ -173,9 +166,9 @@ find_extension(void)
 static void
 clear_answer(QueryJob *job)
 {
-	job->csv = false;
-	resetStringInfo(&job->text);
-	resetStringInfo(&job->next_cursor);
+	job->answer.csv = false;
+	resetStringInfo(&job->answer.text);
+	resetStringInfo(&job->answer.next_cursor);
 }
 
 /*
@@ -186,7 +179,7 @@ set_error(QueryJob *job, unsigned int status, const char *message)
 {
 	clear_answer(job);
 	job->status = status;
-	AppendMessageJson(&job->text, ERROR_JSON_BEGIN, message);
+	AppendMessageJson(&job->answer.text, ERROR_JSON_BEGIN, message);
 }
 
 /*
@@ -197,7 +190,7 @@ set_error(QueryJob *job, unsigned int status, const char *message)
 static const char *
 describe_activity(const QueryJob *job)
 {
-	return job->kind == QUERY_METRICS ? "GET /metrics" : "GET /stats";
+	return Questions[job->kind].name;
 }
 
 /*
@@ -231,7 +224,7 @@ set_error_of_transaction(QueryJob *job, const ErrorData *error)
 				sizeof(description));
 		WorkerSetError(&my_slot->worker, description);
 	}
-	else if (!find_extension())
+	else if (!IsTransactionState() && !find_extension())
 	{
 		/* the extension may have been dropped while the query waited for a lock */
 		set_error(job, MHD_HTTP_SERVICE_UNAVAILABLE, my_slot->worker.reason);
@@ -250,29 +243,32 @@ set_error_of_transaction(QueryJob *job, const ErrorData *error)
  * Send the answer in pieces, each as soon as the listener has taken the one before
  */
 static void
-send_answer(QueryJob *job)
+send_answer(QueryJob *job, QuerySlot *slot)
 {
 	size_t sent = 0;
 	bool last;
 
-	my_slot->status = job->status;
-	my_slot->csv = job->csv;
-	my_slot->answer_len = job->text.len;
-	strlcpy(my_slot->next_cursor, job->next_cursor.data, QUERY_CURSOR_SIZE);
+	slot->status = job->status;
+	slot->csv = job->answer.csv;
+	slot->answer_len = job->answer.text.len;
+	strlcpy(slot->next_cursor, job->answer.next_cursor.data, QUERY_CURSOR_SIZE);
 	do
 	{
-		my_slot->len = Min(job->text.len - sent, QUERY_BUFFER_SIZE);
-		memcpy(my_slot->buffer, job->text.data + sent, my_slot->len);
-		sent += my_slot->len;
-		last = sent == (size_t) job->text.len;
-		if (!QuerySlotPut(my_slot, last))
+		slot->len = Min(job->answer.text.len - sent, QUERY_BUFFER_SIZE);
+		memcpy(slot->buffer, job->answer.text.data + sent, slot->len);
+		sent += slot->len;
+		last = sent == (size_t) job->answer.text.len;
+		if (!QuerySlotPut(slot, last))
 		{
 			wake_listeners();
 			return;
 		}
-		while (!last && QuerySlotReadState(my_slot) == SLOT_PIECE)
+		while (!last && QuerySlotReadState(slot) == SLOT_PIECE)
 		{
-			(void) WorkerHandleInterrupts();
+			if (IsTransactionState())
+				CHECK_FOR_INTERRUPTS();
+			else
+				(void) WorkerHandleInterrupts();
 			WorkerWait(IDLE_WAIT);
 		}
 	} while (!last);
@@ -299,27 +295,110 @@ run_query(QueryJob *job)
 }
 
 /*
- * Answer the query in the slot
+ * The same between two pieces of an export, whose transaction goes on: in a subtransaction, which
+ * sees what is committed now. The body:
+ */
+static void
+compute_answer_beside_export(void *job)
+{
+	if (SPI_connect() != SPI_OK_CONNECT)
+		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not connect to SPI")));
+	PushActiveSnapshot(GetLatestSnapshot());
+	compute_answer(job);
+	PopActiveSnapshot();
+	SPI_finish();
+}
+
+static ErrorData *
+run_query_beside_export(QueryJob *job)
+{
+	ErrorData *error;
+
+	pgstat_report_activity(STATE_RUNNING, describe_activity(job));
+	error = RunSubtransaction(compute_answer_beside_export, job);
+	pgstat_report_activity(STATE_RUNNING, "GET /export");
+	return error;
+}
+
+/*
+ * Read the query in a slot into a job, in the current memory context
+ */
+static QueryJob
+read_query(const QuerySlot *slot)
+{
+	QueryJob job = {.status = MHD_HTTP_OK};
+
+	job.kind = slot->kind;
+	job.deadline = slot->deadline;
+	job.parameters_len = slot->len;
+	job.parameters = palloc(slot->len + 1);
+	memcpy(job.parameters, slot->buffer, slot->len);
+	job.parameters[slot->len] = '\0';
+	initStringInfo(&job.answer.text);
+	initStringInfo(&job.answer.next_cursor);
+	return job;
+}
+
+/*
+ * Answer the query in the slot, within the transaction of an export or outside of any
  */
 static void
 serve_query(void)
 {
-	QueryJob job = {.status = MHD_HTTP_OK};
-	ErrorData *error;
+	QueryJob job = read_query(my_slot);
+	ErrorData *error = IsTransactionState() ? run_query_beside_export(&job) : run_query(&job);
 
-	job.kind = my_slot->kind;
-	job.deadline = my_slot->deadline;
-	job.parameters_len = my_slot->len;
-	job.parameters = palloc(my_slot->len + 1);
-	memcpy(job.parameters, my_slot->buffer, my_slot->len);
-	job.parameters[my_slot->len] = '\0';
-	initStringInfo(&job.text);
-	initStringInfo(&job.next_cursor);
-
-	error = run_query(&job);
 	if (error != NULL)
 		set_error_of_transaction(&job, error);
-	send_answer(&job);
+	send_answer(&job, my_slot);
+}
+
+/*
+ * Callback of an export that waits for its client: answer a question, if there is one
+ */
+static void
+serve_question(void)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext context;
+
+	if (QuerySlotClear(my_slot))
+		wake_listeners();
+	if (!QuerySlotBegin(my_slot))
+		return;
+	context = AllocSetContextCreate(caller, "fast_ingest question", ALLOCSET_DEFAULT_SIZES);
+	MemoryContextSwitchTo(context);
+	serve_query();
+	MemoryContextSwitchTo(caller);
+	MemoryContextDelete(context);
+}
+
+/*
+ * Make the export in the slot. An error is answered before the first piece; behind it, the client
+ * sees that the answer is incomplete, and the log has the error.
+ */
+static void
+serve_export(void)
+{
+	static const ExportWorker worker = {begin_limits, end_limits, serve_question};
+	QueryJob job = read_query(my_export_slot);
+	ExportOutcome outcome;
+	ErrorData *error =
+		ServeExport(&worker, my_export_slot, job.parameters, job.parameters_len, &outcome);
+
+	if (error != NULL && outcome.begun)
+	{
+		QuerySlotLeave(my_export_slot);
+		WorkerReportError(error, "An export was broken off.");
+	}
+	else if (error != NULL)
+	{
+		job.deadline = outcome.deadline;
+		set_error_of_transaction(&job, error);
+		send_answer(&job, my_export_slot);
+	}
+	/* this worker may take the next one */
+	wake_listeners();
 }
 
 /*
@@ -349,6 +428,7 @@ QueryMain(Datum arg)
 	uint64 keys_generation;
 
 	my_slot = &QuerySlots[DatumGetInt32(arg)];
+	my_export_slot = &ExportSlots[DatumGetInt32(arg)];
 	/*
 	 * Callbacks run in reverse order. WorkerStart registers the one that marks the worker as
 	 * stopped, so listeners that leave_query_slot wakes already see it stopped.
@@ -370,13 +450,15 @@ QueryMain(Datum arg)
 			proc_exit(1);
 		(void) WorkerHandleInterrupts();
 
-		if (QuerySlotClear(my_slot))
+		if (QuerySlotClear(my_slot) | QuerySlotClear(my_export_slot))
 			wake_listeners();
 		keys_generation = KeyImageGeneration();
 		ready = pg_atomic_read_u32(&my_slot->worker.state) == WORKER_RUNNING || find_extension();
 		publish_replayed_keys(ready, keys_generation);
 		if (QuerySlotBegin(my_slot))
 			serve_query();
+		else if (QuerySlotBegin(my_export_slot))
+			serve_export();
 		else
 		{
 			WorkerWait(choose_wait(ready));

@@ -13,20 +13,22 @@
 #include "base/settings.h"
 
 QuerySlot *QuerySlots = NULL;
+QuerySlot *ExportSlots = NULL;
 
 static Size
 compute_slots_size(void)
 {
-	return mul_size(fi_query_workers, sizeof(QuerySlot));
+	return mul_size(2 * fi_query_workers, sizeof(QuerySlot));
 }
 
 static void
 attach_slots(void *memory, LWLock *lock, bool is_new)
 {
 	QuerySlots = memory;
+	ExportSlots = QuerySlots + fi_query_workers;
 	if (!is_new)
 		return;
-	for (int i = 0; i < fi_query_workers; i++)
+	for (int i = 0; i < 2 * fi_query_workers; i++)
 	{
 		QuerySlot *slot = &QuerySlots[i];
 
@@ -37,6 +39,12 @@ attach_slots(void *memory, LWLock *lock, bool is_new)
 }
 
 const SharedPart QuerySlotsPart = {"fast_ingest queries", NULL, compute_slots_size, attach_slots};
+
+WorkerSlot *
+QuerySlotWorker(QuerySlot *slot)
+{
+	return &QuerySlots[(slot - QuerySlots) % fi_query_workers].worker;
+}
 
 /*
  * Change the state; false if it is not the one that the caller expects
@@ -62,7 +70,7 @@ QuerySlotAsk(QuerySlot *slot, QueryKind kind, int64 deadline, const char *parame
 	if (len > 0)
 		memcpy(slot->buffer, parameters, len);
 	(void) change_state(slot, SLOT_CLAIMED, SLOT_ASKED);
-	WorkerWake(&slot->worker);
+	WorkerWake(QuerySlotWorker(slot));
 	return true;
 }
 
@@ -73,7 +81,7 @@ QuerySlotTake(QuerySlot *slot)
 		return true;
 	if (!change_state(slot, SLOT_PIECE, SLOT_TAKEN))
 		return false;
-	WorkerWake(&slot->worker);
+	WorkerWake(QuerySlotWorker(slot));
 	return true;
 }
 
@@ -101,7 +109,7 @@ QuerySlotAbandon(QuerySlot *slot)
 			case SLOT_TAKEN:
 				if (change_state(slot, state, SLOT_ABANDONED))
 				{
-					WorkerWake(&slot->worker);
+					WorkerWake(QuerySlotWorker(slot));
 					return;
 				}
 				break;

@@ -2,7 +2,9 @@
  * query_slot.h
  *
  * Queries on their way from a listener to a query worker, and their answers on the way back:
- * one slot in shared memory for each query worker.
+ * two slots in shared memory for each query worker. One is for questions. The other one is for
+ * exports, whose answers take as long as their clients read; meanwhile the worker answers
+ * questions between two pieces.
  *
  * The protocol
  * ------------
@@ -18,7 +20,8 @@
  *				to send the next one
  *	TAKEN		the worker's: the listener has copied the piece
  *	LAST		the listener's: the last piece, or the only one
- *	FAILED		the listener's: the worker ended before the answer was complete
+ *	FAILED		the listener's: the worker ended, or could not go on, before the answer was
+ *				complete
  *	ABANDONED	the worker's: nobody waits for the answer any more
  *
  *	listener:	FREE -> CLAIMED -> ASKED
@@ -26,7 +29,7 @@
  *				to give up: ASKED -> FREE; RUNNING, PIECE, TAKEN -> ABANDONED
  *	worker:		ASKED -> RUNNING -> PIECE or LAST, TAKEN -> PIECE or LAST
  *				ABANDONED -> FREE
- *				to end: ASKED, RUNNING, PIECE, TAKEN -> FAILED
+ *				to end or to fail: ASKED, RUNNING, PIECE, TAKEN -> FAILED
  *
  * Either side may end at any moment: an exit callback leaves its slots. If a process ends
  * without its callbacks, the postmaster makes all shared memory anew.
@@ -68,12 +71,17 @@ typedef enum
 typedef enum
 {
 	QUERY_METRICS,
-	QUERY_STATS
+	QUERY_SERIES,
+	QUERY_EVENT_NAMES,
+	QUERY_LIVE,
+	QUERY_STATS,
+	QUERY_EXPORT,
+	NUM_QUERY_KINDS
 } QueryKind;
 
 typedef struct
 {
-	WorkerSlot worker;
+	WorkerSlot worker;		/* used in the slot for questions only: see QuerySlotWorker() */
 	pg_atomic_uint32 state; /* QuerySlotState */
 
 	/* the query */
@@ -84,17 +92,24 @@ typedef struct
 	/* the answer, set before its first piece */
 	unsigned int status;				 /* of HTTP */
 	bool csv;							 /* CSV rather than JSON */
-	uint64 answer_len;					 /* of all pieces together */
+	uint64 answer_len;					 /* of all pieces together; not set for an export */
 	char next_cursor[QUERY_CURSOR_SIZE]; /* "" if there is no next page */
 
 	uint32 len; /* of what is in the buffer */
 	char buffer[QUERY_BUFFER_SIZE];
 } QuerySlot;
 
-/* fast_ingest.query_workers of them; NULL where fast_ingest was not preloaded. */
+/*
+ * fast_ingest.query_workers of each kind, by the number of the worker; NULL where fast_ingest was
+ * not preloaded.
+ */
 extern QuerySlot *QuerySlots;
+extern QuerySlot *ExportSlots;
 
 extern const SharedPart QuerySlotsPart;
+
+/* The worker of a slot of either kind. */
+extern WorkerSlot *QuerySlotWorker(QuerySlot *slot);
 
 /* Read the state. What the other side wrote before it can be read afterwards. */
 static inline QuerySlotState
@@ -139,7 +154,7 @@ extern bool QuerySlotPut(QuerySlot *slot, bool last);
 /* Free an abandoned slot; false if it is not abandoned. */
 extern bool QuerySlotClear(QuerySlot *slot);
 
-/* Leave the slot when the worker ends, whatever its state. */
+/* Leave the slot when the worker ends or cannot complete the answer, whatever the state. */
 extern void QuerySlotLeave(QuerySlot *slot);
 
 #endif

@@ -14,7 +14,7 @@
 
 #include "shared/types/histogram.h"
 
-#define COUNTED_ROUTES 16
+#define COUNTED_ROUTES 24
 #define COUNTED_CODES 18
 
 typedef struct

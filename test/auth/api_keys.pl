@@ -152,22 +152,49 @@ like($answer->{json}{errors}[0]{error}, qr/site_id "other" is not allowed for th
 is($server->count, $before + 2, 'bulk: only those that are allowed are stored');
 is(status($server->post_bulk(\@mixed, query => 'atomic=true', bearer($shop))), 400, 'bulk, atomic: all or nothing');
 
-is_error($server->get('/metrics?event_name=page_view', bearer($shop)), 403, qr/channel/, 'GET /metrics of all channels');
-is_error($server->get('/stats?site_id=shop', bearer($shop)), 403, qr/channel/, 'GET /stats, which knows all channels');
+# Questions: a key for some websites or channels must name them
 
-my $site = create(q('site', '{read}', '{shop}'));
-my $channel = create(q('channel', '{read}', channels => '{web}'));
+# An answer, as a status and what the error says
+sub asked
+{
+	my ($key, $path) = @_;
+	my $got = $server->get($path, bearer($key));
 
-is(status($server->get('/stats?site_id=shop', bearer($site))), 200, 'GET /stats of its website');
-is_error($server->get('/stats?site_id=other', bearer($site)), 403, qr/site_id/, 'GET /stats of another one');
-is_error($server->get('/stats', bearer($site)), 403, qr/site_id/, 'GET /stats of none');
-is_error($server->get('/metrics?event_name=page_view&channel=web', bearer($site)), 403, qr/site_id/,
-	'GET /metrics, which knows all websites');
-is(status($server->get('/metrics?event_name=page_view&channel=web', bearer($channel))), 200, 'GET /metrics of its channel');
-is_error($server->get('/metrics?event_name=page_view&channel=api', bearer($channel)), 403, qr/channel/,
-	'GET /metrics of another one');
-is_error($server->get('/metrics?event_name=page_view&channel=web&channel=api', bearer($channel)), 400,
-	qr/more than once/, 'GET /metrics of both');
+	return $got->{status} . ($got->{json}{error} ? " $got->{json}{error}" : '');
+}
+
+my $site = create(q('site', '{read}', '{shop,other,"a,b\\\\c"}'));
+my $channel = create(q('channel', '{read}', channels => '{web,mobile}'));
+my $add_site = '403 the API key is for some websites only: expected the parameter site with one or more of them';
+my $add_channel = '403 the API key is for some channels only: expected the parameter channel with one or more of them';
+
+foreach my $route (qw(/metrics /series /event_names))
+{
+	foreach my $ok ('site=shop', 'site=shop,other', 'site=a%5C,b%5C%5Cc', 'site=a%5C,b%5C%5Cc,shop', 'channel=api&site=other')
+	{
+		is(asked($site, "$route?$ok"), 200, "$route of its websites: $ok");
+	}
+	foreach my $wrong ('', 'site=', 'site=nobody', 'site=shop,nobody', 'site=shop,', 'site=,shop', 'site=shop%5C', 'site=a,b%5C%5Cc',
+		'site_id=shop', 'SITE=shop', 'Site=shop&site=nobody', 'channel=web', 'site=%20shop', 'site=shop%5C,other', 'page=shop')
+	{
+		is(asked($site, "$route?$wrong"), $add_site, "$route of others: '$wrong'");
+	}
+	is(asked($channel, "$route?channel=$_"), 200, "$route of its channels: $_") foreach 'web', 'web,mobile', 'mobile&site=shop';
+	is(asked($channel, "$route?$_"), $add_channel, "$route of other channels: '$_'")
+	  foreach '', 'site=shop', 'channel=api', 'channel=web,api', 'CHANNEL=web', 'CHANNEL=web&channel=api', 'group_by=channel';
+	like(asked($channel, "$route?channel=web&channel=api"), qr/400 .*more than once/, "$route of both, given twice");
+	like(asked($site, "$route?site=shop&site=nobody"), qr/400 .*more than once/, "$route of a website, and another");
+	is(asked($shop, "$route?channel=web&site=shop"), 200, "$route: a key for both");
+	is(asked($shop, "$route?channel=web"), $add_site, "$route: and for no other website");
+	is(asked($shop, "$route?site=shop"), $add_channel, "$route: and for no other channel");
+}
+is(asked($site, "/live?site=$_"), 200, "/live of its website: $_") foreach 'shop', 'a%5C,b%5C%5Cc';
+is(asked($site, "/live?$_"), $add_site, "/live of others: '$_'") foreach '', 'site=nobody', 'top=1';
+is(asked($channel, "$_=shop"), '403 the API key is for some channels only: GET ' . (split /\?/)[0] . ' answers about all', $_)
+  foreach '/live?site', '/stats?site_id', '/live?channel=web&site';
+is(asked($site, '/stats?site_id=shop'), 200, '/stats of its website');
+is(asked($site, "/stats?$_"), $add_site =~ s/parameter site/parameter site_id/r, "/stats of others: '$_'")
+  foreach '', 'site_id=nobody', 'site_id=shop,other', 'site=shop', 'SITE_ID=shop&site_id=nobody';
 
 my $browser = create(q('browser', origins => '{https://shop.example}'));
 

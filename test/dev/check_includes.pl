@@ -28,7 +28,12 @@ my @folders = qw(
   rollup/state
   rollup/refresh
   rollup/changes
+  rollup/calendar
   rollup/metrics
+  rollup/questions
+  query/parameters
+  query/answers
+  query/export
   query
   flush
   stream
@@ -42,6 +47,7 @@ my @folders = qw(
   http/listen
   http/admit
   http/answer
+  http/export
   http
   maintain
 );

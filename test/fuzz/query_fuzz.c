@@ -1,10 +1,9 @@
 /*
  * query_fuzz.c
  *
- * Fuzzes the parameters of GET /metrics and GET /stats: libmicrohttpd splits and unescapes a
- * query string, the listener checks the parameters, and the query worker reads them and the
- * cursor. The first byte of an input chooses the route. The rest is the query string as it
- * stands in a URL.
+ * Fuzzes the parameters of questions: libmicrohttpd splits and unescapes a query string, the
+ * listener checks the parameters, and the query worker reads them and the cursor. The first byte of
+ * an input chooses the route. The rest is the query string as it stands in a URL.
  *
  * What must hold for any bytes: either they are refused with a message, or all values are
  * within their limits. A cursor that an answer gave leads to the row behind the one it names.
@@ -24,7 +23,10 @@
 #include "base/time_ranges.h"
 #include "http/answer/query_parameters.h"
 #include "shared/query_slot.h"
-#include "query/page.h"
+#include "query/answers/page.h"
+#include "query/parameters/request_parameters.h"
+#include "query/parameters/value_list.h"
+#include "rollup/questions/live.h"
 
 static sigjmp_buf on_error;
 static char message[4096];
@@ -285,6 +287,50 @@ check_page(MetricsParameters *request)
 	require(request->limit == 0 || page.end - page.first <= request->limit);
 }
 
+/*
+ * Check the filters of a query. Its values, written as a list again, are read as the same.
+ */
+static void
+check_filters(const MetricsQuery *query)
+{
+	for (int i = 0; i < query->nfilters; i++)
+	{
+		const MetricsFilter *filter = &query->filters[i];
+		StringInfoData list;
+		const char *rest;
+
+		require(filter->name[0] != '\0' && filter->nvalues >= 1);
+		check_text(filter->name);
+		initStringInfo(&list);
+		for (int j = 0; j < filter->nvalues; j++)
+		{
+			require(filter->values[j][0] != '\0');
+			check_text(filter->values[j]);
+			if (j > 0)
+				appendStringInfoChar(&list, ',');
+			for (const char *c = filter->values[j]; *c != '\0'; c++)
+				appendStringInfo(&list, *c == ',' || *c == '\\' ? "\\%c" : "%c", *c);
+		}
+		rest = list.data;
+		for (int j = 0; j < filter->nvalues; j++)
+		{
+			char *value = palloc(strlen(rest) + 1);
+
+			require(ValueListNext(&rest, value) == NULL && strcmp(value, filter->values[j]) == 0);
+			require((rest == NULL) == (j == filter->nvalues - 1));
+		}
+	}
+}
+
+static void
+check_query(const MetricsQuery *query)
+{
+	require(query->event_name == NULL || query->event_name[0] != '\0');
+	require(!query->has_from || TIMESTAMP_NOT_FINITE(query->from) == 0);
+	require(!query->has_to || IS_VALID_TIMESTAMP(query->to));
+	check_filters(query);
+}
+
 static void
 check_metrics(const Parameters *parameters)
 {
@@ -292,10 +338,38 @@ check_metrics(const Parameters *parameters)
 
 	MetricsParametersRead(&request, parameters->text.data, parameters->text.len);
 	require(request.limit >= 0);
-	require(request.query.event_name == NULL || request.query.event_name[0] != '\0');
-	require(!request.query.has_from || TIMESTAMP_NOT_FINITE(request.query.from) == 0);
-	require(!request.query.has_to || IS_VALID_TIMESTAMP(request.query.to));
+	check_query(&request.query);
 	check_page(&request);
+}
+
+static void
+check_series(const Parameters *parameters)
+{
+	SeriesParameters request;
+
+	SeriesParametersRead(&request, parameters->text.data, parameters->text.len);
+	require(request.query.step != NULL && request.query.step[0] != '\0');
+	require(request.query.top >= 1 && request.query.top <= MAX_SERIES_TOP);
+	check_query(&request.query.metrics);
+}
+
+static void
+check_event_names(const Parameters *parameters)
+{
+	EventNamesParameters request;
+
+	EventNamesParametersRead(&request, parameters->text.data, parameters->text.len);
+	check_query(&request.query);
+}
+
+static void
+check_live(const Parameters *parameters)
+{
+	LiveParameters request;
+
+	LiveParametersRead(&request, parameters->text.data, parameters->text.len);
+	require(request.top >= 1 && request.top <= MAX_LIVE_TOP);
+	require(request.site == NULL || request.site[0] != '\0');
 }
 
 static void
@@ -309,6 +383,11 @@ check_stats(const Parameters *parameters)
 	require(request.date >= date2j(1, 1, 1) - POSTGRES_EPOCH_JDATE &&
 			request.date <= date2j(9999, 12, 31) - POSTGRES_EPOCH_JDATE);
 }
+
+/* By the first byte of an input */
+static void (*const routes[])(const Parameters *parameters) = {
+	check_stats, check_metrics, check_series, check_event_names, check_live,
+};
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -333,10 +412,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			memcpy(palloc(Max(parameters.text.len, 1)), parameters.text.data, parameters.text.len);
 
 		parameters.text.data = text;
-		if (data[0] & 1)
-			check_metrics(&parameters);
-		else
-			check_stats(&parameters);
+		routes[data[0] % lengthof(routes)](&parameters);
 	}
 	else
 		require(error_code == ERRCODE_INVALID_PARAMETER_VALUE && message[0] != '\0');

@@ -257,7 +257,8 @@ is($by_library->read_answer->{status}, 400, 'one that libmicrohttpd refuses');
 is($server->get("/no/$_")->{status}, 404, 'an unknown path') foreach 1 .. 3;
 is($server->request('HEAD', '/health')->{status}, 200, 'HEAD');
 is($server->get('/metrics?event_name=page_view')->{json}{total_events}, 24, 'a query');
-is($server->get('/metrics')->{status}, 400, 'half a query');
+is($server->get('/metrics?event_name=')->{status}, 400, 'half a query');
+is($server->get($_)->{status}, 400, $_) foreach qw(/series?step=x /event_names?to=x /live?top=x);
 
 # (The listener has read all that is there when it answers 100 Continue.)
 my $broken = $server->connect;
@@ -274,7 +275,7 @@ scraped(
 		'202 /events' => 4, '400 /events' => 2, '405 /events' => 1,
 		'413 /events' => 1, '415 /events' => 1, '422 /events' => 1,
 		'202 /events/bulk' => 2, '400 /events/bulk' => 1, '204 /event' => 1, '200 /health' => 1,
-		'200 /metrics' => 1, '400 /metrics' => 1, '404 other' => 3, '400 other' => 2
+		'200 /metrics' => 1, '400 /metrics' => 1, '400 /series' => 1, '400 /event_names' => 1, '400 /live' => 1, '404 other' => 3, '400 other' => 2
 	},
 	'requests by path and code');
 scraped(

@@ -173,6 +173,9 @@ is_logged(200, [ 'GET', '/health' ], route => '/health', bytes => 0, events => 0
 is_logged(200, [ 'GET', '/metrics?event_name=page_view' ], route => '/metrics', bytes => 0);
 is_logged(200, [ 'GET', '/stats?site_id=s' ], route => '/stats');
 is_logged(400, [ 'GET', "/metrics?event_name=x&user_id=$private" ]);
+is_logged(200, [ 'GET', "/series?site=$private&from=1723464000&to=1723467600" ], route => '/series');
+is_logged(200, [ 'GET', "/event_names?metadata.$private=$private" ], route => '/event_names');
+is_logged(200, [ 'GET', "/live?site=$private" ], route => '/live');
 is_logged(204, [ 'OPTIONS', '/events',
 		headers => [ 'Origin', "https://$nlevels.example", 'Access-Control-Request-Method', 'POST' ] ],
 	method => 'OPTIONS');

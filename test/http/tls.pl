@@ -105,7 +105,7 @@ my @json = ('-H', 'Content-Type: application/json');
 is(curl(@trust, "$url/ready"), '{"status":"ready"} 200', 'curl that knows the authority: GET /ready');
 is(curl(@trust, @json, '-d', encode_json(event(++$n)), "$url/events"), '{"status":"accepted"} 202', 'POST /events');
 is($server->count('user_id = ' . "'user-$n'"), 1, 'is stored');
-is(curl(@trust, "$url/metrics?event_name=page_view"), '{"event_name":"page_view","total_events":1,"unique_users":1} 200', 'GET /metrics');
+is(curl(@trust, "$url/metrics?event_name=page_view"), '{"event_name":"page_view","total_events":1,"unique_users":1,"raw_rows":0} 200', 'GET /metrics');
 like(curl("$url/ready"), qr/unable to get local issuer certificate/, 'curl that does not know it goes away');
 like(curl('--cacert', "$other_authority.crt", "$url/ready"), qr/SSL certificate problem/, 'or knows another');
 like(curl(@trust, '--http2', "$url/ready"), qr/200$/, 'curl that would like HTTP/2');

@@ -127,9 +127,15 @@ sub cycle
 		get(200, "$metrics&group_by=page&limit=5"),
 		get(200, "$metrics&group_by=hour&timezone=Asia/Kolkata&format=csv"),
 		get(200, "/stats?site_id=shop&date=$DAY"),
+		get(200, "$metrics&site=shop,other&metadata.plan=pro"),
+		get(200, "/series?from=$NOON&to=" . ($NOON + 86400) . '&step=15m&group_by=page&top=3'),
+		get(200, '/event_names'),
+		get(200, '/live?site=shop'),
 		get(400, "$metrics&from=never"),
 		get(400, "$metrics&group_by=nothing"),
 		get(400, "$metrics&colour=red"),
+		get(400, '/series?step=0s'),
+		get(400, '/live?colour=red'),
 		get(400, '/stats'));
 }
 

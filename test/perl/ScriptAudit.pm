@@ -70,9 +70,11 @@ sub unqualified
 {
 	my ($sql) = @_;
 	my @names;
+	# what the statement itself names
+	my %with = map { lc $_ => 1 } $sql =~ /(?:\bWITH|,)\s+(\w+)\s*(?:\([^()]*\)\s*)?AS\s+(?:NOT\s+)?MATERIALIZED\s*\(/gi;
 
 	# a relation
-	push @names, grep { !/^(?:pg_\w+|select|lateral|unnest)$/i }
+	push @names, grep { !/^(?:pg_\w+|select|lateral|unnest)$/i && !$with{ lc $_ } }
 	  $sql =~ /\b(?:FROM|JOIN|UPDATE|LOCK\s+TABLE(?:\s+ONLY)?+|TRUNCATE)\s+(\w+)\b(?!\s*[.(@])/gi;
 	push @names, $sql =~ /\bINSERT\s+INTO\s+(\w+)\b(?!\s*[.@])/gi;
 	# a function of ours
@@ -172,7 +174,7 @@ sub audit_statement
 	if ($sql =~ /^(?:CREATE|ALTER)\s+(?:UNIQUE\s+)?(?:TABLE|INDEX|VIEW)\b/i)
 	{
 		push @complaints, "unqualified $1"
-		  while $sql =~ /\b(?:DEFAULT|CHECK\s*\(|WHERE|AND|OR|SELECT)\s*(?:NOT\s+)?(?!pg_catalog\.)([a-z_]\w*)\s*\(/gi;
+		  while $sql =~ /\b(?:DEFAULT|CHECK\s*\(|WHERE|AND|OR|SELECT)\s*(?:NOT\s+)?(?!pg_catalog\.|EXISTS\b)([a-z_]\w*)\s*\(/gi;
 		push @complaints, map { "unqualified $_" } unqualified($sql) if $sql =~ /^CREATE\s+VIEW\b/i;
 	}
 	push @complaints, "unqualified $1" while $sql =~ /^SELECT\s+(?!pg_catalog\.|$TABLES)([\w.]+)/gi;

@@ -1,15 +1,19 @@
 /*
  * calendar.c
  *
- * What a test asks of src/rollup/metrics/calendar.c, as SQL functions:
+ * What a test asks of src/rollup/calendar/calendar.c, as SQL functions:
  *
  *	calendar_changes(zone text, low timestamptz, high timestamptz)
  *		RETURNS TABLE (change timestamptz, before integer, after integer): when the clock of
  *		the zone changes, found by looking at it once a day, from how many seconds behind
  *		UTC to how many
- *	calendar_pieces(zone text, low timestamptz, high timestamptz, days boolean)
- *		RETURNS TABLE (label text, low timestamptz, high timestamptz, owner integer)
+ *	calendar_pieces(zone text, low timestamptz, high timestamptz, step text, sunday boolean)
+ *		RETURNS TABLE ("time" timestamptz, label text, low timestamptz, high timestamptz,
+ *		owner integer)
  *	calendar_zone(name text) RETURNS text: the name of the zone of a name, or NULL
+ *	calendar_step(name text) RETURNS text: the step that a text stands for, or NULL
+ *	calendar_auto(low timestamptz, high timestamptz, least_width interval) RETURNS text: the
+ *		step that is chosen for a range
  */
 #include "postgres.h"
 
@@ -21,14 +25,17 @@
 
 #include "base/compat.h"
 
-#include "rollup/metrics/calendar.c"
-#include "rollup/metrics/time_zone.c"
+#include "rollup/calendar/calendar.c"
+#include "rollup/calendar/time_step.c"
+#include "rollup/calendar/time_zone.c"
 
 PG_MODULE_MAGIC;
 
 PG_FUNCTION_INFO_V1(calendar_changes);
 PG_FUNCTION_INFO_V1(calendar_pieces);
 PG_FUNCTION_INFO_V1(calendar_zone);
+PG_FUNCTION_INFO_V1(calendar_step);
+PG_FUNCTION_INFO_V1(calendar_auto);
 
 #define STEP USECS_PER_DAY
 
@@ -71,14 +78,21 @@ Datum
 calendar_pieces(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	TimeGroups *groups =
-		CalendarGroups(PG_GETARG_TIMESTAMPTZ(1), PG_GETARG_TIMESTAMPTZ(2), PG_GETARG_BOOL(3),
-					   CalendarZone(text_to_cstring(PG_GETARG_TEXT_PP(0))));
+	TimeGroups *groups;
+	CalendarStep step;
 
+	if (!TimeStepRead(text_to_cstring(PG_GETARG_TEXT_PP(3)), &step))
+		elog(ERROR, "not a step");
+	if (step == STEP_WEEK && PG_GETARG_BOOL(4))
+		step = STEP_SUNDAY_WEEK;
+	groups = CalendarGroups(PG_GETARG_TIMESTAMPTZ(1), PG_GETARG_TIMESTAMPTZ(2), step,
+							CalendarZone(text_to_cstring(PG_GETARG_TEXT_PP(0))), MAX_TIME_GROUPS);
 	InitMaterializedSRF(fcinfo, 0);
 	for (int i = 0; i < groups->npieces; i++)
 	{
-		Datum values[] = {CStringGetTextDatum(groups->groups[groups->owners[i]].label),
+		int group = groups->owners[i];
+		Datum values[] = {TimestampTzGetDatum(groups->groups[group].begin),
+						  CStringGetTextDatum(CalendarLabel(groups, group)),
 						  TimestampTzGetDatum(groups->bounds[i]),
 						  TimestampTzGetDatum(groups->bounds[i + 1]),
 						  Int32GetDatum(groups->owners[i])};
@@ -97,4 +111,24 @@ calendar_zone(PG_FUNCTION_ARGS)
 	if (zone == NULL)
 		PG_RETURN_NULL();
 	PG_RETURN_TEXT_P(cstring_to_text(pg_get_timezone_name(zone)));
+}
+
+Datum
+calendar_step(PG_FUNCTION_ARGS)
+{
+	CalendarStep step;
+
+	if (!TimeStepRead(text_to_cstring(PG_GETARG_TEXT_PP(0)), &step))
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(TimeStepName(step)));
+}
+
+Datum
+calendar_auto(PG_FUNCTION_ARGS)
+{
+	Interval *least = PG_GETARG_INTERVAL_P(2);
+
+	PG_RETURN_TEXT_P(cstring_to_text(
+		TimeStepName(TimeStepChoose(PG_GETARG_TIMESTAMPTZ(0), PG_GETARG_TIMESTAMPTZ(1),
+									least->time + least->day * USECS_PER_DAY))));
 }

@@ -1,5 +1,5 @@
-# A day and an hour are what SQL says: in every zone of the time zone database, around every change
-# of its clock from 1970 to 2037, and in answers over HTTP. The names of zones are those of the
+# Days, hours, weeks, months and the steps of charts are what SQL says: in every zone of the time zone
+# database, around every change of its clock from 1970 to 2037, and in answers over HTTP. The names of zones are those of the
 # database. A page may end anywhere in time.
 
 use strict;
@@ -20,7 +20,7 @@ my $answer;
 sub metrics { return $server->query('/metrics', @_) }
 
 # ---------------------------------------------------------------------------
-# Every zone, every change: src/rollup/metrics/calendar.c against AT TIME ZONE. A session's time
+# Every zone, every change: src/rollup/calendar/calendar.c against AT TIME ZONE. A session's time
 # zone stands for it: names such as CET are abbreviations to AT TIME ZONE.
 # ---------------------------------------------------------------------------
 
@@ -36,32 +36,45 @@ die 'could not build calendar.so' unless -f $library;
 $server->sql(<<"EOQ");
 CREATE FUNCTION calendar_changes(zone text, low timestamptz, high timestamptz,
   OUT change timestamptz, OUT before integer, OUT after integer) RETURNS SETOF record AS '$library' LANGUAGE c STRICT;
-CREATE FUNCTION calendar_pieces(zone text, low timestamptz, high timestamptz, days boolean,
-  OUT label text, OUT low timestamptz, OUT high timestamptz, OUT owner integer) RETURNS SETOF record
+CREATE FUNCTION calendar_pieces(zone text, low timestamptz, high timestamptz, step text, sunday boolean,
+  OUT "time" timestamptz, OUT label text, OUT low timestamptz, OUT high timestamptz, OUT owner integer) RETURNS SETOF record
   AS '$library' LANGUAGE c STRICT;
 CREATE FUNCTION calendar_zone(name text) RETURNS text AS '$library' LANGUAGE c STRICT;
+CREATE FUNCTION calendar_step(name text) RETURNS text AS '$library' LANGUAGE c STRICT;
+CREATE FUNCTION calendar_auto(low timestamptz, high timestamptz, least_width interval) RETURNS text AS '$library' LANGUAGE c STRICT;
+
+-- The local time at which a step begins
+CREATE FUNCTION begin_of(step text, local timestamp) RETURNS timestamp LANGUAGE sql IMMUTABLE AS \$\$
+  SELECT CASE step WHEN '1mo' THEN date_trunc('month', local) WHEN 'monday' THEN date_trunc('week', local)
+    WHEN 'sunday' THEN date_trunc('week', local + interval '1 day') - interval '1 day'
+    WHEN '1d' THEN date_trunc('day', local) WHEN '1h' THEN date_trunc('hour', local)
+    ELSE date_bin(replace(step, 'm', ' minutes')::interval, local, '2000-01-01') END
+\$\$;
 
 CREATE TABLE changes AS
 SELECT name AS zone, c.* FROM pg_timezone_names, calendar_changes(name, '1970-01-01 00:00Z', '2038-01-01 00:00Z') c
 WHERE name NOT LIKE 'posix/%';
 ANALYZE changes;
 
--- Pieces of ranges around the changes of a zone that are not where they should be.
-CREATE FUNCTION wrong_pieces(zone text, unit text) RETURNS SETOF text LANGUAGE plpgsql AS \$\$
+-- Pieces of ranges around the changes of a zone that are not where they should be. Beside a
+-- name, a step may be monday or sunday: a week.
+CREATE FUNCTION wrong_pieces(zone text, step text, widths interval[]) RETURNS SETOF text LANGUAGE plpgsql AS \$\$
+DECLARE
+  is_long CONSTANT boolean := step IN ('6h', '1d', 'monday', 'sunday', '1mo');
 BEGIN
   PERFORM set_config('timezone', zone, true);
   RETURN QUERY
   WITH ranges AS (
     SELECT c.change - n AS low, c.change + n AS high
-    FROM changes c, unnest(CASE unit WHEN 'day' THEN '{27 hours,1 second}' ELSE '{2:17:11.5,1 second}' END::interval[]) n
+    FROM changes c, unnest(widths) n
     WHERE c.zone = wrong_pieces.zone),
   pieces AS (
-    SELECT r.low AS range_low, r.high AS range_high, p.*, date_trunc(unit, p.low::timestamp) AS local,
+    SELECT r.low AS range_low, r.high AS range_high, p.*, begin_of(step, p.low::timestamp) AS local,
       left(p.label, 19)::timestamp AS label_local, p.label::timestamptz AS label_ts,
       lag(p.owner) OVER (PARTITION BY r.low, r.high ORDER BY p.low) AS previous_owner,
       lag(p.high, 1, r.low) OVER (PARTITION BY r.low, r.high ORDER BY p.low) AS previous_high,
       lead(p.low, 1, r.high) OVER (PARTITION BY r.low, r.high ORDER BY p.low) AS next_low
-    FROM ranges r, calendar_pieces(zone, r.low, r.high, unit = 'day') p),
+    FROM ranges r, calendar_pieces(zone, r.low, r.high, CASE WHEN step LIKE '%day' THEN '1w' ELSE step END, step = 'sunday') p),
   -- in between, the clock only goes on
   moments AS (
     SELECT p.*, p.low AS ts FROM pieces p
@@ -71,37 +84,78 @@ BEGIN
   SELECT format('%s %s: %s [%s, %s) in [%s, %s)', zone, m.ts, m.label, m.low, m.high, m.range_low, m.range_high)
   FROM moments m
   WHERE m.low <> m.previous_high OR m.high <> m.next_low OR m.low >= m.high OR m.owner = m.previous_owner
-    OR date_trunc(unit, m.ts::timestamp) <> m.label_local
-    OR date_trunc(unit, m.ts) <> m.label_ts
-    OR unit = 'hour' AND m.ts::timestamp - (m.ts AT TIME ZONE 'UTC') <> m.label_local - (m.label_ts AT TIME ZONE 'UTC')
+    OR begin_of(step, m.ts::timestamp) <> m.label_local
+    OR m."time" <> m.label_ts
+    OR is_long AND begin_of(step, m.ts::timestamp)::timestamptz <> m.label_ts
+    OR step IN ('1d', '1h', '1mo') AND date_trunc(CASE step WHEN '1d' THEN 'day' WHEN '1h' THEN 'hour' ELSE 'month' END, m.ts) <> m.label_ts
+    OR NOT is_long AND m.ts::timestamp - (m.ts AT TIME ZONE 'UTC') <> m.label_local - (m.label_ts AT TIME ZONE 'UTC')
   UNION ALL
   SELECT format('%s %s: a group is not all of %s', zone, g.range_low, min(label)) FROM pieces g
   GROUP BY g.range_low, g.range_high, g.label HAVING count(DISTINCT owner) <> 1
   UNION ALL
   SELECT format('%s %s: %s is out of order', zone, o.range_low, o.label)
   FROM (SELECT p.*, lag(p.local) OVER (PARTITION BY p.range_low, p.range_high ORDER BY p.owner) AS previous FROM pieces p) o
-  WHERE unit = 'day' AND o.previous > o.local;
+  WHERE is_long AND o.previous > o.local;
 END \$\$;
 EOQ
 
 my ($changes, $zones) = split /\|/, $server->sql('SELECT count(*), count(DISTINCT zone) FROM changes');
 cmp_ok($changes, '>', 10000, "$changes changes of the clocks of $zones zones");
-foreach my $unit ('day', 'hour')
+foreach (
+	[ '1d' => '27 hours' ], [ '1h' => '2:17:11.5' ], [ monday => '11 days' ], [ sunday => '8 days 7 hours' ],
+	[ '1mo' => '47 days' ], [ '6h' => '13 hours' ], [ '15m' => '47:11.5' ], [ '5m' => '7:11.5' ], [ '1m' => '3:11.5' ])
 {
-	is( $server->sql(<<"EOQ"), '', "${unit}s around each of them");
+	my ($step, $width) = @$_;
+
+	$width = "00:$width" if $width =~ /^\d+:[\d.]+$/;
+	is( $server->sql(<<"EOQ"), '', "steps of $step around each of them");
 SELECT w FROM (
   -- many zones have several names
   SELECT min(zone) AS zone FROM (
     SELECT zone, array_agg((change, before, after) ORDER BY change) AS clock FROM changes GROUP BY 1) z GROUP BY clock) z,
-  wrong_pieces(zone, '$unit') w LIMIT 20
+  wrong_pieces(zone, '$step', '{$width,1 second}') w LIMIT 20
 EOQ
 }
 is( $server->sql(<<'EOQ'), '', 'from 1970 to 2037 in one piece, and what comes long after');
 SET timezone = 'Atlantic/Azores';
 SELECT p.* FROM (VALUES ('1970-01-01'::timestamptz, '2038-01-01'::timestamptz), ('2430-01-01', '2444-01-01'), ('9990-01-01', '10010-01-01')) r (low, high),
-  calendar_pieces('Atlantic/Azores', r.low, r.high, true) p
-WHERE date_trunc('day', p.low) <> p.label::timestamptz OR date_trunc('day', p.high - interval '1 us') <> p.label::timestamptz
+  (VALUES ('1d', 'day'), ('1w', 'week'), ('1mo', 'month')) u (step, unit),
+  calendar_pieces('Atlantic/Azores', r.low, r.high, step, false) p
+WHERE date_trunc(unit, p.low) <> p.label::timestamptz OR date_trunc(unit, p.high - interval '1 us') <> p.label::timestamptz
 EOQ
+
+# ---------------------------------------------------------------------------
+# Names of steps: src/rollup/calendar/time_step.c
+# ---------------------------------------------------------------------------
+
+my %steps = (
+	'1m' => '1m 30s 60s 10s 500ms 1ms 60000ms minute 01m',
+	'5m' => '5m 2m 61s 300s 60001ms',
+	'15m' => '15m 6m 10m 900s',
+	'1h' => '1h 16m 20m 30m 60m 3600s hour',
+	'6h' => '6h 2h 3h 61m 360m',
+	'1d' => '1d 7h 12h 24h 86400s day',
+	'1w' => '1w 2d 7d 25h 168h week',
+	'1mo' => '1mo 1M 8d 2w 30d 3M 1y 10y 2mo month 9999999999y 9999999999ms 9999999999d',
+	'' => "x 1x m 0m 0s 00000000ms 1M1 -1m +1m 1.5h 1H 1D '' 1month 1Y 11111111111m 1 auto ");
+foreach my $step (sort keys %steps)
+{
+	foreach my $name (split ' ', $steps{$step})
+	{
+		$name =~ tr/'//d;
+		is($server->sql("SELECT calendar_step('$name')"), $step, "\"$name\" is " . ($step || 'no step'));
+	}
+}
+foreach (
+	[ '1 minute' => '1m' ], [ '5 hours' => '1m' ], [ '5:00:01' => '5m' ], [ '24 hours' => '5m' ], [ '3 days' => '15m' ],
+	[ '7 days' => '1h' ], [ '30 days' => '6h' ], [ '90 days' => '1d' ], [ '2 years' => '1w' ], [ '20 years' => '1mo' ],
+	[ '5 hours', '1 hour' => '1h' ], [ '5 hours', '15 minutes' => '15m' ], [ '1 day', '1 day' => '1d' ])
+{
+	my ($range, $least, $step) = @$_ == 3 ? @$_ : ($_->[0], '1 minute', $_->[1]);
+
+	is($server->sql("SELECT calendar_auto('2026-03-01', '2026-03-01'::timestamptz + '$range'::interval, '$least')"),
+		$step, "auto is $step for $range and buckets of $least");
+}
 
 # ---------------------------------------------------------------------------
 # Answers equal raw rows

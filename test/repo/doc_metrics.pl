@@ -1,4 +1,4 @@
-# The commands of the page for whoever asks for metrics.
+# The commands of the pages for whoever asks for metrics, and for raw events.
 
 use strict;
 use warnings;
@@ -8,4 +8,4 @@ use lib "$FindBin::RealBin/../perl";
 
 use FastIngest::Doc;
 
-run_pages('doc/metrics.md');
+run_pages('doc/metrics.md', 'doc/tools.md', 'doc/export.md');

@@ -37,6 +37,7 @@ SELECT 'length', m.* FROM fi_metrics('page_view', '2024-08-11 00:00Z'::timestamp
 SELECT 'far', m.* FROM fi_metrics('far', NULL::timestamptz, '2024-08-10 00:00Z', group_by => 'day', fill => false) m;
 SELECT 'far', m.* FROM fi_metrics('far', '2024-08-11 00:00Z'::timestamptz, group_by => 'day', fill => false) m;
 SELECT 'dropped day', m.* FROM fi_metrics('page_view', '2024-08-10 00:00Z', '2024-08-11 00:00Z', 'channel') m;
+SELECT 'part of a dropped day', m.* FROM fi_metrics('page_view', '2024-08-10 03:04:05.6Z', '2024-08-10 17:18:19Z', 'channel') m;
 SELECT 'dropped hours', m.* FROM fi_metrics('page_view', '2024-08-10 00:00Z', '2024-08-11 00:00Z', 'hour', fill => false) m;
 EOQ
 

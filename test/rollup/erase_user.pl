@@ -192,12 +192,12 @@ SELECT * FROM
   (SELECT d, c, g, k, t, u FROM unnest(ARRAY[$days]::timestamptz[]) d, unnest('{web,NULL}'::text[]) c, unnest('{channel,site,page,plan,hour}'::text[]) g,
     LATERAL fi_metrics('e', d, d + interval '1 day', g, c, fill => false) m (k, t, u)
    UNION ALL SELECT d, c, 'cut', '', t, u FROM unnest(ARRAY[$days]::timestamptz[]) d, unnest('{web,NULL}'::text[]) c,
-    LATERAL fi_metrics('e', d + interval '3 hours 7 minutes', d + interval '20 hours 53 minutes', NULL, c) m (k, t, u)) ours
+    LATERAL fi_metrics('e', d + interval '3 hours 7 minutes 5.5 s', d + interval '20 hours 53 minutes 2 s', NULL, c) m (k, t, u)) ours
   FULL JOIN
   (SELECT d, c, g, k, count(*) AS t, count(DISTINCT user_id) AS u FROM unnest(ARRAY[$days]::timestamptz[]) d, unnest('{web,NULL}'::text[]) c,
     fast_ingest.events, LATERAL (VALUES ('channel', channel), ('site', site_id), ('page', path), ('plan', metadata ->> 'plan'),
       ('hour', to_char(ts, 'YYYY-MM-DD"T"HH24:00:00"Z"')),
-      ('cut', CASE WHEN ts >= d + interval '3 hours 7 minutes' AND ts < d + interval '20 hours 53 minutes' THEN '' END)) keys (g, k)
+      ('cut', CASE WHEN ts >= d + interval '3 hours 7 minutes 5.5 s' AND ts < d + interval '20 hours 53 minutes 2 s' THEN '' END)) keys (g, k)
     WHERE event_name = 'e' AND ts >= d AND ts < d + interval '1 day' AND k IS NOT NULL AND channel = coalesce(c, channel) GROUP BY 1, 2, 3, 4) raw
   ON ours.d = raw.d AND ours.c IS NOT DISTINCT FROM raw.c AND ours.g = raw.g AND ours.k = raw.k
 WHERE (coalesce(ours.t, 0), coalesce(ours.u, 0)) IS DISTINCT FROM (coalesce(raw.t, 0), coalesce(raw.u, 0)) LIMIT 5;
@@ -213,7 +213,7 @@ sub picture
 	foreach my $line (split /\n/, $server->sql(<<"EOQ"))
 SET timezone = 'UTC';
 SELECT k, count(*), string_agg(DISTINCT user_id, ' ') FROM fast_ingest.events,
-  unnest(ARRAY['all', channel, to_char(ts, 'YYYY-MM-DD"T"HH24:00:00"Z"'), CASE WHEN ts >= '$day 03:07Z' AND ts < '$day 20:53Z' THEN 'cut' END]) k
+  unnest(ARRAY['all', channel, to_char(ts, 'YYYY-MM-DD"T"HH24:00:00"Z"'), CASE WHEN ts >= '$day 03:07:05.5Z' AND ts < '$day 20:53:02Z' THEN 'cut' END]) k
 WHERE event_name = 'e' AND ts >= '$day 00:00Z' AND ts < '$day 24:00Z' AND k IS NOT NULL GROUP BY k
 EOQ
 	{
@@ -238,7 +238,7 @@ sub answered
 	return $server->sql(<<"EOQ");
 SELECT * FROM (
   SELECT 'all' AS k, total_events, unique_users FROM fi_metrics('e', '$day 00:00Z', '$day 24:00Z')
-  UNION ALL SELECT 'cut', total_events, unique_users FROM fi_metrics('e', '$day 03:07Z', '$day 20:53Z')
+  UNION ALL SELECT 'cut', total_events, unique_users FROM fi_metrics('e', '$day 03:07:05.5Z', '$day 20:53:02Z')
   UNION ALL SELECT * FROM fi_metrics('e', '$day 00:00Z', '$day 24:00Z', 'channel')
   UNION ALL SELECT * FROM fi_metrics('e', '$day 00:00Z', '$day 24:00Z', 'hour', fill => false)) a
 WHERE total_events > 0 ORDER BY k COLLATE "C"

@@ -113,9 +113,9 @@ foreach my $round (1 .. $rounds)
 		@ddl = (
 			{
 				kind => 'refresher',
-				sql => "DO \$\$BEGIN PERFORM fi_add_breakdown('campaign', 'campaign_id'); END\$\$;\n"
-				  . "DO \$\$BEGIN PERFORM fi_add_breakdown('plan', 'metadata->>''plan''', '{minute,hour,day}'); END\$\$;\n"
-				  . "DO \$\$BEGIN PERFORM fi_add_breakdown('person', 'user_id', '{hour,day}', $MAX_KEYS{person}); END\$\$;\n"
+				sql => "DO \$\$BEGIN PERFORM fi_add_breakdown('campaign', 'campaign_id', per_site => true); END\$\$;\n"
+				  . "DO \$\$BEGIN PERFORM fi_add_breakdown('plan', levels => '{quarter,hour,day}', metadata => 'plan', fine_days => 2); END\$\$;\n"
+				  . "DO \$\$BEGIN PERFORM fi_add_breakdown('person', 'user_id', '{hour,day}', $MAX_KEYS{person}, fine_days => 1); END\$\$;\n"
 			});
 	}
 	$sessions->run("$r, changes",

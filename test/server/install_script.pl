@@ -177,6 +177,8 @@ my @calls = map { "SELECT fi.$_" } (
 	"fi_create_partition('2024-08-13')", "fi_partitions()", "fi_refresh()", "fi_rebuild()",
 	"fi_metrics('e')", "fi_metrics('e', to_timestamp(1723464001))", "fi_metrics('e', '2024-08-12 12:00:01Z', group_by := 'page')",
 	"fi_metrics('e', group_by := 'hour', time_zone := 'Asia/Kathmandu')", "fi_metrics_sources('e', '2024-08-12 12:00:01Z')",
+	"fi_series('e', '2024-08-12 12:00:01Z', group_by := 'channel')", "fi_series(group_by := 'event', align := false)",
+	"fi_event_names()", "fi_event_names('2024-08-12 12:00:01Z', filter := '{\"site\": \"s\"}')", "fi_live()", "fi_live('s')",
 	"fi_stats('s', '2024-08-12')", "fi_top_paths('s', '2024-08-12')", "fi_version()",
 	"fi_add_breakdown('mine', 'upper(path)')", "fi_refresh()", "fi_metrics('e', group_by := 'mine')", "fi_drop_breakdown('mine')",
 	"fi_maintain()", "fi_schedule()", "fi_unschedule()", "fi_grant_metrics('mallory')", "fi_grant_ingest('postgres')",

@@ -82,13 +82,15 @@ my @events = map { event($_, site_id => 'shop', channel => (qw(web mobile))[ $_ 
 
 is($primary->post_bulk(\@events)->{json}{accepted}, 50, 'events on the primary');
 wait_for_replay($primary, $standby);
-foreach my $path ($metrics, $stats, "$metrics&format=csv")
+foreach my $path ($metrics, $stats, "$metrics&format=csv", '/metrics?group_by=event&site=shop', '/series?step=1h&group_by=channel',
+	"/series?from=$NOON&top=1&group_by=page&metadata.plan=pro", '/event_names', '/event_names?channel=web&format=csv')
 {
 	$answer = $standby->get($path);
 	is($answer->{status}, 200, "the standby answers $path");
 	is($answer->{body}, $primary->get($path)->{body}, 'as the primary does');
 }
 is($standby->get($metrics)->{json}{total_events}, 50, 'and knows all events');
+is($standby->get('/live?site=shop')->{json}{last_30_minutes}{total_events}, 0, 'the standby answers /live');
 
 foreach my $request ([ '/events', event(51) ], [ '/events/bulk', [ event(51) ] ],
 	[ '/event', { site_id => 's', event_type => 'e' } ])

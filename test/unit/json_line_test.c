@@ -9,7 +9,7 @@
 #include <time.h>
 
 #include "base/unix_time.h"
-#include "stream/sink/json_line.h"
+#include "event/json_line.h"
 #include "tap.h"
 
 static StringInfoData line;

@@ -11,6 +11,7 @@
 #include "base/settings.h"
 #include "event/validate.h"
 #include "http/admit/route.h"
+#include "query/parameters/value_list.h"
 
 /*
  * The key that a request was sent with, or NULL. The parameter "key" is for browsers, which
@@ -33,24 +34,48 @@ find_sent_key(const Request *request)
 }
 
 /*
- * The parameter of a query that the key does not allow, or NULL. A restricted key must
- * name the website or the channel; replies that cannot be restricted are not for it.
+ * Are all values of a parameter allowed? It is given, and one or several values with commas
+ * between them, or one value as it stands.
  */
-static const char *
-find_wrong_parameter(const Request *request, const ApiKey *key)
+static bool
+check_values(const Request *request, const char *name, bool several, const KeyList *allowed)
 {
-	const char *channel =
-		request->route == ROUTE_METRICS ? RequestParameter(request, "channel") : NULL;
-	const char *site_id =
-		request->route == ROUTE_STATS ? RequestParameter(request, "site_id") : NULL;
+	const char *rest = name != NULL ? RequestParameter(request, name) : NULL;
+	char value[MAX_REQUEST_HEAD_SIZE];
 
-	if (key->channels.n >= 0 &&
-		(channel == NULL || !KeyAllows(&key->channels, channel, strlen(channel))))
-		return "channel";
-	if (key->site_ids.n >= 0 &&
-		(site_id == NULL || !KeyAllows(&key->site_ids, site_id, strlen(site_id))))
-		return "site_id";
-	return NULL;
+	if (rest == NULL || strlen(rest) >= sizeof(value))
+		return false;
+	if (!several)
+		return KeyAllows(allowed, rest, strlen(rest));
+	while (rest != NULL)
+		if (ValueListNext(&rest, value) != NULL || !KeyAllows(allowed, value, strlen(value)))
+			return false;
+	return true;
+}
+
+/*
+ * Check what a question is about. A key for some websites or channels must name them, so that
+ * the answer tells of nothing else.
+ */
+static Refusal
+check_question(Request *request, const ApiKey *key)
+{
+	const Route *route = &Routes[request->route];
+
+	if (key->site_ids.n >= 0)
+	{
+		request->access.parameter = route->site_parameter;
+		if (!check_values(request, route->site_parameter, request->route != ROUTE_STATS,
+						  &key->site_ids))
+			return REFUSAL_KEY_SITE;
+	}
+	if (key->channels.n >= 0)
+	{
+		request->access.parameter = route->channel_parameter;
+		if (!check_values(request, route->channel_parameter, true, &key->channels))
+			return REFUSAL_KEY_CHANNEL;
+	}
+	return REFUSAL_NONE;
 }
 
 Refusal
@@ -81,10 +106,8 @@ ApiKeyCheck(Request *request)
 	if (access->key->origins.n >= 0 &&
 		(origin == NULL || !KeyAllows(&access->key->origins, origin, strlen(origin))))
 		return REFUSAL_KEY_ORIGIN;
-	if (scope == API_SCOPE_READ &&
-		(access->parameter = find_wrong_parameter(request, access->key)) != NULL)
-		return REFUSAL_KEY_PARAMETER;
-	return REFUSAL_NONE;
+	return Routes[request->route].site_parameter != NULL ? check_question(request, access->key)
+														 : REFUSAL_NONE;
 }
 
 bool

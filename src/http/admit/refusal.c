@@ -43,6 +43,23 @@ make_rate_limit_reply(const RequestLimit *limit)
 					  limit->whose, limit->limit.rate, (long long) limit->limit.burst);
 }
 
+/*
+ * The reply to a question about more than the key's websites or channels
+ */
+static Reply
+make_key_limit_reply(const Request *request, const char *what)
+{
+	const char *path = Routes[request->route].path;
+
+	if (request->access.parameter == NULL)
+		return ReplyError(MHD_HTTP_FORBIDDEN,
+						  "the API key is for some %s only: GET %s answers about all", what, path);
+	return ReplyError(
+		MHD_HTTP_FORBIDDEN,
+		"the API key is for some %s only: expected the parameter %s with one or more of them", what,
+		request->access.parameter);
+}
+
 Reply
 RefusalReply(const Request *request)
 {
@@ -105,11 +122,11 @@ RefusalReply(const Request *request)
 		case REFUSAL_KEY_ORIGIN:
 			reply = ReplyError(MHD_HTTP_FORBIDDEN, "the API key is not for this Origin");
 			break;
-		case REFUSAL_KEY_PARAMETER:
-			reply = ReplyError(MHD_HTTP_FORBIDDEN,
-							   "the API key is for some values of %s only: expected a question "
-							   "about one of them",
-							   request->access.parameter);
+		case REFUSAL_KEY_SITE:
+			reply = make_key_limit_reply(request, "websites");
+			break;
+		case REFUSAL_KEY_CHANNEL:
+			reply = make_key_limit_reply(request, "channels");
 			break;
 		case REFUSAL_CONTENT_TYPE:
 			reply = ReplyError(MHD_HTTP_UNSUPPORTED_MEDIA_TYPE,

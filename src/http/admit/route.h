@@ -16,6 +16,10 @@ typedef struct
 	const char *method;
 	const char *allow; /* for the reply to any other method */
 	ApiScope scope;	   /* that an API key must have; API_SCOPE_NONE: no key is needed */
+
+	/* of a question: the parameters that limit its answer to websites and to channels */
+	const char *site_parameter;
+	const char *channel_parameter;
 } Route;
 
 extern const Route Routes[NUM_ROUTES];

@@ -40,6 +40,15 @@ static bool freed = false;	  /* has a slot been freed in this turn? */
 static int64 yield_until = 0; /* until then only other listeners may use the slots */
 static Pair *my_pair;
 
+/* What is asked by each route that comes here */
+static const QueryKind query_kinds[NUM_ROUTES] = {
+	[ROUTE_METRICS] = QUERY_METRICS,
+	[ROUTE_SERIES] = QUERY_SERIES,
+	[ROUTE_EVENT_NAMES] = QUERY_EVENT_NAMES,
+	[ROUTE_LIVE] = QUERY_LIVE,
+	[ROUTE_STATS] = QUERY_STATS,
+};
+
 /*
  * Set how many requests wait here; other listeners see the number
  */
@@ -82,12 +91,8 @@ add_parameter(void *cls, enum MHD_ValueKind kind, const char *name, size_t name_
 	return ParametersAdd(cls, name, name_len, value, value_len) ? MHD_YES : MHD_NO;
 }
 
-/*
- * Keep the parameters in place of the request's body, so that the memory limit of bodies
- * includes them. Returns the reply if the request is refused, else one without status.
- */
-static Reply
-keep_parameters(Request *request)
+Reply
+QueryRequestKeepParameters(Request *request)
 {
 	Parameters parameters = {0};
 	Reply reply = {0};
@@ -124,7 +129,7 @@ QueryRequestsHandle(Request *request)
 		reply = ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE,
 						   "too many queries wait: half of fast_ingest.max_connections may");
 	else
-		reply = keep_parameters(request);
+		reply = QueryRequestKeepParameters(request);
 	if (reply.status != 0)
 	{
 		ServerAnswer(request, reply);
@@ -296,8 +301,7 @@ QueryRequestsProcess(void)
 		Request *next = dlist_head_element(Request, node, &queue);
 
 		if (asked[i] != NULL || pg_atomic_read_u32(&slot->worker.state) != WORKER_RUNNING ||
-			!QuerySlotAsk(slot, next->route == ROUTE_METRICS ? QUERY_METRICS : QUERY_STATS,
-						  next->deadline, next->body, next->len))
+			!QuerySlotAsk(slot, query_kinds[next->route], next->deadline, next->body, next->len))
 			continue;
 		asked[i] = pop_queue();
 	}

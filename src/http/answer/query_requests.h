@@ -1,8 +1,8 @@
 /*
  * query_requests.h
  *
- * Requests that a query worker answers: GET /metrics and GET /stats. The listener passes a
- * client's query on to a worker and the worker's answer back, and never waits for either.
+ * Requests that a query worker answers (see query/questions.h). The listener passes a client's
+ * query on to a worker and the worker's answer back, and never waits for either.
  */
 #ifndef FAST_INGEST_QUERY_REQUESTS_H
 #define FAST_INGEST_QUERY_REQUESTS_H
@@ -19,6 +19,12 @@ extern void QueryRequestsInit(Pair *pair);
  * requests wait.
  */
 extern void QueryRequestsHandle(Request *request);
+
+/*
+ * Keep the parameters in place of the request's body, so that the memory limit of bodies
+ * includes them. Returns the reply if the request is refused, else one without status.
+ */
+extern Reply QueryRequestKeepParameters(Request *request);
 
 /* Collect the workers' answers, reply to their clients, and hand over queries that wait. */
 extern void QueryRequestsProcess(void);

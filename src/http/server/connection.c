@@ -72,8 +72,10 @@ ConnectionCut(Connection *connection, unsigned int status, const char *message)
 static bool
 is_suspended(Connection *connection)
 {
-	return connection->request != NULL && (connection->request->state == REQUEST_READY ||
-										   connection->request->state == REQUEST_WAITING);
+	const Request *request = connection->request;
+
+	return request != NULL && (request->state == REQUEST_READY ||
+							   request->state == REQUEST_WAITING || request->stream_waits);
 }
 
 /*

@@ -14,6 +14,9 @@
 #include "base/error_json.h"
 #include "http/server/tls.h"
 
+/* libmicrohttpd's buffer for a piece of a stream */
+#define STREAM_BLOCK (32 * 1024)
+
 Reply
 ReplyConstant(unsigned int status, const char *body)
 {
@@ -54,6 +57,29 @@ ReplyError(unsigned int status, const char *format, ...)
 	vsnprintf(message, sizeof(message), format, args);
 	va_end(args);
 	return ReplyMessage(status, ERROR_JSON_BEGIN, message);
+}
+
+struct MHD_Response *
+ReplyResponse(Reply *reply, ReplyReader reader, void *arg)
+{
+	struct MHD_Response *response =
+		reply->stream != NULL
+			? MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, reader, arg, NULL)
+			: MHD_create_response_from_buffer(reply->len, (void *) reply->body,
+											  reply->owned ? MHD_RESPMEM_MUST_FREE
+														   : MHD_RESPMEM_PERSISTENT);
+
+	if (response == NULL)
+		return NULL;
+	reply->owned = false;
+	if (reply->len > 0 || reply->stream != NULL)
+		MHD_add_response_header(response, "Content-Type",
+								reply->type ? reply->type : "application/json");
+	if (reply->allow != NULL)
+		MHD_add_response_header(response, "Allow", reply->allow);
+	if (reply->next_cursor != NULL && reply->next_cursor[0] != '\0')
+		MHD_add_response_header(response, "Next-Cursor", reply->next_cursor);
+	return response;
 }
 
 void

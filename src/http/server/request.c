@@ -48,15 +48,36 @@ RequestHeader(const Request *request, const char *name)
 	return MHD_lookup_connection_value(request->mhd, MHD_HEADER_KIND, name);
 }
 
+/* A parameter that is looked for, and its value once it is found */
+typedef struct
+{
+	const char *name;
+	const char *value;
+} Search;
+
+static enum MHD_Result
+compare_parameter(void *cls, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+	Search *search = cls;
+
+	if (strcmp(name, search->name) != 0)
+		return MHD_YES;
+	search->value = value ? value : "";
+	return MHD_NO;
+}
+
+/*
+ * MHD_lookup_connection_value takes letters of either case for the same. Parameters are read
+ * with a difference, so a check of one must not look at another.
+ */
 const char *
 RequestParameter(const Request *request, const char *name)
 {
-	const char *value = NULL;
+	Search search = {name, NULL};
 
-	if (MHD_lookup_connection_value_n(request->mhd, MHD_GET_ARGUMENT_KIND, name, strlen(name),
-									  &value, NULL) != MHD_YES)
-		return NULL;
-	return value ? value : "";
+	(void) MHD_get_connection_values(request->mhd, MHD_GET_ARGUMENT_KIND, compare_parameter,
+									 &search);
+	return search.value;
 }
 
 Request *

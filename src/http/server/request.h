@@ -10,7 +10,8 @@
  *
  * A request is RECEIVING, READY (on the ready queue), WAITING (until its events are committed,
  * or until a query worker has answered) and ANSWERED, in this order; most routes skip WAITING. It
- * is suspended while it is READY or WAITING.
+ * is suspended while it is READY or WAITING, and while it is ANSWERED by a stream that has nothing
+ * to send (see reply.h).
  */
 #ifndef FAST_INGEST_REQUEST_H
 #define FAST_INGEST_REQUEST_H
@@ -57,7 +58,8 @@ typedef enum
 	REFUSAL_WRONG_KEY,
 	REFUSAL_KEY_SCOPE,
 	REFUSAL_KEY_ORIGIN,
-	REFUSAL_KEY_PARAMETER,
+	REFUSAL_KEY_SITE,
+	REFUSAL_KEY_CHANNEL,
 	REFUSAL_CONTENT_TYPE,
 	REFUSAL_CONTENT_ENCODING,
 	REFUSAL_DAMAGED, /* the body is not what its Content-Encoding says */
@@ -74,7 +76,11 @@ typedef enum
 	ROUTE_HEALTH,
 	ROUTE_READY,
 	ROUTE_METRICS,
+	ROUTE_SERIES,
+	ROUTE_EVENT_NAMES,
+	ROUTE_LIVE,
 	ROUTE_STATS,
+	ROUTE_EXPORT,
 	ROUTE_PROMETHEUS,
 	ROUTE_OPENAPI,
 	ROUTE_DOCS,
@@ -87,7 +93,8 @@ typedef struct
 	const ApiKey *key;	   /* NULL if none is required, or the one sent is not valid */
 	uint64 key_id;		   /* of the last valid key, for the log; 0 if there was none */
 	uint64 generation;	   /* of the key image in which the key was looked up */
-	const char *parameter; /* constant text: the one whose value the key does not allow */
+	const char *parameter; /* constant text: the one that must name what the key allows; NULL if
+							* the route has none */
 } RequestAccess;
 
 /* What http/admit/rate_limit_check.c has found out. */
@@ -138,6 +145,11 @@ typedef struct Request
 	char *answer;
 	size_t answer_len;
 	size_t answer_room;
+
+	/* of an export, whose answer is one piece after the other */
+	size_t answer_sent;
+	int export;		   /* the number of its slot */
+	bool stream_waits; /* suspended until ServerContinue() */
 
 	/* moments (see clock.h); 0 if it has not come to that */
 	int64 deadline; /* while it is WAITING */

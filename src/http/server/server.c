@@ -89,6 +89,8 @@ static void
 end_request(Connection *connection, bool completed)
 {
 	report_end(connection->request, completed);
+	if (connection->request->reply.stream != NULL)
+		connection->request->reply.stream->end(connection->request);
 	RequestFree(connection->request);
 	connection->request = NULL;
 	connection->served = true;
@@ -235,29 +237,42 @@ suspend_request(Request *request)
 }
 
 /*
+ * Callback: read from a stream what is to be sent next. libmicrohttpd asks when it has handed
+ * over to the system all that it got before, so the client reads.
+ */
+static ssize_t
+on_stream(void *cls, uint64_t position, char *buffer, size_t size)
+{
+	Request *request = cls;
+	long n = request->reply.stream->read(request, buffer, size);
+
+	fruitless_runs = 0;
+	ConnectionTouch(request->connection, ServerNow);
+	if (n == STREAM_ENDS)
+		return MHD_CONTENT_READER_END_OF_STREAM;
+	if (n == STREAM_BREAKS)
+		return MHD_CONTENT_READER_END_WITH_ERROR;
+	if (n == STREAM_WAITS)
+	{
+		request->stream_waits = true;
+		MHD_suspend_connection(request->mhd);
+	}
+	request->reply.len += n;
+	return n;
+}
+
+/*
  * Send the reply of an answered request
  */
 static enum MHD_Result
 send_reply(Request *request)
 {
 	Reply *reply = &request->reply;
-	struct MHD_Response *response;
+	struct MHD_Response *response = ReplyResponse(reply, on_stream, request);
 	enum MHD_Result result;
 
-	response = MHD_create_response_from_buffer(reply->len, (void *) reply->body,
-											   reply->owned ? MHD_RESPMEM_MUST_FREE
-															: MHD_RESPMEM_PERSISTENT);
 	if (response == NULL)
 		return MHD_NO;
-	reply->owned = false;
-
-	if (reply->len > 0)
-		MHD_add_response_header(response, "Content-Type",
-								reply->type ? reply->type : "application/json");
-	if (reply->allow != NULL)
-		MHD_add_response_header(response, "Allow", reply->allow);
-	if (reply->next_cursor != NULL && reply->next_cursor[0] != '\0')
-		MHD_add_response_header(response, "Next-Cursor", reply->next_cursor);
 	MHD_add_response_header(response, REQUEST_ID_HEADER, request->id);
 	if (reply->status == MHD_HTTP_SERVICE_UNAVAILABLE)
 		MHD_add_response_header(response, "Retry-After", RETRY_AFTER_SECONDS);
@@ -410,6 +425,15 @@ ServerAnswer(Request *request, Reply reply)
 	request->reply = reply;
 	request->state = REQUEST_ANSWERED;
 	RequestDropInput(request);
+	ConnectionTouch(request->connection, ServerNow);
+	MHD_resume_connection(request->mhd);
+	resumed = true;
+}
+
+void
+ServerContinue(Request *request)
+{
+	request->stream_waits = false;
 	ConnectionTouch(request->connection, ServerNow);
 	MHD_resume_connection(request->mhd);
 	resumed = true;

@@ -66,6 +66,9 @@ extern long ServerPatience(void);
 /* Answer a suspended request. The reply belongs to the request from then on. */
 extern void ServerAnswer(Request *request, Reply reply);
 
+/* Go on with a stream that waits. */
+extern void ServerContinue(Request *request);
+
 /* Begin to drain: end idle connections, and answer requests that are incomplete with 503. */
 extern void ServerDrain(void);
 

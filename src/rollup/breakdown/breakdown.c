@@ -30,6 +30,7 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
+#include "utils/timestamp.h"
 
 #include "base/compat.h"
 #include "base/grow_array.h"
@@ -58,8 +59,17 @@ compare_ids(const void *a, const void *b)
 	return ((const Breakdown *) a)->id - ((const Breakdown *) b)->id;
 }
 
+TimestampTz
+BreakdownFineFrom(const Breakdown *breakdown, TimestampTz days_closed)
+{
+	if (breakdown->fine_days == 0 ||
+		(days_closed - TIME_BEGIN) / USECS_PER_DAY <= breakdown->fine_days)
+		return breakdown->fine_since;
+	return Max(breakdown->fine_since, days_closed - breakdown->fine_days * USECS_PER_DAY);
+}
+
 BreakdownList *
-BreakdownsRead(Snapshot snapshot)
+BreakdownsRead(Snapshot snapshot, TimestampTz days_closed)
 {
 	OwnTableScan rows;
 	BreakdownList *list = palloc0(sizeof(BreakdownList));
@@ -81,6 +91,15 @@ BreakdownsRead(Snapshot snapshot)
 		item->scope_sql = read_text_column(rows.slot, 4);
 		item->finest = DatumGetInt16(slot_getattr(rows.slot, 5, &isnull));
 		item->max_keys = DatumGetInt32(slot_getattr(rows.slot, 6, &isnull));
+		item->width = DatumGetBool(slot_getattr(rows.slot, 7, &isnull)) ? QUARTER_WIDTH
+																		: BucketWidth(item->finest);
+		item->fine_days = DatumGetInt32(slot_getattr(rows.slot, 8, &isnull));
+		item->is_array = DatumGetBool(slot_getattr(rows.slot, 9, &isnull));
+		item->fine_since =
+			Max(DatumGetTimestampTz(slot_getattr(rows.slot, 10, &isnull)), TIME_BEGIN);
+		item->fine_from = BreakdownFineFrom(item, days_closed);
+		/* everything that has no group but of time is answered from the channels */
+		item->keeps_times = item->id == BREAKDOWN_CHANNEL;
 	}
 	OwnTableScanEnd(&rows);
 	if (list->n > 0)
@@ -147,10 +166,13 @@ show_statement(void *statement)
 	}
 }
 
-Expr *
-BreakdownCompile(const char *expression, Relation relation)
+/*
+ * Compile an expression with a cast, which may be ""
+ */
+static Expr *
+compile_expression(const char *expression, const char *cast, Relation relation)
 {
-	char *statement = psprintf("SELECT (%s\n)::pg_catalog.text FROM %s.%s", expression,
+	char *statement = psprintf("SELECT (%s\n)%s FROM %s.%s", expression, cast,
 							   quote_identifier(get_namespace_name(RelationGetNamespace(relation))),
 							   quote_identifier(RelationGetRelationName(relation)));
 	ErrorContextCallback context = {error_context_stack, show_statement, statement};
@@ -168,6 +190,27 @@ BreakdownCompile(const char *expression, Relation relation)
 	error_context_stack = context.previous;
 	AtEOXact_GUC(true, level);
 	return result;
+}
+
+Expr *
+BreakdownCompile(const char *expression, bool is_array, Relation relation)
+{
+	return compile_expression(expression, is_array ? "::pg_catalog.text[]" : "::pg_catalog.text",
+							  relation);
+}
+
+bool
+BreakdownIsArray(const char *expression, Relation relation)
+{
+	Expr *compiled = compile_expression(expression, "", relation);
+
+	return OidIsValid(get_element_type(getBaseType(exprType((Node *) compiled))));
+}
+
+char *
+BreakdownMetadataSql(const char *member)
+{
+	return psprintf("metadata->>%s", quote_literal_cstr(member));
 }
 
 /*
@@ -198,14 +241,15 @@ forget_list_of_functions(Datum arg, int cache_id, uint32 hash)
  * the events: the ERROR has a code for which they are tried again later, not refused.
  */
 static Expr *
-compile_for_insert(const Breakdown *breakdown, const char *expression, Relation relation)
+compile_for_insert(const Breakdown *breakdown, const char *expression, bool is_array,
+				   Relation relation)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	Expr *volatile result = NULL;
 
 	PG_TRY();
 	{
-		result = BreakdownCompile(expression, relation);
+		result = BreakdownCompile(expression, is_array, relation);
 	}
 	PG_CATCH();
 	{
@@ -234,7 +278,7 @@ compile_list(Relation relation)
 
 	breakdowns_oid = OwnTable("breakdowns");
 	PushActiveSnapshot(GetLatestSnapshot());
-	list = BreakdownsRead(GetActiveSnapshot());
+	list = BreakdownsRead(GetActiveSnapshot(), TIME_BEGIN);
 	PopActiveSnapshot();
 	list->relation = RelationGetRelid(relation);
 	list->event_name = EventColumn(relation, "event_name", TEXTOID);
@@ -244,9 +288,9 @@ compile_list(Relation relation)
 	{
 		Breakdown *item = &list->items[i];
 
-		item->key = compile_for_insert(item, item->key_sql, relation);
+		item->key = compile_for_insert(item, item->key_sql, item->is_array, relation);
 		if (item->scope_sql != NULL)
-			item->scope = compile_for_insert(item, item->scope_sql, relation);
+			item->scope = compile_for_insert(item, item->scope_sql, false, relation);
 	}
 	return list;
 }

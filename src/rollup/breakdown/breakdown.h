@@ -23,15 +23,38 @@
 #define BREAKDOWN_SITE 2
 #define BREAKDOWN_PAGE 3
 
+/*
+ * The total of all event_names, which has no row in the table either: rows of days with users,
+ * and of hours without, whose event_name, scope and key are "" and have no meaning.
+ */
+#define BREAKDOWN_ALL_NAMES 4
+
+/* The same by channel: rows of days, whose event_name and scope are "". */
+#define BREAKDOWN_ALL_NAMES_CHANNEL 5
+
+/* The least id of a breakdown that is not built in. */
+#define FIRST_ADDED_BREAKDOWN 100
+
+/* Microseconds of a quarter of an hour, on which the days and hours of all time zones begin. */
+#define QUARTER_WIDTH (15 * USECS_PER_MINUTE)
+
 typedef struct
 {
 	int16 id;
 	BucketLevel finest;
-	int max_keys; /* that are kept apart: see key_limit.h */
+	int64 width;   /* of the finest bucket, microseconds: that of the level, or a quarter of an hour
+					* of level minute */
+	int fine_days; /* how many closed days have rows below the level day; 0: all of them */
+	TimestampTz fine_since; /* no day before it has any, whatever fine_days says */
+	TimestampTz fine_from;	/* beginning of a day: what follows from both: days before it have rows
+							 * of the level day only, see breakdown_buckets.h */
+	bool keeps_times;		/* of the events of each minute: a range may begin and end within one */
+	bool is_array;			/* the key is an array of text: an event has any number of keys */
+	int max_keys;			/* that are kept apart: see key_limit.h */
 	char *name;
 	char *key_sql;
 	char *scope_sql; /* NULL: the scope is "" */
-	Expr *key;		 /* compiled, of type text; NULL if the list was only read */
+	Expr *key;		 /* compiled, of type text, or text[] if is_array; NULL if only read */
 	Expr *scope;	 /* the same; NULL without scope_sql, too */
 } Breakdown;
 
@@ -53,15 +76,27 @@ typedef struct
  */
 extern const BreakdownList *BreakdownsFor(Relation relation);
 
-/* The breakdowns that a snapshot shows, not compiled, in the current memory context. */
-extern BreakdownList *BreakdownsRead(Snapshot snapshot);
+/*
+ * The breakdowns that a snapshot shows, not compiled, in the current memory context. fine_from
+ * depends on RollupState.days_closed in the same snapshot; TIME_BEGIN where nobody reads it.
+ */
+extern BreakdownList *BreakdownsRead(Snapshot snapshot, TimestampTz days_closed);
+
+/* What fine_from is while days that begin before days_closed are closed. */
+extern TimestampTz BreakdownFineFrom(const Breakdown *breakdown, TimestampTz days_closed);
 
 /*
- * Compile an expression over the columns of a relation, and cast it to text, in the current
- * memory context. An ERROR (22023) if it is anything but an immutable scalar expression, and
- * those of PostgreSQL if it cannot be parsed or analyzed.
+ * Compile an expression over the columns of a relation, and cast it to text, or to text[] if it is
+ * an array, in the current memory context. An ERROR (22023) if it is anything but an immutable
+ * scalar expression, and those of PostgreSQL if it cannot be parsed or analyzed.
  */
-extern Expr *BreakdownCompile(const char *expression, Relation relation);
+extern Expr *BreakdownCompile(const char *expression, bool is_array, Relation relation);
+
+/* Is the type of an expression an array? The same errors. */
+extern bool BreakdownIsArray(const char *expression, Relation relation);
+
+/* The expression of a breakdown by a member of metadata, whatever characters its name has. */
+extern char *BreakdownMetadataSql(const char *member);
 
 /* The breakdown with a name or an id; NULL if there is none. */
 extern const Breakdown *BreakdownByName(const BreakdownList *list, const char *name);

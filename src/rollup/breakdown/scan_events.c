@@ -12,6 +12,7 @@
 #include "executor/spi.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -39,33 +40,107 @@ typedef struct
 	char key[ROLLUP_TEXT_SIZE];
 } RowTexts;
 
-static Portal
-open_cursor(const Breakdown *breakdown, const char *event_name, const char *channel,
-			TimeRange range)
+/*
+ * Append what gives the key of a row, a text. A name that no column of events has stands for an
+ * element of an array.
+ */
+static void
+append_key(StringInfo query, const Breakdown *breakdown)
 {
-	Oid types[] = {TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID};
-	Datum values[4];
-	char nulls[] = "    ";
+	if (breakdown == NULL)
+		appendStringInfoString(query, "''");
+	else if (breakdown->is_array)
+		appendStringInfoString(query, "\"fast_ingest element\".\"fast_ingest element\"");
+	else
+		appendStringInfo(query, "(%s\n)::text", breakdown->key_sql);
+}
+
+/*
+ * Append the elements of an array to FROM: each one once, by its bytes
+ */
+static void
+append_elements(StringInfo query, const Breakdown *breakdown)
+{
+	if (breakdown != NULL && breakdown->is_array)
+		appendStringInfo(query,
+						 ", LATERAL (SELECT DISTINCT e COLLATE \"C\" FROM unnest((%s\n)::text[])"
+						 " AS e WHERE e IS NOT NULL)"
+						 " AS \"fast_ingest element\" (\"fast_ingest element\")",
+						 breakdown->key_sql);
+}
+
+/* The parameters of a statement. */
+typedef struct
+{
+	int n;
+	Oid *types;
+	Datum *values;
+} Parameters;
+
+/*
+ * Add a parameter, and return its number
+ */
+static int
+add_parameter(Parameters *parameters, Oid type, Datum value)
+{
+	parameters->types[parameters->n] = type;
+	parameters->values[parameters->n++] = value;
+	return parameters->n;
+}
+
+static Datum
+make_text_array(const char *const *values, int n)
+{
+	Datum *texts = palloc(n * sizeof(Datum));
+
+	for (int i = 0; i < n; i++)
+		texts[i] = CStringGetTextDatum(values[i]);
+	return PointerGetDatum(construct_array(texts, n, TEXTOID, -1, false, TYPALIGN_INT));
+}
+
+static void
+append_condition(StringInfo query, Parameters *parameters, const EventCondition *condition)
+{
+	if (condition->is_array)
+		appendStringInfo(query, " AND (%s\n)::text[] && $%d", condition->sql,
+						 add_parameter(parameters, TEXTARRAYOID,
+									   make_text_array(condition->values, condition->nvalues)));
+	else if (condition->nvalues == 1)
+		appendStringInfo(
+			query, " AND (%s\n)::text = $%d", condition->sql,
+			add_parameter(parameters, TEXTOID, CStringGetTextDatum(condition->values[0])));
+	else
+		appendStringInfo(query, " AND (%s\n)::text = ANY ($%d)", condition->sql,
+						 add_parameter(parameters, TEXTARRAYOID,
+									   make_text_array(condition->values, condition->nvalues)));
+}
+
+static Portal
+open_cursor(const Breakdown *breakdown, const EventSelection *selection)
+{
+	int most = 3 + selection->nconditions;
+	Parameters parameters = {0, palloc(most * sizeof(Oid)), palloc(most * sizeof(Datum))};
 	StringInfoData query;
 
-	values[0] = TimestampTzGetDatum(range.low);
-	values[1] = TimestampTzGetDatum(range.high);
-	values[2] = event_name ? CStringGetTextDatum(event_name) : (Datum) 0;
-	values[3] = channel ? CStringGetTextDatum(channel) : (Datum) 0;
-	nulls[2] = event_name ? ' ' : 'n';
-	nulls[3] = channel ? ' ' : 'n';
-
+	(void) add_parameter(&parameters, TIMESTAMPTZOID, TimestampTzGetDatum(selection->range.low));
+	(void) add_parameter(&parameters, TIMESTAMPTZOID, TimestampTzGetDatum(selection->range.high));
 	initStringInfo(&query);
-	appendStringInfo(&query,
-					 "SELECT ts, user_id::text, event_name::text, (%s\n)::text, (%s\n)::text"
-					 " FROM fast_ingest.events WHERE ts >= $1 AND ts < $2",
-					 breakdown->key_sql, breakdown->scope_sql ? breakdown->scope_sql : "''");
-	appendStringInfo(&query, " AND (%s\n) IS NOT NULL", breakdown->key_sql);
-	if (event_name != NULL)
-		appendStringInfoString(&query, " AND event_name = $3");
-	if (channel != NULL)
-		appendStringInfoString(&query, " AND channel = $4");
-	return SPI_cursor_open_with_args(NULL, query.data, 4, types, values, nulls, true, 0);
+	appendStringInfoString(&query, "SELECT ts, user_id::text, event_name::text, ");
+	append_key(&query, breakdown);
+	appendStringInfo(&query, ", (%s\n)::text FROM fast_ingest.events",
+					 breakdown && breakdown->scope_sql ? breakdown->scope_sql : "''");
+	append_elements(&query, breakdown);
+	appendStringInfoString(&query, " WHERE ts >= $1 AND ts < $2");
+	if (breakdown != NULL && !breakdown->is_array)
+		appendStringInfo(&query, " AND (%s\n) IS NOT NULL", breakdown->key_sql);
+	if (selection->event_name != NULL)
+		appendStringInfo(
+			&query, " AND event_name = $%d",
+			add_parameter(&parameters, TEXTOID, CStringGetTextDatum(selection->event_name)));
+	for (int i = 0; i < selection->nconditions; i++)
+		append_condition(&query, &parameters, &selection->conditions[i]);
+	return SPI_cursor_open_with_args(NULL, query.data, parameters.n, parameters.types,
+									 parameters.values, NULL, true, 0);
 }
 
 /*
@@ -107,8 +182,8 @@ read_row(HeapTuple tuple, TupleDesc desc, UserHasher *hasher, RowTexts *texts, S
 }
 
 void
-ScanEvents(const Breakdown *breakdown, const char *event_name, const char *channel, TimeRange range,
-		   ScannedEventVisitor visitor, void *arg)
+ScanEvents(const Breakdown *breakdown, const EventSelection *selection, ScannedEventVisitor visitor,
+		   void *arg)
 {
 	UserHasher *hasher = UserHasherCreate();
 	MemoryContext context =
@@ -121,7 +196,7 @@ ScanEvents(const Breakdown *breakdown, const char *event_name, const char *chann
 
 	CurrentPartitionsLoad();
 	user = ActAsEventsOwner();
-	cursor = open_cursor(breakdown, event_name, channel, range);
+	cursor = open_cursor(breakdown, selection);
 	ActAsCallerAgain(user);
 	MemoryContextSwitchTo(caller);
 

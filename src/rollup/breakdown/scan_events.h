@@ -29,12 +29,31 @@ typedef struct
 
 typedef void (*ScannedEventVisitor)(const ScannedEvent *row, void *arg);
 
+/* A condition on rows: the text that an SQL expression gives is one of some values. */
+typedef struct
+{
+	const char *sql; /* of type text; of an array of texts: one of its elements */
+	bool is_array;
+	int nvalues; /* at least 1 */
+	const char *const *values;
+} EventCondition;
+
+/* Which rows are read. */
+typedef struct
+{
+	const char *event_name; /* NULL: of all names */
+	int nconditions;
+	const EventCondition *conditions;
+	TimeRange range;
+} EventSelection;
+
 /*
- * Call a visitor for the rows of a range that have a key in a breakdown and that the active
- * snapshot shows; of one event_name and channel, or of all (NULL). The visitor may use SPI.
- * Needs SPI. An ERROR of the breakdown's expression is passed on.
+ * Call a visitor for the rows that are selected, that have a key in a breakdown, and that the
+ * active snapshot shows. If the key is an array, a row is visited once for each different element
+ * that is not NULL. Without a breakdown (NULL) rows need no key, and theirs is empty. The visitor
+ * may use SPI. Needs SPI. An ERROR of the breakdown's expression is passed on.
  */
-extern void ScanEvents(const Breakdown *breakdown, const char *event_name, const char *channel,
-					   TimeRange range, ScannedEventVisitor visitor, void *arg);
+extern void ScanEvents(const Breakdown *breakdown, const EventSelection *selection,
+					   ScannedEventVisitor visitor, void *arg);
 
 #endif

@@ -84,9 +84,11 @@ PG_FUNCTION_INFO_V1(fi_erase_user);
 	"WITH sets AS (" \
 	" UPDATE fast_ingest.rollup AS r SET unique_users = r.unique_users - 1," \
 	"  users = fast_ingest.user_set_and_not(r.users, u.one)," \
-	"  minutes = (SELECT fast_ingest.pack_minutes(m.minute, m.events," \
-	"    fast_ingest.user_set_and_not(m.users, u.one))" \
-	"   FROM fast_ingest.unpack_minutes(r.users, r.minutes) AS m)" \
+	"  minutes = CASE WHEN r.level = 1 THEN fast_ingest.forget_user_in_times(r.minutes, %u)" \
+	"   ELSE (SELECT fast_ingest.pack_minutes(m.minute, m.events," \
+	"     fast_ingest.user_set_and_not(m.users, u.one)," \
+	"     fast_ingest.forget_user_in_times(m.times, %u))" \
+	"    FROM fast_ingest.unpack_minutes(r.users, r.minutes) AS m) END" \
 	" FROM (SELECT fast_ingest.user_set_in('{%u}') AS one) AS u" \
 	" WHERE fast_ingest.user_set_contains(r.users, %u)" \
 	" RETURNING r.bucket, r.breakdown = 1 AND r.level = 2 AS has_total" \
@@ -214,7 +216,7 @@ erase_number(Erasure *erasure)
 		return;
 	number = (uint32) DatumGetInt32(
 		SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
-	snprintf(statement, sizeof(statement), REMOVE_NUMBER, number, number);
+	snprintf(statement, sizeof(statement), REMOVE_NUMBER, number, number, number, number);
 	erasure->rollup_rows = SpiRunWithTimes(statement, 0, 0);
 	for (int64 i = 0; i < erasure->rollup_rows; i++)
 	{

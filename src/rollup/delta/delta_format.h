@@ -15,9 +15,13 @@
  *         ngroups times DeltaGroup
  *         nrefs times uint16: which of the users, those of the first group first;
  *         a user may come several times; padded to 4
+ *         noffsets times uint32: when each event was, in microseconds from the beginning
+ *         of its minute. Those of the first group first; of a group, first those of its
+ *         refs, in their order, then those of events without a user. There are none
+ *         unless the breakdown keeps times (see breakdown.h)
  *
  * A group counts events of one event_name, scope and key in one bucket of the breakdown's
- * finest level.
+ * width.
  */
 #ifndef FAST_INGEST_DELTA_FORMAT_H
 #define FAST_INGEST_DELTA_FORMAT_H
@@ -26,7 +30,7 @@
 
 #include "rollup/users/user_hash.h"
 
-#define DELTA_VERSION 1
+#define DELTA_VERSION 2
 #define DELTA_MAX_EVENTS 16384
 
 typedef struct
@@ -42,6 +46,7 @@ typedef struct
 	uint32 breakdown;
 	uint32 ngroups;
 	uint32 nrefs;
+	uint32 noffsets; /* 0, or as many as there are events */
 } DeltaSection;
 
 typedef struct

@@ -64,23 +64,29 @@ DeltaRead(DeltaReader *reader, const struct varlena *groups)
  * An ERROR unless all numbers in a section refer to strings and users of the delta
  */
 static void
-check_section(const DeltaReader *reader, const DeltaSectionReader *section, uint32 nrefs)
+check_section(const DeltaReader *reader, const DeltaSectionReader *section, uint32 nrefs,
+			  uint32 noffsets)
 {
 	uint64 refs = 0;
+	uint64 events = 0;
 
 	for (uint32 i = 0; i < section->ngroups; i++)
 	{
 		const DeltaGroup *group = &section->groups[i];
 
 		refs += group->nrefs;
-		if (group->event_name >= reader->header->nstrings ||
+		events += group->events;
+		if (group->nrefs > group->events || group->event_name >= reader->header->nstrings ||
 			group->scope >= reader->header->nstrings || group->key >= reader->header->nstrings)
 			report_damage();
 	}
-	if (refs != nrefs)
+	if (refs != nrefs || (noffsets != 0 && noffsets != events))
 		report_damage();
 	for (uint32 i = 0; i < nrefs; i++)
 		if (section->refs[i] >= reader->header->nusers)
+			report_damage();
+	for (uint32 i = 0; i < noffsets; i++)
+		if (section->offsets[i] >= USECS_PER_MINUTE)
 			report_damage();
 }
 
@@ -96,7 +102,10 @@ DeltaNextSection(DeltaReader *reader, DeltaSectionReader *section)
 	section->ngroups = head->ngroups;
 	section->groups = take_bytes(reader, (uint64) head->ngroups * sizeof(DeltaGroup));
 	section->refs = take_bytes(reader, (uint64) head->nrefs * sizeof(uint16));
-	check_section(reader, section, head->nrefs);
+	section->offsets = take_bytes(reader, (uint64) head->noffsets * sizeof(uint32));
+	check_section(reader, section, head->nrefs, head->noffsets);
+	if (head->noffsets == 0)
+		section->offsets = NULL;
 	return true;
 }
 
@@ -125,6 +134,7 @@ visit_groups(const struct varlena *groups, int breakdown, const char *event_name
 	while (DeltaNextSection(&reader, &section))
 	{
 		const uint16 *ref = section.refs;
+		const uint32 *offset = section.offsets;
 
 		if (section.breakdown != breakdown)
 			continue;
@@ -136,22 +146,28 @@ visit_groups(const struct varlena *groups, int breakdown, const char *event_name
 			if ((event_name == NULL || group->event_name == name) && bucket >= range.low &&
 				bucket < range.high)
 			{
+				uint32 event_name_len;
 				uint32 scope_len;
 				uint32 key_len;
 				DeltaRow row;
 
 				row.bucket = bucket;
+				row.event_name = DeltaString(&reader, group->event_name, &event_name_len);
 				row.scope = DeltaString(&reader, group->scope, &scope_len);
 				row.key = DeltaString(&reader, group->key, &key_len);
+				row.event_name_len = (int) event_name_len;
 				row.scope_len = (int) scope_len;
 				row.key_len = (int) key_len;
 				row.events = group->events;
 				row.nusers = group->nrefs;
 				row.hashes = reader.users;
 				row.users = ref;
+				row.offsets = offset;
 				visitor(&row, arg);
 			}
 			ref += group->nrefs;
+			if (offset != NULL)
+				offset += group->events;
 		}
 	}
 }

@@ -31,6 +31,7 @@ typedef struct
 	uint32 ngroups;
 	const DeltaGroup *groups;
 	const uint16 *refs;
+	const uint32 *offsets; /* of the events in their minute; NULL: none are kept */
 } DeltaSectionReader;
 
 /*
@@ -56,14 +57,18 @@ DeltaString(const DeltaReader *reader, uint32 number, uint32 *len)
 typedef struct
 {
 	TimestampTz bucket;
+	const char *event_name;
 	const char *scope;
 	const char *key;
+	int event_name_len;
 	int scope_len;
 	int key_len;
 	int events;
 	int nusers;
 	const UserHash *hashes; /* of the whole delta */
 	const uint16 *users;	/* which of the hashes; a user may come several times */
+	const uint32 *offsets;	/* of the events in their minute, microseconds, first of those that
+							 * have users; NULL: none are kept */
 } DeltaRow;
 
 typedef void (*DeltaRowVisitor)(const DeltaRow *row, void *arg);

@@ -7,14 +7,17 @@
 
 #include "rollup/delta/delta_write.h"
 
-#include "access/heapam.h"
+#include "rollup/delta/delta_private.h"
+
 #include "access/table.h"
+#include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "executor/executor.h"
 #include "executor/tuptable.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
+#include "utils/array.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -28,11 +31,12 @@
 #include "partition/event_columns.h"
 #include "rollup/breakdown/breakdown.h"
 #include "rollup/breakdown/rollup_text.h"
-#include "rollup/delta/backlog.h"
-#include "rollup/delta/delta_format.h"
 
 /* Most strings of a delta: their numbers are uint16. */
 #define MAX_STRINGS PG_UINT16_MAX
+
+/* Most elements of arrays that are counted in a delta. */
+#define MAX_ELEMENTS (1024 * 1024)
 
 /* What identifies a group of a section. */
 typedef struct
@@ -65,48 +69,15 @@ hash_group(GroupKey key)
 #define SH_DEFINE
 #include "lib/simplehash.h"
 
-/* An event that counts in a section. */
+/* An event that is being counted, whose values are in the memory of its row. */
 typedef struct
 {
-	uint16 group;
-	int32 user; /* -1: none */
-} SectionEvent;
-
-typedef struct
-{
-	const Breakdown *breakdown;
-	ExprState *key;
-	ExprState *scope;
-	groups_hash *lookup;
-	DeltaGroup *groups;
-	SectionEvent *members;
-	uint32 ngroups;
-	uint32 nmembers;
-	uint32 group_room;
-	uint32 member_room;
-} SectionBuilder;
-
-typedef struct
-{
-	const BreakdownList *breakdowns;
-	ExprContext *context;
-	UserHasher *hasher;
-	MemoryContext memory; /* holds all below; reset for each delta */
-	int nsections;
-	SectionBuilder *sections;
-	TextMap *strings;
-	StringInfoData string_bytes;
-	uint32 *ends;
-	uint32 nstrings;
-	uint32 end_room;
-	TextMap *users;
-	UserHash *hashes;
-	uint32 nusers;
-	uint32 hash_room;
-	int events;
-	TimestampTz first;
-	TimestampTz last;
-} DeltaBuilder;
+	Slice name;
+	Slice user_id;
+	bool has_user;
+	int32 user; /* number in the delta; -1: none */
+	TimestampTz ts;
+} CountedEvent;
 
 /*
  * Begin an empty delta
@@ -124,7 +95,9 @@ begin_delta(DeltaBuilder *builder)
 	builder->ends = NULL;
 	builder->hashes = NULL;
 	builder->nstrings = builder->nusers = builder->end_room = builder->hash_room = 0;
-	builder->events = 0;
+	builder->events = builder->elements = 0;
+	builder->first = TIME_END;
+	builder->last = TIME_BEGIN;
 	for (int i = 0; i < builder->nsections; i++)
 	{
 		SectionBuilder *section = &builder->sections[i];
@@ -189,39 +162,19 @@ detoast_text(Datum value)
 }
 
 /*
- * Evaluate an expression for the row in the context's slot; false for NULL
- */
-static bool
-evaluate_text(DeltaBuilder *builder, ExprState *state, Slice *text)
-{
-	bool isnull;
-	Datum value = ExecEvalExprSwitchContext(state, builder->context, &isnull);
-
-	if (!isnull)
-		*text = detoast_text(value);
-	return !isnull;
-}
-
-/*
- * Count the event in the context's slot in one breakdown, unless its key is NULL
+ * Count an event for a scope and a key of a breakdown
  */
 static void
-count_in_section(DeltaBuilder *builder, SectionBuilder *section, Slice event_name, TimestampTz ts,
-				 int32 user)
+count_key(DeltaBuilder *builder, SectionBuilder *section, const CountedEvent *event, Slice scope,
+		  Slice key)
 {
-	Slice key;
-	Slice scope = {"", 0};
-	int64 bucket = BucketStart(ts, section->breakdown->finest);
-	int64 day = BucketStart(ts, LEVEL_DAY);
+	int64 bucket = TimeFloor(event->ts, section->breakdown->width);
+	int64 day = BucketStart(event->ts, LEVEL_DAY);
 	DeltaGroup group = {0};
 	GroupEntry *entry;
 	bool found;
 
-	if (!evaluate_text(builder, section->key, &key))
-		return;
-	if (section->scope != NULL && !evaluate_text(builder, section->scope, &scope))
-		scope = (Slice){"", 0};
-	group.event_name = number_string(builder, event_name);
+	group.event_name = number_string(builder, event->name);
 	group.scope = number_string(builder, scope);
 	group.key = number_string(builder, key);
 	group.day = (int32) (day / USECS_PER_DAY);
@@ -240,92 +193,97 @@ count_in_section(DeltaBuilder *builder, SectionBuilder *section, Slice event_nam
 		section->groups[entry->number] = group;
 	}
 	section->groups[entry->number].events++;
-	section->groups[entry->number].nrefs += user >= 0;
+	section->groups[entry->number].nrefs += event->user >= 0;
 	section->members = GrowArray(builder->memory, section->members, section->nmembers,
 								 &section->member_room, sizeof(SectionEvent));
-	section->members[section->nmembers++] = (SectionEvent){(uint16) entry->number, user};
-}
-
-static void
-append_padding(StringInfo buffer)
-{
-	static const char zeros[4] = {0};
-
-	appendBinaryStringInfo(buffer, zeros, (4 - buffer->len % 4) % 4);
+	section->members[section->nmembers++] =
+		(SectionEvent){entry->number, event->user, (uint32) (event->ts - bucket)};
 }
 
 /*
- * Append a section: its groups, and their users in the order of the groups
+ * Has the delta no room for one more event, or element of an array, in all breakdowns?
  */
-static void
-append_section(StringInfo buffer, const SectionBuilder *section)
+static bool
+is_full(const DeltaBuilder *builder)
 {
-	DeltaSection head = {section->breakdown->id, section->ngroups, 0};
-	uint32 *next = palloc(section->ngroups * sizeof(uint32));
-	uint16 *refs;
-
-	for (uint32 i = 0; i < section->ngroups; i++)
-	{
-		next[i] = head.nrefs;
-		head.nrefs += section->groups[i].nrefs;
-	}
-	refs = palloc(Max(head.nrefs, 1) * sizeof(uint16));
-	for (uint32 i = 0; i < section->nmembers; i++)
-	{
-		const SectionEvent *member = &section->members[i];
-
-		if (member->user >= 0)
-			refs[next[member->group]++] = (uint16) member->user;
-	}
-	appendBinaryStringInfo(buffer, (char *) &head, sizeof(head));
-	appendBinaryStringInfo(buffer, (char *) section->groups,
-						   (int) (section->ngroups * sizeof(DeltaGroup)));
-	appendBinaryStringInfo(buffer, (char *) refs, (int) (head.nrefs * sizeof(uint16)));
-	append_padding(buffer);
-	pfree(refs);
-	pfree(next);
+	return builder->events == DELTA_MAX_EVENTS || builder->elements >= MAX_ELEMENTS ||
+		   builder->nstrings + 1 + 2 * builder->nsections > MAX_STRINGS;
 }
 
 /*
- * Insert the delta, unless it has no events. Whoever inserts events needs no privilege on the
- * table. It is ours and has no index, so that inserting into the heap is all there is to do.
+ * Note in a delta that it counts an event, or a part of it
  */
 static void
-store_delta(DeltaBuilder *builder, Relation table)
+begin_event(DeltaBuilder *builder, CountedEvent *event)
 {
-	StringInfoData buffer;
-	DeltaHeader header = {DELTA_VERSION, builder->nusers, builder->nstrings, 0};
-	Datum values[4];
-	bool isnull[4] = {0};
-	HeapTuple tuple;
+	event->user = event->has_user ? number_user(builder, event->user_id) : -1;
+	builder->first = Min(builder->first, event->ts);
+	builder->last = Max(builder->last, event->ts);
+}
 
-	if (builder->events == 0)
+/*
+ * Count the event once for each different element of an array. There may be so many that they take
+ * several deltas: then all but the last one have a part of the event, and do not count it in
+ * their number of events.
+ */
+static void
+count_elements(DeltaBuilder *builder, SectionBuilder *section, CountedEvent *event, Slice scope,
+			   ArrayType *array)
+{
+	Datum *items;
+	bool *isnull;
+	int n;
+	TextMap *counted = NULL;
+
+	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &items, &isnull, &n);
+	if (n > 1)
+		counted = TextMapCreate(CurrentMemoryContext, n);
+	for (int i = 0; i < n; i++)
+	{
+		bool found = false;
+		Slice key;
+
+		if (isnull[i])
+			continue;
+		key = detoast_text(items[i]);
+		if (counted != NULL)
+			(void) TextMapAdd(counted, key, &found);
+		if (found)
+			continue;
+		if (is_full(builder))
+		{
+			DeltaStore(builder);
+			begin_delta(builder);
+			begin_event(builder, event);
+		}
+		count_key(builder, section, event, scope, key);
+		builder->elements++;
+	}
+}
+
+/*
+ * Count the event in the context's slot in one breakdown, unless its key is NULL
+ */
+static void
+count_in_section(DeltaBuilder *builder, SectionBuilder *section, CountedEvent *event)
+{
+	bool isnull;
+	Datum key = ExecEvalExprSwitchContext(section->key, builder->context, &isnull);
+	Slice scope = {"", 0};
+
+	if (isnull)
 		return;
-	initStringInfo(&buffer);
-	appendStringInfoSpaces(&buffer, VARHDRSZ);
-	for (int i = 0; i < builder->nsections; i++)
-		header.nsections += builder->sections[i].ngroups > 0;
-	appendBinaryStringInfo(&buffer, (char *) &header, sizeof(header));
-	appendBinaryStringInfo(&buffer, (char *) builder->hashes,
-						   (int) (builder->nusers * sizeof(UserHash)));
-	appendBinaryStringInfo(&buffer, (char *) builder->ends,
-						   (int) (builder->nstrings * sizeof(uint32)));
-	appendBinaryStringInfo(&buffer, builder->string_bytes.data, builder->string_bytes.len);
-	append_padding(&buffer);
-	for (int i = 0; i < builder->nsections; i++)
-		if (builder->sections[i].ngroups > 0)
-			append_section(&buffer, &builder->sections[i]);
-	SET_VARSIZE(buffer.data, buffer.len);
+	if (section->scope != NULL)
+	{
+		Datum value = ExecEvalExprSwitchContext(section->scope, builder->context, &isnull);
 
-	values[DELTA_COLUMN_EVENTS - 1] = Int32GetDatum(builder->events);
-	values[DELTA_COLUMN_FIRST - 1] = TimestampTzGetDatum(builder->first);
-	values[DELTA_COLUMN_LAST - 1] = TimestampTzGetDatum(builder->last);
-	values[DELTA_COLUMN_GROUPS - 1] = PointerGetDatum(buffer.data);
-	tuple = heap_form_tuple(RelationGetDescr(table), values, isnull);
-	simple_heap_insert(table, tuple);
-	heap_freetuple(tuple);
-	pfree(buffer.data);
-	BacklogAdd(builder->events);
+		if (!isnull)
+			scope = detoast_text(value);
+	}
+	if (section->breakdown->is_array)
+		count_elements(builder, section, event, scope, DatumGetArrayTypeP(key));
+	else
+		count_key(builder, section, event, scope, detoast_text(key));
 }
 
 /*
@@ -336,22 +294,20 @@ static void
 count_event(DeltaBuilder *builder, TupleTableSlot *slot)
 {
 	const BreakdownList *list = builder->breakdowns;
+	CountedEvent event = {0};
 	bool isnull;
-	TimestampTz ts = DatumGetTimestampTz(slot_getattr(slot, list->ts, &isnull));
-	Slice event_name;
 	Datum value;
-	int32 user = -1;
 
-	EventCheckTime(ts);
-	event_name = detoast_text(slot_getattr(slot, list->event_name, &isnull));
+	event.ts = DatumGetTimestampTz(slot_getattr(slot, list->ts, &isnull));
+	EventCheckTime(event.ts);
+	event.name = detoast_text(slot_getattr(slot, list->event_name, &isnull));
 	value = slot_getattr(slot, list->user_id, &isnull);
-	if (!isnull)
-		user = number_user(builder, detoast_text(value));
+	event.has_user = !isnull;
+	if (event.has_user)
+		event.user_id = detoast_text(value);
+	begin_event(builder, &event);
 	for (int i = 0; i < builder->nsections; i++)
-		count_in_section(builder, &builder->sections[i], event_name, ts, user);
-
-	builder->first = builder->events == 0 ? ts : Min(builder->first, ts);
-	builder->last = builder->events == 0 ? ts : Max(builder->last, ts);
+		count_in_section(builder, &builder->sections[i], &event);
 	builder->events++;
 }
 
@@ -361,12 +317,12 @@ DeltaWrite(Relation relation, Tuplestorestate *rows)
 	MemoryContext context =
 		AllocSetContextCreate(CurrentMemoryContext, "fast_ingest delta", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext caller = MemoryContextSwitchTo(context);
-	Relation table = table_open(OwnTable("rollup_delta"), RowExclusiveLock);
 	TupleTableSlot *slot =
 		MakeSingleTupleTableSlot(RelationGetDescr(relation), &TTSOpsMinimalTuple);
 	DeltaBuilder builder = {0};
 	SavedUser user;
 
+	builder.table = table_open(OwnTable("rollup_delta"), RowExclusiveLock);
 	/* expressions are compiled and evaluated with the rights of the owner of events */
 	user = ActAsEventsOwner();
 	LockRelationOid(OwnTable("breakdowns"), RowExclusiveLock);
@@ -394,10 +350,9 @@ DeltaWrite(Relation relation, Tuplestorestate *rows)
 	while (tuplestore_gettupleslot(rows, true, false, slot))
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (builder.events == DELTA_MAX_EVENTS ||
-			builder.nstrings + 1 + 2 * builder.nsections > MAX_STRINGS)
+		if (is_full(&builder))
 		{
-			store_delta(&builder, table);
+			DeltaStore(&builder);
 			begin_delta(&builder);
 		}
 		MemoryContextSwitchTo(builder.context->ecxt_per_tuple_memory);
@@ -405,13 +360,13 @@ DeltaWrite(Relation relation, Tuplestorestate *rows)
 		MemoryContextSwitchTo(context);
 		ResetExprContext(builder.context);
 	}
-	store_delta(&builder, table);
+	DeltaStore(&builder);
 	ActAsCallerAgain(user);
 
 	UserHasherFree(builder.hasher);
 	FreeExprContext(builder.context, true);
 	ExecDropSingleTupleTableSlot(slot);
-	table_close(table, NoLock);
+	table_close(builder.table, NoLock);
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(context);
 }

@@ -2,13 +2,16 @@
  * cover_range.c
  *
  * Covers a range of time with the coarsest rows that are complete. A bucket's row is complete
- * once the bucket is closed. Rows of the finest level are always complete, apart from deltas.
+ * once the bucket is closed. Rows of the finest level are always complete, apart from deltas. The
+ * finest buckets may be wider than a minute, but rows of minutes that are within them do as well.
  */
 #include "postgres.h"
 
 #include "rollup/metrics/cover_range.h"
 
 #include "utils/timestamp.h"
+
+#include "rollup/breakdown/breakdown_buckets.h"
 
 /*
  * Add minutes of closed hours, which the rows of their hours hold
@@ -69,19 +72,42 @@ add_level(RangeCover *cover, BucketLevel level, TimestampTz low, TimestampTz hig
 	add_level(cover, level - 1, last, high, finest, state);
 }
 
+/*
+ * Add whole buckets, which lie on both sides of fine_from perhaps
+ */
+static void
+add_buckets(RangeCover *cover, TimestampTz low, TimestampTz high, const Breakdown *breakdown,
+			const RollupState *state)
+{
+	add_level(cover, LEVEL_DAY, low, Min(high, breakdown->fine_from), LEVEL_DAY, state);
+	add_level(cover, LEVEL_DAY, Max(low, breakdown->fine_from), high, breakdown->finest, state);
+}
+
+/*
+ * Add a part of a bucket of the finest level
+ */
+static void
+add_part(RangeCover *cover, TimestampTz low, TimestampTz high, const TimeRangeList *raw_ranges)
+{
+	if (cover->has_times && !TimeRangeListHas(raw_ranges, low))
+		TimeRangeListAppend(&cover->cut, low, high);
+	else
+		TimeRangeListAdd(&cover->raw, low, high);
+}
+
 void
-RangeCoverAdd(RangeCover *cover, TimestampTz low, TimestampTz high, BucketLevel finest,
+RangeCoverAdd(RangeCover *cover, TimestampTz low, TimestampTz high, const Breakdown *breakdown,
 			  const RollupState *state, const TimeRangeList *raw_ranges)
 {
-	TimestampTz first = BucketEnd(low, finest);
-	TimestampTz last = BucketStart(high, finest);
+	TimestampTz first = BreakdownBucketEnd(breakdown, low);
+	TimestampTz last = BreakdownBucketStart(breakdown, high);
 
-	if (first >= last)
+	if (first > last)
 	{
-		TimeRangeListAdd(&cover->raw, low, high);
+		add_part(cover, low, high, raw_ranges);
 		return;
 	}
-	TimeRangeListAdd(&cover->raw, low, first);
+	add_part(cover, low, first, raw_ranges);
 	for (int i = 0; i < raw_ranges->n; i++)
 	{
 		TimestampTz raw_low = Max(raw_ranges->ranges[i].low, first);
@@ -89,10 +115,10 @@ RangeCoverAdd(RangeCover *cover, TimestampTz low, TimestampTz high, BucketLevel 
 
 		if (raw_low >= raw_high)
 			continue;
-		add_level(cover, LEVEL_DAY, first, raw_low, finest, state);
+		add_buckets(cover, first, raw_low, breakdown, state);
 		TimeRangeListAdd(&cover->raw, raw_low, raw_high);
 		first = raw_high;
 	}
-	add_level(cover, LEVEL_DAY, first, last, finest, state);
-	TimeRangeListAdd(&cover->raw, last, high);
+	add_buckets(cover, first, last, breakdown, state);
+	add_part(cover, last, high, raw_ranges);
 }

@@ -67,6 +67,18 @@ GroupCountAddRow(GroupCount *count, int64 events, int64 unique_users, Datum user
 	count->rows++;
 }
 
+void
+GroupCountUnite(GroupCount *count, const GroupCount *group)
+{
+	if (group->users != NULL)
+	{
+		count->events += group->events;
+		UserSetUnion(GroupCountUsers(count), group->users);
+	}
+	else if (group->rows > 0)
+		GroupCountAddRow(count, group->events, group->unique_users, group->first);
+}
+
 int64
 GroupCountUniqueUsers(GroupCount *count)
 {
@@ -106,6 +118,21 @@ GroupCountAddDelta(GroupCount *count, const DeltaRow *row, UnresolvedUsers *user
 	(void) GroupCountUsers(count);
 	for (int i = 0; i < row->nusers; i++)
 		add_unresolved_user(users, count, row->hashes[row->users[i]]);
+}
+
+void
+GroupCountAddDeltaPart(GroupCount *count, const DeltaRow *row, uint32 low, uint32 high,
+					   UnresolvedUsers *users)
+{
+	(void) GroupCountUsers(count);
+	for (int i = 0; i < row->events; i++)
+	{
+		if (row->offsets[i] < low || row->offsets[i] >= high)
+			continue;
+		count->events++;
+		if (i < row->nusers)
+			add_unresolved_user(users, count, row->hashes[row->users[i]]);
+	}
 }
 
 void

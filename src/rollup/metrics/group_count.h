@@ -43,12 +43,21 @@ typedef struct
 extern void GroupCountAddRow(GroupCount *count, int64 events, int64 unique_users, Datum users);
 
 /*
- * Add a group of a delta, or an event. Its users are added to users, and count once these are
+ * Add a group of a delta, its events from low to before high (microseconds in the bucket; the
+ * group has offsets), or an event. Its users are added to users, and count once these are
  * resolved.
  */
 extern void GroupCountAddDelta(GroupCount *count, const DeltaRow *row, UnresolvedUsers *users);
+extern void GroupCountAddDeltaPart(GroupCount *count, const DeltaRow *row, uint32 low, uint32 high,
+								   UnresolvedUsers *users);
 extern void GroupCountAddEvent(GroupCount *count, const ScannedEvent *event,
 							   UnresolvedUsers *users);
+
+/*
+ * Add all that was counted in a group to another one. Nothing may be added to the group after
+ * this call. An error XX001 if a row without a set was added to it and is not all of the other.
+ */
+extern void GroupCountUnite(GroupCount *count, const GroupCount *group);
 
 /* The set of the group's users, to add more. An error XX001 if a row without a set was added. */
 extern UserSet *GroupCountUsers(GroupCount *count);

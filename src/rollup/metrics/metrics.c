@@ -1,8 +1,9 @@
 /*
  * metrics.c
  *
- * Computes answers: what a query asks for (here), its groups (metrics_groups.c), what is read
- * and counted (metrics_read.c), and the rows of the answer (metrics_answer.c).
+ * Computes answers: what a query asks for (here), what answers it (choose_rows.c), its groups
+ * (metrics_groups.c), what is read and counted (metrics_read.c), and the rows of the answer
+ * (metrics_answer.c).
  *
  * What makes an answer exact
  * --------------------------
@@ -12,10 +13,11 @@
  *
  * One source: cover_range.c assigns each time of the range to one kind of rows. Closed days
  * and hours are read from their rows; the minutes between from rows of minutes if their hour is
- * open, otherwise from the hour's row. Deltas are added to these. Raw rows are read instead
- * of both where the range cuts a bucket, where events were changed and are to be counted
- * again, and where the rollup may have counted the event_name or the key among others; for
- * the keys of one channel, which the rollup does not have, everywhere.
+ * open, otherwise from the hour's row; and of a minute that the range cuts the part from the
+ * times in these rows, if the breakdown keeps times. Deltas are added to these. Raw rows are read
+ * instead of both where the range cuts another bucket, where events were changed and are to be
+ * counted again, and where the rollup may have counted the event_name or the key among others;
+ * for filters that the rollup does not have, everywhere.
  *
  * Users once: a row of the rollup holds the set of its users. The sets of a group's rows are
  * united, and the users of deltas and raw rows are added.
@@ -34,32 +36,33 @@
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
-#include "db/act_as_owner.h"
 #include "db/own_tables.h"
 #include "db/set_option.h"
 #include "partition/current_partitions.h"
+#include "rollup/breakdown/breakdown_buckets.h"
 #include "rollup/breakdown/rollup_text.h"
 #include "rollup/metrics/metrics_private.h"
 #include "rollup/state/key_limit.h"
 #include "rollup/state/recount.h"
 #include "rollup/state/restored.h"
 
-pg_noreturn static void refuse_argument(const char *name, const char *value, const char *expected);
-
-static void
-refuse_argument(const char *name, const char *value, const char *expected)
+void
+MetricsRefuse(const char *name, const char *value, const char *expected)
 {
 	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					errmsg("%s \"%s\" is not valid: expected %s", name, value, expected)));
 }
 
-static void
-check_query(const MetricsQuery *query)
+/*
+ * Find the range that a query asks for. Infinity is no bound.
+ */
+static TimeRange
+find_range(const MetricsQuery *query)
 {
-	if (query->event_name[0] == '\0')
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("event_name is empty: expected the name of an event")));
-	if ((query->has_from ? query->from : TIME_BEGIN) >= (query->has_to ? query->to : TIME_END))
+	TimestampTz low = query->has_from ? query->from : TIME_BEGIN;
+	TimestampTz high = query->has_to ? query->to : TIME_END;
+
+	if (low >= high)
 	{
 		char *from = pstrdup(query->has_from ? timestamptz_to_str(query->from) : "-infinity");
 
@@ -68,49 +71,24 @@ check_query(const MetricsQuery *query)
 							   query->names->to, from,
 							   query->has_to ? timestamptz_to_str(query->to) : "infinity")));
 	}
+	return (TimeRange){Max(low, TIME_BEGIN), Min(high, TIME_END)};
 }
 
 /*
- * Choose the groups, and the breakdown whose rows are read
+ * Find the event_name as the rollup has it; NULL for all
  */
-static void
-choose_grouping(MetricsRun *run)
+static const char *
+find_event_name(const char *event_name)
 {
-	BreakdownList *breakdowns = BreakdownsRead(GetActiveSnapshot());
-	const char *group_by = run->query->group_by;
-	const char *timezone = run->query->timezone ? run->query->timezone : "UTC";
+	char *copy;
 
-	run->breakdown = BreakdownBuiltIn(breakdowns, BREAKDOWN_CHANNEL);
-	if (group_by == NULL)
-		run->kind = GROUP_NONE;
-	else if (strcmp(group_by, "hour") == 0)
-		run->kind = GROUP_HOUR;
-	else if (strcmp(group_by, "day") == 0)
-		run->kind = GROUP_DAY;
-	else
-	{
-		run->kind = GROUP_KEY;
-		run->breakdown = BreakdownByName(breakdowns, group_by);
-		if (run->breakdown == NULL)
-			refuse_argument("group_by", group_by,
-							"hour, day, channel, site, page or a breakdown made by "
-							"fi_add_breakdown()");
-	}
-	run->zone = CalendarZone(timezone);
-	if (run->zone == NULL)
-		refuse_argument(run->query->names->timezone, timezone,
-						"a name like UTC or Europe/Istanbul");
-}
-
-/*
- * Copy a text as the rollup has it
- */
-static char *
-copy_rollup_text(const char *text)
-{
-	char *copy = palloc(ROLLUP_TEXT_SIZE + 1);
-
-	copy[RollupText(text, strlen(text), copy)] = '\0';
+	if (event_name == NULL)
+		return NULL;
+	if (event_name[0] == '\0')
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("event_name is empty: expected the name of an event")));
+	copy = palloc(ROLLUP_TEXT_SIZE + 1);
+	copy[RollupText(event_name, strlen(event_name), copy)] = '\0';
 	return copy;
 }
 
@@ -121,11 +99,19 @@ copy_rollup_text(const char *text)
 static TimeRangeList *
 find_uncertain_ranges(const MetricsRun *run)
 {
-	TimeRangeList *uncertain =
-		KeyLimitUncertain(run->breakdown, run->event_name, run->key, run->range);
+	static const RunTarget anything = {0};
+	TimeRangeList *uncertain = palloc0(sizeof(TimeRangeList));
 	TimeRangeList range = {0};
 	TimeRangeList *dropped;
 
+	for (int i = 0; i < Max(run->ntargets, 1); i++)
+	{
+		const RunTarget *target = run->ntargets > 0 ? &run->targets[i] : &anything;
+
+		uncertain = TimeRangeListUnion(uncertain,
+									   KeyLimitUncertain(run->breakdown, run->event_name,
+														 target->scope, target->key, run->range));
+	}
 	if (uncertain->n == 0)
 		return uncertain;
 	TimeRangeListAdd(&range, run->range.low, run->range.high);
@@ -143,63 +129,95 @@ find_uncertain_ranges(const MetricsRun *run)
 }
 
 /*
- * Begin a run: what the query asks for, and the state of the rollup in the active snapshot
+ * Widen the range to whole buckets of what answers it
  */
 static void
-begin_run(MetricsRun *run, const MetricsQuery *query)
+align_range(MetricsRun *run)
+{
+	const Breakdown *breakdown = run->all_raw ? run->channels : run->breakdown;
+
+	if (run->query->has_from)
+		run->range.low = BreakdownBucketStart(breakdown, run->range.low);
+	if (run->query->has_to)
+		run->range.high = BreakdownBucketEnd(breakdown, run->range.high);
+}
+
+void
+MetricsRunBegin(MetricsRun *run, const MetricsQuery *query)
 {
 	Snapshot snapshot = GetActiveSnapshot();
+	const char *timezone = query->timezone ? query->timezone : "UTC";
+	MetricsQuery *bounded = palloc(sizeof(MetricsQuery));
 
+	*bounded = *query;
+	bounded->has_from &= !TIMESTAMP_IS_NOBEGIN(query->from);
+	bounded->has_to &= !TIMESTAMP_IS_NOEND(query->to);
 	memset(run, 0, sizeof(*run));
-	run->query = query;
-	choose_grouping(run);
-	run->event_name = copy_rollup_text(query->event_name);
-	if (query->channel != NULL)
-	{
-		run->all_raw = run->breakdown->id != BREAKDOWN_CHANNEL;
-		if (!run->all_raw)
-			run->key = copy_rollup_text(query->channel);
-	}
-	run->range.low = query->has_from ? Max(query->from, TIME_BEGIN) : TIME_BEGIN;
-	run->range.high = query->has_to ? Min(query->to, TIME_END) : TIME_END;
+	run->query = bounded;
+	run->event_name = find_event_name(query->event_name);
+	run->range = find_range(query);
 	RestoredCheck(RestoredUpTo(), snapshot);
 	(void) RollupStateRead(snapshot, &run->state);
-	run->raw_ranges =
-		TimeRangeListUnion(RecountPending(snapshot, run->breakdown->id, run->breakdown->finest),
-						   find_uncertain_ranges(run));
+	MetricsRunChoose(run, BreakdownsRead(snapshot, run->state.days_closed));
+	run->zone = CalendarZone(timezone);
+	if (run->zone == NULL)
+		MetricsRefuse(query->names->timezone, timezone, "a name like UTC or Europe/Istanbul");
+	if (query->align)
+		align_range(run);
 	UnresolvedUsersInit(&run->users, snapshot);
+	if (run->all_raw)
+	{
+		run->raw_ranges = palloc0(sizeof(TimeRangeList));
+		return;
+	}
+	run->raw_ranges =
+		TimeRangeListUnion(RecountPending(snapshot, run->breakdown), find_uncertain_ranges(run));
+}
+
+void
+MetricsRunCount(MetricsRun *run)
+{
+	MetricsRunMakeGroups(run);
+	MetricsRunRead(run);
+}
+
+void
+MetricsSessionBegin(MetricsSession *session)
+{
+	MemoryContext context;
+
+	session->caller = CurrentMemoryContext;
+	context = AllocSetContextCreate(session->caller, "fast_ingest answer", ALLOCSET_DEFAULT_SIZES);
+	session->level = NewGUCNestLevel();
+	/* rows of the rollup are found by an index, whatever the planner knows of the table */
+	SetOption("enable_seqscan", "off", GUC_ACTION_SAVE);
+	LockEventsTable();
+	CurrentPartitionsLoad();
+	session->user = ActAsRollupOwner();
+	SPI_connect();
+	MemoryContextSwitchTo(context);
+}
+
+void
+MetricsSessionEnd(MetricsSession *session)
+{
+	SPI_finish();
+	ActAsCallerAgain(session->user);
+	AtEOXact_GUC(true, session->level);
+	MemoryContextSwitchTo(session->caller);
 }
 
 MetricsAnswer *
 MetricsCompute(const MetricsQuery *query)
 {
-	MemoryContext caller = CurrentMemoryContext;
-	MemoryContext context =
-		AllocSetContextCreate(caller, "fast_ingest answer", ALLOCSET_DEFAULT_SIZES);
-	MetricsQuery bounded = *query;
+	MetricsSession session;
 	MetricsAnswer *answer;
 	MetricsRun run;
-	SavedUser user;
-	int level = NewGUCNestLevel();
 
-	check_query(query);
-	/* infinity is no bound */
-	bounded.has_from &= !TIMESTAMP_IS_NOBEGIN(bounded.from);
-	bounded.has_to &= !TIMESTAMP_IS_NOEND(bounded.to);
-	/* rows of the rollup are found by an index, whatever the planner knows of the table */
-	SetOption("enable_seqscan", "off", GUC_ACTION_SAVE);
-	LockEventsTable();
-	CurrentPartitionsLoad();
-	user = ActAsRollupOwner();
-	SPI_connect();
-	MemoryContextSwitchTo(context);
-	begin_run(&run, &bounded);
-	MetricsRunMakeGroups(&run);
-	MetricsRunRead(&run);
+	MetricsSessionBegin(&session);
+	MetricsRunBegin(&run, query);
+	MetricsRunCount(&run);
 	answer = MetricsRunAnswer(&run);
-	SPI_finish();
-	ActAsCallerAgain(user);
-	AtEOXact_GUC(true, level);
-	MemoryContextSwitchTo(caller);
+	MetricsSessionEnd(&session);
 	return answer;
 }

@@ -10,30 +10,59 @@
 #include "utils/memutils.h"
 
 /*
- * Answer hours or days in order. Empty ones are left out unless the query asks for them. Where
- * the range has no bound, those before the first or behind the last event are always left out.
+ * Has any series events in a group of times?
+ */
+static bool
+has_events(const MetricsRun *run, int group)
+{
+	text_map_iterator iterator;
+	TextMapEntry *entry;
+
+	if (run->total[group].events > 0)
+		return true;
+	if (run->series == NULL)
+		return false;
+	text_map_start_iterate(run->series, &iterator);
+	while ((entry = text_map_iterate(run->series, &iterator)) != NULL)
+		if (((GroupCount *) entry->pointer)[group].events > 0)
+			return true;
+	return false;
+}
+
+void
+MetricsRunTrim(const MetricsRun *run, int *first, int *last)
+{
+	*first = 0;
+	*last = run->times->n;
+	while (!run->query->has_from && *first < *last && !has_events(run, *first))
+		(*first)++;
+	while (!run->query->has_to && *first < *last && !has_events(run, *last - 1))
+		(*last)--;
+}
+
+/*
+ * Answer periods in order. Empty ones are left out unless the query asks for them
  */
 static void
 answer_times(MetricsRun *run, MetricsAnswer *answer)
 {
-	int first = 0;
-	int last = run->times->n;
+	int first;
+	int last;
 
-	while (!run->query->has_from && first < last && run->time_counts[first].events == 0)
-		first++;
-	while (!run->query->has_to && first < last && run->time_counts[last - 1].events == 0)
-		last--;
+	MetricsRunTrim(run, &first, &last);
 	answer->rows = palloc_extended(Max(last - first, 1) * sizeof(MetricsRow), MCXT_ALLOC_HUGE);
 	for (int i = first; i < last; i++)
 	{
-		GroupCount *count = &run->time_counts[i];
+		GroupCount *count = &run->total[i];
 
-		if (count->events > 0 || run->query->fill)
-			answer->rows[answer->nrows++] =
-				(MetricsRow){.group = run->times->groups[i].label,
-							 .order = run->times->groups[i].order,
-							 .total_events = count->events,
-							 .unique_users = GroupCountUniqueUsers(count)};
+		if (count->events == 0 && !run->query->fill)
+			continue;
+		if (answer->nrows == MAX_TIME_GROUPS)
+			MetricsRefuseGroups(run);
+		answer->rows[answer->nrows++] = (MetricsRow){.group = CalendarLabel(run->times, i),
+													 .order = run->times->groups[i].order,
+													 .total_events = count->events,
+													 .unique_users = GroupCountUniqueUsers(count)};
 	}
 }
 
@@ -57,20 +86,20 @@ compare_rows(const void *a, const void *b)
 }
 
 static void
-answer_keys(MetricsRun *run, MetricsAnswer *answer)
+answer_series(MetricsRun *run, MetricsAnswer *answer)
 {
 	text_map_iterator iterator;
 	TextMapEntry *entry;
 
-	answer->rows = palloc_extended((run->keys->members + 1) * sizeof(MetricsRow), MCXT_ALLOC_HUGE);
+	answer->rows =
+		palloc_extended((run->series->members + 1) * sizeof(MetricsRow), MCXT_ALLOC_HUGE);
 	answer->by_key = true;
-	answer->capped = run->others.events > 0;
+	answer->capped = run->total->events > 0;
 	if (answer->capped)
-		answer->rows[answer->nrows++] =
-			(MetricsRow){.total_events = run->others.events,
-						 .unique_users = GroupCountUniqueUsers(&run->others)};
-	text_map_start_iterate(run->keys, &iterator);
-	while ((entry = text_map_iterate(run->keys, &iterator)) != NULL)
+		answer->rows[answer->nrows++] = (MetricsRow){
+			.total_events = run->total->events, .unique_users = GroupCountUniqueUsers(run->total)};
+	text_map_start_iterate(run->series, &iterator);
+	while ((entry = text_map_iterate(run->series, &iterator)) != NULL)
 	{
 		GroupCount *count = entry->pointer;
 
@@ -88,8 +117,8 @@ answer_total(MetricsRun *run, MetricsAnswer *answer)
 {
 	answer->nrows = 1;
 	answer->rows = palloc(sizeof(MetricsRow));
-	answer->rows[0] = (MetricsRow){.total_events = run->time_counts[0].events,
-								   .unique_users = GroupCountUniqueUsers(&run->time_counts[0])};
+	answer->rows[0] = (MetricsRow){.total_events = run->total->events,
+								   .unique_users = GroupCountUniqueUsers(run->total)};
 }
 
 MetricsAnswer *
@@ -98,18 +127,12 @@ MetricsRunAnswer(MetricsRun *run)
 	MetricsAnswer *answer = palloc0(sizeof(MetricsAnswer));
 
 	answer->sources = run->sources;
-	switch (run->kind)
-	{
-		case GROUP_NONE:
-			answer_total(run, answer);
-			break;
-		case GROUP_HOUR:
-		case GROUP_DAY:
-			answer_times(run, answer);
-			break;
-		case GROUP_KEY:
-			answer_keys(run, answer);
-			break;
-	}
+	answer->range = run->range;
+	if (run->by_time)
+		answer_times(run, answer);
+	else if (run->by == BY_NONE)
+		answer_total(run, answer);
+	else
+		answer_series(run, answer);
 	return answer;
 }

@@ -1,7 +1,7 @@
 /*
  * metrics_groups.c
  *
- * The groups of an answer, before anything is counted. If hours or days have no bound at one
+ * The groups of times of an answer, before anything is counted. If they have no bound at one
  * end, the first or last event of the event_name is searched for to bound them.
  */
 #include "postgres.h"
@@ -11,8 +11,26 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "rollup/breakdown/scan_events.h"
 #include "rollup/delta/delta_read.h"
+#include "rollup/state/key_limit.h"
+#include "rollup/state/recount.h"
+
+void
+MetricsRefuseGroups(const MetricsRun *run)
+{
+	const MetricsQuery *query = run->query;
+
+	if (run->step_name != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("step \"%s\" has too many points from \"%s\" to \"%s\": at most %d "
+						"are allowed",
+						run->step_name, query->names->from, query->names->to, MAX_TIME_GROUPS)));
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("group_by=%s has too many groups from \"%s\" to \"%s\": at most %d are allowed",
+					query->group_by, query->names->from, query->names->to, MAX_TIME_GROUPS)));
+}
 
 static void
 extend_by_delta(const DeltaRow *row, void *arg)
@@ -33,53 +51,78 @@ extend_by_event(const ScannedEvent *row, void *arg)
 }
 
 /*
- * Find a range that holds all events of the event_name. It may be larger than needed: empty
- * groups at its ends are not answered.
+ * Find whole days that hold all events of the event_name. Empty groups at their ends are not
+ * answered.
  */
 static TimeRange
-find_extent(MetricsRun *run)
+find_extent(const MetricsRun *run)
 {
+	Snapshot snapshot = run->users.snapshot;
 	TimeRange extent = RollupExtent(run->event_name);
 	/* a bucket that the range cuts has a part in it, too */
-	TimeRange buckets = {BucketStart(run->range.low, run->breakdown->finest), run->range.high};
+	TimeRange buckets = {BucketStart(run->range.low, LEVEL_MINUTE), run->range.high};
+	TimeRangeList range = {0};
+	TimeRangeList *raw = TimeRangeListUnion(
+		RecountRanges(snapshot, run->channels),
+		KeyLimitUncertain(run->channels, run->event_name, NULL, NULL, run->range));
 
-	DeltaRows(run->users.snapshot, run->breakdown->id, run->event_name, buckets, extend_by_delta,
-			  &extent);
-	for (int i = 0; i < run->raw_ranges->n; i++)
-		ScanEvents(run->breakdown, run->query->event_name, run->query->channel,
-				   run->raw_ranges->ranges[i], extend_by_event, &extent);
+	DeltaRows(snapshot, run->channels->id, run->event_name, buckets, extend_by_delta, &extent);
+	TimeRangeListAdd(&range, run->range.low, run->range.high);
+	raw = TimeRangeListIntersection(raw, &range);
+	for (int i = 0; i < raw->n; i++)
+	{
+		EventSelection selection = {run->query->event_name, run->nconditions, run->conditions,
+									raw->ranges[i]};
+
+		ScanEvents(NULL, &selection, extend_by_event, &extent);
+	}
+	extent.low = BucketStart(extent.low, LEVEL_DAY);
+	extent.high = BucketEnd(extent.high, LEVEL_DAY);
 	return extent;
+}
+
+TimeRange
+MetricsRunBounds(const MetricsRun *run)
+{
+	const MetricsQuery *query = run->query;
+	TimeRange range = run->range;
+
+	if (!query->has_from || !query->has_to || !query->fill)
+	{
+		TimeRange extent = find_extent(run);
+
+		if (!query->has_from || !query->fill)
+			range.low = Max(range.low, extent.low);
+		if (!query->has_to || !query->fill)
+			range.high = Min(range.high, extent.high);
+	}
+	return range;
 }
 
 void
 MetricsRunMakeGroups(MetricsRun *run)
 {
-	TimeRange range = run->range;
+	const MetricsQuery *query = run->query;
+	Size size;
 
-	if (run->kind == GROUP_HOUR || run->kind == GROUP_DAY)
+	/* the first and the last event are searched for only if there is no other way */
+	if (run->by_time && query->has_from && query->has_to)
+		run->times =
+			CalendarGroups(run->range.low, run->range.high, run->step, run->zone, MAX_TIME_GROUPS);
+	if (run->by_time && run->times == NULL)
 	{
-		if (!run->query->has_from || !run->query->has_to)
-		{
-			TimeRange extent = find_extent(run);
+		TimeRange range = MetricsRunBounds(run);
 
-			if (!run->query->has_from)
-				range.low = extent.low;
-			if (!run->query->has_to)
-				range.high = extent.high;
-		}
-		run->times = CalendarGroups(range.low, range.high, run->kind == GROUP_DAY, run->zone);
+		run->times = CalendarGroups(range.low, range.high, run->step, run->zone,
+									query->fill ? MAX_TIME_GROUPS : MAX_COUNTED_GROUPS);
 		if (run->times == NULL)
-			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-							errmsg("group_by=%s has too many groups from \"%s\" to \"%s\": at most "
-								   "%d are allowed",
-								   run->query->group_by, run->query->names->from,
-								   run->query->names->to, MAX_TIME_GROUPS)));
+			MetricsRefuseGroups(run);
 	}
-	else
-		run->times = CalendarWhole(range.low, range.high);
-	run->time_counts = palloc_extended(Max(run->times->n, 1) * sizeof(GroupCount),
-									   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	if (!run->by_time)
+		run->times = CalendarWhole(run->range.low, run->range.high);
 	run->has_deltas = palloc0(Max(run->times->npieces, 1) * sizeof(bool));
-	if (run->kind == GROUP_KEY)
-		run->keys = TextMapCreate(CurrentMemoryContext, 64);
+	size = Max(run->times->n, 1) * sizeof(GroupCount);
+	run->total = palloc_extended(size, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	if (run->by != BY_NONE)
+		run->series = TextMapCreate(CurrentMemoryContext, 64);
 }

@@ -8,20 +8,22 @@
 
 #include "rollup/metrics/metrics_private.h"
 
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "rollup/breakdown/breakdown_buckets.h"
 #include "rollup/breakdown/scan_events.h"
 #include "rollup/delta/delta_read.h"
-#include "rollup/metrics/cover_range.h"
 #include "rollup/sets/hour_minutes.h"
 #include "rollup/state/recount.h"
 
-/*
- * Find the number of the piece that a time is in; -1 if it is in none
- */
-static int
-find_piece(const TimeGroups *times, TimestampTz ts)
+/* Most ranges of minutes of an hour that are added one by one, without unpacking all minutes. */
+#define MAX_SUMMED 2
+
+int
+MetricsRunPiece(const MetricsRun *run, TimestampTz ts)
 {
+	const TimeGroups *times = run->times;
 	int low = 0;
 	int high = times->npieces;
 
@@ -40,31 +42,43 @@ find_piece(const TimeGroups *times, TimestampTz ts)
 }
 
 /*
- * Find the count of the group that a time and a key belong to. The key NULL stands for the keys
- * that are counted together.
+ * Find the counts of the series that an event_name and a key belong to. NULL stands for the names
+ * or keys that are counted together.
  */
 static GroupCount *
-find_count(MetricsRun *run, TimestampTz ts, const char *key, int key_len)
+find_series(MetricsRun *run, Slice event_name, Slice key)
 {
+	Slice name = run->by == BY_EVENT ? event_name : key;
 	TextMapEntry *entry;
 	bool found;
 
-	if (run->kind != GROUP_KEY)
-	{
-		int piece = find_piece(run->times, ts);
-
-		if (piece < 0)
-			ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR),
-							errmsg("%s is outside of the times that are counted",
-								   timestamptz_to_str(ts))));
-		return &run->time_counts[run->times->owners[piece]];
-	}
-	if (key == NULL)
-		return &run->others;
-	entry = TextMapAdd(run->keys, (Slice){key, key_len}, &found);
+	if (run->by == BY_NONE || name.data == NULL ||
+		(run->kept != NULL && !TextMapHas(run->kept, name)))
+		return run->total;
+	entry = TextMapAdd(run->series, name, &found);
 	if (!found)
-		entry->pointer = palloc0(sizeof(GroupCount));
+		entry->pointer = palloc_extended(Max(run->times->n, 1) * sizeof(GroupCount),
+										 MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 	return entry->pointer;
+}
+
+GroupCount *
+MetricsRunFind(MetricsRun *run, TimestampTz ts, Slice event_name, Slice key)
+{
+	int piece = MetricsRunPiece(run, ts);
+
+	if (piece < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("%s is outside of the times that are counted", timestamptz_to_str(ts))));
+	return &find_series(run, event_name, key)[run->times->owners[piece]];
+}
+
+static GroupCount *
+find_row_count(MetricsRun *run, TimestampTz ts, const RollupRow *row)
+{
+	return MetricsRunFind(run, ts, (Slice){row->event_name, row->event_name_len},
+						  (Slice){row->key, row->key_len});
 }
 
 static void
@@ -72,47 +86,112 @@ add_rollup_row(const RollupRow *row, void *arg)
 {
 	MetricsRun *run = arg;
 
-	GroupCountAddRow(find_count(run, row->bucket, row->key, row->key_len), row->events,
-					 row->unique_users, row->users);
+	GroupCountAddRow(find_row_count(run, row->bucket, row), row->events, row->unique_users,
+					 row->users);
 }
 
 /*
- * Add some minutes of a closed hour, whose row this is
+ * Add several ranges of minutes of a closed hour, which is unpacked once for all of them
+ */
+static void
+add_unpacked_minutes(MetricsRun *run, const RollupRow *row)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext context =
+		AllocSetContextCreate(caller, "fast_ingest minutes", ALLOCSET_DEFAULT_SIZES);
+	HourMinutes *hour;
+
+	MemoryContextSwitchTo(context);
+	hour = HourMinutesRead(row->users, row->minutes);
+	MemoryContextSwitchTo(caller);
+	for (int i = 0; i < run->npacked; i++)
+		for (TimestampTz ts = run->packed[i].low; ts < run->packed[i].high; ts += USECS_PER_MINUTE)
+		{
+			GroupCount *count;
+			int64 events;
+			UserSet *users;
+
+			HourMinutesGet(hour, (int) ((ts - row->bucket) / USECS_PER_MINUTE), &events, &users);
+			if (events == 0 && users == NULL)
+				continue;
+			count = find_row_count(run, ts, row);
+			count->events += events;
+			if (users != NULL)
+				UserSetUnion(GroupCountUsers(count), users);
+			else
+				(void) GroupCountUsers(count);
+		}
+	MemoryContextDelete(context);
+}
+
+/*
+ * Add the minutes of a closed hour, whose row this is, that are being read
  */
 static void
 add_packed_minutes(const RollupRow *row, void *arg)
 {
 	MetricsRun *run = arg;
-	TimestampTz low = run->packed->low;
-	GroupCount *count;
 
 	if (row->users == (Datum) 0 || row->minutes == (Datum) 0)
 		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
 						errmsg("a row of fast_ingest.rollup has no minutes"),
 						errhint("Count the raw rows again with fi_rebuild().")));
-	count = find_count(run, low, row->key, row->key_len);
-	HourMinutesSum(row->users, row->minutes, (int) ((low - row->bucket) / USECS_PER_MINUTE),
-				   (int) ((run->packed->high - row->bucket) / USECS_PER_MINUTE), &count->events,
-				   GroupCountUsers(count));
+	if (run->npacked > MAX_SUMMED)
+	{
+		add_unpacked_minutes(run, row);
+		return;
+	}
+	for (int i = 0; i < run->npacked; i++)
+	{
+		TimeRange range = run->packed[i];
+		GroupCount *count = find_row_count(run, range.low, row);
+
+		HourMinutesSum(row->users, row->minutes,
+					   (int) ((range.low - row->bucket) / USECS_PER_MINUTE),
+					   (int) ((range.high - row->bucket) / USECS_PER_MINUTE), &count->events,
+					   GroupCountUsers(count));
+	}
+}
+
+bool
+MetricsRunHasTarget(const MetricsRun *run, const DeltaRow *row)
+{
+	for (int i = 0; i < run->ntargets; i++)
+	{
+		const RunTarget *target = &run->targets[i];
+
+		if ((target->scope == NULL || IsText(row->scope, row->scope_len, target->scope)) &&
+			(target->key == NULL || IsText(row->key, row->key_len, target->key)))
+			return true;
+	}
+	return run->ntargets == 0;
 }
 
 /*
- * Add a group of a delta, if the query asks for its whole bucket, and raw rows are not read
- * instead
+ * Add a group of a delta, if the query asks for its whole bucket, or a part of it whose events
+ * the delta tells, and raw rows are not read instead
  */
 static void
 add_delta(const DeltaRow *row, void *arg)
 {
 	MetricsRun *run = arg;
-	TimestampTz end = row->bucket + BucketWidth(run->breakdown->finest);
-	int piece = find_piece(run->times, row->bucket);
+	/* the delta's buckets may be finer than those of the rollup are */
+	TimestampTz start = BreakdownBucketStart(run->breakdown, row->bucket);
+	TimestampTz end = start + BreakdownWidth(run->breakdown, row->bucket);
+	int piece = MetricsRunPiece(run, row->bucket);
 
-	if (piece < 0 || end > run->times->bounds[piece + 1] ||
-		TimeRangeListHas(run->raw_ranges, row->bucket))
+	if (TimeRangeListHas(run->raw_ranges, row->bucket) || !MetricsRunHasTarget(run, row))
 		return;
-	if (run->key != NULL && !IsText(row->key, row->key_len, run->key))
+	if (piece < 0 || start < run->times->bounds[piece] || end > run->times->bounds[piece + 1])
+	{
+		if (run->breakdown->keeps_times)
+			MetricsRunAddCutDelta(run, row);
 		return;
-	GroupCountAddDelta(find_count(run, row->bucket, row->key, row->key_len), row, &run->users);
+	}
+	GroupCountAddDelta(MetricsRunFind(run, row->bucket,
+									  (Slice){row->event_name, row->event_name_len},
+									  (Slice){row->key, row->key_len}),
+					   row, &run->users);
 	run->has_deltas[piece] = true;
 	run->sources.deltas++;
 }
@@ -122,121 +201,29 @@ add_event(const ScannedEvent *event, void *arg)
 {
 	MetricsRun *run = arg;
 
-	GroupCountAddEvent(find_count(run, event->ts, event->key, event->key_len), event, &run->users);
+	GroupCountAddEvent(MetricsRunFind(run, event->ts,
+									  (Slice){event->event_name, event->event_name_len},
+									  (Slice){event->key, event->key_len}),
+					   event, &run->users);
 	run->sources.raw_rows++;
 }
 
-static void
-add_to_sum(const RollupRow *row, void *arg)
+/*
+ * Are all events of the event_names counted in one, so that rows of totals tell their number?
+ */
+static bool
+has_totals(const MetricsRun *run)
 {
-	*(int64 *) arg += row->events;
-}
-
-static void
-add_delta_to_sum(const DeltaRow *row, void *arg)
-{
-	*(int64 *) arg += row->events;
+	return run->by != BY_KEY && run->ntargets == 0;
 }
 
 /*
- * Call a visitor for the rows of a level in some ranges; returns how many there are
+ * The breakdown that has the totals
  */
-static int64
-visit_level(const MetricsRun *run, int breakdown, BucketLevel level, const char *key,
-			const TimeRangeList *ranges, RollupRowVisitor visitor, void *arg)
+static int
+find_totals(const MetricsRun *run)
 {
-	int64 n = 0;
-
-	for (int i = 0; i < ranges->n; i++)
-		n += RollupRows(breakdown, level, run->event_name, key, ranges->ranges[i], visitor, arg);
-	return n;
-}
-
-/*
- * Sum the events that the rollup and deltas have for a breakdown in a range of whole buckets.
- * A row of an hour that reaches into the range counts as a whole: zero is exact, and that is
- * what callers ask for.
- */
-static int64
-sum_known_events(const MetricsRun *run, int breakdown, BucketLevel finest, TimeRange range)
-{
-	static const TimeRangeList no_ranges = {0};
-	RangeCover cover = {0};
-	int64 events = 0;
-
-	RangeCoverAdd(&cover, range.low, range.high, finest, &run->state, &no_ranges);
-	(void) visit_level(run, breakdown, LEVEL_DAY, NULL, &cover.days, add_to_sum, &events);
-	(void) visit_level(run, breakdown, LEVEL_HOUR, NULL, &cover.hours, add_to_sum, &events);
-	(void) visit_level(run, breakdown, LEVEL_MINUTE, NULL, &cover.minutes, add_to_sum, &events);
-	for (int i = 0; i < cover.packed.n; i++)
-		(void) RollupRows(breakdown, LEVEL_HOUR, run->event_name, NULL,
-						  (TimeRange){BucketStart(cover.packed.ranges[i].low, LEVEL_HOUR),
-									  cover.packed.ranges[i].high},
-						  add_to_sum, &events);
-	DeltaRows(run->users.snapshot, breakdown, run->event_name, range, add_delta_to_sum, &events);
-	return events;
-}
-
-/*
- * A breakdown that was added after raw rows had been dropped does not know their events. The
- * channels do: an error if they have counted any in the range.
- */
-static void
-require_breakdown(const MetricsRun *run)
-{
-	TimeRangeList range = {0};
-	const TimeRangeList *missing;
-
-	TimeRangeListAdd(&range, run->range.low, run->range.high);
-	missing = TimeRangeListIntersection(
-		RecountImpossible(run->users.snapshot, run->breakdown->id, run->breakdown->finest), &range);
-	for (int i = 0; i < missing->n; i++)
-	{
-		TimestampTz high = missing->ranges[i].high;
-		TimeRange minutes = {BucketStart(missing->ranges[i].low, LEVEL_MINUTE),
-							 BucketEnd(high, LEVEL_MINUTE)};
-
-		if (sum_known_events(run, BREAKDOWN_CHANNEL, LEVEL_MINUTE, minutes) > 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("raw events before %s are needed and have been dropped",
-							timestamptz_to_str(high)),
-					 errdetail("Breakdown \"%s\" was added after that.", run->breakdown->name),
-					 errhint("Ask for other times.")));
-	}
-}
-
-/*
- * The rollup keeps what it counted when raw rows are dropped. Raise an error if raw rows are
- * needed at times without a partition, unless the rollup has counted nothing there.
- */
-static void
-require_raw_rows(const MetricsRun *run, const TimeRangeList *raw)
-{
-	BucketLevel finest = run->breakdown->finest;
-	const TimeRangeList *missing;
-
-	if (raw->n == 0)
-		return;
-	missing = TimeRangeListDifference(raw, EventsCoverage(run->users.snapshot));
-	for (int i = 0; i < missing->n; i++)
-	{
-		TimestampTz low = BucketStart(missing->ranges[i].low, finest);
-		TimestampTz high = BucketEnd(missing->ranges[i].high, finest);
-
-		if (sum_known_events(run, run->breakdown->id, finest, (TimeRange){low, high}) > 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("raw events before %s are needed and have been dropped",
-							timestamptz_to_str(missing->ranges[i].high)),
-					 TimeRangeListTouches(run->raw_ranges, low, high)
-						 ? errhint("Some were changed before that. Ask again in a new transaction, "
-								   "after fi_refresh().")
-						 : errhint("Ask for a range of whole %s.",
-								   finest == LEVEL_DAY	  ? "days (UTC)"
-								   : finest == LEVEL_HOUR ? "hours"
-														  : "minutes")));
-	}
+	return run->by == BY_NONE && run->event_name == NULL ? BREAKDOWN_ALL_NAMES : BREAKDOWN_TOTAL;
 }
 
 /*
@@ -249,11 +236,17 @@ is_answered_by_total(const MetricsRun *run, int piece)
 	const TimeGroups *times = run->times;
 	TimestampTz low = times->bounds[piece];
 
-	return run->kind != GROUP_KEY && run->key == NULL && !run->has_deltas[piece] &&
+	return has_totals(run) && run->kept == NULL && !run->unites && !run->has_deltas[piece] &&
 		   times->groups[times->owners[piece]].npieces == 1 &&
 		   times->bounds[piece + 1] == low + USECS_PER_HOUR &&
 		   BucketStart(low, LEVEL_HOUR) == low && low < run->state.hours_closed &&
 		   !TimeRangeListTouches(run->raw_ranges, low, low + USECS_PER_HOUR);
+}
+
+void
+MetricsRunCover(const MetricsRun *run, TimeRange range, RangeCover *cover)
+{
+	RangeCoverAdd(cover, range.low, range.high, run->breakdown, &run->state, run->raw_ranges);
 }
 
 /*
@@ -271,59 +264,112 @@ cover_pieces(const MetricsRun *run, RangeCover *cover, TimeRangeList *hour_total
 		if (is_answered_by_total(run, i))
 			TimeRangeListAdd(hour_totals, low, high);
 		else
-			RangeCoverAdd(cover, low, high, run->breakdown->finest, &run->state, run->raw_ranges);
+			MetricsRunCover(run, (TimeRange){low, high}, cover);
 	}
 }
 
 /*
- * Read the rows of the rollup that cover the range
+ * Read the rows of totals, of days and of hours
  */
 static void
-read_rollup_rows(MetricsRun *run, const RangeCover *cover, const TimeRangeList *hour_totals)
+read_totals(MetricsRun *run, const TimeRangeList *days, const TimeRangeList *hours)
 {
-	int breakdown = run->breakdown->id;
-	/* what all channels add up to has rows of its own */
-	int of_days = run->kind != GROUP_KEY && run->key == NULL ? BREAKDOWN_TOTAL : breakdown;
-	MetricsSources *sources = &run->sources;
+	int totals = find_totals(run);
+	RollupSelection rows = {.breakdown = totals,
+							.event_name = totals == BREAKDOWN_ALL_NAMES ? "" : run->event_name};
 
-	sources->days +=
-		visit_level(run, of_days, LEVEL_DAY, run->key, &cover->days, add_rollup_row, run);
-	sources->hours +=
-		visit_level(run, BREAKDOWN_TOTAL, LEVEL_HOUR, run->key, hour_totals, add_rollup_row, run);
-	sources->hours +=
-		visit_level(run, breakdown, LEVEL_HOUR, run->key, &cover->hours, add_rollup_row, run);
+	run->sources.days += RollupRowsOfLevel(&rows, LEVEL_DAY, days, add_rollup_row, run);
+	run->sources.hours += RollupRowsOfLevel(&rows, LEVEL_HOUR, hours, add_rollup_row, run);
+}
+
+/*
+ * Read the rows of the breakdown that cover the range, of one target or of all keys
+ */
+static void
+read_target(MetricsRun *run, const RangeCover *cover, const RunTarget *target)
+{
+	static const TimeRangeList none = {0};
+	MetricsSources *sources = &run->sources;
+	RollupSelection rows = {.breakdown = run->breakdown->id,
+							.event_name = run->event_name,
+							.scope = target->scope,
+							.key = target->key};
+	RollupSelection days = rows;
+
+	if (run->breakdown->id == BREAKDOWN_CHANNEL && run->event_name == NULL && run->by != BY_EVENT)
+	{
+		days.breakdown = BREAKDOWN_ALL_NAMES_CHANNEL;
+		days.event_name = "";
+	}
+	sources->days += RollupRowsOfLevel(&days, LEVEL_DAY, has_totals(run) ? &none : &cover->days,
+									   add_rollup_row, run);
+	sources->hours += RollupRowsOfLevel(&rows, LEVEL_HOUR, &cover->hours, add_rollup_row, run);
 	sources->minutes +=
-		visit_level(run, breakdown, LEVEL_MINUTE, run->key, &cover->minutes, add_rollup_row, run);
-	for (int i = 0; i < cover->packed.n; i++)
+		RollupRowsOfLevel(&rows, LEVEL_MINUTE, &cover->minutes, add_rollup_row, run);
+	rows.level = LEVEL_HOUR;
+	for (int i = 0; i < cover->packed.n; i += run->npacked)
 	{
 		TimestampTz hour = BucketStart(cover->packed.ranges[i].low, LEVEL_HOUR);
 
+		/* a row of an hour is read once, however many groups it has minutes of */
 		run->packed = &cover->packed.ranges[i];
-		sources->minutes += RollupRows(breakdown, LEVEL_HOUR, run->event_name, run->key,
-									   (TimeRange){hour, hour + 1}, add_packed_minutes, run);
+		for (run->npacked = 1; i + run->npacked < cover->packed.n; run->npacked++)
+			if (run->packed[run->npacked].low >= hour + USECS_PER_HOUR)
+				break;
+		rows.range = (TimeRange){hour, hour + 1};
+		sources->minutes += run->npacked * RollupRows(&rows, add_packed_minutes, run);
+	}
+}
+
+static void
+read_rollup_rows(MetricsRun *run, const RangeCover *cover, const TimeRangeList *hour_totals)
+{
+	static const RunTarget anything = {0};
+
+	if (has_totals(run))
+		read_totals(run, &cover->days, hour_totals);
+	for (int i = 0; i < Max(run->ntargets, 1); i++)
+		read_target(run, cover, run->ntargets > 0 ? &run->targets[i] : &anything);
+}
+
+static void
+read_raw_rows(MetricsRun *run, const TimeRangeList *raw)
+{
+	/* without keys an event counts once, even if it has several of them, or none */
+	const Breakdown *breakdown = run->by == BY_KEY ? run->breakdown : NULL;
+
+	MetricsRunRequireRawRows(run, raw);
+	for (int i = 0; i < raw->n; i++)
+	{
+		EventSelection selection = {run->query->event_name, run->nconditions, run->conditions,
+									raw->ranges[i]};
+
+		ScanEvents(breakdown, &selection, add_event, run);
 	}
 }
 
 void
 MetricsRunRead(MetricsRun *run)
 {
-	RangeCover cover = {0};
+	RangeCover cover = {.has_times = run->breakdown->keeps_times};
 	TimeRangeList hour_totals = {0};
+	const TimeGroups *times = run->times;
 
-	require_breakdown(run);
 	if (run->all_raw)
-		TimeRangeListAdd(&cover.raw, run->times->bounds[0],
-						 run->times->bounds[run->times->npieces]);
+		TimeRangeListAdd(&cover.raw, times->bounds[0], times->bounds[times->npieces]);
 	else
 	{
-		DeltaRows(run->users.snapshot, run->breakdown->id, run->event_name, run->range, add_delta,
+		/* a bucket that the range cuts begins before it */
+		TimeRange buckets = {BreakdownBucketStart(run->breakdown, run->range.low), run->range.high};
+
+		MetricsRunRequireBreakdown(run);
+		MetricsRunCheckCuts(run);
+		DeltaRows(run->users.snapshot, run->breakdown->id, run->event_name, buckets, add_delta,
 				  run);
 		cover_pieces(run, &cover, &hour_totals);
+		read_rollup_rows(run, &cover, &hour_totals);
+		MetricsRunReadCuts(run, &cover.cut);
 	}
-	read_rollup_rows(run, &cover, &hour_totals);
-	require_raw_rows(run, &cover.raw);
-	for (int i = 0; i < cover.raw.n; i++)
-		ScanEvents(run->breakdown, run->query->event_name, run->query->channel, cover.raw.ranges[i],
-				   add_event, run);
+	read_raw_rows(run, &cover.raw);
 	UnresolvedUsersResolve(&run->users);
 }

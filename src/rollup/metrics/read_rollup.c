@@ -1,8 +1,13 @@
 /*
  * read_rollup.c
  *
- * The statement that reads a level is prepared once in a process, with a generic plan: its
- * rows are found by the index, whatever the parameters.
+ * A statement that reads rows is prepared once in a process, with a generic plan: its rows are
+ * found by an index, whatever the parameters.
+ *
+ * The index rollup_bucket finds rows of an event_name, the index rollup_scope those of a scope.
+ * The rows of all names are found name by name, those that fast_ingest.event_names has on the
+ * days in question. It also has the empty name, which the rows of others have, where there are
+ * others.
  */
 #include "postgres.h"
 
@@ -17,18 +22,32 @@
 #include "db/spi.h"
 #include "rollup/breakdown/breakdown.h"
 
-#define ROW_COLUMNS "bucket, key, is_other, events, unique_users, users, minutes"
-#define ROWS_OF_LEVEL \
-	"SELECT " ROW_COLUMNS " FROM fast_ingest.rollup" \
-	" WHERE breakdown = $1 AND level = $2 AND event_name = $3 AND NOT is_other_name" \
-	" AND bucket >= $4 AND bucket < $5"
-#define WITH_KEY " AND key = $6 AND NOT is_other"
+#define ROW_COLUMNS \
+	"r.bucket, r.event_name, r.key, r.is_other, r.is_other_name, r.events, r.unique_users," \
+	" r.users, r.minutes"
+#define OF_LEVEL " r.breakdown = $1 AND r.level = $2 AND r.bucket >= $3 AND r.bucket < $4"
+#define OF_NAME " AND r.event_name = $7 AND NOT r.is_other_name"
+/* an expression, for which the planner has no index but that of scopes */
+#define OF_NAME_IN_SCOPE " AND r.event_name || '' = $7 AND NOT r.is_other_name"
+#define WITH_SCOPE " AND r.scope = $5 AND r.scope <> ''"
+#define WITH_KEY " AND r.key = $6 AND NOT r.is_other"
+
+/* Takes more conditions. $8 is the beginning of the first day. OFFSET 0 prevents a join. */
+#define ROWS_OF_ALL_NAMES(more) \
+	"SELECT r.* FROM (SELECT DISTINCT event_name FROM fast_ingest.event_names" \
+	"  WHERE day >= $8 AND day < $4) AS n" \
+	" CROSS JOIN LATERAL (SELECT " ROW_COLUMNS " FROM fast_ingest.rollup AS r" \
+	"  WHERE " OF_LEVEL " AND r.event_name = n.event_name" more " OFFSET 0) AS r"
+#define ROWS_WHERE(conditions) \
+	"SELECT " ROW_COLUMNS " FROM fast_ingest.rollup AS r WHERE " OF_LEVEL conditions
 
 enum
 {
 	ROW_COLUMN_BUCKET = 1,
+	ROW_COLUMN_EVENT_NAME,
 	ROW_COLUMN_KEY,
 	ROW_COLUMN_IS_OTHER,
+	ROW_COLUMN_IS_OTHER_NAME,
 	ROW_COLUMN_EVENTS,
 	ROW_COLUMN_UNIQUE_USERS,
 	ROW_COLUMN_USERS,
@@ -36,15 +55,23 @@ enum
 };
 
 static SPIPlanPtr
-prepare_once(bool with_key)
+prepare_once(bool with_name, bool with_scope, bool with_key)
 {
-	static SPIPlanPtr plans[2];
-	Oid types[] = {INT2OID, INT2OID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID};
+	static const char *const statements[2][2][2] = {
+		{{ROWS_OF_ALL_NAMES(""), ROWS_OF_ALL_NAMES(WITH_KEY)},
+		 {ROWS_WHERE(WITH_SCOPE), ROWS_WHERE(WITH_SCOPE WITH_KEY)}},
+		{{ROWS_WHERE(OF_NAME), ROWS_WHERE(OF_NAME WITH_KEY)},
+		 {ROWS_WHERE(OF_NAME_IN_SCOPE WITH_SCOPE),
+		  ROWS_WHERE(OF_NAME_IN_SCOPE WITH_SCOPE WITH_KEY)}}};
+	static SPIPlanPtr plans[2][2][2];
+	Oid types[] = {INT2OID, INT2OID, TIMESTAMPTZOID, TIMESTAMPTZOID,
+				   TEXTOID, TEXTOID, TEXTOID,		 TIMESTAMPTZOID};
+	SPIPlanPtr *plan = &plans[with_name][with_scope][with_key];
 
-	if (plans[with_key] == NULL)
-		plans[with_key] = SpiPrepare(with_key ? ROWS_OF_LEVEL WITH_KEY : ROWS_OF_LEVEL,
-									 with_key ? 6 : 5, types, CURSOR_OPT_GENERIC_PLAN);
-	return plans[with_key];
+	if (*plan == NULL)
+		*plan = SpiPrepare(statements[with_name][with_scope][with_key], lengthof(types), types,
+						   CURSOR_OPT_GENERIC_PLAN);
+	return *plan;
 }
 
 /*
@@ -60,6 +87,18 @@ get_column(SPITupleTable *rows, uint64 row, int number)
 }
 
 /*
+ * Get a column of type text, and its length
+ */
+static const char *
+get_text(SPITupleTable *rows, uint64 row, int number, int *len)
+{
+	struct varlena *text = PG_DETOAST_DATUM_PACKED(get_column(rows, row, number));
+
+	*len = VARSIZE_ANY_EXHDR(text);
+	return VARDATA_ANY(text);
+}
+
+/*
  * Call a visitor for each row of the result
  */
 static int64
@@ -70,13 +109,16 @@ visit_rows(RollupRowVisitor visitor, void *arg)
 
 	for (uint64 i = 0; i < n; i++)
 	{
-		struct varlena *text = PG_DETOAST_DATUM_PACKED(get_column(rows, i, ROW_COLUMN_KEY));
 		RollupRow row;
 
 		CHECK_FOR_INTERRUPTS();
 		row.bucket = DatumGetTimestampTz(get_column(rows, i, ROW_COLUMN_BUCKET));
-		row.key = DatumGetBool(get_column(rows, i, ROW_COLUMN_IS_OTHER)) ? NULL : VARDATA_ANY(text);
-		row.key_len = VARSIZE_ANY_EXHDR(text);
+		row.event_name = get_text(rows, i, ROW_COLUMN_EVENT_NAME, &row.event_name_len);
+		row.key = get_text(rows, i, ROW_COLUMN_KEY, &row.key_len);
+		if (DatumGetBool(get_column(rows, i, ROW_COLUMN_IS_OTHER_NAME)))
+			row.event_name = NULL;
+		if (DatumGetBool(get_column(rows, i, ROW_COLUMN_IS_OTHER)))
+			row.key = NULL;
 		row.events = DatumGetInt64(get_column(rows, i, ROW_COLUMN_EVENTS));
 		row.unique_users = DatumGetInt64(get_column(rows, i, ROW_COLUMN_UNIQUE_USERS));
 		row.users = get_column(rows, i, ROW_COLUMN_USERS);
@@ -87,65 +129,89 @@ visit_rows(RollupRowVisitor visitor, void *arg)
 	return (int64) n;
 }
 
-int64
-RollupRows(int breakdown, BucketLevel level, const char *event_name, const char *key,
-		   TimeRange range, RollupRowVisitor visitor, void *arg)
+static Datum
+make_text(const char *text)
 {
-	Datum values[6];
+	return text ? CStringGetTextDatum(text) : (Datum) 0;
+}
 
-	values[0] = Int16GetDatum((int16) breakdown);
-	values[1] = Int16GetDatum((int16) level);
-	values[2] = CStringGetTextDatum(event_name);
-	values[3] = TimestampTzGetDatum(range.low);
-	values[4] = TimestampTzGetDatum(range.high);
-	values[5] = key ? CStringGetTextDatum(key) : (Datum) 0;
-	(void) SpiSelectPlan(prepare_once(key != NULL), values);
+int64
+RollupRows(const RollupSelection *selection, RollupRowVisitor visitor, void *arg)
+{
+	Datum values[8];
+
+	values[0] = Int16GetDatum((int16) selection->breakdown);
+	values[1] = Int16GetDatum((int16) selection->level);
+	values[2] = TimestampTzGetDatum(selection->range.low);
+	values[3] = TimestampTzGetDatum(selection->range.high);
+	values[4] = make_text(selection->scope);
+	values[5] = make_text(selection->key);
+	values[6] = make_text(selection->event_name);
+	values[7] = TimestampTzGetDatum(BucketStart(selection->range.low, LEVEL_DAY));
+	(void) SpiSelectPlan(prepare_once(selection->event_name != NULL, selection->scope != NULL,
+									  selection->key != NULL),
+						 values);
 	return visit_rows(visitor, arg);
 }
 
 int64
-RollupScopeRows(int breakdown, const char *scope, TimestampTz day, RollupRowVisitor visitor,
-				void *arg)
+RollupRowsOfLevel(const RollupSelection *rows, BucketLevel level, const TimeRangeList *ranges,
+				  RollupRowVisitor visitor, void *arg)
 {
-	Oid types[] = {INT2OID, TEXTOID, TIMESTAMPTZOID};
-	Datum values[3];
+	RollupSelection selection = *rows;
+	int64 n = 0;
 
-	values[0] = Int16GetDatum((int16) breakdown);
-	values[1] = CStringGetTextDatum(scope);
-	values[2] = TimestampTzGetDatum(day);
-	(void) SpiSelect("SELECT " ROW_COLUMNS
-					 " FROM fast_ingest.rollup WHERE scope = $2 AND scope <> ''"
-					 "  AND bucket = $3 AND breakdown = $1 AND level = 3",
-					 0, 3, types, values);
-	return visit_rows(visitor, arg);
+	selection.level = level;
+	for (int i = 0; i < ranges->n; i++)
+	{
+		selection.range = ranges->ranges[i];
+		n += RollupRows(&selection, visitor, arg);
+	}
+	return n;
+}
+
+/*
+ * Widen an extent by the first and the last bucket of a result; nothing for NULL
+ */
+static void
+extend_by_result(TimeRange *extent, int64 width)
+{
+	bool isnull;
+	Datum low = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	Datum high = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull);
+
+	if (!isnull)
+	{
+		extent->low = Min(extent->low, DatumGetTimestampTz(low));
+		extent->high = Max(extent->high, DatumGetTimestampTz(high) + width);
+	}
+	SPI_freetuptable(SPI_tuptable);
 }
 
 TimeRange
 RollupExtent(const char *event_name)
 {
 	Oid types[] = {TEXTOID};
-	Datum values[] = {CStringGetTextDatum(event_name)};
+	Datum values[] = {make_text(event_name)};
 	TimeRange extent = {TIME_END, TIME_BEGIN};
 
+	if (event_name == NULL)
+	{
+		(void) SpiSelect("SELECT min(day), max(day) FROM fast_ingest.event_names", 0, 0, NULL,
+						 NULL);
+		extend_by_result(&extent, USECS_PER_DAY);
+		return extent;
+	}
 	for (int level = LEVEL_MINUTE; level <= LEVEL_HOUR; level++)
 	{
 		char statement[256];
-		Datum low;
-		Datum high;
 
 		snprintf(statement, sizeof(statement),
 				 "SELECT min(bucket), max(bucket) FROM fast_ingest.rollup"
 				 " WHERE breakdown = %d AND level = %d AND event_name = $1 AND NOT is_other_name",
 				 BREAKDOWN_CHANNEL, level);
 		(void) SpiSelect(statement, 0, 1, types, values);
-		low = get_column(SPI_tuptable, 0, 1);
-		high = get_column(SPI_tuptable, 0, 2);
-		if (high != (Datum) 0 || low != (Datum) 0)
-		{
-			extent.low = Min(extent.low, DatumGetTimestampTz(low));
-			extent.high = Max(extent.high, DatumGetTimestampTz(high) + BucketWidth(level));
-		}
-		SPI_freetuptable(SPI_tuptable);
+		extend_by_result(&extent, BucketWidth(level));
 	}
 	return extent;
 }

@@ -13,7 +13,9 @@
 typedef struct
 {
 	TimestampTz bucket;
-	const char *key; /* NULL: the keys that are counted together */
+	const char *event_name; /* NULL: the names that are counted together */
+	const char *key;		/* NULL: the keys that are counted together */
+	int event_name_len;
 	int key_len;
 	int64 events;
 	int64 unique_users;
@@ -23,23 +25,27 @@ typedef struct
 
 typedef void (*RollupRowVisitor)(const RollupRow *row, void *arg);
 
-/*
- * Call a visitor for the rows of a breakdown, a level and an event_name whose buckets begin in
- * a range; with one key, or with any (NULL). Returns how many there are.
- */
-extern int64 RollupRows(int breakdown, BucketLevel level, const char *event_name, const char *key,
-						TimeRange range, RollupRowVisitor visitor, void *arg);
+/* Which rows are read: those of a breakdown and a level whose buckets begin in a range. */
+typedef struct
+{
+	int breakdown;
+	BucketLevel level;
+	const char *event_name; /* NULL: of all names, also of those that are counted together */
+	const char *scope;		/* NULL: of all scopes; not "" */
+	const char *key;		/* NULL: of all keys, also of those that are counted together */
+	TimeRange range;
+} RollupSelection;
+
+/* Call a visitor for the rows that are selected. Returns how many there are. */
+extern int64 RollupRows(const RollupSelection *selection, RollupRowVisitor visitor, void *arg);
+
+/* The same for another level and some ranges. */
+extern int64 RollupRowsOfLevel(const RollupSelection *rows, BucketLevel level,
+							   const TimeRangeList *ranges, RollupRowVisitor visitor, void *arg);
 
 /*
- * Call a visitor for the rows of a breakdown, a scope and a day, of all event_names. Returns
- * how many there are.
- */
-extern int64 RollupScopeRows(int breakdown, const char *scope, TimestampTz day,
-							 RollupRowVisitor visitor, void *arg);
-
-/*
- * Find the range in which the rollup has rows of an event_name. If it has none, the range is
- * empty: from TIME_END to TIME_BEGIN.
+ * Find the range in which the rollup has rows of an event_name, or of any (NULL). If it has
+ * none, the range is empty: from TIME_END to TIME_BEGIN.
  */
 extern TimeRange RollupExtent(const char *event_name);
 

@@ -10,6 +10,8 @@
 #include "utils/timestamp.h"
 
 #include "db/spi.h"
+#include "rollup/breakdown/breakdown_buckets.h"
+#include "rollup/refresh/fine_rows.h"
 #include "rollup/refresh/merge.h"
 
 /* Turn the rows of minutes of the hours from $1 to before $2 into rows of hours. */
@@ -24,13 +26,15 @@
 	"  sum(events), fast_ingest.cardinality(fast_ingest.union_users(users)), fast_ingest.union_users(users)," \
 	"  fast_ingest.pack_minutes(" \
 	"   (extract(epoch FROM bucket - date_trunc('hour', bucket, 'UTC')) / 60)::integer," \
-	"   events, users)" \
+	"   events, users, minutes)" \
 	" FROM gone GROUP BY breakdown, event_name, date_trunc('hour', bucket, 'UTC'), scope, key," \
 	"  is_other, is_other_name"
 
-/* Remove and compute the totals of the hours from $1 to before $2. */
+/*
+ * Remove and compute the totals of the hours from $1 to before $2, of each event_name and of all
+ */
 #define FORGET_HOUR_TOTALS \
-	"DELETE FROM fast_ingest.rollup WHERE breakdown = 0 AND level = 2" \
+	"DELETE FROM fast_ingest.rollup WHERE breakdown IN (0, 4) AND level = 2" \
 	" AND bucket >= $1 AND bucket < $2"
 #define COUNT_HOUR_TOTALS \
 	"INSERT INTO fast_ingest.rollup" \
@@ -40,6 +44,14 @@
 	" FROM fast_ingest.rollup" \
 	" WHERE breakdown = 1 AND level = 2 AND bucket >= $1 AND bucket < $2" \
 	" GROUP BY event_name, bucket, is_other_name"
+#define COUNT_HOURS_OF_ALL_NAMES \
+	"INSERT INTO fast_ingest.rollup" \
+	" (" KEY_COLUMNS ", events, unique_users)" \
+	" SELECT 4, 2, '', bucket, '', '', false, false, sum(events)," \
+	"  fast_ingest.cardinality(fast_ingest.union_users(users))" \
+	" FROM fast_ingest.rollup" \
+	" WHERE breakdown = 1 AND level = 2 AND bucket >= $1 AND bucket < $2" \
+	" GROUP BY bucket"
 
 /*
  * Make rows of days from the rows of hours from $1 to before $2. Takes the id of the breakdown of
@@ -55,6 +67,16 @@
 	" FROM fast_ingest.rollup" \
 	" WHERE breakdown = %d AND level = 2 AND bucket >= $1 AND bucket < $2" \
 	" GROUP BY event_name, is_other_name, date_trunc('day', bucket, 'UTC'), scope%s"
+
+/* The same of all event_names, for channels and their total. Takes the id, key and is_other. */
+#define CLOSE_DAYS_OF_ALL_NAMES \
+	"INSERT INTO fast_ingest.rollup" \
+	" (" KEY_COLUMNS ", events, unique_users, users)" \
+	" SELECT %d, 3, '', date_trunc('day', bucket, 'UTC'), '', %s, false, sum(events)," \
+	"  fast_ingest.cardinality(fast_ingest.union_users(users)), fast_ingest.union_users(users)" \
+	" FROM fast_ingest.rollup" \
+	" WHERE breakdown = 1 AND level = 2 AND bucket >= $1 AND bucket < $2" \
+	" GROUP BY date_trunc('day', bucket, 'UTC')%s"
 
 /*
  * Format and run a statement with two times, $1 and $2
@@ -83,9 +105,10 @@ run_with_times(TimestampTz low, TimestampTz high, const char *format, ...)
 	"  AND r.bucket = p.bucket AND r.scope = p.scope AND r.key = p.key" \
 	"  AND r.is_other = p.is_other AND r.is_other_name = p.is_other_name RETURNING r.*)" \
 	"INSERT INTO fast_ingest.rollup" \
-	" (" KEY_COLUMNS ", events, unique_users, users)" \
+	" (" KEY_COLUMNS ", events, unique_users, users, minutes)" \
 	" SELECT " KEY_COLUMNS ", sum(events)," \
-	"  fast_ingest.cardinality(fast_ingest.union_users(users)), fast_ingest.union_users(users)" \
+	"  fast_ingest.cardinality(fast_ingest.union_users(users)), fast_ingest.union_users(users)," \
+	"  fast_ingest.union_times(minutes)" \
 	" FROM old GROUP BY " KEY_COLUMNS
 
 void
@@ -115,7 +138,12 @@ close_days(int breakdown, TimestampTz low, TimestampTz high)
 {
 	run_with_times(low, high, CLOSE_DAYS, breakdown, "key, is_other", breakdown, ", key, is_other");
 	if (breakdown == BREAKDOWN_CHANNEL)
+	{
 		run_with_times(low, high, CLOSE_DAYS, BREAKDOWN_TOTAL, "'', false", breakdown, "");
+		run_with_times(low, high, CLOSE_DAYS_OF_ALL_NAMES, BREAKDOWN_ALL_NAMES, "'', false", "");
+		run_with_times(low, high, CLOSE_DAYS_OF_ALL_NAMES, BREAKDOWN_ALL_NAMES_CHANNEL,
+					   "key, is_other", ", key, is_other");
+	}
 }
 
 static void
@@ -123,11 +151,35 @@ delete_days(int breakdown, TimestampTz low, TimestampTz high)
 {
 	delete_rows(breakdown, LEVEL_DAY, low, high);
 	if (breakdown == BREAKDOWN_CHANNEL)
+	{
 		delete_rows(BREAKDOWN_TOTAL, LEVEL_DAY, low, high);
+		delete_rows(BREAKDOWN_ALL_NAMES, LEVEL_DAY, low, high);
+		delete_rows(BREAKDOWN_ALL_NAMES_CHANNEL, LEVEL_DAY, low, high);
+	}
+}
+
+static void
+count_hour_totals(TimestampTz low, TimestampTz high)
+{
+	(void) SpiRunWithTimes(COUNT_HOUR_TOTALS, low, high);
+	(void) SpiRunWithTimes(COUNT_HOURS_OF_ALL_NAMES, low, high);
+}
+
+/*
+ * Days are closed up to before days_closed: leave only rows of days to days that are too old for
+ * finer ones
+ */
+static void
+advance_fine_from(Breakdown *breakdown, TimestampTz days_closed)
+{
+	TimestampTz fine_from = BreakdownFineFrom(breakdown, days_closed);
+
+	FineRowsDrop(breakdown, (TimeRange){breakdown->fine_from, fine_from});
+	breakdown->fine_from = fine_from;
 }
 
 void
-CloseBuckets(RollupState *state, const BreakdownList *breakdowns, int64 *hours, int64 *days)
+CloseBuckets(RollupState *state, BreakdownList *breakdowns, int64 *hours, int64 *days)
 {
 	TimestampTz hour = BucketStart(GetCurrentTimestamp() - CLOSE_DELAY, LEVEL_HOUR);
 	TimestampTz day = BucketStart(hour, LEVEL_DAY);
@@ -136,7 +188,7 @@ CloseBuckets(RollupState *state, const BreakdownList *breakdowns, int64 *hours, 
 	if (hour > state->hours_closed)
 	{
 		(void) SpiRunWithTimes(CLOSE_HOURS, state->hours_closed, hour);
-		(void) SpiRunWithTimes(COUNT_HOUR_TOTALS, state->hours_closed, hour);
+		count_hour_totals(state->hours_closed, hour);
 		*hours = (hour - state->hours_closed) / USECS_PER_HOUR;
 		state->hours_closed = hour;
 	}
@@ -147,6 +199,8 @@ CloseBuckets(RollupState *state, const BreakdownList *breakdowns, int64 *hours, 
 				close_days(breakdowns->items[i].id, state->days_closed, day);
 		*days = (day - state->days_closed) / USECS_PER_DAY;
 		state->days_closed = day;
+		for (int i = 0; i < breakdowns->n; i++)
+			advance_fine_from(&breakdowns->items[i], day);
 	}
 }
 
@@ -171,7 +225,7 @@ delete_minutes(int breakdown, TimeRange range)
 			"   OR bucket >= date_trunc('hour', $2 - interval '1 microsecond', 'UTC')"
 			"    AND bucket < $2) RETURNING *),"
 			" kept AS (SELECT g.breakdown, g.event_name, g.bucket, g.scope, g.key,"
-			"  g.is_other, g.is_other_name, m.minute, m.events, m.users"
+			"  g.is_other, g.is_other_name, m.minute, m.events, m.users, m.times"
 			" FROM gone AS g, fast_ingest.unpack_minutes(g.users, g.minutes) AS m"
 			" WHERE g.bucket + m.minute * interval '1 minute' < $1"
 			"  OR g.bucket + m.minute * interval '1 minute' >= $2)"
@@ -181,7 +235,7 @@ delete_minutes(int breakdown, TimeRange range)
 			" SELECT breakdown, 2, event_name, bucket, scope, key, is_other, is_other_name,"
 			"  sum(events),"
 			"  fast_ingest.cardinality(fast_ingest.union_users(users)), fast_ingest.union_users(users),"
-			"  fast_ingest.pack_minutes(minute, events, users)"
+			"  fast_ingest.pack_minutes(minute, events, users, times)"
 			" FROM kept GROUP BY breakdown, event_name, bucket, scope, key, is_other,"
 			"  is_other_name",
 			breakdown);
@@ -196,10 +250,16 @@ delete_minutes(int breakdown, TimeRange range)
 void
 CloseBucketsForget(const Breakdown *breakdown, TimeRange range)
 {
+	TimeRange fine = {Max(range.low, breakdown->fine_from), range.high};
+
+	if (range.low < breakdown->fine_from)
+		delete_rows(breakdown->id, LEVEL_DAY, range.low, Min(range.high, breakdown->fine_from));
+	if (fine.low >= fine.high)
+		return;
 	if (breakdown->finest == LEVEL_MINUTE)
-		delete_minutes(breakdown->id, range);
+		delete_minutes(breakdown->id, fine);
 	else
-		delete_rows(breakdown->id, breakdown->finest, range.low, range.high);
+		delete_rows(breakdown->id, breakdown->finest, fine.low, fine.high);
 }
 
 void
@@ -208,18 +268,22 @@ CloseBucketsCountTotals(const TimeRangeList *hours)
 	for (int i = 0; i < hours->n; i++)
 	{
 		(void) SpiRunWithTimes(FORGET_HOUR_TOTALS, hours->ranges[i].low, hours->ranges[i].high);
-		(void) SpiRunWithTimes(COUNT_HOUR_TOTALS, hours->ranges[i].low, hours->ranges[i].high);
+		count_hour_totals(hours->ranges[i].low, hours->ranges[i].high);
 	}
 }
 
 /*
- * The buckets of a level that some ranges have a part of and that are closed
+ * The buckets of a level that some ranges have a part of, that are closed, and that have rows at
+ * the levels below
  */
 static TimeRangeList *
-find_closed_buckets(const TimeRangeList *ranges, BucketLevel level, TimestampTz closed)
+find_closed_buckets(const Breakdown *breakdown, const TimeRangeList *ranges, BucketLevel level,
+					TimestampTz closed)
 {
-	TimeRange past = {TIME_BEGIN, closed};
+	TimeRange past = {breakdown->fine_from, closed};
 
+	if (past.low >= past.high)
+		return palloc0(sizeof(TimeRangeList));
 	return TimeRangeListIntersection(TimeRangeListWholeBuckets(ranges, level),
 									 &(TimeRangeList){1, 1, &past});
 }
@@ -228,10 +292,11 @@ void
 CloseBucketsAgain(const Breakdown *breakdown, const TimeRangeList *ranges, const RollupState *state)
 {
 	if (breakdown->id == BREAKDOWN_CHANNEL)
-		CloseBucketsCountTotals(find_closed_buckets(ranges, LEVEL_HOUR, state->hours_closed));
+		CloseBucketsCountTotals(
+			find_closed_buckets(breakdown, ranges, LEVEL_HOUR, state->hours_closed));
 	if (breakdown->finest < LEVEL_DAY)
 	{
-		TimeRangeList *days = find_closed_buckets(ranges, LEVEL_DAY, state->days_closed);
+		TimeRangeList *days = find_closed_buckets(breakdown, ranges, LEVEL_DAY, state->days_closed);
 
 		for (int i = 0; i < days->n; i++)
 		{

@@ -16,9 +16,11 @@
  */
 #define CLOSE_DELAY (5 * USECS_PER_MINUTE)
 
-/* Close all hours and days that are over, advance the state, and return how many there were. */
-extern void CloseBuckets(RollupState *state, const BreakdownList *breakdowns, int64 *hours,
-						 int64 *days);
+/*
+ * Close all hours and days that are over, advance the state and fine_from of the breakdowns, and
+ * return how many there were.
+ */
+extern void CloseBuckets(RollupState *state, BreakdownList *breakdowns, int64 *hours, int64 *days);
 
 /*
  * Join the parts in which merging has left keys (see merge_write.c), except in the buckets from
@@ -27,7 +29,7 @@ extern void CloseBuckets(RollupState *state, const BreakdownList *breakdowns, in
 extern void CloseBucketsJoinParts(TimeRange except);
 
 /*
- * Remove what the rollup has of a breakdown in a range of whole buckets of its finest level, so
+ * Remove what the rollup has of a breakdown in a range of whole buckets, its finest ones, so
  * that their events can be merged again. Closed rows of the levels above are wrong until
  * CloseBucketsAgain.
  */

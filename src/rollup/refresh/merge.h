@@ -29,8 +29,8 @@ extern uint32 MergerText(Merger *merger, const char *text, size_t len);
 extern uint32 MergerUser(Merger *merger, UserHash hash);
 
 /*
- * Find or add the group of a breakdown, event_name, scope, key and bucket of the breakdown's
- * finest level; valid until the next flush.
+ * Find or add the group of a breakdown, event_name, scope, key and bucket, one of the breakdown's
+ * finest (see breakdown_buckets.h); valid until the next flush.
  */
 extern MergeGroup *MergerGroup(Merger *merger, const Breakdown *breakdown, uint32 event_name,
 							   uint32 scope, uint32 key, TimestampTz bucket);
@@ -38,6 +38,12 @@ extern MergeGroup *MergerGroup(Merger *merger, const Breakdown *breakdown, uint3
 /* Add events to a group, and a user; a user may be added several times. */
 extern void MergeGroupEvents(MergeGroup *group, int64 events);
 extern void MergeGroupUser(MergeGroup *group, uint32 user);
+
+/*
+ * Add when an event was, in microseconds from the beginning of the group's bucket, and its user,
+ * or MINUTE_NO_USER. For the groups of breakdowns that keep times, instead of MergeGroupUser.
+ */
+extern void MergeGroupTime(MergeGroup *group, uint32 offset, uint32 user);
 
 /* Is so much gathered that it should be merged? */
 extern bool MergerIsFull(const Merger *merger);

@@ -154,6 +154,26 @@ MergeGroupUser(MergeGroup *group, uint32 user)
 	group->merger->nrefs++;
 }
 
+void
+MergeGroupTime(MergeGroup *group, uint32 offset, uint32 user)
+{
+	group->times = GrowArray(group->merger->memory, group->times, group->ntimes, &group->time_room,
+							 sizeof(MinuteTime));
+	group->times[group->ntimes++] = (MinuteTime){offset, user};
+	group->merger->nrefs++;
+}
+
+void
+MergeGroupMove(MergeGroup *group, MergeGroup *other)
+{
+	MergeGroupEvents(other, group->events);
+	for (uint32 i = 0; i < group->nusers; i++)
+		MergeGroupUser(other, group->users[i]);
+	for (uint32 i = 0; i < group->ntimes; i++)
+		MergeGroupTime(other, group->times[i].offset, group->times[i].user);
+	group->events = 0;
+}
+
 bool
 MergerIsFull(const Merger *merger)
 {

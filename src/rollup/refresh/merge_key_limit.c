@@ -57,15 +57,6 @@ typedef struct
 
 typedef int (*GroupComparator)(const MergeGroup *a, const MergeGroup *b);
 
-/*
- * The beginning of the bucket in which the group's keys are limited
- */
-static TimestampTz
-find_limit_bucket(const MergeGroup *group)
-{
-	return BucketStart(group->key.bucket, KeyLimitLevel(group->key.breakdown));
-}
-
 static int
 compare_numbers(int64 a, int64 b)
 {
@@ -93,7 +84,7 @@ compare_limits(const MergeGroup *a, const MergeGroup *b)
 	int result = compare_numbers(a->key.breakdown->id, b->key.breakdown->id);
 
 	if (result == 0)
-		result = compare_numbers(find_limit_bucket(a), find_limit_bucket(b));
+		result = compare_numbers(a->limit_bucket, b->limit_bucket);
 	if (result == 0)
 		result = compare_numbers(a->key.is_other_name, b->key.is_other_name);
 	return result == 0 ? compare_numbers(a->key.event_name, b->key.event_name) : result;
@@ -128,8 +119,15 @@ sort_groups(Merger *merger, GroupComparator comparator)
 					0};
 
 	for (uint32 i = 0; i < merger->ngroups; i++)
-		if (merger->group_list[i]->events > 0)
-			all.groups[all.n++] = merger->group_list[i];
+	{
+		MergeGroup *group = merger->group_list[i];
+		const MergeGroupKey *key = &group->key;
+
+		if (group->events == 0)
+			continue;
+		group->limit_bucket = BucketStart(key->bucket, KeyLimitLevel(key->breakdown, key->bucket));
+		all.groups[all.n++] = group;
+	}
 	qsort_arg(all.groups, all.n, sizeof(MergeGroup *), compare_pointers, &comparator);
 	return all;
 }
@@ -149,12 +147,7 @@ is_first_of(const GroupRun *run, uint32 i, GroupComparator comparator)
 static void
 move_events(MergeGroup *group, MergeGroupKey id)
 {
-	MergeGroup *other = MergerGroupOf(group->merger, id);
-
-	MergeGroupEvents(other, group->events);
-	for (uint32 i = 0; i < group->nusers; i++)
-		MergeGroupUser(other, group->users[i]);
-	group->events = 0;
+	MergeGroupMove(group, MergerGroupOf(group->merger, id));
 }
 
 /*
@@ -237,38 +230,96 @@ join_texts(Slice scope, Slice key)
 }
 
 /*
- * The levels at which the buckets in which keys are limited have rows
+ * The levels at which the bucket in which a group's keys are limited has rows
  */
 static Datum
-make_limit_levels(const Breakdown *breakdown)
+make_limit_levels(const MergeGroup *group)
 {
+	BucketLevel level = KeyLimitLevel(group->key.breakdown, group->key.bucket);
 	/* closed hours have rows of hours, open hours have rows of minutes */
-	Datum levels[] = {Int16GetDatum((int16) KeyLimitLevel(breakdown)), Int16GetDatum(LEVEL_MINUTE)};
+	bool has_minutes = level == LEVEL_HOUR && group->key.breakdown->finest == LEVEL_MINUTE;
+	Datum levels[] = {Int16GetDatum((int16) level), Int16GetDatum(LEVEL_MINUTE)};
 
-	return PointerGetDatum(construct_array(levels, breakdown->finest == LEVEL_MINUTE ? 2 : 1,
-										   INT2OID, sizeof(int16), true, TYPALIGN_SHORT));
+	return PointerGetDatum(
+		construct_array(levels, has_minutes ? 2 : 1, INT2OID, sizeof(int16), true, TYPALIGN_SHORT));
+}
+
+/* The keys of an event_name that have rows of their own in a bucket, and the room for more. */
+typedef struct
+{
+	const Breakdown *breakdown;
+	TextMap *keys;
+	TextMap *scopes;  /* room in each scope that has keys; no other scope has less than max_keys */
+	int64 room;		  /* for keys of all scopes */
+	int64 least_room; /* in any scope */
+} KnownKeys;
+
+/*
+ * The room in a scope, which the caller may change
+ */
+static int64 *
+find_scope_room(KnownKeys *known, Slice scope)
+{
+	bool found;
+	TextMapEntry *entry = TextMapAdd(known->scopes, scope, &found);
+
+	if (!found)
+		entry->count = known->breakdown->max_keys;
+	return &entry->count;
+}
+
+static void
+add_known_key(KnownKeys *known, Slice scope, Slice key)
+{
+	bool found;
+
+	(void) TextMapAdd(known->keys, join_texts(scope, key), &found);
+	known->room--;
+	if (scope.len > 0)
+	{
+		int64 *room = find_scope_room(known, scope);
+
+		(*room)--;
+		known->least_room = Min(known->least_room, *room);
+	}
 }
 
 /*
- * The keys of a group's event_name that have rows of their own in its bucket, and whether keys
- * are counted together there
+ * Note that keys of a scope are counted together, or keys of all scopes (""): no key gets rows of
+ * its own any more
  */
-static TextMap *
-find_known_keys(Merger *merger, const MergeGroup *group, bool *has_others)
+static void
+note_others(KnownKeys *known, Slice scope)
+{
+	if (scope.len == 0)
+		known->room = PG_INT64_MIN / 2;
+	else
+		*find_scope_room(known, scope) = PG_INT64_MIN / 2;
+	known->least_room = 0;
+}
+
+/*
+ * Find the keys of a group's event_name that have rows of their own in its bucket
+ */
+static void
+find_known_keys(Merger *merger, const MergeGroup *group, KnownKeys *known)
 {
 	const Breakdown *breakdown = group->key.breakdown;
+	TimestampTz bucket = group->limit_bucket;
 	Oid types[] = {INT2OID, INT2ARRAYOID, TEXTOID, BOOLOID, TIMESTAMPTZOID, TIMESTAMPTZOID};
 	Datum values[6];
-	TextMap *keys = TextMapCreate(merger->memory, 64);
 
+	known->breakdown = breakdown;
+	known->keys = TextMapCreate(merger->memory, 64);
+	known->scopes = TextMapCreate(merger->memory, 64);
+	known->room = KeyLimitOfAll(breakdown);
+	known->least_room = breakdown->max_keys;
 	values[0] = Int16GetDatum(breakdown->id);
-	values[1] = make_limit_levels(breakdown);
+	values[1] = make_limit_levels(group);
 	values[2] = MergerTextDatum(merger, group->key.event_name);
 	values[3] = BoolGetDatum(group->key.is_other_name);
-	values[4] = TimestampTzGetDatum(find_limit_bucket(group));
-	values[5] =
-		TimestampTzGetDatum(find_limit_bucket(group) + BucketWidth(KeyLimitLevel(breakdown)));
-	*has_others = false;
+	values[4] = TimestampTzGetDatum(bucket);
+	values[5] = TimestampTzGetDatum(bucket + BucketWidth(KeyLimitLevel(breakdown, bucket)));
 	(void) SpiRunWith(KEYS_OF_NAME, SPI_OK_SELECT, 6, types, values);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
@@ -277,26 +328,33 @@ find_known_keys(Merger *merger, const MergeGroup *group, bool *has_others)
 		char *scope = SPI_getvalue(tuple, desc, 1);
 		char *key = SPI_getvalue(tuple, desc, 2);
 		bool isnull;
-		bool found;
 
 		if (DatumGetBool(SPI_getbinval(tuple, desc, 3, &isnull)))
-			*has_others = true;
+			note_others(known, (Slice){scope, strlen(scope)});
 		else
-			(void) TextMapAdd(
-				keys, join_texts((Slice){scope, strlen(scope)}, (Slice){key, strlen(key)}), &found);
+			add_known_key(known, (Slice){scope, strlen(scope)}, (Slice){key, strlen(key)});
 	}
 	SPI_freetuptable(SPI_tuptable);
-	return keys;
 }
 
+/*
+ * Does a key have rows of its own, or get them because there is room? Otherwise *others is the
+ * scope in which it is counted together with others.
+ */
 static bool
-is_known_key(Merger *merger, TextMap *keys, const MergeGroup *group)
+admit_key(KnownKeys *known, Slice scope, Slice key, Slice *others)
 {
-	Slice both = join_texts(merger->text_list[group->key.scope], merger->text_list[group->key.key]);
-	bool known = TextMapHas(keys, both);
+	Slice both = join_texts(scope, key);
+	bool is_known = TextMapHas(known->keys, both);
 
 	pfree((char *) both.data);
-	return known;
+	if (is_known)
+		return true;
+	*others = known->room <= 0 ? (Slice){"", 0} : scope;
+	if (known->room <= 0 || (scope.len > 0 && *find_scope_room(known, scope) <= 0))
+		return false;
+	add_known_key(known, scope, key);
+	return true;
 }
 
 /*
@@ -305,22 +363,24 @@ is_known_key(Merger *merger, TextMap *keys, const MergeGroup *group)
 static void
 limit_keys_of_name(Merger *merger, const GroupRun *run)
 {
-	bool has_others;
-	TextMap *known = find_known_keys(merger, run->groups[0], &has_others);
-	int64 room = has_others ? 0 : run->groups[0]->key.breakdown->max_keys - (int64) known->members;
+	KnownKeys known;
+	Slice others = {"", 0};
 	bool fits = false;
 
-	if (run->n <= room)
+	find_known_keys(merger, run->groups[0], &known);
+	if (run->n <= known.room && run->n <= known.least_room)
 		return;
 	for (uint32 i = 0; i < run->n; i++)
 	{
 		MergeGroupKey id = run->groups[i]->key;
 
 		if (is_first_of(run, i, compare_keys))
-			fits = is_known_key(merger, known, run->groups[i]) || room-- > 0;
+			fits =
+				admit_key(&known, merger->text_list[id.scope], merger->text_list[id.key], &others);
 		if (fits)
 			continue;
-		id.scope = id.key = MergerText(merger, "", 0);
+		id.scope = MergerText(merger, others.data, others.len);
+		id.key = MergerText(merger, "", 0);
 		id.is_other = true;
 		move_events(run->groups[i], id);
 	}

@@ -11,6 +11,7 @@
 
 #include "base/text_map.h"
 #include "rollup/refresh/merge.h"
+#include "rollup/sets/minute_times.h"
 #include "rollup/users/user_map.h"
 
 /* What identifies a group. It is hashed as bytes, so it must have no padding. */
@@ -21,7 +22,7 @@ typedef struct
 	uint32 event_name;
 	uint32 scope;
 	uint32 key;
-	uint16 is_other;	  /* keys that are counted together: scope and key are "" */
+	uint16 is_other;	  /* keys of scope, or of all scopes (""), counted together: key is "" */
 	uint16 is_other_name; /* names that are counted together: event_name is "" */
 } MergeGroupKey;
 
@@ -29,10 +30,14 @@ struct MergeGroup
 {
 	Merger *merger;
 	MergeGroupKey key;
+	TimestampTz limit_bucket; /* in which its key is limited, once groups are sorted */
 	int64 events;
 	uint32 *users;
 	uint32 nusers;
 	uint32 room;
+	MinuteTime *times; /* if the breakdown keeps times: of the events; users has nobody then */
+	uint32 ntimes;
+	uint32 time_room;
 };
 
 struct Merger
@@ -66,9 +71,12 @@ extern Datum MergerTextDatum(const Merger *merger, uint32 number);
 /* Find or add the group of an identity. */
 extern MergeGroup *MergerGroupOf(Merger *merger, MergeGroupKey id);
 
+/* Move the events and users of a group to another one; the group stays, without events. */
+extern void MergeGroupMove(MergeGroup *group, MergeGroup *other);
+
 /*
  * Limit the event_names of each day to fast_ingest.max_event_names, and the keys of each bucket
- * to the breakdown's max_keys (see key_limit.h). Events of names and keys beyond the limit move
+ * by the breakdown's max_keys (see key_limit.h). Events of names and keys beyond the limit move
  * to groups of others; their own groups stay, without events. Needs SPI.
  */
 extern void MergerLimitKeys(Merger *merger);

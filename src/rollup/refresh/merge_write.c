@@ -19,7 +19,8 @@
 
 #include "db/own_tables.h"
 #include "db/spi.h"
-#include "rollup/sets/user_set.h"
+#include "rollup/breakdown/breakdown_buckets.h"
+#include "rollup/sets/time_list.h"
 #include "rollup/users/user_numbers.h"
 
 /* Columns of "merged". */
@@ -33,6 +34,7 @@ enum
 	MERGED_BUCKET,
 	MERGED_EVENTS,
 	MERGED_USERS,
+	MERGED_TIMES,
 	MERGED_IS_OTHER,
 	MERGED_IS_OTHER_NAME,
 	NUM_MERGED_COLUMNS
@@ -43,16 +45,18 @@ enum
 /*
  * Merge new rows, of which there is one for each key, into rows without minutes.
  *
- * A large set is not written again in every refresh: a key may have several rows in a bucket,
- * its parts. A new row takes up parts, smallest first, as long as a part is not larger than
- * twice what the new row has by then. A part that stays is more than twice as large as all
- * smaller ones together. So a key has few parts, and a user is written again only a few times.
+ * A large set is not written again in every refresh, nor are many times: a key may have several
+ * rows in a bucket, its parts. A new row takes up parts, smallest first, as long as a part is not
+ * larger than twice what the new row has by then. A part that stays is more than twice as large as
+ * all smaller ones together. So a key has few parts, and a user is written again only a few times.
  */
 #define TAKE_UP \
 	", parts AS (" \
-	" SELECT r.ctid AS part, r.unique_users AS size, n.breakdown, n.level, n.event_name," \
+	" SELECT r.ctid AS part, CASE WHEN r.minutes IS NULL THEN r.unique_users ELSE r.events END" \
+	"  AS size, n.breakdown, n.level, n.event_name," \
 	"  n.bucket, n.scope, n.key, n.is_other, n.is_other_name," \
-	"  fast_ingest.cardinality(n.users) AS new_size" \
+	"  CASE WHEN n.times IS NULL THEN fast_ingest.cardinality(n.users) ELSE n.events END" \
+	"  AS new_size" \
 	" FROM new AS n JOIN fast_ingest.rollup AS r" \
 	"  ON r.breakdown = n.breakdown AND r.level = n.level AND r.event_name = n.event_name" \
 	"  AND r.bucket = n.bucket AND r.scope = n.scope AND r.key = n.key" \
@@ -67,14 +71,14 @@ enum
 	"), old AS (" \
 	" DELETE FROM fast_ingest.rollup AS r USING judged AS j WHERE r.ctid = j.part AND j.taken" \
 	" RETURNING r.breakdown, r.level, r.event_name, r.bucket, r.scope, r.key, r.is_other," \
-	"  r.is_other_name, r.events, r.users)" \
+	"  r.is_other_name, r.events, r.users, r.minutes)" \
 	"INSERT INTO fast_ingest.rollup" \
-	" (" KEY_COLUMNS ", events, unique_users, users, is_part)" \
+	" (" KEY_COLUMNS ", events, unique_users, users, minutes, is_part)" \
 	" SELECT " KEY_COLUMNS \
 	", sum(events), fast_ingest.cardinality(fast_ingest.union_users(users))," \
-	"  fast_ingest.union_users(users), bool_or(is_part)" \
+	"  fast_ingest.union_users(users), fast_ingest.union_times(times), bool_or(is_part)" \
 	" FROM (SELECT *, false AS is_part FROM new UNION ALL SELECT *, false FROM old" \
-	"  UNION ALL SELECT " KEY_COLUMNS ", 0, NULL, true FROM judged WHERE NOT taken" \
+	"  UNION ALL SELECT " KEY_COLUMNS ", 0, NULL, NULL, true FROM judged WHERE NOT taken" \
 	" ) AS all_of_them" \
 	" GROUP BY " KEY_COLUMNS
 
@@ -82,14 +86,15 @@ enum
 #define MERGE_FINEST \
 	"WITH new AS (" \
 	" SELECT breakdown, finest AS level, event_name, bucket, scope, key, is_other," \
-	"  is_other_name, events, users" \
+	"  is_other_name, events, users, times" \
 	" FROM merged WHERE finest > 1 OR bucket >= $1)" TAKE_UP
 
-/* Merge into rows of closed days, and into their totals. */
+/* Merge into rows of closed days, and into their totals, of each event_name and of all. */
 #define MERGE_DAYS \
 	"WITH new AS (" \
 	" SELECT " KEY_COLUMNS "," \
-	"  sum(events)::bigint AS events, fast_ingest.union_users(users) AS users" \
+	"  sum(events)::bigint AS events, fast_ingest.union_users(users) AS users," \
+	"  NULL::bytea AS times" \
 	" FROM (SELECT breakdown, 3::smallint AS level, event_name," \
 	"   date_trunc('day', bucket, 'UTC') AS bucket, scope, key, is_other, is_other_name," \
 	"   events, users" \
@@ -97,6 +102,14 @@ enum
 	"  UNION ALL" \
 	"  SELECT 0::smallint, 3::smallint, event_name, date_trunc('day', bucket, 'UTC'), '', ''," \
 	"   false, is_other_name, events, users" \
+	"  FROM merged WHERE breakdown = 1 AND bucket < $2" \
+	"  UNION ALL" \
+	"  SELECT 4::smallint, 3::smallint, '', date_trunc('day', bucket, 'UTC'), '', ''," \
+	"   false, false, events, users" \
+	"  FROM merged WHERE breakdown = 1 AND bucket < $2" \
+	"  UNION ALL" \
+	"  SELECT 5::smallint, 3::smallint, '', date_trunc('day', bucket, 'UTC'), '', key," \
+	"   is_other, false, events, users" \
 	"  FROM merged WHERE breakdown = 1 AND bucket < $2) AS days" \
 	" GROUP BY " KEY_COLUMNS ")" TAKE_UP
 
@@ -104,7 +117,7 @@ enum
 #define MERGE_HOURS \
 	"WITH new AS (" \
 	" SELECT breakdown, event_name, date_trunc('hour', bucket, 'UTC') AS hour, scope, key," \
-	"  is_other, is_other_name, bucket, events, users" \
+	"  is_other, is_other_name, bucket, events, users, times" \
 	" FROM merged WHERE finest = 1 AND bucket < $1" \
 	"), old AS (" \
 	" DELETE FROM fast_ingest.rollup AS r" \
@@ -119,16 +132,16 @@ enum
 	" (" KEY_COLUMNS ", events, unique_users, users, minutes)" \
 	" SELECT breakdown, 2, event_name, hour, scope, key, is_other, is_other_name, sum(events)," \
 	"  fast_ingest.cardinality(fast_ingest.union_users(users)), fast_ingest.union_users(users)," \
-	"  fast_ingest.pack_minutes(minute, events, users)" \
+	"  fast_ingest.pack_minutes(minute, events, users, times)" \
 	" FROM (SELECT breakdown, event_name, hour, scope, key, is_other, is_other_name," \
-	"   (extract(epoch FROM bucket - hour) / 60)::integer AS minute, events, users FROM new" \
+	"   (extract(epoch FROM bucket - hour) / 60)::integer AS minute, events, users, times FROM new" \
 	"  UNION ALL" \
 	"  SELECT o.breakdown, o.event_name, o.hour, o.scope, o.key, o.is_other, o.is_other_name," \
-	"   m.minute, m.events, m.users" \
+	"   m.minute, m.events, m.users, m.times" \
 	"  FROM old AS o, fast_ingest.unpack_minutes(o.users, o.minutes) AS m) AS both_of_them" \
 	" GROUP BY breakdown, event_name, hour, scope, key, is_other, is_other_name"
 
-/* Compute the totals of closed hours again, from their channels. */
+/* Compute the totals of closed hours again, from their channels: of each event_name, */
 #define MERGE_HOUR_TOTALS \
 	"WITH touched AS (" \
 	" SELECT DISTINCT event_name, is_other_name, date_trunc('hour', bucket, 'UTC') AS hour" \
@@ -146,6 +159,26 @@ enum
 	"  AND r.is_other_name = t.is_other_name" \
 	" GROUP BY r.event_name, r.bucket, r.is_other_name"
 
+/* and of all. The index finds an hour's rows by event_name, and event_names has those of its day.
+ */
+#define MERGE_HOURS_OF_ALL_NAMES \
+	"WITH touched AS (" \
+	" SELECT DISTINCT date_trunc('hour', bucket, 'UTC') AS hour" \
+	" FROM merged WHERE breakdown = 1 AND bucket < $1" \
+	"), old AS (" \
+	" DELETE FROM fast_ingest.rollup AS r USING touched AS t" \
+	" WHERE r.breakdown = 4 AND r.level = 2 AND r.event_name = '' AND r.bucket = t.hour)" \
+	"INSERT INTO fast_ingest.rollup" \
+	" (" KEY_COLUMNS ", events, unique_users)" \
+	" SELECT 4, 2, '', r.bucket, '', '', false, false, sum(r.events)," \
+	"  fast_ingest.cardinality(fast_ingest.union_users(r.users))" \
+	" FROM touched AS t" \
+	"  JOIN LATERAL (SELECT DISTINCT e.event_name FROM fast_ingest.event_names AS e" \
+	"   WHERE e.day = date_trunc('day', t.hour, 'UTC')) AS n ON true" \
+	"  JOIN fast_ingest.rollup AS r ON r.breakdown = 1 AND r.level = 2" \
+	"   AND r.event_name = n.event_name AND r.bucket = t.hour" \
+	" GROUP BY r.bucket"
+
 static TupleDesc
 make_merged_desc(void)
 {
@@ -153,10 +186,10 @@ make_merged_desc(void)
 	{
 		const char *name;
 		Oid type;
-	} columns[] = {{"breakdown", INT2OID},	  {"finest", INT2OID},	 {"event_name", TEXTOID},
-				   {"scope", TEXTOID},		  {"key", TEXTOID},		 {"bucket", TIMESTAMPTZOID},
-				   {"events", INT8OID},		  {"users", InvalidOid}, {"is_other", BOOLOID},
-				   {"is_other_name", BOOLOID}};
+	} columns[] = {{"breakdown", INT2OID}, {"finest", INT2OID},		  {"event_name", TEXTOID},
+				   {"scope", TEXTOID},	   {"key", TEXTOID},		  {"bucket", TIMESTAMPTZOID},
+				   {"events", INT8OID},	   {"users", InvalidOid},	  {"times", BYTEAOID},
+				   {"is_other", BOOLOID},  {"is_other_name", BOOLOID}};
 	TupleDesc desc = CreateTemplateTupleDesc(NUM_MERGED_COLUMNS);
 	Oid rollup = OwnTable("rollup");
 	/* fi_user_set, in whatever schema it is */
@@ -168,6 +201,34 @@ make_merged_desc(void)
 	for (int i = MERGED_EVENT_NAME; i <= MERGED_KEY; i++)
 		TupleDescInitEntryCollation(desc, i + 1, C_COLLATION_OID);
 	return desc;
+}
+
+/*
+ * Give the users of a group their numbers. Returns the times of its events, a bytea; 0 if the
+ * breakdown keeps none
+ */
+static Datum
+number_users(MergeGroup *group, const uint32 *numbers)
+{
+	TimeList list = {group->ntimes, false, group->times};
+
+	for (uint32 i = 0; i < group->nusers; i++)
+		group->users[i] = numbers[group->users[i]];
+	if (group->ntimes == 0)
+		return (Datum) 0;
+	group->users = palloc_extended(group->ntimes * sizeof(uint32), MCXT_ALLOC_HUGE);
+	group->nusers = 0;
+	for (uint32 i = 0; i < group->ntimes; i++)
+	{
+		MinuteTime *time = &group->times[i];
+
+		if (time->user == MINUTE_NO_USER)
+			continue;
+		time->user = numbers[time->user];
+		group->users[group->nusers++] = time->user;
+	}
+	MinuteTimesSort(group->times, group->ntimes);
+	return TimeListDatum(&list);
 }
 
 /*
@@ -195,12 +256,13 @@ show_merged(Merger *merger, const uint32 *numbers)
 		CHECK_FOR_INTERRUPTS();
 		MemoryContextReset(row);
 		caller = MemoryContextSwitchTo(row);
-		for (uint32 j = 0; j < group->nusers; j++)
-			group->users[j] = numbers[group->users[j]];
+		values[MERGED_TIMES] = number_users(group, numbers);
+		isnull[MERGED_TIMES] = values[MERGED_TIMES] == (Datum) 0;
 		set = UserSetCreate();
-		UserSetAddMany(set, group->nusers, group->users);
+		UserSetAddUnordered(set, group->nusers, group->users);
 		values[MERGED_BREAKDOWN] = Int16GetDatum(group->key.breakdown->id);
-		values[MERGED_FINEST] = Int16GetDatum((int16) group->key.breakdown->finest);
+		values[MERGED_FINEST] =
+			Int16GetDatum((int16) BreakdownFinest(group->key.breakdown, group->key.bucket));
 		values[MERGED_EVENT_NAME] = MergerTextDatum(merger, group->key.event_name);
 		values[MERGED_SCOPE] = MergerTextDatum(merger, group->key.scope);
 		values[MERGED_KEY] = MergerTextDatum(merger, group->key.key);
@@ -227,7 +289,7 @@ void
 MergerFlush(Merger *merger)
 {
 	static const char *const statements[] = {MERGE_FINEST, MERGE_HOURS, MERGE_HOUR_TOTALS,
-											 MERGE_DAYS};
+											 MERGE_HOURS_OF_ALL_NAMES, MERGE_DAYS};
 	RollupState *state = merger->state;
 	Tuplestorestate *store;
 	uint32 *numbers;

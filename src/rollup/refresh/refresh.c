@@ -25,12 +25,14 @@
 #include "db/scan_own_table.h"
 #include "db/set_option.h"
 #include "db/spi.h"
+#include "rollup/breakdown/breakdown_buckets.h"
 #include "rollup/breakdown/scan_events.h"
 #include "rollup/delta/backlog.h"
 #include "rollup/delta/delta_read.h"
 #include "rollup/refresh/close_buckets.h"
 #include "rollup/refresh/merge.h"
 #include "rollup/refresh/refresh_counters.h"
+#include "rollup/sets/minute_times.h"
 #include "rollup/state/key_limit.h"
 #include "rollup/state/recount.h"
 #include "rollup/state/refresh_lock.h"
@@ -98,6 +100,7 @@ gather_delta(Refresh *refresh, const struct varlena *groups)
 	{
 		const Breakdown *breakdown = BreakdownById(refresh->breakdowns, section.breakdown);
 		const uint16 *ref = section.refs;
+		const uint32 *offset = section.offsets;
 
 		if (breakdown == NULL)
 			continue; /* it was dropped after the insert */
@@ -105,19 +108,27 @@ gather_delta(Refresh *refresh, const struct varlena *groups)
 		{
 			const DeltaGroup *counted = &section.groups[i];
 			TimestampTz bucket = DeltaBucket(counted);
+			const uint16 *refs = ref;
+			const uint32 *offsets = offset;
 			MergeGroup *group;
 
+			ref += counted->nrefs;
+			if (offset != NULL)
+				offset += counted->events;
+			/* then all events of the bucket are counted again, including those of this group */
 			if (TimeRangeListHas(refresh->recount[breakdown - refresh->breakdowns->items], bucket))
-			{
-				/* all events of the bucket are counted again, including those of this group */
-				ref += counted->nrefs;
 				continue;
-			}
 			group = MergerGroup(refresh->merger, breakdown, texts[counted->event_name],
-								texts[counted->scope], texts[counted->key], bucket);
+								texts[counted->scope], texts[counted->key],
+								BreakdownBucketStart(breakdown, bucket));
 			MergeGroupEvents(group, counted->events);
-			for (int j = 0; j < counted->nrefs; j++)
-				MergeGroupUser(group, users[*ref++]);
+			if (offsets != NULL)
+				for (int j = 0; j < counted->events; j++)
+					MergeGroupTime(group, offsets[j],
+								   j < counted->nrefs ? users[refs[j]] : MINUTE_NO_USER);
+			else
+				for (int j = 0; j < counted->nrefs; j++)
+					MergeGroupUser(group, users[refs[j]]);
 		}
 	}
 	pfree(users);
@@ -166,14 +177,18 @@ gather_event(const ScannedEvent *row, void *arg)
 {
 	RecountTarget *target = arg;
 	Merger *merger = target->refresh->merger;
-	MergeGroup *group = MergerGroup(
-		merger, target->breakdown, MergerText(merger, row->event_name, row->event_name_len),
-		MergerText(merger, row->scope, row->scope_len), MergerText(merger, row->key, row->key_len),
-		BucketStart(row->ts, target->breakdown->finest));
+	TimestampTz bucket = BreakdownBucketStart(target->breakdown, row->ts);
+	MergeGroup *group = MergerGroup(merger, target->breakdown,
+									MergerText(merger, row->event_name, row->event_name_len),
+									MergerText(merger, row->scope, row->scope_len),
+									MergerText(merger, row->key, row->key_len), bucket);
+	uint32 user = row->has_user ? MergerUser(merger, row->user) : MINUTE_NO_USER;
 
 	MergeGroupEvents(group, 1);
-	if (row->has_user)
-		MergeGroupUser(group, MergerUser(merger, row->user));
+	if (target->breakdown->keeps_times)
+		MergeGroupTime(group, (uint32) (row->ts - bucket), user);
+	else if (row->has_user)
+		MergeGroupUser(group, user);
 	target->refresh->result->recounted_rows++;
 	if (MergerIsFull(merger))
 		MergerFlush(merger);
@@ -209,9 +224,10 @@ recount_buckets(Refresh *refresh)
 		for (int j = 0; j < recount->n; j++)
 		{
 			RecountTarget target = {refresh, breakdown};
+			EventSelection selection = {.range = recount->ranges[j]};
 
 			CloseBucketsForget(breakdown, recount->ranges[j]);
-			ScanEvents(breakdown, NULL, NULL, recount->ranges[j], gather_event, &target);
+			ScanEvents(breakdown, &selection, gather_event, &target);
 		}
 		MergerFlush(refresh->merger);
 		CloseBucketsAgain(breakdown, recount, &refresh->state);
@@ -225,21 +241,18 @@ recount_buckets(Refresh *refresh)
 static TimeRangeList *
 find_recount_ranges(Snapshot snapshot, const Breakdown *breakdown)
 {
-	TimeRangeList *ranges = RecountRanges(snapshot, breakdown->id, breakdown->finest);
+	TimeRangeList *ranges = RecountRanges(snapshot, breakdown);
+	Breakdown hours = *breakdown;
 
+	/* days before fine_from stay whole */
+	hours.width = Max(hours.width, USECS_PER_HOUR);
 	if (breakdown->finest == LEVEL_MINUTE && ranges->n > MAX_MINUTE_RANGES)
-		ranges = TimeRangeListUnion(ranges, RecountRanges(snapshot, breakdown->id, LEVEL_HOUR));
+		ranges = TimeRangeListUnion(ranges, RecountRanges(snapshot, &hours));
 	return ranges;
 }
 
-/*
- * Keep the planner to index scans, nested loops and sorting. Statements over the rollup look up
- * few of many rows by its index, whatever the statistics say of a table that changes so fast.
- * They must not hash names and keys: PostgreSQL's hash functions have no seed, and clients
- * could make up texts that collide.
- */
-static void
-restrict_planner(void)
+void
+RefreshRestrictPlanner(void)
 {
 	static const char *const off[] = {"enable_hashagg", "enable_hashjoin", "enable_mergejoin",
 									  "enable_seqscan", "jit"};
@@ -254,7 +267,7 @@ refresh_with_snapshot(Refresh *refresh)
 	bool has_state = read_state(refresh);
 	RollupState before = refresh->state;
 
-	refresh->breakdowns = BreakdownsRead(refresh->snapshot);
+	refresh->breakdowns = BreakdownsRead(refresh->snapshot, refresh->state.days_closed);
 	refresh->recount = palloc(Max(refresh->breakdowns->n, 1) * sizeof(TimeRangeList *));
 	for (int i = 0; i < refresh->breakdowns->n; i++)
 		refresh->recount[i] =
@@ -309,7 +322,7 @@ run_refresh(RefreshResult *result, RefreshChange change, void *arg)
 	user = ActAsRollupOwner();
 	began = MonotonicNow();
 	level = NewGUCNestLevel();
-	restrict_planner();
+	RefreshRestrictPlanner();
 	BacklogClaim();
 	restored = RestoredUpTo();
 	PushActiveSnapshot(GetLatestSnapshot());

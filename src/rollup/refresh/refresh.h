@@ -47,4 +47,12 @@ extern void RefreshRun(RefreshResult *result);
 typedef void (*RefreshChange)(Snapshot snapshot, void *arg);
 extern void RefreshAround(RefreshChange change, void *arg);
 
+/*
+ * Set what keeps the planner to index scans, nested loops and sorting, in the current nest level of
+ * settings. Statements over the rollup look up few of many rows by its index, whatever the
+ * statistics say of a table that changes so fast. They must not hash names and keys: PostgreSQL's
+ * hash functions have no seed, and clients could make up texts that collide.
+ */
+extern void RefreshRestrictPlanner(void);
+
 #endif

@@ -70,6 +70,18 @@ HourMinutesAddDatum(HourMinutes *hour, int minute, int64 events, Datum users)
 }
 
 void
+HourMinutesAddTimes(HourMinutes *hour, int minute, Datum times)
+{
+	TimeListAddDatum(hour->context, &hour->times[minute], times);
+}
+
+Datum
+HourMinutesGetTimes(HourMinutes *hour, int minute)
+{
+	return HourMinutesKeepsTimes(hour, minute) ? TimeListDatum(&hour->times[minute]) : (Datum) 0;
+}
+
+void
 HourMinutesGet(HourMinutes *hour, int minute, int64 *events, UserSet **users)
 {
 	*events = hour->events[minute];

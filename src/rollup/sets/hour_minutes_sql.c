@@ -23,12 +23,14 @@ enum
 	UNPACKED_MINUTE,
 	UNPACKED_EVENTS,
 	UNPACKED_USERS,
+	UNPACKED_TIMES,
 	NUM_UNPACKED_COLUMNS
 };
 
 /*
  * The state of pack_minutes is an HourMinutes in the memory context of the aggregate.
- * ERROR 22004 if minute or events is NULL; users may be NULL, which is no users.
+ * ERROR 22004 if minute or events is NULL; users may be NULL, which is no users, and times, which
+ * is none known.
  */
 Datum
 fi_pack_minutes_add(PG_FUNCTION_ARGS)
@@ -53,6 +55,8 @@ fi_pack_minutes_add(PG_FUNCTION_ARGS)
 		HourMinutesAdd(hour, PG_GETARG_INT32(1), PG_GETARG_INT64(2), NULL);
 	else
 		HourMinutesAddDatum(hour, PG_GETARG_INT32(1), PG_GETARG_INT64(2), PG_GETARG_DATUM(3));
+	if (!PG_ARGISNULL(4))
+		HourMinutesAddTimes(hour, PG_GETARG_INT32(1), PG_GETARG_DATUM(4));
 	PG_RETURN_POINTER(hour);
 }
 
@@ -74,7 +78,7 @@ fi_unpack_minutes(PG_FUNCTION_ARGS)
 	for (int minute = 0; minute < MINS_PER_HOUR; minute++)
 	{
 		Datum values[NUM_UNPACKED_COLUMNS];
-		bool isnull[NUM_UNPACKED_COLUMNS] = {false, false, false};
+		bool isnull[NUM_UNPACKED_COLUMNS] = {false};
 		int64 events;
 		UserSet *users;
 
@@ -84,6 +88,8 @@ fi_unpack_minutes(PG_FUNCTION_ARGS)
 		values[UNPACKED_MINUTE] = Int32GetDatum(minute);
 		values[UNPACKED_EVENTS] = Int64GetDatum(events);
 		values[UNPACKED_USERS] = UserSetDatum(users);
+		values[UNPACKED_TIMES] = HourMinutesGetTimes(hour, minute);
+		isnull[UNPACKED_TIMES] = values[UNPACKED_TIMES] == (Datum) 0;
 		tuplestore_putvalues(result->setResult, result->setDesc, values, isnull);
 	}
 	return (Datum) 0;

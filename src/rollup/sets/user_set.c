@@ -31,6 +31,12 @@
 /* A union with a bitmap of so many bytes per container, or more, converts containers to bitsets. */
 #define DENSE_BYTES 512
 
+/* Fewer users are added in the order in which they come. */
+#define MIN_SORTED 256
+
+/* Users are sorted by so many bits at a time; two digits hold four million users. */
+#define DIGIT_BITS 11
+
 struct UserSet
 {
 	roaring_bitmap_t *bitmap;
@@ -172,6 +178,49 @@ UserSetAddMany(UserSet *set, size_t n, const uint32 *users)
 	many = roaring_bitmap_of_ptr(n, users);
 	require_memory(many);
 	unite_and_free(set, many, n * sizeof(uint16));
+}
+
+/*
+ * Sort users by one of their digits into an array of the same size
+ */
+static void
+sort_by_digit(size_t n, const uint32 *users, uint32 *sorted, int shift)
+{
+	size_t starts[1 << DIGIT_BITS] = {0};
+	uint32 mask = lengthof(starts) - 1;
+	size_t start = 0;
+
+	for (size_t i = 0; i < n; i++)
+		starts[(uint64) users[i] >> shift & mask]++;
+	for (size_t i = 0; i < lengthof(starts); i++)
+	{
+		size_t count = starts[i];
+
+		starts[i] = start;
+		start += count;
+	}
+	for (size_t i = 0; i < n; i++)
+		sorted[starts[(uint64) users[i] >> shift & mask]++] = users[i];
+}
+
+void
+UserSetAddUnordered(UserSet *set, size_t n, uint32 *users)
+{
+	if (n >= MIN_SORTED)
+	{
+		uint32 *sorted = MemoryContextAllocHuge(CurrentMemoryContext, n * sizeof(uint32));
+		uint32 bits = 0;
+
+		for (size_t i = 0; i < n; i++)
+			bits |= users[i];
+		for (int shift = 0; (uint64) bits >> shift != 0; shift += 2 * DIGIT_BITS)
+		{
+			sort_by_digit(n, users, sorted, shift);
+			sort_by_digit(n, sorted, users, shift + DIGIT_BITS);
+		}
+		pfree(sorted);
+	}
+	UserSetAddMany(set, n, users);
 }
 
 void

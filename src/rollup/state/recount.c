@@ -22,6 +22,7 @@
 #include "db/scan_own_table.h"
 #include "partition/event_columns.h"
 #include "partition/partition_times.h"
+#include "rollup/breakdown/breakdown_buckets.h"
 #include "rollup/state/lost_rows.h"
 
 /* Columns of fast_ingest.recount. */
@@ -139,22 +140,6 @@ EventsCoverage(Snapshot snapshot)
 	return TimeRangeListDifference(present, LostRowsRanges(snapshot));
 }
 
-/*
- * Those of some whole buckets whose events are all there. The others keep what the rollup has
- * counted, which outlives dropped partitions.
- */
-static TimeRangeList *
-find_countable(const TimeRangeList *marked, BucketLevel level, Snapshot snapshot)
-{
-	TimeRangeList *covered = EventsCoverage(snapshot);
-	TimeRangeList buckets = {0};
-
-	for (int i = 0; i < covered->n; i++)
-		TimeRangeListAdd(&buckets, BucketEnd(covered->ranges[i].low, level),
-						 BucketStart(covered->ranges[i].high, level));
-	return TimeRangeListIntersection(marked, &buckets);
-}
-
 bool
 RecountTouches(Snapshot snapshot, const TimeRangeList *times)
 {
@@ -174,14 +159,13 @@ RecountTouches(Snapshot snapshot, const TimeRangeList *times)
 }
 
 /*
- * The whole buckets of a level that are marked in a breakdown, with or without the marks of all
- * breakdowns
+ * The times that are marked in a breakdown, with or without the marks of all breakdowns
  */
 static TimeRangeList *
-find_marked_buckets(Snapshot snapshot, int breakdown, BucketLevel level, bool with_all)
+find_marked_times(Snapshot snapshot, int breakdown, bool with_all)
 {
 	OwnTableScan rows;
-	TimeRangeList found = {0};
+	TimeRangeList *found = palloc0(sizeof(TimeRangeList));
 
 	OwnTableScanBegin(&rows, "recount", AccessShareLock, snapshot);
 	while (OwnTableScanNext(&rows))
@@ -194,39 +178,48 @@ find_marked_buckets(Snapshot snapshot, int breakdown, BucketLevel level, bool wi
 		if (!concerns)
 			continue;
 		range = TimeRangeFromColumns(rows.slot, RECOUNT_COLUMN_LOW);
-		TimeRangeListAppend(&found, range.low, range.high);
+		TimeRangeListAppend(found, range.low, range.high);
 	}
 	OwnTableScanEnd(&rows);
-	TimeRangeListSort(&found);
-	return TimeRangeListWholeBuckets(&found, level);
+	TimeRangeListSort(found);
+	return found;
+}
+
+/*
+ * Buckets that are not covered keep what the rollup has counted, which outlives dropped
+ * partitions.
+ */
+TimeRangeList *
+RecountRanges(Snapshot snapshot, const Breakdown *breakdown)
+{
+	TimeRangeList *list = find_marked_times(snapshot, breakdown->id, true);
+
+	if (list->n == 0)
+		return list;
+	return TimeRangeListIntersection(BreakdownTouchedBuckets(breakdown, list),
+									 BreakdownWholeBuckets(breakdown, EventsCoverage(snapshot)));
 }
 
 TimeRangeList *
-RecountRanges(Snapshot snapshot, int breakdown, BucketLevel level)
+RecountPending(Snapshot snapshot, const Breakdown *breakdown)
 {
-	TimeRangeList *list = find_marked_buckets(snapshot, breakdown, level, true);
+	TimeRangeList *list = find_marked_times(snapshot, breakdown->id, true);
 
-	return list->n == 0 ? list : find_countable(list, level, snapshot);
+	if (list->n == 0)
+		return list;
+	return TimeRangeListDifference(BreakdownTouchedBuckets(breakdown, list),
+								   BreakdownTouchedBuckets(breakdown, LostRowsRanges(snapshot)));
 }
 
 TimeRangeList *
-RecountPending(Snapshot snapshot, int breakdown, BucketLevel level)
+RecountImpossible(Snapshot snapshot, const Breakdown *breakdown)
 {
-	TimeRangeList *list = find_marked_buckets(snapshot, breakdown, level, true);
+	TimeRangeList *list = find_marked_times(snapshot, breakdown->id, false);
 
-	return list->n == 0 ? list
-						: TimeRangeListDifference(
-							  list, TimeRangeListWholeBuckets(LostRowsRanges(snapshot), level));
-}
-
-TimeRangeList *
-RecountImpossible(Snapshot snapshot, int breakdown, BucketLevel level)
-{
-	TimeRangeList *list = find_marked_buckets(snapshot, breakdown, level, false);
-
-	return list->n == 0 ? list
-						: TimeRangeListIntersection(
-							  list, TimeRangeListWholeBuckets(LostRowsRanges(snapshot), level));
+	if (list->n == 0)
+		return list;
+	return TimeRangeListIntersection(BreakdownTouchedBuckets(breakdown, list),
+									 BreakdownTouchedBuckets(breakdown, LostRowsRanges(snapshot)));
 }
 
 void
@@ -236,7 +229,7 @@ RecountForget(Snapshot snapshot, const BreakdownList *breakdowns)
 	OwnTableScan rows;
 
 	for (int i = 0; i < breakdowns->n; i++)
-		kept[i] = RecountImpossible(snapshot, breakdowns->items[i].id, breakdowns->items[i].finest);
+		kept[i] = RecountImpossible(snapshot, &breakdowns->items[i]);
 	OwnTableScanBegin(&rows, "recount", RowExclusiveLock, snapshot);
 	while (OwnTableScanNext(&rows))
 	{

@@ -31,23 +31,23 @@ extern TimeRangeList *EventsCoverage(Snapshot snapshot);
 extern bool RecountTouches(Snapshot snapshot, const TimeRangeList *times);
 
 /*
- * The whole buckets of a level that a snapshot shows marked in a breakdown, and that can be
- * counted again because their events are all there.
+ * The finest buckets of a breakdown that a snapshot shows marked, and that can be counted again
+ * because their events are all there.
  */
-extern TimeRangeList *RecountRanges(Snapshot snapshot, int breakdown, BucketLevel level);
+extern TimeRangeList *RecountRanges(Snapshot snapshot, const Breakdown *breakdown);
 
 /*
- * The whole buckets of a level that a snapshot shows marked in a breakdown, and that the rollup
- * does not know: those of RecountRanges, and those whose events were all there, but are going
- * or have gone since the snapshot was taken.
+ * The finest buckets of a breakdown that a snapshot shows marked, and that the rollup does not
+ * know: those of RecountRanges, and those whose events were all there, but are going or have gone
+ * since the snapshot was taken.
  */
-extern TimeRangeList *RecountPending(Snapshot snapshot, int breakdown, BucketLevel level);
+extern TimeRangeList *RecountPending(Snapshot snapshot, const Breakdown *breakdown);
 
 /*
- * The whole buckets of a level that are marked in a breakdown and can never be counted: the
- * breakdown was added when events of them were lost already (see lost_rows.h).
+ * The finest buckets of a breakdown that are marked in it and can never be counted: the breakdown
+ * was added when events of them were lost already (see lost_rows.h).
  */
-extern TimeRangeList *RecountImpossible(Snapshot snapshot, int breakdown, BucketLevel level);
+extern TimeRangeList *RecountImpossible(Snapshot snapshot, const Breakdown *breakdown);
 
 /* Delete the marks that a snapshot shows, but keep those of RecountImpossible. */
 extern void RecountForget(Snapshot snapshot, const BreakdownList *breakdowns);

@@ -8,6 +8,7 @@
 
 #include "rollup/state/restored.h"
 
+#include "access/htup_details.h"
 #include "commands/trigger.h"
 #include "fmgr.h"
 #include "utils/inval.h"
@@ -16,10 +17,12 @@
 
 #include "db/own_tables.h"
 #include "db/scan_own_table.h"
+#include "rollup/breakdown/breakdown.h"
 #include "rollup/delta/backlog.h"
 #include "rollup/state/refresh_lock.h"
 
 PG_FUNCTION_INFO_V1(fi_row_replaced);
+PG_FUNCTION_INFO_V1(fi_breakdown_replaced);
 
 static bool
 has_row(const char *name, Snapshot snapshot)
@@ -110,4 +113,41 @@ fi_row_replaced(PG_FUNCTION_ARGS)
 	}
 	CacheInvalidateRelcache(data->tg_relation);
 	PG_RETURN_POINTER(NULL);
+}
+
+/*
+ * Trigger BEFORE each row that is inserted into fast_ingest.breakdowns: that of a built-in
+ * breakdown, which a restore brings if it was altered, replaces the present one.
+ */
+Datum
+fi_breakdown_replaced(PG_FUNCTION_ARGS)
+{
+	TriggerData *data = (TriggerData *) fcinfo->context;
+	OwnTableScan rows;
+	bool isnull;
+	int16 id;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_BEFORE(data->tg_event) ||
+		!TRIGGER_FIRED_FOR_ROW(data->tg_event) || !TRIGGER_FIRED_BY_INSERT(data->tg_event))
+		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+						errmsg("function can only be called as a trigger")));
+	if (OwnTable("breakdowns") != RelationGetRelid(data->tg_relation))
+		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+						errmsg("table \"%s\" is not one of fast_ingest",
+							   RelationGetRelationName(data->tg_relation))));
+	id = DatumGetInt16(
+		heap_getattr(data->tg_trigtuple, 1, RelationGetDescr(data->tg_relation), &isnull));
+	if (isnull || id >= FIRST_ADDED_BREAKDOWN)
+		PG_RETURN_POINTER(data->tg_trigtuple);
+
+	RefreshLock();
+	PushActiveSnapshot(GetLatestSnapshot());
+	OwnTableScanBegin(&rows, "breakdowns", RowExclusiveLock, GetActiveSnapshot());
+	while (OwnTableScanNext(&rows))
+		if (DatumGetInt16(slot_getattr(rows.slot, 1, &isnull)) == id)
+			OwnTableScanDelete(&rows);
+	OwnTableScanEnd(&rows);
+	PopActiveSnapshot();
+	CacheInvalidateRelcache(data->tg_relation);
+	PG_RETURN_POINTER(data->tg_trigtuple);
 }

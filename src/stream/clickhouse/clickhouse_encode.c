@@ -12,7 +12,7 @@
 #include "postgres.h"
 
 #include "stream/clickhouse/clickhouse_private.h"
-#include "stream/sink/json_line.h"
+#include "event/json_line.h"
 
 #include "base/unix_time.h"
 

@@ -11,7 +11,7 @@
 
 #include "common/base64.h"
 
-#include "stream/sink/json_line.h"
+#include "event/json_line.h"
 
 /*
  * The timeline on which an event was committed; now for one that is read from the table

@@ -88,8 +88,10 @@ sub close
 	return CORE::close $self->{socket};
 }
 
-# The next answer of the connection, which may be an interim one (100).
-# Options: head => 1: to a HEAD request; seconds: how long to wait.
+# The next answer of the connection, which may be an interim one (100). One that is sent in chunks
+# has complete => 1 if its last chunk came; else the body is what came.
+# Options: head => 1: to a HEAD request; seconds: how long to wait; take => sub: gets each chunk, of
+# which the body is not made then.
 sub read_answer
 {
 	my ($self, %opt) = @_;
@@ -115,6 +117,14 @@ sub read_answer
 		$answer{headers}{ lc $name } = $value;
 	}
 
+	if (lc($answer{headers}{'transfer-encoding'} // '') eq 'chunked')
+	{
+		substr($self->{buffer}, 0, $begin) = '';
+		$answer{complete} =
+		  $opt{head} || $self->read_chunks($opt{take} || sub { $answer{body} .= $_[0] }, $deadline);
+		return \%answer;
+	}
+
 	my $length = $answer{headers}{'content-length'};
 
 	$length = 0 if $opt{head} || $answer{status} =~ /^(1..|204|304)$/;
@@ -129,6 +139,24 @@ sub read_answer
 	  if $answer{headers}{'content-type'} eq 'application/json'
 	  && $answer{body} ne '';
 	return \%answer;
+}
+
+# Read the chunks of a body. Returns true if the last one came.
+sub read_chunks
+{
+	my ($self, $take, $deadline) = @_;
+
+	for (;;)
+	{
+		my $size;
+
+		return 0 if $self->read_until(sub { $self->{buffer} =~ /\A([0-9A-Fa-f]+)\r\n/ && defined($size = hex $1) }, $deadline);
+		my $begin = index($self->{buffer}, "\r\n") + 2;
+		return 0 if $self->read_until(sub { length $self->{buffer} >= $begin + $size + 2 }, $deadline);
+		$take->(substr $self->{buffer}, $begin, $size) if $size > 0;
+		substr($self->{buffer}, 0, $begin + $size + 2) = '';
+		return 1 if $size == 0;
+	}
 }
 
 # Did the server close the connection, without another byte?

@@ -12,7 +12,7 @@ use FastIngest::Http;
 use FastIngest::Wait;
 use Test::More;
 
-our @EXPORT = qw(post_views wait_for_query_worker is_body groups send_query block_queries wait_until_blocked);
+our @EXPORT = qw(post_views wait_for_query_worker without_raw_rows is_body groups send_query block_queries wait_until_blocked);
 
 # Post five views of the site "shop" on two channels, from 13:20 to 15:20 UTC of $DAY, with
 # user u1 on both. Returns the time of the first one.
@@ -53,14 +53,22 @@ sub wait_for_query_worker
 	return wait_until(sub { $server->get('/stats?site_id=x')->{status} eq '200' });
 }
 
-# The whole body is this, byte for byte.
+# A body but for the number of raw rows, which depends on what is in the rollup already.
+sub without_raw_rows
+{
+	my ($body) = @_;
+
+	return $body =~ s/,"raw_rows":\d+|"raw_rows":\d+,//r;
+}
+
+# The whole body is this, byte for byte, but for the number of raw rows.
 sub is_body
 {
 	my ($answer, $body, $name) = @_;
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 
 	return is(
-		"$answer->{status} $answer->{headers}{'content-type'} $answer->{body}",
+		"$answer->{status} $answer->{headers}{'content-type'} " . without_raw_rows($answer->{body}),
 		"200 application/json $body", $name);
 }
 

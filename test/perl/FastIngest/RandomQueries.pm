@@ -18,6 +18,8 @@ use warnings;
 
 use Exporter 'import';
 use FastIngest::RandomEvents;
+use FastIngest::RandomSeries qw(random_series);
+use JSON::PP ();
 
 our @EXPORT = qw(make_raw_rows query @breakdowns %capped %MAX_KEYS @ZONES);
 
@@ -139,23 +141,88 @@ EOQ
 	  . "\\if :differs\n" . reasons($comparison) . "\\endif\n";
 }
 
-# Keys of hours and days are compared as the instants they are.
+# What filters may name: what gives their key, and some values
+my %FILTERS = (
+	channel => [ 'channel', @CHANNELS, 'nothing' ],
+	site => [ 'site_id', grep { defined } @SITES ],
+	path => [ 'path', '/', '/a', '/b', '(other)' ],
+	page => [ 'path', '/', '/c' ],
+	campaign_id => [ 'campaign_id', 'c1', 'c2', 'nothing' ],
+	campaign => [ 'campaign_id', 'c1', 'c3', '(other)' ],
+	plan => [ "metadata->>'plan'", 'free', 'pro', '(other)' ],
+	person => [ 'user_id', 'u1', 'u2', "o'brien" ]);
+
+# Random filters, as an object, and the conditions that they stand for
+sub random_filters
+{
+	my %known = map { $_ => 1 } @breakdowns, 'path', 'campaign_id';
+	my @names = chance(0.3) ? ('site', 'path') : chance(0.5) ? pick(sort keys %known) : map { pick(sort keys %known) } 1 .. 2;
+	my %filter;
+	my @conditions;
+
+	foreach my $name (@names)
+	{
+		my ($sql, @values) = @{ $FILTERS{$name} };
+		my @some = map { pick(@values) } 1 .. pick(1, 1, 1, 2, 3);
+
+		next if exists $filter{$name};
+		$filter{$name} = @some == 1 ? $some[0] : \@some;
+		push @conditions, "$sql IN (" . join(', ', map { literal($_) } @some) . ')';
+	}
+	if (chance(0.2))
+	{
+		$filter{metadata} = { plan => 'pro' };
+		push @conditions, "metadata->>'plan' = 'pro'";
+	}
+	return (\%filter, @conditions);
+}
+
+# SQL of the instant at which the period of a time begins
+sub period
+{
+	my ($unit, $ts, $zone, $sunday) = @_;
+
+	return "date_trunc('$unit', $ts, '$zone')" unless $unit eq 'week' && $sunday;
+	return "((date_trunc('week', ($ts AT TIME ZONE '$zone') + interval '1 day') - interval '1 day') AT TIME ZONE '$zone')";
+}
+
+# The range that align makes of one: whole minutes for questions that the channels answer, and
+# whole days for others, which stay what they are
+sub aligned
+{
+	my ($from, $to, $minutes) = @_;
+	my ($unit, $width) = $minutes ? ('minute', '1 minute') : ('day', '24 hours');
+	my ($low, $high) = ("date_trunc('$unit', $from, 'UTC')", "(date_trunc('$unit', $to - interval '1 microsecond', 'UTC') + interval '$width')");
+
+	return $minutes ? ($from, $to, $low, $high) : ($low, $high, $low, $high);
+}
+
+# Keys of periods are compared as the instants they are.
 sub metrics_query
 {
 	my ($group, %opt) = @_;
-	my $name = chance(0.03) ? 'nothing' : pick(@NAMES);
+	my $name = chance(0.3) ? undef : chance(0.03) ? 'nothing' : pick(@NAMES);
 	my $zone = pick(@ZONES);
-	my $channel = chance(0.3) ? pick(@CHANNELS, 'nothing') : undef;
+	my $sunday = chance(0.4);
+	my $channel = chance(0.2) ? pick(@CHANNELS, 'nothing') : undef;
+	my ($filter, @conditions) = chance(0.35) ? random_filters() : ();
 	my ($from, $to, $days) = range($zone);
-	my $by_time = defined $group && $group =~ /^(hour|day)$/;
+	my ($low, $high) = ($from, $to);
+	my $align = chance(0.15) && defined $days;
+	my $by_time = defined $group && $group =~ /^(hour|day|week|month)$/;
+	my $by_key = defined $group && !$by_time && $group ne 'event';
 	my $filled = $by_time && chance(0.5);
 	my $exactly = $filled && defined $days && $days < ($group eq 'hour' ? 5 : 60);
-	my $where = join ' AND ', 'event_name = ' . literal($name),
-	  ($from ne 'NULL' ? "ts >= $from" : ()), ($to ne 'NULL' ? "ts < $to" : ()),
-	  (defined $channel ? 'channel = ' . literal($channel) : ());
-	my $arguments = join ', ', literal($name), $from eq 'NULL' ? 'NULL::timestamptz' : $from,
-	  $to eq 'NULL' ? 'NULL::timestamptz' : $to, literal($group), literal($channel), literal($zone);
-	my $call = "fi_metrics($arguments, " . ($filled ? 'true' : 'false') . ')';
+
+	($from, $to, $low, $high) = aligned($from, $to, !$filter && (!$by_key || $group eq 'channel')) if $align;
+	my $where = join ' AND ', 'true', (defined $name ? 'event_name = ' . literal($name) : ()),
+	  ($from ne 'NULL' ? "ts >= $low" : ()), ($to ne 'NULL' ? "ts < $high" : ()),
+	  (defined $channel ? 'channel = ' . literal($channel) : ()), @conditions;
+	my $arguments = join ', ', (defined $name ? literal($name) : 'NULL'), $from eq 'NULL' ? 'NULL::timestamptz' : $from,
+	  $to eq 'NULL' ? 'NULL::timestamptz' : $to, literal($group), literal($channel), literal($zone), $filled ? 'true' : 'false',
+	  ($filter ? literal(JSON::PP->new->canonical->encode($filter)) . '::jsonb' : 'NULL'), $align ? 'true' : 'false',
+	  $sunday ? "'sunday'" : "'monday'";
+	my $call = "fi_metrics($arguments)";
 	my ($ours, $raw);
 
 	if (!defined $group)
@@ -167,23 +234,25 @@ sub metrics_query
 	{
 		$ours = "SELECT group_key::timestamptz::text AS k, total_events AS t, unique_users AS u FROM $call"
 		  . ($filled && !$exactly ? ' WHERE total_events > 0' : '');
-		$raw = "SELECT date_trunc('$group', ts, '$zone')::text AS k, count(*) AS t, count(DISTINCT user_id) AS u"
+		$raw = 'SELECT ' . period($group, 'ts', $zone, $sunday) . '::text AS k, count(*) AS t, count(DISTINCT user_id) AS u'
 		  . " FROM fast_ingest.events WHERE $where GROUP BY 1";
 
 		# every bucket that has a moment in the range; offsets are multiples of 15 minutes
 		$raw = "SELECT k, coalesce(t, 0) AS t, coalesce(u, 0) AS u FROM ($raw) counted FULL JOIN"
-		  . " (SELECT DISTINCT date_trunc('$group', greatest(moment, $from), '$zone')::text AS k"
-		  . " FROM generate_series(date_bin('15 minutes', $from, '2000-01-01'), $to - interval '1 microsecond', '15 minutes') moment) filled USING (k)"
+		  . ' (SELECT DISTINCT ' . period($group, "greatest(moment, $low)", $zone, $sunday) . '::text AS k'
+		  . " FROM generate_series(date_bin('15 minutes', $low, '2000-01-01'), $high - interval '1 microsecond', '15 minutes') moment) filled USING (k)"
 		  if $exactly;
 	}
 	else
 	{
+		my $key = $by_key ? $KEYS{$group} : 'event_name';
+
 		$ours = "SELECT group_key AS k, total_events AS t, unique_users AS u FROM $call";
-		$raw = "SELECT $KEYS{$group} AS k, count(*) AS t, count(DISTINCT user_id) AS u"
-		  . " FROM fast_ingest.events WHERE $where AND $KEYS{$group} IS NOT NULL GROUP BY 1";
+		$raw = "SELECT $key AS k, count(*) AS t, count(DISTINCT user_id) AS u"
+		  . " FROM fast_ingest.events WHERE $where AND $key IS NOT NULL GROUP BY 1";
 	}
 	$raw = by_snapshot($raw);
-	return ($capped{ $group || '' } ? capped_comparison($call, $ours, $raw) : comparison($call, $ours, $raw))
+	return ($capped{ $group || '' } || ($group || '') eq 'event' ? capped_comparison($call, $ours, $raw) : comparison($call, $ours, $raw))
 	  . ($opt{plan} ? "SELECT 'PLAN', source FROM fi_metrics_sources($arguments) WHERE rows_read > 0;\n" : '');
 }
 
@@ -225,15 +294,31 @@ sub stats_query
 		  . " GROUP BY 1 ORDER BY 2 DESC, path COLLATE \"C\" LIMIT $paths"));
 }
 
+# fi_series, fi_event_names or fi_live
+sub series_query
+{
+	my $zone = pick(@ZONES);
+	my ($since, $until, $days) = range($zone);
+
+	return random_series(
+		zone => $zone,
+		since => $since,
+		until => $until,
+		days => $days,
+		group_by => pick(undef, undef, 'event', @breakdowns),
+		capped => \%capped);
+}
+
 sub query
 {
 	my (%opt) = @_;
 
 	return stats_query() if chance(0.06);
+	return series_query() if chance(0.25);
 	return metrics_query(
 		chance(0.3) ? undef
-		: chance(0.45) ? pick('hour', 'day')
-		: pick(@breakdowns),
+		: chance(0.45) ? pick('hour', 'day', 'hour', 'day', 'week', 'month')
+		: pick(@breakdowns, 'event'),
 		%opt);
 }
 

@@ -1,0 +1,18 @@
+/*
+ * filter_condition.h
+ *
+ * What a filter asks of a raw row.
+ */
+#ifndef FAST_INGEST_FILTER_CONDITION_H
+#define FAST_INGEST_FILTER_CONDITION_H
+
+#include "rollup/breakdown/scan_events.h"
+#include "rollup/metrics/metrics.h"
+
+/*
+ * The condition that a filter stands for: on a column, a tag, a member of metadata or a
+ * breakdown's key. An error 22023 for a name that is none of these.
+ */
+extern EventCondition FilterCondition(const MetricsFilter *filter, const BreakdownList *breakdowns);
+
+#endif
