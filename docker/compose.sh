@@ -24,6 +24,17 @@ make_settings()
 	echo "made docker/settings.env, with a password for PostgreSQL in it"
 }
 
+# The role of Grafana's data source: it may ask for metrics, and do nothing else
+make_grafana_role()
+{
+	docker compose exec -T fast_ingest psql -X -q -v ON_ERROR_STOP=1 -d events \
+		-v password="${GRAFANA_DB_PASSWORD:-grafana}" >/dev/null <<'END' || die "the role grafana could not be made"
+SELECT 'CREATE ROLE grafana LOGIN' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'grafana') \gexec
+ALTER ROLE grafana PASSWORD :'password';
+SELECT fi_grant_metrics('grafana');
+END
+}
+
 command -v docker >/dev/null || die "docker is not installed: see https://docs.docker.com/engine/install/"
 docker info >/dev/null 2>&1 ||
 	die "no Docker engine answers: is it running, and may you use it? docker info says:" "$(docker info 2>&1 | tail -n 1)"
@@ -43,6 +54,9 @@ case ${1:-} in
 			docker compose logs --tail 20 fast_ingest >&2
 			die "it did not become ready"
 		}
+		case ,${COMPOSE_PROFILES:-}, in
+			*,monitoring,*) make_grafana_role ;;
+		esac
 		port=${FI_PORT:-8080}
 		cat <<END
 fast_ingest is ready at http://127.0.0.1:$port
