@@ -4,7 +4,7 @@
  *		127.0.0.1, or writes the same events as rows for COPY.
  *
  * usage: event_client -p PORT -n REQUESTS [-e EVENTS] [-c CONNECTIONS] [-f FIRST] [-t SECONDS]
- *					   [-r RATE] [-a] [-u USERS [-o] [-s TIME -d SECONDS]]
+ *					   [-r RATE] [-a] [-u USERS [-o] [-k SITES] [-s TIME -d SECONDS]]
  *		  event_client -w -n REQUESTS [-e EVENTS] [-f FIRST]
  *
  * -e 1 sends single events to /events, more than one sends arrays of that many
@@ -22,7 +22,8 @@
  *
  * -u sends events to query: 10 names, 5 channels and 20
  * paths of one site (requests of 100 events hold them all), of that many users,
- * drawn at random or, with -o, one after the other.  They happen when they are
+ * drawn at random or, with -o, one after the other; with -k of that many sites,
+ * drawn so that the first has a tenth of what 1,000 have.  They happen when they are
  * sent, or with -s and -d in those seconds from that Unix time on, the first
  * request's first.
  *
@@ -359,7 +360,7 @@ main(int argc, char **argv)
 {
 	int option;
 
-	while ((option = getopt(argc, argv, "p:n:e:c:f:t:wr:au:os:d:")) != -1)
+	while ((option = getopt(argc, argv, "p:n:e:c:f:t:wr:au:ok:s:d:")) != -1)
 	{
 		switch (option)
 		{
@@ -396,6 +397,9 @@ main(int argc, char **argv)
 			case 'o':
 				event_form.users_in_turn = 1;
 				break;
+			case 'k':
+				event_form.n_sites = atoi(optarg);
+				break;
 			case 's':
 				event_form.from = atol(optarg);
 				break;
@@ -416,12 +420,14 @@ main(int argc, char **argv)
 	}
 	if (event_form.n_users < 0 || event_form.n_users > MAX_USERS ||
 		(event_form.n_users > 0 && (event_form.write_rows || event_form.n_events < 100)) ||
-		(event_form.n_users == 0 && (event_form.users_in_turn || event_form.duration != 0)))
+		event_form.n_sites < 1 || event_form.n_sites > MAX_SITES ||
+		(event_form.n_users == 0 &&
+		 (event_form.users_in_turn || event_form.duration != 0 || event_form.n_sites != 1)))
 	{
 		fprintf(
 			stderr,
-			"event_client: -u is 1 to %d, with -e 100 or more and without -w; -o and -d are for -u\n",
-			MAX_USERS);
+			"event_client: -u is 1 to %d, with -e 100 or more and without -w; -o, -k (1 to %d) and -d are for -u\n",
+			MAX_USERS, MAX_SITES);
 		return 2;
 	}
 	if (event_form.duration > 0)

@@ -55,14 +55,14 @@ wait_quiet()
 	echo "  autovacuum is still at work"
 }
 
-# load_days EVENTS: over the metrics_days before today, one after the other
+# load_days EVENTS [OPTION...]: over the metrics_days before today, one after the other
 load_days()
 {
 	local events=$(($1 / 1000 * 1000)) load refresh vacuum
 
 	midnight=$(date -u -d 'today 00:00' +%s)
 	new_extension
-	run_metrics_client "$events" -s $((midnight - metrics_days * 86400)) -d $((metrics_days * 86400))
+	run_metrics_client "$events" -s $((midnight - metrics_days * 86400)) -d $((metrics_days * 86400)) "${@:2}"
 	load=$seconds
 	SECONDS=0
 	refresh_all

@@ -17,9 +17,10 @@
 #define EVENT_ROOM 512 /* more than any event or row needs */
 #define HEAD_ROOM 256
 #define USER_DIGITS 7 /* MAX_USERS - 1 */
+#define SITE_DIGITS 4 /* MAX_SITES - 1 */
 #define TIME_DIGITS 10
 
-EventForm event_form = {.n_events = 1};
+EventForm event_form = {.n_events = 1, .n_sites = 1};
 
 static const char *const names[] = {
 	"product_view", "add_to_cart", "page_view", "purchase", "search",
@@ -49,28 +50,32 @@ write_json(char *text, int i)
 {
 	const char *name = names[i % 5];
 	const char *channel = channels[i % 3];
-	int site = i % 7;
 	int path = i % 200;
 	char user[16];
+	char site[8] = "####";
+	char plan[24] = "";
 
 	if (event_form.n_users > 0)
 	{
 		/* 1,000 events are each name with each channel and each path once, 100 have all paths */
 		name = names[i % 10];
 		channel = channels[i / 10 % 5];
-		site = 0;
 		path = (i / 50 + 3 * (i % 10) + 7 * (i / 10 % 5)) % 20;
 		strcpy(user, "#######");
+		snprintf(plan, sizeof(plan), ",\"plan\":\"plan_%d\"", i % 20);
 	}
 	else
+	{
 		snprintf(user, sizeof(user), "###%03d", i);
+		snprintf(site, sizeof(site), "%d", i % 7);
+	}
 
 	return sprintf(
 		text,
 		"{\"event_name\":\"%s\",\"channel\":\"%s\",\"user_id\":\"user_%s\",\"timestamp\":##########,"
-		"\"campaign_id\":\"cmp_%03d\",\"site_id\":\"site_%d\",\"path\":\"/products/%d\",\"tags\":[%s],"
-		"\"metadata\":{\"product_id\":\"prod-########%03d\",\"price\":129.99,\"currency\":\"TRY\",\"referrer\":\"google\"}}",
-		name, channel, user, i % 50, site, path, json_tags[i % 3], i);
+		"\"campaign_id\":\"cmp_%03d\",\"site_id\":\"site_%s\",\"path\":\"/products/%d\",\"tags\":[%s],"
+		"\"metadata\":{\"product_id\":\"prod-########%03d\",\"price\":129.99,\"currency\":\"TRY\",\"referrer\":\"google\"%s}}",
+		name, channel, user, i % 50, site, path, json_tags[i % 3], i, plan);
 }
 
 /*
@@ -84,6 +89,8 @@ write_event(char *text, int i, Place *place)
 
 	place->user = (size_t) (strstr(text, "user_###") + 5 - text);
 	place->product = (size_t) (strstr(text, "prod-########") + 5 - text);
+	if (event_form.n_users > 0)
+		place->site = (size_t) (strstr(text, "site_####") + 5 - text);
 	place->time = (size_t) (strstr(text, event_form.write_rows ? "##:##:##" : "##########") - text);
 	return (size_t) size;
 }
@@ -113,6 +120,7 @@ build_template(Template *template)
 		length = write_event(body + size, i, place);
 		place->user += size;
 		place->product += size;
+		place->site += size;
 		place->time += size;
 		size += length;
 	}
@@ -139,6 +147,7 @@ build_template(Template *template)
 	{
 		template->places[i].user += head_size;
 		template->places[i].product += head_size;
+		template->places[i].site += head_size;
 		template->places[i].time += head_size;
 	}
 	free(body);
@@ -166,7 +175,18 @@ draw(uint64_t *state)
 	return x ^ (x >> 31);
 }
 
-/* Users, and times, of event_form.n_users */
+static uint64_t
+draw_site(uint64_t *state)
+{
+	double share;
+
+	if (event_form.n_sites == 1)
+		return 0;
+	share = (double) (draw(state) >> 11) / 0x1p53;
+	return (uint64_t) (share * share * share * event_form.n_sites);
+}
+
+/* Users, sites and times, of event_form.n_users */
 static void
 fill_drawn(Template *template, long number, long slice)
 {
@@ -192,6 +212,7 @@ fill_drawn(Template *template, long number, long slice)
 					 (time_t) (((double) slice + (double) (draw(&state) >> 11) / 0x1p53) * share);
 		write_digits(text + place->user, USER_DIGITS, user % (uint64_t) event_form.n_users);
 		write_digits(text + place->product, 8, (uint64_t) number);
+		write_digits(text + place->site, SITE_DIGITS, draw_site(&state));
 		write_digits(text + place->time, TIME_DIGITS, (uint64_t) second);
 	}
 }

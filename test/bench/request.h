@@ -11,6 +11,7 @@
 
 #define MAX_EVENTS 1000
 #define MAX_USERS 10000000 /* they have 7 digits */
+#define MAX_SITES 10000	   /* 4 digits */
 
 /* What the events are; set before the first template is built */
 typedef struct EventForm
@@ -21,11 +22,13 @@ typedef struct EventForm
 
 	/*
 	 * 0: 5 names, 3 channels, 7 sites, and time passes by the request's number.
-	 * Else 10 names, 5 channels and the 20 paths of one site, equally often, and
+	 * Else 10 names, 5 channels and the 20 paths of a site, equally often, and
 	 * that many users, drawn at random or, with users_in_turn, one after the other.
+	 * Of n_sites the first has most events: a tenth of 1,000, the median 1 in 1,900.
 	 */
 	int n_users;
 	int users_in_turn;
+	int n_sites;
 
 	/*
 	 * With n_users: n_slices requests share `duration` seconds from `from` on; the
@@ -39,13 +42,15 @@ typedef struct EventForm
 
 /*
  * Where the digits are in an event's text: those of the user that come from the
- * request's number, the 8 digits of the product that are the number, and the
- * time.  The digits after the product's are the event's place in its request.
+ * request's number, the 8 digits of the product that are the number, the site
+ * (with n_users), and the time.  The digits after the product's are the event's place in its
+ * request.
  */
 typedef struct Place
 {
 	size_t user;
 	size_t product;
+	size_t site;
 	size_t time;
 } Place;
 

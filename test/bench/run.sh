@@ -15,6 +15,8 @@
 #   memory   private memory of listener and flusher over 10 million events
 #   metrics  queries about 20 million events, and about 2 million, beside the same
 #            on the raw rows; the same while 20,000 events/s come in; bytes of the rollup
+#   questions  what dashboards ask, about 20 million events of 1,000 sites, and about 2 million,
+#            beside the same on the raw rows; ranges that end now while 10,000 events/s come in
 #   refresh  merging 1.2 million events of one minute
 #   trigger  single events and bulk with the rollup's triggers, against without
 #   streams  what a stream carries into ClickHouse, how late, its processor time and memory;
@@ -37,8 +39,8 @@
 #   STREAM_COPY_ROWS   of one transaction (default 2000000)
 #   STREAM_ROUNDS      (default 3)
 #   STREAM_PARTS       of streams: throughput, delay, beside, memory (default all)
-#   ONLY               single, bulk, latency, pairs, memory, metrics, refresh, trigger, streams,
-#                      or several with commas (default all)
+#   ONLY               single, bulk, latency, pairs, memory, metrics, questions, refresh, trigger,
+#                      streams, or several with commas (default all)
 
 set -euo pipefail
 
@@ -58,7 +60,7 @@ STREAM_BULK=${STREAM_BULK:-500}
 STREAM_COPY_ROWS=${STREAM_COPY_ROWS:-2000000}
 STREAM_ROUNDS=${STREAM_ROUNDS:-3}
 STREAM_PARTS=${STREAM_PARTS:-throughput,delay,beside,memory}
-ONLY=${ONLY:-single,bulk,latency,pairs,memory,metrics,refresh,trigger,streams}
+ONLY=${ONLY:-single,bulk,latency,pairs,memory,metrics,questions,refresh,trigger,streams}
 
 # shellcheck source=test/bench/lib.sh
 . "$here/lib.sh"
@@ -68,6 +70,8 @@ ONLY=${ONLY:-single,bulk,latency,pairs,memory,metrics,refresh,trigger,streams}
 . "$here/pairs.sh"
 # shellcheck source=test/bench/metrics.sh
 . "$here/metrics.sh"
+# shellcheck source=test/bench/questions.sh
+. "$here/questions.sh"
 # shellcheck source=test/bench/rollup.sh
 . "$here/rollup.sh"
 # shellcheck source=test/bench/stream_targets.sh
@@ -81,6 +85,7 @@ print_table()
 	ingest_figures
 	pairs_figures
 	metrics_figures
+	questions_figures
 	rollup_figures
 	streams_figures
 	echo
@@ -118,6 +123,7 @@ main()
 	if wanted pairs; then bench_pairs; fi
 	if wanted memory; then bench_memory; fi
 	if wanted metrics; then bench_metrics; fi
+	if wanted questions; then bench_questions; fi
 	if wanted refresh; then bench_refresh; fi
 	if wanted trigger; then bench_trigger; fi
 	if wanted streams; then bench_streams; fi
