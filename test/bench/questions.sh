@@ -77,6 +77,8 @@ measure_until_now()
 
 	echo
 	echo "until now: $now_rate events/s come in, $now_bulk a request, for $now_warm s before the first question; then for $METRICS_SECONDS s, with pauses of 10 ms"
+	# connections that are not needed are idle for long
+	change fast_ingest.keepalive_timeout 1h
 	"$work/bin/event_client" -p "$http_port" -n "$requests" -e "$now_bulk" -c 8 -f "$next_request" \
 		-u "$metrics_users" -k "$question_sites" -r "$now_rate" -t $((seconds_allowed + 10)) >"$work/live" &
 	client_pid=$!
