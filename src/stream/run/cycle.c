@@ -329,7 +329,7 @@ prune_backfills(void *arg)
 	StreamRun *run = arg;
 	SavedUser user = ActAsRollupOwner();
 
-	(void) BackfillsPrune(run->backfills, run->progress.confirmed);
+	(void) BackfillsPrune(run->backfills, run->confirmed);
 	ActAsCallerAgain(user);
 }
 
@@ -347,8 +347,12 @@ tick(StreamRun *run)
 				 DecoderCanRelease(run->decoder, QUIET_WAL);
 	if (run->progress.confirmed > run->confirmed)
 		(void) StreamRunIsShared(run);
-	if (is_due && !run->recovering && MonotonicNow() >= run->write_after && StreamRunWrite(run) &&
-		BackfillsPrunable(run->backfills, run->progress.confirmed))
+	if (run->recovering || MonotonicNow() < run->write_after)
+		return;
+	if (is_due && !StreamRunWrite(run))
+		return;
+	/* also while each batch writes the progress, and none is ever due here */
+	if (BackfillsPrunable(run->backfills, run->confirmed))
 		StreamRunTransaction(run, "forgetting backfills that are done", prune_backfills, run);
 }
 
