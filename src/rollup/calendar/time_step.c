@@ -90,12 +90,6 @@ TimeStepName(CalendarStep step)
 	return steps[step].name;
 }
 
-int64
-TimeStepWidth(CalendarStep step)
-{
-	return steps[step].width;
-}
-
 CalendarStep
 TimeStepChoose(TimestampTz low, TimestampTz high, int64 least_width)
 {

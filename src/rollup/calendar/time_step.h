@@ -22,9 +22,6 @@ extern bool TimeStepRead(const char *text, CalendarStep *step);
 /* The name of a step. */
 extern const char *TimeStepName(CalendarStep step);
 
-/* Microseconds of a step between two changes of the clock; of a month those of 31 days. */
-extern int64 TimeStepWidth(CalendarStep step);
-
 /* The smallest step, at least as wide as given, of which a range has AUTO_STEP_POINTS or fewer. */
 extern CalendarStep TimeStepChoose(TimestampTz low, TimestampTz high, int64 least_width);
 

@@ -15,15 +15,21 @@
 /* So many bytes hold the number of events. */
 #define HEAD_BYTES 8
 
-void
-TimesCheck(const MinuteTimesReader *reader)
+/*
+ * Raise the error XX001 for a reader whose bytes are damaged; does nothing otherwise
+ */
+static void
+check_reader(const MinuteTimesReader *reader)
 {
 	if (reader->damaged)
 		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("times of a minute are damaged")));
 }
 
-void
-TimeListLose(TimeList *list)
+/*
+ * Forget the times, now and for ever
+ */
+static void
+lose_times(TimeList *list)
 {
 	if (list->times != NULL)
 		pfree(list->times);
@@ -40,7 +46,7 @@ grow_list(MemoryContext context, TimeList *list, uint32 n)
 
 	if (list->is_lost || n > MINUTE_TIMES_MAX - list->n)
 	{
-		TimeListLose(list);
+		lose_times(list);
 		return false;
 	}
 	list->times = list->times == NULL ? MemoryContextAllocHuge(context, Max(size, 1))
@@ -76,11 +82,11 @@ TimeListAddDatum(MemoryContext context, TimeList *list, Datum times)
 	uint32 n = MinuteTimesOpen(&reader, VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes));
 	MinuteTime *read;
 
-	TimesCheck(&reader);
+	check_reader(&reader);
 	read = palloc_extended(Max(n, 1) * sizeof(MinuteTime), MCXT_ALLOC_HUGE);
 	for (uint32 i = 0; MinuteTimesNext(&reader, &read[i]); i++)
 		;
-	TimesCheck(&reader);
+	check_reader(&reader);
 	TimeListAdd(context, list, read, n);
 	pfree(read);
 	if ((Pointer) bytes != DatumGetPointer(times))
@@ -111,7 +117,7 @@ TimesCount(Datum times)
 
 	reader.end = reader.next + VARSIZE_ANY_EXHDR(head);
 	n = MinuteTimesNumber(&reader) / 4;
-	TimesCheck(&reader);
+	check_reader(&reader);
 	pfree(head);
 	return n;
 }
@@ -135,7 +141,7 @@ TimesCut(Datum times, uint32 low, uint32 high, UserSet *set)
 		users[nusers] = time.user;
 		nusers += time.user != MINUTE_NO_USER;
 	}
-	TimesCheck(&reader);
+	check_reader(&reader);
 	UserSetAddUnordered(set, nusers, users);
 	pfree(users);
 	if ((Pointer) bytes != DatumGetPointer(times))
@@ -161,7 +167,7 @@ TimesEnds(Datum times, uint32 low, uint32 high, uint32 *first, uint32 *last)
 		*last = time.offset;
 		found = true;
 	}
-	TimesCheck(&reader);
+	check_reader(&reader);
 	if ((Pointer) bytes != DatumGetPointer(times))
 		pfree(bytes);
 	return found;

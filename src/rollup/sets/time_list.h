@@ -28,9 +28,6 @@ typedef struct
 extern void TimeListAddDatum(MemoryContext context, TimeList *list, Datum times);
 extern void TimeListAdd(MemoryContext context, TimeList *list, const MinuteTime *times, uint32 n);
 
-/* Forget the times, now and for ever. */
-extern void TimeListLose(TimeList *list);
-
 /* The list as a bytea; 0 if it is lost. */
 extern Datum TimeListDatum(const TimeList *list);
 
@@ -48,8 +45,5 @@ extern int64 TimesCut(Datum times, uint32 low, uint32 high, UserSet *set);
  * minute); false if there is none. Error XX001 if what is read is damaged.
  */
 extern bool TimesEnds(Datum times, uint32 low, uint32 high, uint32 *first, uint32 *last);
-
-/* Raise the error XX001 for a reader whose bytes are damaged; does nothing otherwise. */
-extern void TimesCheck(const MinuteTimesReader *reader);
 
 #endif
