@@ -91,8 +91,12 @@ add_parameter(void *cls, enum MHD_ValueKind kind, const char *name, size_t name_
 	return ParametersAdd(cls, name, name_len, value, value_len) ? MHD_YES : MHD_NO;
 }
 
-Reply
-QueryRequestKeepParameters(Request *request)
+/*
+ * Keep the parameters in place of the request's body, so that the memory limit of bodies
+ * includes them. Returns the reply if the request is refused, else one without status.
+ */
+static Reply
+keep_parameters(Request *request)
 {
 	Parameters parameters = {0};
 	Reply reply = {0};
@@ -118,25 +122,32 @@ QueryRequestKeepParameters(Request *request)
 	return reply;
 }
 
-void
-QueryRequestsHandle(Request *request)
+bool
+QueryRequestAdmit(Request *request, const char *refusal)
 {
-	Reply reply;
+	Reply reply = refusal != NULL ? ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE, "%s", refusal)
+								  : keep_parameters(request);
 
-	if (closed_reason != NULL)
-		reply = ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE, "%s", closed_reason);
-	else if (waiting >= MAX_WAITING)
-		reply = ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE,
-						   "too many queries wait: half of fast_ingest.max_connections may");
-	else
-		reply = QueryRequestKeepParameters(request);
 	if (reply.status != 0)
 	{
 		ServerAnswer(request, reply);
-		return;
+		return false;
 	}
 	request->state = REQUEST_WAITING;
 	request->deadline = MonotonicAfter(ServerNow, fi_query_timeout);
+	return true;
+}
+
+void
+QueryRequestsHandle(Request *request)
+{
+	const char *refusal = closed_reason != NULL ? closed_reason
+						  : waiting >= MAX_WAITING
+							  ? "too many queries wait: half of fast_ingest.max_connections may"
+							  : NULL;
+
+	if (!QueryRequestAdmit(request, refusal))
+		return;
 	dlist_push_tail(&queue, &request->node);
 	set_waiting(waiting + 1);
 }
@@ -162,17 +173,6 @@ abandon_query(int i, const char *message)
 {
 	QuerySlotAbandon(&QuerySlots[i]);
 	answer_asked(i, ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE, "%s", message));
-}
-
-/*
- * May a worker be asked, now or in a moment?
- */
-static bool
-is_ready(WorkerSlot *worker)
-{
-	uint32 state = pg_atomic_read_u32(&worker->state);
-
-	return state == WORKER_RUNNING || state == WORKER_STARTING;
 }
 
 /*
@@ -224,7 +224,7 @@ check_slot(int i)
 	}
 	else if (state == SLOT_FAILED)
 		abandon_query(i, "the query worker ended before it answered");
-	else if (state == SLOT_ASKED && !is_ready(&slot->worker))
+	else if (state == SLOT_ASKED && !ReadyWorker(&slot->worker))
 	{
 		QuerySlotAbandon(slot);
 		answer_asked(i, ReadyRefusal("query worker", &slot->worker));
@@ -252,7 +252,7 @@ sweep_queue(void)
 	bool ready = false;
 
 	for (int i = 0; i < fi_query_workers; i++)
-		ready |= is_ready(&QuerySlots[i].worker);
+		ready |= ReadyWorker(&QuerySlots[i].worker);
 	while (!dlist_is_empty(&queue))
 	{
 		Request *request = dlist_head_element(Request, node, &queue);

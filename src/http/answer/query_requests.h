@@ -21,10 +21,11 @@ extern void QueryRequestsInit(Pair *pair);
 extern void QueryRequestsHandle(Request *request);
 
 /*
- * Keep the parameters in place of the request's body, so that the memory limit of bodies
- * includes them. Returns the reply if the request is refused, else one without status.
+ * Prepare a request to wait for a worker until fast_ingest.query_timeout is over: its parameters
+ * take the place of its body. False if it was answered: with 503 for the reason, unless that is
+ * NULL, or since its parameters are wrong.
  */
-extern Reply QueryRequestKeepParameters(Request *request);
+extern bool QueryRequestAdmit(Request *request, const char *refusal);
 
 /* Collect the workers' answers, reply to their clients, and hand over queries that wait. */
 extern void QueryRequestsProcess(void);

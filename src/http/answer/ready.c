@@ -24,6 +24,14 @@
 
 #define ALIVE_TIME 2500 /* a flusher that runs has said so within so many ms */
 
+bool
+ReadyWorker(WorkerSlot *worker)
+{
+	uint32 state = pg_atomic_read_u32(&worker->state);
+
+	return state == WORKER_RUNNING || state == WORKER_STARTING;
+}
+
 Reply
 ReadyRefusal(const char *what, WorkerSlot *worker)
 {

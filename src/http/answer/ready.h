@@ -15,6 +15,9 @@
  */
 extern void ReadyHandle(Request *request, Pair *pair, Ring **rings);
 
+/* May a worker be asked, now or in a moment? */
+extern bool ReadyWorker(WorkerSlot *worker);
+
 /*
  * The reply to a request that needs a worker which is not ready: 503 with the worker's reason.
  * what is the worker's name for the message.

@@ -81,21 +81,12 @@ ExportRequestsInit(void)
 void
 ExportRequestsHandle(Request *request)
 {
-	Reply reply;
+	const char *refusal = closed_reason != NULL	   ? closed_reason
+						  : waiting >= MAX_WAITING ? "too many exports wait"
+												   : NULL;
 
-	if (closed_reason != NULL)
-		reply = ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE, "%s", closed_reason);
-	else if (waiting >= MAX_WAITING)
-		reply = ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE, "too many exports wait");
-	else
-		reply = QueryRequestKeepParameters(request);
-	if (reply.status != 0)
-	{
-		ServerAnswer(request, reply);
+	if (!QueryRequestAdmit(request, refusal))
 		return;
-	}
-	request->state = REQUEST_WAITING;
-	request->deadline = MonotonicAfter(ServerNow, fi_query_timeout);
 	dlist_push_tail(&queue, &request->node);
 	waiting++;
 }
@@ -210,14 +201,6 @@ begin_reply(int i)
 	ServerAnswer(request, reply);
 }
 
-static bool
-is_ready(WorkerSlot *worker)
-{
-	uint32 state = pg_atomic_read_u32(&worker->state);
-
-	return state == WORKER_RUNNING || state == WORKER_STARTING;
-}
-
 /*
  * Look after a request that has no reply yet
  */
@@ -236,7 +219,7 @@ check_asked(int i)
 		answer_error(i, ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE,
 								   "the query worker ended before it answered"));
 	}
-	else if (state == SLOT_ASKED && (late || !is_ready(QuerySlotWorker(slot))))
+	else if (state == SLOT_ASKED && (late || !ReadyWorker(QuerySlotWorker(slot))))
 	{
 		QuerySlotAbandon(slot);
 		answer_error(i, late ? ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE, QUERY_TIMEOUT_MESSAGE)
@@ -308,7 +291,7 @@ sweep_queue(void)
 	bool ready = false;
 
 	for (int i = first_slot(); i < fi_query_workers; i++)
-		ready |= is_ready(&QuerySlots[i].worker);
+		ready |= ReadyWorker(&QuerySlots[i].worker);
 	while (!dlist_is_empty(&queue))
 	{
 		Request *request = dlist_head_element(Request, node, &queue);
