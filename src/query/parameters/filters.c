@@ -8,24 +8,7 @@
 #include "utils/snapmgr.h"
 
 #include "db/own_tables.h"
-#include "rollup/breakdown/breakdown.h"
-
-#define METADATA_FILTER "metadata."
-
-/*
- * Is a filter known whatever breakdowns there are?
- */
-static bool
-is_always_known(const char *name)
-{
-	static const char *const known[] = {"channel", "site", "page", "campaign_id", "path", "tag"};
-
-	for (int i = 0; i < (int) lengthof(known); i++)
-		if (strcmp(name, known[i]) == 0)
-			return true;
-	return strncmp(name, METADATA_FILTER, strlen(METADATA_FILTER)) == 0 &&
-		   name[strlen(METADATA_FILTER)] != '\0';
-}
+#include "rollup/metrics/filter_condition.h"
 
 void
 FiltersRequireKnown(const ParameterTable *table, const MetricsQuery *query)
@@ -36,7 +19,7 @@ FiltersRequireKnown(const ParameterTable *table, const MetricsQuery *query)
 	{
 		const char *name = query->filters[i].name;
 
-		if (is_always_known(name))
+		if (FilterIsBuiltIn(name))
 			continue;
 		if (breakdowns == NULL)
 		{

@@ -85,6 +85,12 @@ compare_rows(const void *a, const void *b)
 	return MetricsCompareKeys(left->total_events, left->group, right->total_events, right->group);
 }
 
+void
+MetricsSortRows(MetricsRow *rows, int n)
+{
+	qsort(rows, n, sizeof(MetricsRow), compare_rows);
+}
+
 static void
 answer_series(MetricsRun *run, MetricsAnswer *answer)
 {
@@ -109,7 +115,7 @@ answer_series(MetricsRun *run, MetricsAnswer *answer)
 							 .total_events = count->events,
 							 .unique_users = GroupCountUniqueUsers(count)};
 	}
-	qsort(answer->rows, answer->nrows, sizeof(MetricsRow), compare_rows);
+	MetricsSortRows(answer->rows, answer->nrows);
 }
 
 static void

@@ -189,4 +189,7 @@ extern void MetricsRunTrim(const MetricsRun *run, int *first, int *last);
 extern int MetricsCompareKeys(int64 left_total, const char *left_key, int64 right_total,
 							  const char *right_key);
 
+/* Sort rows of keys in that order. */
+extern void MetricsSortRows(MetricsRow *rows, int n);
+
 #endif

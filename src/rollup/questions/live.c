@@ -43,15 +43,6 @@ unite_minutes(GroupCount *minutes, const char *name, GroupCount *all)
 		.group = name, .total_events = sum.events, .unique_users = GroupCountUniqueUsers(&sum)};
 }
 
-static int
-compare_rows(const void *a, const void *b)
-{
-	const MetricsRow *left = a;
-	const MetricsRow *right = b;
-
-	return MetricsCompareKeys(left->total_events, left->group, right->total_events, right->group);
-}
-
 /*
  * Answer the largest names, and unite the minutes of all
  */
@@ -74,7 +65,7 @@ answer_names(LiveAnswer *answer, const MetricsRun *run, int top, GroupCount *all
 		if (row.total_events > 0)
 			answer->names[answer->nnames++] = row;
 	}
-	qsort(answer->names, answer->nnames, sizeof(MetricsRow), compare_rows);
+	MetricsSortRows(answer->names, answer->nnames);
 	answer->nnames = Min(answer->nnames, top);
 }
 
