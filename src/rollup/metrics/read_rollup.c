@@ -23,7 +23,7 @@
 #include "rollup/breakdown/breakdown.h"
 
 #define ROW_COLUMNS \
-	"r.bucket, r.event_name, r.key, r.is_other, r.is_other_name, r.events, r.unique_users," \
+	"r.bucket, r.event_name, r.scope, r.key, r.is_other, r.is_other_name, r.events, r.unique_users," \
 	" r.users, r.minutes"
 #define OF_LEVEL " r.breakdown = $1 AND r.level = $2 AND r.bucket >= $3 AND r.bucket < $4"
 #define OF_NAME " AND r.event_name = $7 AND NOT r.is_other_name"
@@ -45,6 +45,7 @@ enum
 {
 	ROW_COLUMN_BUCKET = 1,
 	ROW_COLUMN_EVENT_NAME,
+	ROW_COLUMN_SCOPE,
 	ROW_COLUMN_KEY,
 	ROW_COLUMN_IS_OTHER,
 	ROW_COLUMN_IS_OTHER_NAME,
@@ -114,6 +115,7 @@ visit_rows(RollupRowVisitor visitor, void *arg)
 		CHECK_FOR_INTERRUPTS();
 		row.bucket = DatumGetTimestampTz(get_column(rows, i, ROW_COLUMN_BUCKET));
 		row.event_name = get_text(rows, i, ROW_COLUMN_EVENT_NAME, &row.event_name_len);
+		row.scope = get_text(rows, i, ROW_COLUMN_SCOPE, &row.scope_len);
 		row.key = get_text(rows, i, ROW_COLUMN_KEY, &row.key_len);
 		if (DatumGetBool(get_column(rows, i, ROW_COLUMN_IS_OTHER_NAME)))
 			row.event_name = NULL;

@@ -14,8 +14,10 @@ typedef struct
 {
 	TimestampTz bucket;
 	const char *event_name; /* NULL: the names that are counted together */
-	const char *key;		/* NULL: the keys that are counted together */
+	const char *scope;
+	const char *key; /* NULL: the keys that are counted together */
 	int event_name_len;
+	int scope_len;
 	int key_len;
 	int64 events;
 	int64 unique_users;

@@ -12,56 +12,27 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
-#include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
 #include "base/text_map.h"
-#include "db/act_as_owner.h"
-#include "db/own_tables.h"
-#include "db/set_option.h"
 #include "db/spi.h"
-#include "partition/current_partitions.h"
 #include "rollup/breakdown/breakdown.h"
 #include "rollup/breakdown/scan_events.h"
 #include "rollup/delta/delta_read.h"
 #include "rollup/metrics/cover_range.h"
-#include "rollup/metrics/group_count.h"
+#include "rollup/metrics/metrics_private.h"
 #include "rollup/sets/hour_minutes.h"
 #include "rollup/state/recount.h"
 #include "rollup/state/restored.h"
 #include "rollup/state/rollup_state.h"
 
 PG_FUNCTION_INFO_V1(fi_open_buckets);
-
-/* Rows of a breakdown and a level in a range of time, of all event_names. */
-#define ROWS_IN_RANGE \
-	"SELECT event_name, is_other_name, bucket, scope, key, is_other, events, unique_users, users," \
-	" minutes" \
-	" FROM fast_ingest.rollup" \
-	" WHERE breakdown = $1 AND level = $2 AND bucket >= $3 AND bucket < $4"
-
-enum
-{
-	ROW_EVENT_NAME = 1,
-	ROW_IS_OTHER_NAME,
-	ROW_BUCKET,
-	ROW_SCOPE,
-	ROW_KEY,
-	ROW_IS_OTHER,
-	ROW_EVENTS,
-	ROW_UNIQUE_USERS,
-	ROW_USERS,
-	ROW_MINUTES
-};
 
 /* Beginnings of buckets of a level, at or above which keys have several rows. */
 #define BUCKETS_OF_PARTS \
@@ -162,16 +133,39 @@ find_groups(OpenBuckets *run, TimestampTz ts, const GroupName *name, GroupCount 
 }
 
 static void
-open_bucket(const DeltaRow *row, void *arg)
+open_bucket(OpenBuckets *run, TimestampTz ts)
 {
-	OpenBuckets *run = arg;
-	TimestampTz low = BucketStart(row->bucket, run->level);
+	TimestampTz low = BucketStart(ts, run->level);
 
 	TimeRangeListAppend(&run->open, low, low + BucketWidth(run->level));
 }
 
 /*
- * Find the open buckets of the breakdown. Days before its fine_from have no hours.
+ * Count a group of a delta, unless raw rows are read instead, and note that its bucket is open.
+ * Days before the breakdown's fine_from have no hours.
+ */
+static void
+add_delta(const DeltaRow *row, void *arg)
+{
+	OpenBuckets *run = arg;
+	GroupName name = {.event_name = to_slice(row->event_name, row->event_name_len),
+					  .scope = to_slice(row->scope, row->scope_len),
+					  .key = to_slice(row->key, row->key_len)};
+	GroupCount *counts[3];
+	int n;
+
+	if (run->level < LEVEL_DAY && row->bucket < run->breakdown->fine_from)
+		return;
+	open_bucket(run, row->bucket);
+	if (TimeRangeListHas(run->recount, row->bucket))
+		return;
+	n = find_groups(run, row->bucket, &name, counts);
+	for (int i = 0; i < n; i++)
+		GroupCountAddDelta(counts[i], row, &run->users);
+}
+
+/*
+ * Find the open buckets of the breakdown, and count the deltas in them
  */
 static void
 find_open_buckets(OpenBuckets *run)
@@ -180,21 +174,19 @@ find_open_buckets(OpenBuckets *run)
 	TimeRange always = {TIME_BEGIN, TIME_END};
 	Oid types[] = {INT2OID, INT2OID};
 	Datum values[] = {Int16GetDatum(run->breakdown->id), Int16GetDatum((int16) run->level)};
-	const TimeRangeList *marked;
+	const TimeRangeList *marked = TimeRangeListWholeBuckets(run->recount, run->level);
 
 	run->open = (TimeRangeList){0};
-	DeltaRows(run->users.snapshot, run->breakdown->id, NULL, always, open_bucket, run);
-	marked = TimeRangeListWholeBuckets(run->recount, run->level);
+	DeltaRows(run->users.snapshot, run->breakdown->id, NULL, always, add_delta, run);
 	for (int i = 0; i < marked->n; i++)
 		TimeRangeListAppend(&run->open, marked->ranges[i].low, marked->ranges[i].high);
 	(void) SpiSelect(BUCKETS_OF_PARTS, 0, lengthof(types), types, values);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		bool isnull;
-		TimestampTz low = DatumGetTimestampTz(
-			SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
 
-		TimeRangeListAppend(&run->open, low, low + BucketWidth(run->level));
+		open_bucket(run, DatumGetTimestampTz(SPI_getbinval(SPI_tuptable->vals[i],
+														   SPI_tuptable->tupdesc, 1, &isnull)));
 	}
 	SPI_freetuptable(SPI_tuptable);
 	/* rows of the finest level are never made from others */
@@ -209,86 +201,32 @@ find_open_buckets(OpenBuckets *run)
 	}
 }
 
-static Slice
-get_text(HeapTuple tuple, TupleDesc desc, int column)
-{
-	bool isnull;
-	struct varlena *text = PG_DETOAST_DATUM_PACKED(SPI_getbinval(tuple, desc, column, &isnull));
-
-	return (Slice){VARDATA_ANY(text), VARSIZE_ANY_EXHDR(text)};
-}
-
 /*
  * Add a row of the rollup: all of it, or some minutes of a closed hour
  */
 static void
-add_row(OpenBuckets *run, HeapTuple tuple, TupleDesc desc)
+add_row(const RollupRow *row, void *arg)
 {
-	bool isnull;
-	GroupName name = {.event_name = get_text(tuple, desc, ROW_EVENT_NAME),
-					  .is_other_name =
-						  DatumGetBool(SPI_getbinval(tuple, desc, ROW_IS_OTHER_NAME, &isnull)),
-					  .scope = get_text(tuple, desc, ROW_SCOPE),
-					  .key = get_text(tuple, desc, ROW_KEY),
-					  .is_other = DatumGetBool(SPI_getbinval(tuple, desc, ROW_IS_OTHER, &isnull))};
-	TimestampTz bucket = DatumGetTimestampTz(SPI_getbinval(tuple, desc, ROW_BUCKET, &isnull));
-	int64 events = DatumGetInt64(SPI_getbinval(tuple, desc, ROW_EVENTS, &isnull));
-	int64 unique_users = DatumGetInt64(SPI_getbinval(tuple, desc, ROW_UNIQUE_USERS, &isnull));
-	Datum users = SPI_getbinval(tuple, desc, ROW_USERS, &isnull);
+	OpenBuckets *run = arg;
+	GroupName name = {.event_name =
+						  to_slice(row->event_name ? row->event_name : "", row->event_name_len),
+					  .is_other_name = row->event_name == NULL,
+					  .scope = to_slice(row->scope, row->scope_len),
+					  .key = to_slice(row->key ? row->key : "", row->key_len),
+					  .is_other = row->key == NULL};
 	GroupCount *counts[3];
-	int n = find_groups(run, bucket, &name, counts);
+	int n = find_groups(run, row->bucket, &name, counts);
 
 	for (int i = 0; i < n; i++)
 	{
 		if (run->packed == NULL)
-			GroupCountAddRow(counts[i], events, unique_users, users);
+			GroupCountAddRow(counts[i], row->events, row->unique_users, row->users);
 		else
-			HourMinutesSum(users, SPI_getbinval(tuple, desc, ROW_MINUTES, &isnull),
-						   (int) ((run->packed->low - bucket) / USECS_PER_MINUTE),
-						   (int) ((run->packed->high - bucket) / USECS_PER_MINUTE),
+			HourMinutesSum(row->users, row->minutes,
+						   (int) ((run->packed->low - row->bucket) / USECS_PER_MINUTE),
+						   (int) ((run->packed->high - row->bucket) / USECS_PER_MINUTE),
 						   &counts[i]->events, GroupCountUsers(counts[i]));
 	}
-}
-
-static void
-add_rows(OpenBuckets *run, BucketLevel level, TimeRange range)
-{
-	Oid types[] = {INT2OID, INT2OID, TIMESTAMPTZOID, TIMESTAMPTZOID};
-	Datum values[] = {Int16GetDatum(run->breakdown->id), Int16GetDatum((int16) level),
-					  TimestampTzGetDatum(range.low), TimestampTzGetDatum(range.high)};
-	uint64 n = SpiSelect(ROWS_IN_RANGE, 0, lengthof(types), types, values);
-	SPITupleTable *rows = SPI_tuptable;
-
-	for (uint64 i = 0; i < n; i++)
-	{
-		CHECK_FOR_INTERRUPTS();
-		add_row(run, rows->vals[i], rows->tupdesc);
-	}
-	SPI_freetuptable(rows);
-}
-
-static void
-add_ranges(OpenBuckets *run, BucketLevel level, const TimeRangeList *ranges)
-{
-	for (int i = 0; i < ranges->n; i++)
-		add_rows(run, level, ranges->ranges[i]);
-}
-
-static void
-add_delta(const DeltaRow *row, void *arg)
-{
-	OpenBuckets *run = arg;
-	GroupName name = {.event_name = to_slice(row->event_name, row->event_name_len),
-					  .scope = to_slice(row->scope, row->scope_len),
-					  .key = to_slice(row->key, row->key_len)};
-	GroupCount *counts[3];
-	int n;
-
-	if (TimeRangeListHas(run->recount, row->bucket) || !TimeRangeListHas(&run->open, row->bucket))
-		return;
-	n = find_groups(run, row->bucket, &name, counts);
-	for (int i = 0; i < n; i++)
-		GroupCountAddDelta(counts[i], row, &run->users);
 }
 
 static void
@@ -312,7 +250,7 @@ static void
 count_open_buckets(OpenBuckets *run)
 {
 	RangeCover cover = {0};
-	TimeRange always = {TIME_BEGIN, TIME_END};
+	RollupSelection rows = {.breakdown = run->breakdown->id};
 	RollupState state = run->state;
 
 	/* several hours must not be read from the row of a day */
@@ -322,18 +260,19 @@ count_open_buckets(OpenBuckets *run)
 	for (int i = 0; i < run->open.n; i++)
 		RangeCoverAdd(&cover, run->open.ranges[i].low, run->open.ranges[i].high, run->breakdown,
 					  &state, run->recount);
-	add_ranges(run, LEVEL_DAY, &cover.days);
-	add_ranges(run, LEVEL_HOUR, &cover.hours);
-	add_ranges(run, LEVEL_MINUTE, &cover.minutes);
+	(void) RollupRowsOfLevel(&rows, LEVEL_DAY, &cover.days, add_row, run);
+	(void) RollupRowsOfLevel(&rows, LEVEL_HOUR, &cover.hours, add_row, run);
+	(void) RollupRowsOfLevel(&rows, LEVEL_MINUTE, &cover.minutes, add_row, run);
+	rows.level = LEVEL_HOUR;
 	for (int i = 0; i < cover.packed.n; i++)
 	{
 		TimestampTz hour = BucketStart(cover.packed.ranges[i].low, LEVEL_HOUR);
 
 		run->packed = &cover.packed.ranges[i];
-		add_rows(run, LEVEL_HOUR, (TimeRange){hour, hour + 1});
+		rows.range = (TimeRange){hour, hour + 1};
+		(void) RollupRows(&rows, add_row, run);
 	}
 	run->packed = NULL;
-	DeltaRows(run->users.snapshot, run->breakdown->id, NULL, always, add_delta, run);
 	for (int i = 0; i < cover.raw.n; i++)
 	{
 		EventSelection selection = {.range = cover.raw.ranges[i]};
@@ -436,20 +375,12 @@ fi_open_buckets(PG_FUNCTION_ARGS)
 {
 	OpenBuckets run = {.level = read_level(PG_GETARG_INT16(0)),
 					   .result = (ReturnSetInfo *) fcinfo->resultinfo};
-	MemoryContext caller = CurrentMemoryContext;
 	Snapshot snapshot = GetActiveSnapshot();
+	MetricsSession session;
 	BreakdownList *breakdowns;
-	int settings = NewGUCNestLevel();
-	SavedUser user;
 
 	InitMaterializedSRF(fcinfo, 0);
-	SetOption("enable_seqscan", "off", GUC_ACTION_SAVE);
-	LockEventsTable();
-	CurrentPartitionsLoad();
-	user = ActAsRollupOwner();
-	SPI_connect();
-	MemoryContextSwitchTo(
-		AllocSetContextCreate(caller, "fast_ingest open buckets", ALLOCSET_DEFAULT_SIZES));
+	MetricsSessionBegin(&session);
 	RestoredCheck(RestoredUpTo(), snapshot);
 	(void) RollupStateRead(snapshot, &run.state);
 	UnresolvedUsersInit(&run.users, snapshot);
@@ -465,9 +396,6 @@ fi_open_buckets(PG_FUNCTION_ARGS)
 		put_ranges(&run);
 	}
 	put_groups(&run);
-	SPI_finish();
-	ActAsCallerAgain(user);
-	AtEOXact_GUC(true, settings);
-	MemoryContextSwitchTo(caller);
+	MetricsSessionEnd(&session);
 	return (Datum) 0;
 }
