@@ -793,13 +793,14 @@ CREATE FUNCTION fi_metrics(
     fill boolean DEFAULT true,
     filter jsonb DEFAULT NULL,
     align boolean DEFAULT false,
-    week_start text DEFAULT 'monday'
+    week_start text DEFAULT 'monday',
+    max_groups integer DEFAULT NULL
 ) RETURNS TABLE (group_key text, total_events bigint, unique_users bigint)
     AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL UNSAFE
     SET search_path = pg_catalog, pg_temp;
 
-COMMENT ON FUNCTION fi_metrics(text, timestamptz, timestamptz, text, text, text, boolean, jsonb, boolean, text) IS
-'Exact number of events and of unique users of an event_name (NULL: of all events), from since (inclusive; NULL: the first event) to until (exclusive; NULL: the last event), in the snapshot of the statement. group_by: NULL (one row, group_key is NULL), hour, day, week or month (rows in order; group_key is the ISO 8601 instant at which the period begins in time_zone; fill adds those without events), event (rows by total_events, descending; group_key is the event_name, or NULL for all names beyond fast_ingest.max_event_names together) or the name of a breakdown (the same; group_key is the key, or NULL for all keys beyond the breakdown''s max_keys together). channel: count only this channel (NULL: all). time_zone: a name of the time zone database (NULL: UTC). filter: count only events that meet all members of an object like {"channel": "web", "site": ["a.example", "b.example"], "metadata": {"plan": "pro"}}; its members are channel, campaign_id, path, tag, names of breakdowns, and metadata; a value is text, a number or a boolean, or an array of these, one of which is enough. What the rollup does not keep is answered from raw events. align: widen the range to whole buckets of the rollup, so that its ends need no raw events. week_start: monday or sunday. Errors: 22023 for an argument that is not valid, 55000 if raw events are needed that were dropped, or while the rollup is being restored.';
+COMMENT ON FUNCTION fi_metrics(text, timestamptz, timestamptz, text, text, text, boolean, jsonb, boolean, text, integer) IS
+'Exact number of events and of unique users of an event_name (NULL: of all events), from since (inclusive; NULL: the first event) to until (exclusive; NULL: the last event), in the snapshot of the statement. group_by: NULL (one row, group_key is NULL), hour, day, week or month (rows in order; group_key is the ISO 8601 instant at which the period begins in time_zone; fill adds those without events), event (rows by total_events, descending; group_key is the event_name, or NULL for all names beyond fast_ingest.max_event_names together) or the name of a breakdown (the same; group_key is the key, or NULL for all keys beyond the breakdown''s max_keys together). channel: count only this channel (NULL: all). time_zone: a name of the time zone database (NULL: UTC). filter: count only events that meet all members of an object like {"channel": "web", "site": ["a.example", "b.example"], "metadata": {"plan": "pro"}}; its members are channel, campaign_id, path, tag, names of breakdowns, and metadata; a value is text, a number or a boolean, or an array of these, one of which is enough. What the rollup does not keep is answered from raw events. align: widen the range to whole buckets of the rollup, so that its ends need no raw events. week_start: monday or sunday. max_groups: return only so many event_names or keys, those of the most events, without reading the users of others (NULL: all); at least 1, and only with such a group_by. Errors: 22023 for an argument that is not valid, 55000 if raw events are needed that were dropped, or while the rollup is being restored.';
 
 CREATE FUNCTION fi_metrics_sources(
     event_name text DEFAULT NULL,
@@ -811,12 +812,13 @@ CREATE FUNCTION fi_metrics_sources(
     fill boolean DEFAULT true,
     filter jsonb DEFAULT NULL,
     align boolean DEFAULT false,
-    week_start text DEFAULT 'monday'
+    week_start text DEFAULT 'monday',
+    max_groups integer DEFAULT NULL
 ) RETURNS TABLE (source text, rows_read bigint)
     AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL UNSAFE ROWS 5
     SET search_path = pg_catalog, pg_temp;
 
-COMMENT ON FUNCTION fi_metrics_sources(text, timestamptz, timestamptz, text, text, text, boolean, jsonb, boolean, text) IS
+COMMENT ON FUNCTION fi_metrics_sources(text, timestamptz, timestamptz, text, text, text, boolean, jsonb, boolean, text, integer) IS
 'Answer as fi_metrics() does for the same arguments, but return how many rows of each source the answer read. source: day, hour, minute (rows of the rollup), delta (groups that are not merged yet), raw (events). Errors: as fi_metrics().';
 
 CREATE FUNCTION fi_series(
@@ -1771,8 +1773,8 @@ REVOKE ALL ON FUNCTION fast_ingest.row_replaced() FROM PUBLIC;
 REVOKE ALL ON FUNCTION fast_ingest.breakdown_replaced() FROM PUBLIC;
 REVOKE ALL ON FUNCTION fast_ingest.api_keys_changed() FROM PUBLIC;
 REVOKE ALL ON FUNCTION fast_ingest.publish_api_keys() FROM PUBLIC;
-REVOKE ALL ON FUNCTION fi_metrics(text, timestamptz, timestamptz, text, text, text, boolean, jsonb, boolean, text) FROM PUBLIC;
-REVOKE ALL ON FUNCTION fi_metrics_sources(text, timestamptz, timestamptz, text, text, text, boolean, jsonb, boolean, text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION fi_metrics(text, timestamptz, timestamptz, text, text, text, boolean, jsonb, boolean, text, integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION fi_metrics_sources(text, timestamptz, timestamptz, text, text, text, boolean, jsonb, boolean, text, integer) FROM PUBLIC;
 REVOKE ALL ON FUNCTION fi_series(text, timestamptz, timestamptz, text, text, integer, jsonb, text, boolean, boolean, text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION fi_event_names(timestamptz, timestamptz, jsonb) FROM PUBLIC;
 REVOKE ALL ON FUNCTION fi_live(text, integer) FROM PUBLIC;

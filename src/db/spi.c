@@ -8,6 +8,8 @@
 #include "db/spi.h"
 
 #include "catalog/pg_type.h"
+#include "nodes/params.h"
+#include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
 /*
@@ -100,6 +102,62 @@ SpiSelectPlan(SPIPlanPtr plan, Datum *values)
 	int result = SPI_execute_plan(plan, values, NULL, true, 0);
 
 	return finish_call(caller, "a prepared plan", result, SPI_OK_SELECT);
+}
+
+/* A destination of rows that calls a visitor. */
+typedef struct
+{
+	DestReceiver receiver;
+	MemoryContext caller;
+	SpiRowVisitor visitor;
+	void *arg;
+} RowReceiver;
+
+static bool
+receive_row(TupleTableSlot *slot, DestReceiver *self)
+{
+	RowReceiver *rows = (RowReceiver *) self;
+	MemoryContext context = MemoryContextSwitchTo(rows->caller);
+
+	rows->visitor(slot, rows->arg);
+	MemoryContextSwitchTo(context);
+	return true;
+}
+
+static void
+begin_rows(DestReceiver *self, int operation, TupleDesc desc)
+{
+}
+
+static void
+end_rows(DestReceiver *self)
+{
+}
+
+uint64
+SpiVisitPlan(SPIPlanPtr plan, int n, const Oid *types, const Datum *values, SpiRowVisitor visitor,
+			 void *arg)
+{
+	RowReceiver rows = {.receiver = {.receiveSlot = receive_row,
+									 .rStartup = begin_rows,
+									 .rShutdown = end_rows,
+									 .rDestroy = end_rows,
+									 /* what SPI calls DestNone discards its rows */
+									 .mydest = DestTuplestore},
+						.caller = CurrentMemoryContext,
+						.visitor = visitor,
+						.arg = arg};
+	SPIExecuteOptions options = {
+		.params = makeParamList(n), .read_only = true, .dest = &rows.receiver};
+
+	for (int i = 0; i < n; i++)
+		options.params->params[i] =
+			(ParamExternData){.value = values[i],
+							  .isnull = values[i] == (Datum) 0 && !get_typbyval(types[i]),
+							  .pflags = PARAM_FLAG_CONST,
+							  .ptype = types[i]};
+	return finish_call(rows.caller, "a prepared plan", SPI_execute_plan_extended(plan, &options),
+					   SPI_OK_SELECT);
 }
 
 int64

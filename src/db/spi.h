@@ -11,6 +11,7 @@
 
 #include "datatype/timestamp.h"
 #include "executor/spi.h"
+#include "executor/tuptable.h"
 #include "utils/tuplestore.h"
 
 /* In place of a result like SPI_OK_INSERT: any result will do. */
@@ -41,6 +42,17 @@ extern uint64 SpiRunAt(Snapshot snapshot, const char *statement, int expected_re
  */
 extern uint64 SpiSelect(const char *statement, int64 limit, int n, Oid *types, Datum *values);
 extern uint64 SpiSelectPlan(SPIPlanPtr plan, Datum *values);
+
+/* Is given a row of a result. Everything in the slot is valid during the call only. */
+typedef void (*SpiRowVisitor)(TupleTableSlot *slot, void *arg);
+
+/*
+ * Read rows of a prepared plan with n parameters, of which those of a type that is passed by
+ * reference are NULL if they are 0. Calls a visitor for each row as it is found, in the memory
+ * context of the caller: rows are not copied, so what the visitor does not look at costs nothing.
+ */
+extern uint64 SpiVisitPlan(SPIPlanPtr plan, int n, const Oid *types, const Datum *values,
+						   SpiRowVisitor visitor, void *arg);
 
 /* Prepare a statement. The plan stays until SPI_freeplan() or the end of the process. */
 extern SPIPlanPtr SpiPrepare(const char *statement, int n, Oid *types, int cursor_options);

@@ -121,9 +121,12 @@ AnswerMetrics(QueryAnswer *answer, const char *list, size_t len)
 	if (parameters.cursor != NULL && query->group_by == NULL)
 		ParameterRefuse("cursor", parameters.cursor, "none without group_by");
 
+	/* a later page begins behind groups that must be counted, too */
+	if (parameters.cursor == NULL)
+		parameters.query.limit = AnswerPageLimit(&parameters);
 	metrics = MetricsCompute(query);
 	page = AnswerPageFind(&parameters, metrics);
-	if (page.end < metrics->nrows)
+	if (page.end < metrics->ngroups)
 		AnswerPageAppendCursor(&answer->next_cursor, metrics, page);
 	answer->csv = parameters.csv;
 	if (parameters.csv)

@@ -74,11 +74,17 @@ is_behind(const MetricsRow *row, bool by_key, int64 number, const char *key)
 	return key == NULL || strcmp(row->group, key) > 0;
 }
 
+int
+AnswerPageLimit(const MetricsParameters *parameters)
+{
+	return parameters->limit == 0 && !parameters->csv ? DEFAULT_KEYS : parameters->limit;
+}
+
 AnswerPage
 AnswerPageFind(const MetricsParameters *parameters, const MetricsAnswer *answer)
 {
 	AnswerPage page = {0, answer->nrows};
-	int limit = parameters->limit;
+	int limit = answer->by_key ? AnswerPageLimit(parameters) : parameters->limit;
 
 	if (parameters->cursor != NULL)
 	{
@@ -89,8 +95,6 @@ AnswerPageFind(const MetricsParameters *parameters, const MetricsAnswer *answer)
 			   !is_behind(&answer->rows[page.first], answer->by_key, number, key))
 			page.first++;
 	}
-	if (limit == 0 && !parameters->csv && answer->by_key)
-		limit = DEFAULT_KEYS;
 	if (limit > 0 && answer->nrows - page.first > limit)
 		page.end = page.first + limit;
 	return page;

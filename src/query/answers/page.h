@@ -20,6 +20,9 @@ typedef struct
 	int end;
 } AnswerPage;
 
+/* How many names or keys a page has at most; 0: all. */
+extern int AnswerPageLimit(const MetricsParameters *parameters);
+
 /* Find the page that is asked for. An error 22023 for a cursor that no answer has given. */
 extern AnswerPage AnswerPageFind(const MetricsParameters *parameters, const MetricsAnswer *answer);
 

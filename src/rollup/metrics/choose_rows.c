@@ -23,10 +23,10 @@
 #define MAX_TARGETS 1000
 
 /*
- * Read group_by: the steps of time, or the series and their breakdown. NULL without a breakdown
+ * Is group_by a period? Says of which steps
  */
-static const Breakdown *
-choose_groups(MetricsRun *run, const BreakdownList *breakdowns)
+static bool
+find_period(const char *group_by, CalendarStep *step)
 {
 	static const struct
 	{
@@ -34,20 +34,43 @@ choose_groups(MetricsRun *run, const BreakdownList *breakdowns)
 		CalendarStep step;
 	} steps[] = {
 		{"hour", STEP_HOUR}, {"day", STEP_DAY}, {"week", STEP_WEEK}, {"month", STEP_MONTH}};
+
+	for (int i = 0; i < (int) lengthof(steps); i++)
+	{
+		*step = steps[i].step;
+		if (strcmp(group_by, steps[i].name) == 0)
+			return true;
+	}
+	return false;
+}
+
+bool
+MetricsByPeriod(const char *group_by)
+{
+	CalendarStep step;
+
+	return group_by != NULL && find_period(group_by, &step);
+}
+
+/*
+ * Read group_by: the steps of time, or the series and their breakdown. NULL without a breakdown
+ */
+static const Breakdown *
+choose_groups(MetricsRun *run, const BreakdownList *breakdowns)
+{
 	const char *group_by = run->query->group_by;
 	const Breakdown *breakdown;
+	CalendarStep step;
 
 	run->by = BY_NONE;
 	if (group_by == NULL)
 		return NULL;
-	for (int i = 0; i < (int) lengthof(steps); i++)
-		if (strcmp(group_by, steps[i].name) == 0)
-		{
-			run->by_time = true;
-			run->step =
-				steps[i].step == STEP_WEEK && run->query->sunday ? STEP_SUNDAY_WEEK : steps[i].step;
-			return NULL;
-		}
+	if (find_period(group_by, &step))
+	{
+		run->by_time = true;
+		run->step = step == STEP_WEEK && run->query->sunday ? STEP_SUNDAY_WEEK : step;
+		return NULL;
+	}
 	if (strcmp(group_by, "event") == 0)
 	{
 		run->by = BY_EVENT;

@@ -18,6 +18,7 @@ typedef struct
 	int64 unique_users; /* of the first row */
 	Datum first;		/* users of the first row: an fi_user_set, not read yet, or 0 */
 	UserSet *users;		/* users of everything that was added; NULL: the first row has them */
+	bool is_answered;	/* it is among the largest groups, if only these are answered */
 } GroupCount;
 
 /*

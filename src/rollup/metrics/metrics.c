@@ -164,6 +164,8 @@ MetricsRunBegin(MetricsRun *run, const MetricsQuery *query)
 		MetricsRefuse(query->names->timezone, timezone, "a name like UTC or Europe/Istanbul");
 	if (query->align)
 		align_range(run);
+	if (run->by != BY_NONE)
+		run->limit = query->limit;
 	UnresolvedUsersInit(&run->users, snapshot);
 	if (run->all_raw)
 	{

@@ -48,6 +48,8 @@ typedef struct
 	bool sunday;		  /* weeks begin on Sunday; false: on Monday */
 	bool fill;			  /* answer times without events, too */
 	bool align;			  /* widen the range to whole buckets of the rollup */
+	int limit;			  /* of names or keys: answer so many of the most events only, in the order
+						   * of rows, and do not read the users of others; 0: answer all */
 } MetricsQuery;
 
 /* A group of an answer, or its only row. */
@@ -74,11 +76,15 @@ typedef struct
 {
 	int nrows;
 	MetricsRow *rows; /* periods in order; others by total_events descending, then by group */
+	int ngroups;	  /* how many rows there are without a limit */
 	bool by_key;	  /* the groups are event_names or keys */
 	bool capped;	  /* some of them are beyond the limit: one group is NULL */
 	TimeRange range;  /* that was answered: what was asked for, or more if it was aligned */
 	MetricsSources sources;
 } MetricsAnswer;
+
+/* Are the groups hours, days, weeks or months? */
+extern bool MetricsByPeriod(const char *group_by);
 
 /*
  * Compute the answer to a query in the active snapshot, in the current memory context. It

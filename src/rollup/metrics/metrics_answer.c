@@ -91,31 +91,103 @@ MetricsSortRows(MetricsRow *rows, int n)
 	qsort(rows, n, sizeof(MetricsRow), compare_rows);
 }
 
-static void
-answer_series(MetricsRun *run, MetricsAnswer *answer)
+/* A name or key, and its counts. */
+typedef struct
 {
+	const char *group; /* NULL: those that are counted together */
+	GroupCount *count;
+} CountedGroup;
+
+/* The largest groups so far: at most twice as many as are wanted, of which the first are sorted. */
+typedef struct
+{
+	int limit;
+	int n;
+	bool is_full; /* the limit is reached: the last of the sorted ones is the least to take */
+	CountedGroup *groups;
+	int ngroups; /* that have events */
+} LargestGroups;
+
+static int
+compare_groups(const void *a, const void *b)
+{
+	const CountedGroup *left = a;
+	const CountedGroup *right = b;
+
+	return MetricsCompareKeys(left->count->events, left->group, right->count->events, right->group);
+}
+
+static void
+sort_largest(LargestGroups *largest)
+{
+	qsort(largest->groups, largest->n, sizeof(CountedGroup), compare_groups);
+	largest->is_full = largest->n >= largest->limit;
+	largest->n = Min(largest->n, largest->limit);
+}
+
+static void
+add_largest(LargestGroups *largest, const char *group, GroupCount *count)
+{
+	CountedGroup candidate = {group, count};
+
+	if (count->events == 0)
+		return;
+	largest->ngroups++;
+	if (largest->is_full && compare_groups(&candidate, &largest->groups[largest->limit - 1]) > 0)
+		return;
+	if (largest->n - largest->limit == largest->limit)
+		sort_largest(largest);
+	largest->groups[largest->n++] = candidate;
+}
+
+/*
+ * Find the groups to answer, the largest first
+ */
+static LargestGroups
+find_largest(const MetricsRun *run)
+{
+	int64 most = (int64) run->series->members + 1;
+	LargestGroups largest = {.limit = run->limit > 0 ? (int) Min(run->limit, most) : (int) most};
 	text_map_iterator iterator;
 	TextMapEntry *entry;
 
-	answer->rows =
-		palloc_extended((run->series->members + 1) * sizeof(MetricsRow), MCXT_ALLOC_HUGE);
-	answer->by_key = true;
-	answer->capped = run->total->events > 0;
-	if (answer->capped)
-		answer->rows[answer->nrows++] = (MetricsRow){
-			.total_events = run->total->events, .unique_users = GroupCountUniqueUsers(run->total)};
+	largest.groups = palloc_extended(Min(most, 2 * (int64) largest.limit) * sizeof(CountedGroup),
+									 MCXT_ALLOC_HUGE);
+	add_largest(&largest, NULL, run->total);
 	text_map_start_iterate(run->series, &iterator);
 	while ((entry = text_map_iterate(run->series, &iterator)) != NULL)
-	{
-		GroupCount *count = entry->pointer;
+		add_largest(&largest, entry->text.data, entry->pointer);
+	sort_largest(&largest);
+	return largest;
+}
 
-		if (count->events > 0)
-			answer->rows[answer->nrows++] =
-				(MetricsRow){.group = entry->text.data,
-							 .total_events = count->events,
-							 .unique_users = GroupCountUniqueUsers(count)};
+void
+MetricsRunMarkLargest(const MetricsRun *run)
+{
+	LargestGroups largest = find_largest(run);
+
+	for (int i = 0; i < largest.n; i++)
+		largest.groups[i].count->is_answered = true;
+}
+
+static void
+answer_series(MetricsRun *run, MetricsAnswer *answer)
+{
+	LargestGroups largest = find_largest(run);
+
+	answer->rows = palloc_extended((largest.n + 1) * sizeof(MetricsRow), MCXT_ALLOC_HUGE);
+	answer->nrows = largest.n;
+	answer->ngroups = largest.ngroups;
+	answer->by_key = true;
+	answer->capped = run->total->events > 0;
+	for (int i = 0; i < largest.n; i++)
+	{
+		CountedGroup *group = &largest.groups[i];
+
+		answer->rows[i] = (MetricsRow){.group = group->group,
+									   .total_events = group->count->events,
+									   .unique_users = GroupCountUniqueUsers(group->count)};
 	}
-	MetricsSortRows(answer->rows, answer->nrows);
 }
 
 static void
@@ -140,5 +212,7 @@ MetricsRunAnswer(MetricsRun *run)
 		answer_total(run, answer);
 	else
 		answer_series(run, answer);
+	if (!answer->by_key)
+		answer->ngroups = answer->nrows;
 	return answer;
 }

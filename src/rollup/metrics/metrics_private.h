@@ -72,6 +72,8 @@ typedef struct
 	/* how it is counted */
 	bool unites;   /* the sets of groups are needed, not only the numbers of their users */
 	TextMap *kept; /* the series that are told apart, unless NULL; all others are one */
+	int limit;	   /* how many series are answered, of the most events: the users of others are not
+					* read; 0: all are answered */
 
 	/* what is counted: a series has a GroupCount for each group of times */
 	TimeGroups *times;
@@ -175,6 +177,12 @@ extern void MetricsRunRequireBreakdown(const MetricsRun *run);
  * needed at times without a partition, unless the rollup has counted nothing there.
  */
 extern void MetricsRunRequireRawRows(const MetricsRun *run, const TimeRangeList *raw);
+
+/*
+ * Mark the series to answer, when their events are counted and before the users of the rollup's
+ * rows are. The run has a limit.
+ */
+extern void MetricsRunMarkLargest(const MetricsRun *run);
 
 /* Make the rows of the answer from the counts. */
 extern MetricsAnswer *MetricsRunAnswer(MetricsRun *run);

@@ -81,13 +81,31 @@ find_row_count(MetricsRun *run, TimestampTz ts, const RollupRow *row)
 						  (Slice){row->key, row->key_len});
 }
 
+/*
+ * Add a row; of a run with a limit its events only
+ */
 static void
 add_rollup_row(const RollupRow *row, void *arg)
 {
 	MetricsRun *run = arg;
+	GroupCount *count = find_row_count(run, row->bucket, row);
 
-	GroupCountAddRow(find_row_count(run, row->bucket, row), row->events, row->unique_users,
-					 row->users);
+	if (run->limit > 0)
+		count->events += row->events;
+	else
+		GroupCountAddRow(count, row->events, row->unique_users, row->users);
+}
+
+/*
+ * Add the users of a row, whose events are counted, if its group is answered
+ */
+static void
+add_users_of_row(const RollupRow *row, void *arg)
+{
+	GroupCount *count = find_row_count(arg, row->bucket, row);
+
+	if (count->is_answered)
+		GroupCountAddRow(count, 0, row->unique_users, row->users);
 }
 
 /*
@@ -272,28 +290,39 @@ cover_pieces(const MetricsRun *run, RangeCover *cover, TimeRangeList *hour_total
  * Read the rows of totals, of days and of hours
  */
 static void
-read_totals(MetricsRun *run, const TimeRangeList *days, const TimeRangeList *hours)
+read_totals(MetricsRun *run, const TimeRangeList *days, const TimeRangeList *hours,
+			RollupRowVisitor visitor)
 {
 	int totals = find_totals(run);
 	RollupSelection rows = {.breakdown = totals,
 							.event_name = totals == BREAKDOWN_ALL_NAMES ? "" : run->event_name};
 
-	run->sources.days += RollupRowsOfLevel(&rows, LEVEL_DAY, days, add_rollup_row, run);
-	run->sources.hours += RollupRowsOfLevel(&rows, LEVEL_HOUR, hours, add_rollup_row, run);
+	run->sources.days += RollupRowsOfLevel(&rows, LEVEL_DAY, days, visitor, run);
+	run->sources.hours += RollupRowsOfLevel(&rows, LEVEL_HOUR, hours, visitor, run);
 }
 
 /*
- * Read the rows of the breakdown that cover the range, of one target or of all keys
+ * The rows of the breakdown of one target, or of all keys
+ */
+static RollupSelection
+select_target(const MetricsRun *run, const RunTarget *target)
+{
+	return (RollupSelection){.breakdown = run->breakdown->id,
+							 .event_name = run->event_name,
+							 .scope = target->scope,
+							 .key = target->key};
+}
+
+/*
+ * Read the rows whose whole bucket is in the range
  */
 static void
-read_target(MetricsRun *run, const RangeCover *cover, const RunTarget *target)
+read_target(MetricsRun *run, const RangeCover *cover, const RunTarget *target,
+			RollupRowVisitor visitor)
 {
 	static const TimeRangeList none = {0};
 	MetricsSources *sources = &run->sources;
-	RollupSelection rows = {.breakdown = run->breakdown->id,
-							.event_name = run->event_name,
-							.scope = target->scope,
-							.key = target->key};
+	RollupSelection rows = select_target(run, target);
 	RollupSelection days = rows;
 
 	if (run->breakdown->id == BREAKDOWN_CHANNEL && run->event_name == NULL && run->by != BY_EVENT)
@@ -301,11 +330,20 @@ read_target(MetricsRun *run, const RangeCover *cover, const RunTarget *target)
 		days.breakdown = BREAKDOWN_ALL_NAMES_CHANNEL;
 		days.event_name = "";
 	}
-	sources->days += RollupRowsOfLevel(&days, LEVEL_DAY, has_totals(run) ? &none : &cover->days,
-									   add_rollup_row, run);
-	sources->hours += RollupRowsOfLevel(&rows, LEVEL_HOUR, &cover->hours, add_rollup_row, run);
-	sources->minutes +=
-		RollupRowsOfLevel(&rows, LEVEL_MINUTE, &cover->minutes, add_rollup_row, run);
+	sources->days +=
+		RollupRowsOfLevel(&days, LEVEL_DAY, has_totals(run) ? &none : &cover->days, visitor, run);
+	sources->hours += RollupRowsOfLevel(&rows, LEVEL_HOUR, &cover->hours, visitor, run);
+	sources->minutes += RollupRowsOfLevel(&rows, LEVEL_MINUTE, &cover->minutes, visitor, run);
+}
+
+/*
+ * Read minutes out of the rows of closed hours
+ */
+static void
+read_packed_minutes(MetricsRun *run, const RangeCover *cover, const RunTarget *target)
+{
+	RollupSelection rows = select_target(run, target);
+
 	rows.level = LEVEL_HOUR;
 	for (int i = 0; i < cover->packed.n; i += run->npacked)
 	{
@@ -317,19 +355,34 @@ read_target(MetricsRun *run, const RangeCover *cover, const RunTarget *target)
 			if (run->packed[run->npacked].low >= hour + USECS_PER_HOUR)
 				break;
 		rows.range = (TimeRange){hour, hour + 1};
-		sources->minutes += run->npacked * RollupRows(&rows, add_packed_minutes, run);
+		run->sources.minutes += run->npacked * RollupRows(&rows, add_packed_minutes, run);
 	}
 }
 
-static void
-read_rollup_rows(MetricsRun *run, const RangeCover *cover, const TimeRangeList *hour_totals)
-{
-	static const RunTarget anything = {0};
+/* In place of the targets of a run without any. */
+static const RunTarget anything = {0};
 
+static void
+read_rollup_rows(MetricsRun *run, const RangeCover *cover, const TimeRangeList *hour_totals,
+				 RollupRowVisitor visitor)
+{
 	if (has_totals(run))
-		read_totals(run, &cover->days, hour_totals);
+		read_totals(run, &cover->days, hour_totals, visitor);
 	for (int i = 0; i < Max(run->ntargets, 1); i++)
-		read_target(run, cover, run->ntargets > 0 ? &run->targets[i] : &anything);
+		read_target(run, cover, run->ntargets > 0 ? &run->targets[i] : &anything, visitor);
+}
+
+/*
+ * All events are counted: read the users of the largest groups in the rows that were read before
+ */
+static void
+read_users_of_largest(MetricsRun *run, const RangeCover *cover, const TimeRangeList *hour_totals)
+{
+	MetricsSources sources = run->sources;
+
+	MetricsRunMarkLargest(run);
+	read_rollup_rows(run, cover, hour_totals, add_users_of_row);
+	run->sources = sources;
 }
 
 static void
@@ -367,9 +420,13 @@ MetricsRunRead(MetricsRun *run)
 		DeltaRows(run->users.snapshot, run->breakdown->id, run->event_name, buckets, add_delta,
 				  run);
 		cover_pieces(run, &cover, &hour_totals);
-		read_rollup_rows(run, &cover, &hour_totals);
+		read_rollup_rows(run, &cover, &hour_totals, add_rollup_row);
+		for (int i = 0; i < Max(run->ntargets, 1); i++)
+			read_packed_minutes(run, &cover, run->ntargets > 0 ? &run->targets[i] : &anything);
 		MetricsRunReadCuts(run, &cover.cut);
 	}
 	read_raw_rows(run, &cover.raw);
+	if (run->limit > 0)
+		read_users_of_largest(run, &cover, &hour_totals);
 	UnresolvedUsersResolve(&run->users);
 }

@@ -55,6 +55,10 @@ enum
 	ROW_COLUMN_MINUTES
 };
 
+/* Of the parameters of all statements. */
+static Oid types[] = {INT2OID, INT2OID, TIMESTAMPTZOID, TIMESTAMPTZOID,
+					  TEXTOID, TEXTOID, TEXTOID,		TIMESTAMPTZOID};
+
 static SPIPlanPtr
 prepare_once(bool with_name, bool with_scope, bool with_key)
 {
@@ -65,8 +69,6 @@ prepare_once(bool with_name, bool with_scope, bool with_key)
 		 {ROWS_WHERE(OF_NAME_IN_SCOPE WITH_SCOPE),
 		  ROWS_WHERE(OF_NAME_IN_SCOPE WITH_SCOPE WITH_KEY)}}};
 	static SPIPlanPtr plans[2][2][2];
-	Oid types[] = {INT2OID, INT2OID, TIMESTAMPTZOID, TIMESTAMPTZOID,
-				   TEXTOID, TEXTOID, TEXTOID,		 TIMESTAMPTZOID};
 	SPIPlanPtr *plan = &plans[with_name][with_scope][with_key];
 
 	if (*plan == NULL)
@@ -76,59 +78,53 @@ prepare_once(bool with_name, bool with_scope, bool with_key)
 }
 
 /*
- * Get a column of a row of a result; 0 for NULL
+ * Get a column of a row; 0 for NULL
  */
 static Datum
-get_column(SPITupleTable *rows, uint64 row, int number)
+get_column(TupleTableSlot *slot, int number)
 {
-	bool isnull;
-	Datum value = SPI_getbinval(rows->vals[row], rows->tupdesc, number, &isnull);
-
-	return isnull ? (Datum) 0 : value;
+	return slot->tts_isnull[number - 1] ? (Datum) 0 : slot->tts_values[number - 1];
 }
 
 /*
  * Get a column of type text, and its length
  */
 static const char *
-get_text(SPITupleTable *rows, uint64 row, int number, int *len)
+get_text(TupleTableSlot *slot, int number, int *len)
 {
-	struct varlena *text = PG_DETOAST_DATUM_PACKED(get_column(rows, row, number));
+	struct varlena *text = PG_DETOAST_DATUM_PACKED(get_column(slot, number));
 
 	*len = VARSIZE_ANY_EXHDR(text);
 	return VARDATA_ANY(text);
 }
 
-/*
- * Call a visitor for each row of the result
- */
-static int64
-visit_rows(RollupRowVisitor visitor, void *arg)
+/* Who visits the rows of a selection. */
+typedef struct
 {
-	SPITupleTable *rows = SPI_tuptable;
-	uint64 n = SPI_processed;
+	RollupRowVisitor visitor;
+	void *arg;
+} SelectionVisitor;
 
-	for (uint64 i = 0; i < n; i++)
-	{
-		RollupRow row;
+static void
+visit_row(TupleTableSlot *slot, void *arg)
+{
+	const SelectionVisitor *rows = arg;
+	RollupRow row;
 
-		CHECK_FOR_INTERRUPTS();
-		row.bucket = DatumGetTimestampTz(get_column(rows, i, ROW_COLUMN_BUCKET));
-		row.event_name = get_text(rows, i, ROW_COLUMN_EVENT_NAME, &row.event_name_len);
-		row.scope = get_text(rows, i, ROW_COLUMN_SCOPE, &row.scope_len);
-		row.key = get_text(rows, i, ROW_COLUMN_KEY, &row.key_len);
-		if (DatumGetBool(get_column(rows, i, ROW_COLUMN_IS_OTHER_NAME)))
-			row.event_name = NULL;
-		if (DatumGetBool(get_column(rows, i, ROW_COLUMN_IS_OTHER)))
-			row.key = NULL;
-		row.events = DatumGetInt64(get_column(rows, i, ROW_COLUMN_EVENTS));
-		row.unique_users = DatumGetInt64(get_column(rows, i, ROW_COLUMN_UNIQUE_USERS));
-		row.users = get_column(rows, i, ROW_COLUMN_USERS);
-		row.minutes = get_column(rows, i, ROW_COLUMN_MINUTES);
-		visitor(&row, arg);
-	}
-	SPI_freetuptable(rows);
-	return (int64) n;
+	slot_getallattrs(slot);
+	row.bucket = DatumGetTimestampTz(get_column(slot, ROW_COLUMN_BUCKET));
+	row.event_name = get_text(slot, ROW_COLUMN_EVENT_NAME, &row.event_name_len);
+	row.scope = get_text(slot, ROW_COLUMN_SCOPE, &row.scope_len);
+	row.key = get_text(slot, ROW_COLUMN_KEY, &row.key_len);
+	if (DatumGetBool(get_column(slot, ROW_COLUMN_IS_OTHER_NAME)))
+		row.event_name = NULL;
+	if (DatumGetBool(get_column(slot, ROW_COLUMN_IS_OTHER)))
+		row.key = NULL;
+	row.events = DatumGetInt64(get_column(slot, ROW_COLUMN_EVENTS));
+	row.unique_users = DatumGetInt64(get_column(slot, ROW_COLUMN_UNIQUE_USERS));
+	row.users = get_column(slot, ROW_COLUMN_USERS);
+	row.minutes = get_column(slot, ROW_COLUMN_MINUTES);
+	rows->visitor(&row, rows->arg);
 }
 
 static Datum
@@ -140,7 +136,8 @@ make_text(const char *text)
 int64
 RollupRows(const RollupSelection *selection, RollupRowVisitor visitor, void *arg)
 {
-	Datum values[8];
+	Datum values[lengthof(types)];
+	SelectionVisitor rows = {visitor, arg};
 
 	values[0] = Int16GetDatum((int16) selection->breakdown);
 	values[1] = Int16GetDatum((int16) selection->level);
@@ -150,10 +147,9 @@ RollupRows(const RollupSelection *selection, RollupRowVisitor visitor, void *arg
 	values[5] = make_text(selection->key);
 	values[6] = make_text(selection->event_name);
 	values[7] = TimestampTzGetDatum(BucketStart(selection->range.low, LEVEL_DAY));
-	(void) SpiSelectPlan(prepare_once(selection->event_name != NULL, selection->scope != NULL,
-									  selection->key != NULL),
-						 values);
-	return visit_rows(visitor, arg);
+	return (int64) SpiVisitPlan(prepare_once(selection->event_name != NULL,
+											 selection->scope != NULL, selection->key != NULL),
+								lengthof(types), types, values, visit_row, &rows);
 }
 
 int64

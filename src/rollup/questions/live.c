@@ -90,12 +90,12 @@ answer_minutes(LiveAnswer *answer, const MetricsRun *run, GroupCount *all)
 }
 
 static void
-answer_pages(LiveAnswer *answer, MetricsRun *run, int top)
+answer_pages(LiveAnswer *answer, MetricsRun *run)
 {
 	MetricsAnswer *pages = MetricsRunAnswer(run);
 
 	answer->pages = pages->rows;
-	answer->npages = Min(pages->nrows, top);
+	answer->npages = pages->nrows;
 }
 
 LiveAnswer *
@@ -131,9 +131,10 @@ LiveCompute(const char *site, int top)
 	query.to += QUARTER_WIDTH - 1;
 	query.to -= query.to % QUARTER_WIDTH;
 	query.group_by = "page";
+	query.limit = top;
 	MetricsRunBegin(&run, &query);
 	MetricsRunCount(&run);
-	answer_pages(answer, &run, top);
+	answer_pages(answer, &run);
 	MetricsSessionEnd(&session);
 	return answer;
 }

@@ -38,7 +38,8 @@ enum
 	METRICS_FILL,
 	METRICS_FILTER,
 	METRICS_ALIGN,
-	METRICS_WEEK_START
+	METRICS_WEEK_START,
+	METRICS_MAX_GROUPS
 };
 
 /* Arguments of fi_stats() and fi_top_paths(). */
@@ -48,6 +49,28 @@ enum
 	STATS_DAY,
 	STATS_MAX_ROWS
 };
+
+/*
+ * Read how many groups are asked for; 0 for NULL, which is all
+ */
+static int
+read_max_groups(FunctionCallInfo fcinfo, const char *group_by)
+{
+	int max_groups;
+
+	if (PG_ARGISNULL(METRICS_MAX_GROUPS))
+		return 0;
+	max_groups = PG_GETARG_INT32(METRICS_MAX_GROUPS);
+	if (max_groups < 1)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("max_groups %d is not valid: expected at least 1", max_groups)));
+	if (group_by == NULL || MetricsByPeriod(group_by))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("max_groups %d is not valid: expected none unless group_by is event "
+							   "or the name of a breakdown",
+							   max_groups)));
+	return max_groups;
+}
 
 /*
  * Read the arguments of a query
@@ -67,6 +90,7 @@ read_metrics_query(FunctionCallInfo fcinfo)
 	query.fill = SqlBoolArgument(fcinfo, METRICS_FILL, true);
 	query.align = SqlBoolArgument(fcinfo, METRICS_ALIGN, false);
 	query.sunday = SqlWeekStartArgument(fcinfo, METRICS_WEEK_START);
+	query.limit = read_max_groups(fcinfo, query.group_by);
 	return query;
 }
 

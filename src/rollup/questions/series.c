@@ -45,8 +45,7 @@ check_query(const SeriesQuery *query)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("top %d is not valid: expected 1 to %d", query->top, MAX_SERIES_TOP)));
-	if (group_by != NULL && (strcmp(group_by, "hour") == 0 || strcmp(group_by, "day") == 0 ||
-							 strcmp(group_by, "week") == 0 || strcmp(group_by, "month") == 0))
+	if (MetricsByPeriod(group_by))
 		MetricsRefuse("group_by", group_by, "event or the name of a breakdown; step is the time");
 }
 

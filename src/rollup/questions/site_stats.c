@@ -47,8 +47,9 @@ add_paths(StatsAnswer *stats, MetricsQuery query, int max_paths)
 	MetricsAnswer *answer;
 
 	query.group_by = "page";
+	query.limit = max_paths;
 	answer = answer_query(&query);
-	stats->npaths = Min(answer->nrows, max_paths);
+	stats->npaths = answer->nrows;
 	stats->paths = palloc_extended((stats->npaths + 1) * sizeof(StatsPath), MCXT_ALLOC_HUGE);
 	for (int i = 0; i < stats->npaths; i++)
 		stats->paths[i] = (StatsPath){answer->rows[i].group, answer->rows[i].total_events};
