@@ -418,7 +418,7 @@ CREATE INDEX rollup_scope ON fast_ingest.rollup (scope, breakdown, level, bucket
 COMMENT ON TABLE fast_ingest.rollup IS
 'Events and users by breakdown, event_name and bucket, as of the last fi_refresh()';
 COMMENT ON COLUMN fast_ingest.rollup.breakdown IS
-'fast_ingest.breakdowns.id; 0: the total of all channels; 4: that of all event_names, 5: days of all event_names by channel; their event_name is empty and has no meaning';
+'fast_ingest.breakdowns.id, or 0 for the total of all channels; ~id (-1 for 0, -2 for 1): the same of all event_names together, of closed days, and of 0 of closed hours, too; event_name is empty there and has no meaning';
 COMMENT ON COLUMN fast_ingest.rollup.level IS
 'Width of the bucket: 1 minute (only in hours that are not closed yet), 2 hour, 3 day';
 COMMENT ON COLUMN fast_ingest.rollup.users IS
@@ -1555,22 +1555,22 @@ WITH open AS MATERIALIZED (SELECT * FROM fast_ingest.open_buckets(2::pg_catalog.
 open_ranges AS MATERIALIZED (SELECT * FROM open WHERE total_events = 0),
 names (id, name) AS MATERIALIZED (
     SELECT b.id, b.name FROM fast_ingest.breakdowns b
-    UNION ALL VALUES (0::pg_catalog.int2, 'total'), (4::pg_catalog.int2, 'total'))
+    UNION ALL VALUES (0::pg_catalog.int2, 'total'), ((-1)::pg_catalog.int2, 'total'))
 SELECT r.bucket AS "time", r.event_name, n.name AS breakdown,
     CASE WHEN NOT r.is_other AND r.breakdown <> 0 THEN r.key END AS key,
     CASE WHEN r.scope <> '' THEN r.scope END AS site_id,
     r.events AS total_events, r.unique_users
 FROM fast_ingest.rollup r JOIN names n ON n.id = r.breakdown
-WHERE r.level = 2 AND NOT r.is_other_name AND r.breakdown <> 4
+WHERE r.level = 2 AND NOT r.is_other_name AND r.breakdown <> -1
     AND NOT EXISTS (SELECT FROM open_ranges o
         WHERE o.breakdown = r.breakdown AND r.bucket >= o.since AND r.bucket < o.until)
 UNION ALL
 SELECT r.bucket, NULL, n.name,
-    CASE WHEN NOT r.is_other AND r.breakdown NOT IN (0, 4) THEN r.key END,
+    CASE WHEN NOT r.is_other AND r.breakdown NOT IN (0, -1) THEN r.key END,
     CASE WHEN r.scope <> '' THEN r.scope END,
     r.events, r.unique_users
 FROM fast_ingest.rollup r JOIN names n ON n.id = r.breakdown
-WHERE r.level = 2 AND r.event_name = '' AND (r.is_other_name OR r.breakdown = 4)
+WHERE r.level = 2 AND r.event_name = '' AND (r.is_other_name OR r.breakdown = -1)
     AND NOT EXISTS (SELECT FROM open_ranges o
         WHERE o.breakdown = r.breakdown AND r.bucket >= o.since AND r.bucket < o.until)
 UNION ALL
@@ -1600,22 +1600,22 @@ WITH open AS MATERIALIZED (SELECT * FROM fast_ingest.open_buckets(3::pg_catalog.
 open_ranges AS MATERIALIZED (SELECT * FROM open WHERE total_events = 0),
 names (id, name) AS MATERIALIZED (
     SELECT b.id, b.name FROM fast_ingest.breakdowns b
-    UNION ALL VALUES (0::pg_catalog.int2, 'total'), (4::pg_catalog.int2, 'total'))
+    UNION ALL VALUES (0::pg_catalog.int2, 'total'), ((-1)::pg_catalog.int2, 'total'))
 SELECT r.bucket AS "time", r.event_name, n.name AS breakdown,
     CASE WHEN NOT r.is_other AND r.breakdown <> 0 THEN r.key END AS key,
     CASE WHEN r.scope <> '' THEN r.scope END AS site_id,
     r.events AS total_events, r.unique_users
 FROM fast_ingest.rollup r JOIN names n ON n.id = r.breakdown
-WHERE r.level = 3 AND NOT r.is_other_name AND r.breakdown <> 4
+WHERE r.level = 3 AND NOT r.is_other_name AND r.breakdown <> -1
     AND NOT EXISTS (SELECT FROM open_ranges o
         WHERE o.breakdown = r.breakdown AND r.bucket >= o.since AND r.bucket < o.until)
 UNION ALL
 SELECT r.bucket, NULL, n.name,
-    CASE WHEN NOT r.is_other AND r.breakdown NOT IN (0, 4) THEN r.key END,
+    CASE WHEN NOT r.is_other AND r.breakdown NOT IN (0, -1) THEN r.key END,
     CASE WHEN r.scope <> '' THEN r.scope END,
     r.events, r.unique_users
 FROM fast_ingest.rollup r JOIN names n ON n.id = r.breakdown
-WHERE r.level = 3 AND r.event_name = '' AND (r.is_other_name OR r.breakdown = 4)
+WHERE r.level = 3 AND r.event_name = '' AND (r.is_other_name OR r.breakdown = -1)
     AND NOT EXISTS (SELECT FROM open_ranges o
         WHERE o.breakdown = r.breakdown AND r.bucket >= o.since AND r.bucket < o.until)
 UNION ALL

@@ -34,8 +34,12 @@ make_questions()
 	question site_day "a site's day by hour" 5 "SELECT * FROM fi_metrics(NULL, $today, $end, 'hour', filter => $site)" \
 		"SELECT $hour, count(*), count(DISTINCT user_id) $raw ts >= $today AND ts < $end AND site_id = 'site_0000' GROUP BY 1"
 	question site_pages "a site's top 10 pages of 30 days" 5 \
-		"SELECT * FROM fi_metrics(NULL, $start, $end, 'page', filter => $site) LIMIT 10" \
+		"SELECT * FROM fi_metrics(NULL, $start, $end, 'page', filter => $site, max_groups => 10)" \
 		"SELECT path, count(*), count(DISTINCT user_id) $raw ts >= $start AND ts < $end AND site_id = 'site_0000' GROUP BY 1 ORDER BY 2 DESC, path COLLATE \"C\" LIMIT 10"
+	question sites 'top 10 sites of 30 days' '' "SELECT * FROM fi_metrics(NULL, $start, $end, 'site', max_groups => 10)" \
+		"SELECT site_id, count(*), count(DISTINCT user_id) $raw ts >= $start AND ts < $end GROUP BY 1 ORDER BY 2 DESC, site_id COLLATE \"C\" LIMIT 10"
+	question pages 'top 10 pages of 30 days' '' "SELECT * FROM fi_metrics(NULL, $start, $end, 'page', max_groups => 10)" \
+		"SELECT path, count(*), count(DISTINCT user_id) $raw ts >= $start AND ts < $end GROUP BY 1 ORDER BY 2 DESC, path COLLATE \"C\" LIMIT 10"
 	question series '30 days by day and channel' 5 \
 		"SELECT \"time\", group_key, total_events, unique_users FROM fi_series(NULL, $start, $end, '1d', 'channel')" \
 		"SELECT date_trunc('day', ts, 'UTC'), channel, count(*), count(DISTINCT user_id) $raw ts >= $start AND ts < $end GROUP BY 1, 2"

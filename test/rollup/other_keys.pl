@@ -205,8 +205,8 @@ sub has_few_rows
 			"SELECT string_agg(format('%s level %s: %s', breakdown, level, n), ', ') FROM (
 			SELECT breakdown, level, count(DISTINCT (bucket, event_name, is_other_name, scope, key, is_other)) AS n,
 				count(DISTINCT bucket) AS buckets FROM fast_ingest.rollup GROUP BY 1, 2) r
-			LEFT JOIN fast_ingest.breakdowns b ON b.id = breakdown
-			WHERE n > ($NAMES + 1) * buckets * CASE WHEN breakdown IN (0, 4) THEN 1
+			LEFT JOIN fast_ingest.breakdowns b ON b.id IN (breakdown, ~breakdown)
+			WHERE n > ($NAMES + 1) * buckets * CASE WHEN breakdown IN (0, -1) THEN 1
 				WHEN level = 3 AND finest < 3 THEN 3 ELSE 1 END
 				* CASE WHEN scope <> key THEN 10 * $KEYS + 11 ELSE $KEYS + 1 END"),
 		'',

@@ -24,13 +24,13 @@
 #define BREAKDOWN_PAGE 3
 
 /*
- * The total of all event_names, which has no row in the table either: rows of days with users,
- * and of hours without, whose event_name, scope and key are "" and have no meaning.
+ * The rows of a breakdown that count all event_names together, by scope and key, have this id: of
+ * closed days only. Their event_name is "" and has no meaning. In SQL it is ~breakdown.
  */
-#define BREAKDOWN_ALL_NAMES 4
+#define BREAKDOWN_OF_ALL_NAMES(id) (~(id))
 
-/* The same by channel: rows of days, whose event_name and scope are "". */
-#define BREAKDOWN_ALL_NAMES_CHANNEL 5
+/* The total of all event_names has rows of hours, too, which only count users. */
+#define BREAKDOWN_ALL_NAMES BREAKDOWN_OF_ALL_NAMES(BREAKDOWN_TOTAL)
 
 /* The least id of a breakdown that is not built in. */
 #define FIRST_ADDED_BREAKDOWN 100

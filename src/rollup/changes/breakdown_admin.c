@@ -321,7 +321,7 @@ fi_drop_breakdown(PG_FUNCTION_ARGS)
 	{
 		static const char *const statements[] = {
 			"DELETE FROM fast_ingest.breakdowns WHERE id = $1",
-			"DELETE FROM fast_ingest.rollup WHERE breakdown = $1",
+			"DELETE FROM fast_ingest.rollup WHERE breakdown IN ($1, ~$1)",
 			"DELETE FROM fast_ingest.recount WHERE breakdown = $1"};
 
 		(void) SpiRunWith(statements[i], SPI_OK_DELETE, 1, types, values);

@@ -47,6 +47,13 @@ typedef struct
 	const char *key;   /* NULL: any */
 } RunTarget;
 
+/* A row of the rollup whose events are counted, and whose users are not yet. */
+typedef struct
+{
+	GroupCount *count;
+	ItemPointerData place;
+} CountedRow;
+
 typedef struct
 {
 	const MetricsQuery *query;
@@ -81,6 +88,9 @@ typedef struct
 	GroupCount *total; /* BY_NONE: the only series; otherwise of all that are told no apart */
 	bool *has_deltas;  /* of each piece of times */
 	UnresolvedUsers users;
+	CountedRow *rows; /* with a limit */
+	int nrows;
+	uint32 row_room;
 	const TimeRange *packed; /* the minutes that are being read from an hour's rows */
 	int npacked;
 	MetricsSources sources;

@@ -11,6 +11,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "base/grow_array.h"
 #include "rollup/breakdown/breakdown_buckets.h"
 #include "rollup/breakdown/scan_events.h"
 #include "rollup/delta/delta_read.h"
@@ -82,8 +83,17 @@ find_row_count(MetricsRun *run, TimestampTz ts, const RollupRow *row)
 }
 
 /*
- * Add a row; of a run with a limit its events only
+ * Add the events of a row, and remember where its users are
  */
+static void
+add_events_of_row(MetricsRun *run, GroupCount *count, const RollupRow *row)
+{
+	count->events += row->events;
+	run->rows =
+		GrowArray(CurrentMemoryContext, run->rows, run->nrows, &run->row_room, sizeof(CountedRow));
+	run->rows[run->nrows++] = (CountedRow){count, row->place};
+}
+
 static void
 add_rollup_row(const RollupRow *row, void *arg)
 {
@@ -91,21 +101,35 @@ add_rollup_row(const RollupRow *row, void *arg)
 	GroupCount *count = find_row_count(run, row->bucket, row);
 
 	if (run->limit > 0)
-		count->events += row->events;
+		add_events_of_row(run, count, row);
 	else
 		GroupCountAddRow(count, row->events, row->unique_users, row->users);
 }
 
 /*
- * Add the users of a row, whose events are counted, if its group is answered
+ * Add the users of a row, whose events are counted
  */
 static void
 add_users_of_row(const RollupRow *row, void *arg)
 {
-	GroupCount *count = find_row_count(arg, row->bucket, row);
+	GroupCountAddRow(find_row_count(arg, row->bucket, row), 0, row->unique_users, row->users);
+}
 
-	if (count->is_answered)
-		GroupCountAddRow(count, 0, row->unique_users, row->users);
+/*
+ * All events are counted: read the users of the largest groups
+ */
+static void
+read_users_of_largest(MetricsRun *run)
+{
+	ItemPointerData *places =
+		palloc_extended(Max(run->nrows, 1) * sizeof(ItemPointerData), MCXT_ALLOC_HUGE);
+	int n = 0;
+
+	MetricsRunMarkLargest(run);
+	for (int i = 0; i < run->nrows; i++)
+		if (run->rows[i].count->is_answered)
+			places[n++] = run->rows[i].place;
+	RollupRowsAt(n, places, add_users_of_row, run);
 }
 
 /*
@@ -290,60 +314,55 @@ cover_pieces(const MetricsRun *run, RangeCover *cover, TimeRangeList *hour_total
  * Read the rows of totals, of days and of hours
  */
 static void
-read_totals(MetricsRun *run, const TimeRangeList *days, const TimeRangeList *hours,
-			RollupRowVisitor visitor)
+read_totals(MetricsRun *run, const TimeRangeList *days, const TimeRangeList *hours)
 {
 	int totals = find_totals(run);
 	RollupSelection rows = {.breakdown = totals,
 							.event_name = totals == BREAKDOWN_ALL_NAMES ? "" : run->event_name};
 
-	run->sources.days += RollupRowsOfLevel(&rows, LEVEL_DAY, days, visitor, run);
-	run->sources.hours += RollupRowsOfLevel(&rows, LEVEL_HOUR, hours, visitor, run);
+	run->sources.days += RollupRowsOfLevel(&rows, LEVEL_DAY, days, add_rollup_row, run);
+	run->sources.hours += RollupRowsOfLevel(&rows, LEVEL_HOUR, hours, add_rollup_row, run);
 }
 
 /*
- * The rows of the breakdown of one target, or of all keys
- */
-static RollupSelection
-select_target(const MetricsRun *run, const RunTarget *target)
-{
-	return (RollupSelection){.breakdown = run->breakdown->id,
-							 .event_name = run->event_name,
-							 .scope = target->scope,
-							 .key = target->key};
-}
-
-/*
- * Read the rows whose whole bucket is in the range
+ * Read rows of days. If names are not told apart, those of all names are read of closed days
  */
 static void
-read_target(MetricsRun *run, const RangeCover *cover, const RunTarget *target,
-			RollupRowVisitor visitor)
+read_days(MetricsRun *run, const TimeRangeList *days, RollupSelection rows)
 {
-	static const TimeRangeList none = {0};
-	MetricsSources *sources = &run->sources;
-	RollupSelection rows = select_target(run, target);
-	RollupSelection days = rows;
+	TimeRange past = {TIME_BEGIN, run->state.days_closed};
+	TimeRangeList closed = {1, 1, &past};
 
-	if (run->breakdown->id == BREAKDOWN_CHANNEL && run->event_name == NULL && run->by != BY_EVENT)
+	if (run->event_name == NULL && run->by != BY_EVENT)
 	{
-		days.breakdown = BREAKDOWN_ALL_NAMES_CHANNEL;
-		days.event_name = "";
+		RollupSelection all_names = rows;
+
+		all_names.breakdown = BREAKDOWN_OF_ALL_NAMES(rows.breakdown);
+		all_names.event_name = "";
+		run->sources.days += RollupRowsOfLevel(
+			&all_names, LEVEL_DAY, TimeRangeListIntersection(days, &closed), add_rollup_row, run);
+		days = TimeRangeListDifference(days, &closed);
 	}
-	sources->days +=
-		RollupRowsOfLevel(&days, LEVEL_DAY, has_totals(run) ? &none : &cover->days, visitor, run);
-	sources->hours += RollupRowsOfLevel(&rows, LEVEL_HOUR, &cover->hours, visitor, run);
-	sources->minutes += RollupRowsOfLevel(&rows, LEVEL_MINUTE, &cover->minutes, visitor, run);
+	run->sources.days += RollupRowsOfLevel(&rows, LEVEL_DAY, days, add_rollup_row, run);
 }
 
 /*
- * Read minutes out of the rows of closed hours
+ * Read the rows of the breakdown that cover the range, of one target or of all keys
  */
 static void
-read_packed_minutes(MetricsRun *run, const RangeCover *cover, const RunTarget *target)
+read_target(MetricsRun *run, const RangeCover *cover, const RunTarget *target)
 {
-	RollupSelection rows = select_target(run, target);
+	MetricsSources *sources = &run->sources;
+	RollupSelection rows = {.breakdown = run->breakdown->id,
+							.event_name = run->event_name,
+							.scope = target->scope,
+							.key = target->key};
 
+	if (!has_totals(run))
+		read_days(run, &cover->days, rows);
+	sources->hours += RollupRowsOfLevel(&rows, LEVEL_HOUR, &cover->hours, add_rollup_row, run);
+	sources->minutes +=
+		RollupRowsOfLevel(&rows, LEVEL_MINUTE, &cover->minutes, add_rollup_row, run);
 	rows.level = LEVEL_HOUR;
 	for (int i = 0; i < cover->packed.n; i += run->npacked)
 	{
@@ -355,34 +374,19 @@ read_packed_minutes(MetricsRun *run, const RangeCover *cover, const RunTarget *t
 			if (run->packed[run->npacked].low >= hour + USECS_PER_HOUR)
 				break;
 		rows.range = (TimeRange){hour, hour + 1};
-		run->sources.minutes += run->npacked * RollupRows(&rows, add_packed_minutes, run);
+		sources->minutes += run->npacked * RollupRows(&rows, add_packed_minutes, run);
 	}
 }
 
-/* In place of the targets of a run without any. */
-static const RunTarget anything = {0};
-
 static void
-read_rollup_rows(MetricsRun *run, const RangeCover *cover, const TimeRangeList *hour_totals,
-				 RollupRowVisitor visitor)
+read_rollup_rows(MetricsRun *run, const RangeCover *cover, const TimeRangeList *hour_totals)
 {
+	static const RunTarget anything = {0};
+
 	if (has_totals(run))
-		read_totals(run, &cover->days, hour_totals, visitor);
+		read_totals(run, &cover->days, hour_totals);
 	for (int i = 0; i < Max(run->ntargets, 1); i++)
-		read_target(run, cover, run->ntargets > 0 ? &run->targets[i] : &anything, visitor);
-}
-
-/*
- * All events are counted: read the users of the largest groups in the rows that were read before
- */
-static void
-read_users_of_largest(MetricsRun *run, const RangeCover *cover, const TimeRangeList *hour_totals)
-{
-	MetricsSources sources = run->sources;
-
-	MetricsRunMarkLargest(run);
-	read_rollup_rows(run, cover, hour_totals, add_users_of_row);
-	run->sources = sources;
+		read_target(run, cover, run->ntargets > 0 ? &run->targets[i] : &anything);
 }
 
 static void
@@ -420,13 +424,11 @@ MetricsRunRead(MetricsRun *run)
 		DeltaRows(run->users.snapshot, run->breakdown->id, run->event_name, buckets, add_delta,
 				  run);
 		cover_pieces(run, &cover, &hour_totals);
-		read_rollup_rows(run, &cover, &hour_totals, add_rollup_row);
-		for (int i = 0; i < Max(run->ntargets, 1); i++)
-			read_packed_minutes(run, &cover, run->ntargets > 0 ? &run->targets[i] : &anything);
+		read_rollup_rows(run, &cover, &hour_totals);
 		MetricsRunReadCuts(run, &cover.cut);
 	}
 	read_raw_rows(run, &cover.raw);
 	if (run->limit > 0)
-		read_users_of_largest(run, &cover, &hour_totals);
+		read_users_of_largest(run);
 	UnresolvedUsersResolve(&run->users);
 }

@@ -16,6 +16,7 @@
 #include "catalog/pg_type.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -24,7 +25,7 @@
 
 #define ROW_COLUMNS \
 	"r.bucket, r.event_name, r.scope, r.key, r.is_other, r.is_other_name, r.events, r.unique_users," \
-	" r.users, r.minutes"
+	" r.users, r.minutes, r.ctid AS place"
 #define OF_LEVEL " r.breakdown = $1 AND r.level = $2 AND r.bucket >= $3 AND r.bucket < $4"
 #define OF_NAME " AND r.event_name = $7 AND NOT r.is_other_name"
 /* an expression, for which the planner has no index but that of scopes */
@@ -52,7 +53,8 @@ enum
 	ROW_COLUMN_EVENTS,
 	ROW_COLUMN_UNIQUE_USERS,
 	ROW_COLUMN_USERS,
-	ROW_COLUMN_MINUTES
+	ROW_COLUMN_MINUTES,
+	ROW_COLUMN_PLACE
 };
 
 /* Of the parameters of all statements. */
@@ -124,6 +126,7 @@ visit_row(TupleTableSlot *slot, void *arg)
 	row.unique_users = DatumGetInt64(get_column(slot, ROW_COLUMN_UNIQUE_USERS));
 	row.users = get_column(slot, ROW_COLUMN_USERS);
 	row.minutes = get_column(slot, ROW_COLUMN_MINUTES);
+	row.place = *(ItemPointer) DatumGetPointer(get_column(slot, ROW_COLUMN_PLACE));
 	rows->visitor(&row, rows->arg);
 }
 
@@ -166,6 +169,26 @@ RollupRowsOfLevel(const RollupSelection *rows, BucketLevel level, const TimeRang
 		n += RollupRows(&selection, visitor, arg);
 	}
 	return n;
+}
+
+void
+RollupRowsAt(int n, const ItemPointerData *places, RollupRowVisitor visitor, void *arg)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid array_of_places = TIDARRAYOID;
+	Datum *elements = palloc_extended(Max(n, 1) * sizeof(Datum), MCXT_ALLOC_HUGE);
+	SelectionVisitor rows = {visitor, arg};
+	Datum array;
+
+	if (plan == NULL)
+		plan = SpiPrepare("SELECT " ROW_COLUMNS " FROM fast_ingest.rollup AS r"
+						  " WHERE r.ctid = ANY ($1)",
+						  1, &array_of_places, CURSOR_OPT_GENERIC_PLAN);
+	for (int i = 0; i < n; i++)
+		elements[i] = PointerGetDatum(&places[i]);
+	array = PointerGetDatum(
+		construct_array(elements, n, TIDOID, sizeof(ItemPointerData), false, TYPALIGN_SHORT));
+	(void) SpiVisitPlan(plan, 1, &array_of_places, &array, visit_row, &rows);
 }
 
 /*

@@ -7,6 +7,8 @@
 #ifndef FAST_INGEST_READ_ROLLUP_H
 #define FAST_INGEST_READ_ROLLUP_H
 
+#include "storage/itemptr.h"
+
 #include "base/time_ranges.h"
 
 /* A row of fast_ingest.rollup. Pointers are valid while it is visited. */
@@ -23,6 +25,7 @@ typedef struct
 	int64 unique_users;
 	Datum users;   /* fi_user_set, not detoasted; 0 for NULL */
 	Datum minutes; /* bytea, not detoasted; 0 for NULL */
+	ItemPointerData place;
 } RollupRow;
 
 typedef void (*RollupRowVisitor)(const RollupRow *row, void *arg);
@@ -44,6 +47,9 @@ extern int64 RollupRows(const RollupSelection *selection, RollupRowVisitor visit
 /* The same for another level and some ranges. */
 extern int64 RollupRowsOfLevel(const RollupSelection *rows, BucketLevel level,
 							   const TimeRangeList *ranges, RollupRowVisitor visitor, void *arg);
+
+/* The same for the rows at some places, in any order. The snapshot has shown them. */
+extern void RollupRowsAt(int n, const ItemPointerData *places, RollupRowVisitor visitor, void *arg);
 
 /*
  * Find the range in which the rollup has rows of an event_name, or of any (NULL). If it has

@@ -11,6 +11,7 @@
 
 #include "db/spi.h"
 #include "rollup/breakdown/breakdown_buckets.h"
+#include "rollup/refresh/all_names.h"
 #include "rollup/refresh/fine_rows.h"
 #include "rollup/refresh/merge.h"
 
@@ -34,7 +35,7 @@
  * Remove and compute the totals of the hours from $1 to before $2, of each event_name and of all
  */
 #define FORGET_HOUR_TOTALS \
-	"DELETE FROM fast_ingest.rollup WHERE breakdown IN (0, 4) AND level = 2" \
+	"DELETE FROM fast_ingest.rollup WHERE breakdown IN (0, -1) AND level = 2" \
 	" AND bucket >= $1 AND bucket < $2"
 #define COUNT_HOUR_TOTALS \
 	"INSERT INTO fast_ingest.rollup" \
@@ -47,36 +48,33 @@
 #define COUNT_HOURS_OF_ALL_NAMES \
 	"INSERT INTO fast_ingest.rollup" \
 	" (" KEY_COLUMNS ", events, unique_users)" \
-	" SELECT 4, 2, '', bucket, '', '', false, false, sum(events)," \
+	" SELECT -1, 2, '', bucket, '', '', false, false, sum(events)," \
 	"  fast_ingest.cardinality(fast_ingest.union_users(users))" \
 	" FROM fast_ingest.rollup" \
 	" WHERE breakdown = 1 AND level = 2 AND bucket >= $1 AND bucket < $2" \
 	" GROUP BY bucket"
 
-/*
- * Make rows of days from the rows of hours from $1 to before $2. Takes the id of the breakdown of
- * the new rows, their key and is_other, the id of the breakdown to read, and further columns to
- * group by.
- */
+/* Make rows of days from a breakdown's rows of hours from $1 to before $2. */
 #define CLOSE_DAYS \
 	"INSERT INTO fast_ingest.rollup" \
 	" (" KEY_COLUMNS ", events, unique_users, users)" \
-	" SELECT %d, 3, event_name, date_trunc('day', bucket, 'UTC'), scope, %s, is_other_name," \
-	"  sum(events)," \
+	" SELECT breakdown, 3, event_name, date_trunc('day', bucket, 'UTC'), scope, key, is_other," \
+	"  is_other_name, sum(events)," \
 	"  fast_ingest.cardinality(fast_ingest.union_users(users)), fast_ingest.union_users(users)" \
 	" FROM fast_ingest.rollup" \
 	" WHERE breakdown = %d AND level = 2 AND bucket >= $1 AND bucket < $2" \
-	" GROUP BY event_name, is_other_name, date_trunc('day', bucket, 'UTC'), scope%s"
+	" GROUP BY breakdown, event_name, is_other_name, date_trunc('day', bucket, 'UTC'), scope, key," \
+	"  is_other"
 
-/* The same of all event_names, for channels and their total. Takes the id, key and is_other. */
-#define CLOSE_DAYS_OF_ALL_NAMES \
+/* Make the totals of days from the channels' rows of days. */
+#define COUNT_DAY_TOTALS \
 	"INSERT INTO fast_ingest.rollup" \
 	" (" KEY_COLUMNS ", events, unique_users, users)" \
-	" SELECT %d, 3, '', date_trunc('day', bucket, 'UTC'), '', %s, false, sum(events)," \
+	" SELECT 0, 3, event_name, bucket, '', '', false, is_other_name, sum(events)," \
 	"  fast_ingest.cardinality(fast_ingest.union_users(users)), fast_ingest.union_users(users)" \
 	" FROM fast_ingest.rollup" \
-	" WHERE breakdown = 1 AND level = 2 AND bucket >= $1 AND bucket < $2" \
-	" GROUP BY date_trunc('day', bucket, 'UTC')%s"
+	" WHERE breakdown = 1 AND level = 3 AND bucket >= $1 AND bucket < $2" \
+	" GROUP BY event_name, bucket, is_other_name"
 
 /*
  * Format and run a statement with two times, $1 and $2
@@ -130,32 +128,29 @@ delete_rows(int breakdown, BucketLevel level, TimestampTz low, TimestampTz high)
 }
 
 /*
- * Make a breakdown's rows of whole days from those of its hours. If the breakdown is that of
- * channels, make the totals, too
+ * Make a breakdown's rows of whole days from those of its hours, and those of all names. If the
+ * breakdown is that of channels, make the totals, too
  */
 static void
-close_days(int breakdown, TimestampTz low, TimestampTz high)
+close_days(const Breakdown *breakdown, TimeRange days)
 {
-	run_with_times(low, high, CLOSE_DAYS, breakdown, "key, is_other", breakdown, ", key, is_other");
-	if (breakdown == BREAKDOWN_CHANNEL)
+	if (breakdown->finest < LEVEL_DAY)
+		run_with_times(days.low, days.high, CLOSE_DAYS, breakdown->id);
+	AllNamesCount(breakdown->id, days);
+	if (breakdown->id == BREAKDOWN_CHANNEL)
 	{
-		run_with_times(low, high, CLOSE_DAYS, BREAKDOWN_TOTAL, "'', false", breakdown, "");
-		run_with_times(low, high, CLOSE_DAYS_OF_ALL_NAMES, BREAKDOWN_ALL_NAMES, "'', false", "");
-		run_with_times(low, high, CLOSE_DAYS_OF_ALL_NAMES, BREAKDOWN_ALL_NAMES_CHANNEL,
-					   "key, is_other", ", key, is_other");
+		(void) SpiRunWithTimes(COUNT_DAY_TOTALS, days.low, days.high);
+		AllNamesCount(BREAKDOWN_TOTAL, days);
 	}
 }
 
 static void
-delete_days(int breakdown, TimestampTz low, TimestampTz high)
+delete_days(int breakdown, TimeRange days)
 {
-	delete_rows(breakdown, LEVEL_DAY, low, high);
+	delete_rows(breakdown, LEVEL_DAY, days.low, days.high);
+	AllNamesForget(breakdown, days);
 	if (breakdown == BREAKDOWN_CHANNEL)
-	{
-		delete_rows(BREAKDOWN_TOTAL, LEVEL_DAY, low, high);
-		delete_rows(BREAKDOWN_ALL_NAMES, LEVEL_DAY, low, high);
-		delete_rows(BREAKDOWN_ALL_NAMES_CHANNEL, LEVEL_DAY, low, high);
-	}
+		delete_days(BREAKDOWN_TOTAL, days);
 }
 
 static void
@@ -195,8 +190,7 @@ CloseBuckets(RollupState *state, BreakdownList *breakdowns, int64 *hours, int64 
 	if (day > state->days_closed)
 	{
 		for (int i = 0; i < breakdowns->n; i++)
-			if (breakdowns->items[i].finest < LEVEL_DAY)
-				close_days(breakdowns->items[i].id, state->days_closed, day);
+			close_days(&breakdowns->items[i], (TimeRange){state->days_closed, day});
 		*days = (day - state->days_closed) / USECS_PER_DAY;
 		state->days_closed = day;
 		for (int i = 0; i < breakdowns->n; i++)
@@ -253,13 +247,15 @@ CloseBucketsForget(const Breakdown *breakdown, TimeRange range)
 	TimeRange fine = {Max(range.low, breakdown->fine_from), range.high};
 
 	if (range.low < breakdown->fine_from)
-		delete_rows(breakdown->id, LEVEL_DAY, range.low, Min(range.high, breakdown->fine_from));
+		delete_days(breakdown->id, (TimeRange){range.low, Min(range.high, breakdown->fine_from)});
 	if (fine.low >= fine.high)
 		return;
 	if (breakdown->finest == LEVEL_MINUTE)
 		delete_minutes(breakdown->id, fine);
+	else if (breakdown->finest == LEVEL_HOUR)
+		delete_rows(breakdown->id, LEVEL_HOUR, fine.low, fine.high);
 	else
-		delete_rows(breakdown->id, breakdown->finest, fine.low, fine.high);
+		delete_days(breakdown->id, fine);
 }
 
 void
@@ -300,8 +296,8 @@ CloseBucketsAgain(const Breakdown *breakdown, const TimeRangeList *ranges, const
 
 		for (int i = 0; i < days->n; i++)
 		{
-			delete_days(breakdown->id, days->ranges[i].low, days->ranges[i].high);
-			close_days(breakdown->id, days->ranges[i].low, days->ranges[i].high);
+			delete_days(breakdown->id, days->ranges[i]);
+			close_days(breakdown, days->ranges[i]);
 		}
 	}
 }

@@ -15,6 +15,7 @@
 #include "utils/timestamp.h"
 
 #include "db/spi.h"
+#include "rollup/refresh/all_names.h"
 #include "rollup/refresh/merge.h"
 #include "rollup/state/key_limit.h"
 
@@ -86,8 +87,9 @@ void
 FineRowsForget(const Breakdown *breakdown, TimestampTz from)
 {
 	(void) SpiRunWithTimes(psprintf("DELETE FROM fast_ingest.rollup"
-									" WHERE breakdown = %d AND bucket >= $1 AND bucket < $2",
-									breakdown->id),
+									" WHERE breakdown IN (%d, ~%d)"
+									"  AND bucket >= $1 AND bucket < $2",
+									breakdown->id, breakdown->id),
 						   from, TIME_END);
 }
 
@@ -100,6 +102,7 @@ FineRowsDrop(const Breakdown *breakdown, TimeRange days)
 
 	if (breakdown->finest == LEVEL_DAY || days.low >= days.high)
 		return;
-	(void) SpiRunWithTimes(psprintf(JOIN_OTHERS, id, id, id, scope, scope), days.low, days.high);
+	if (SpiRunWithTimes(psprintf(JOIN_OTHERS, id, id, id, scope, scope), days.low, days.high) > 0)
+		AllNamesCountAgain(id, days);
 	(void) SpiRunWithTimes(psprintf(DELETE_FINE_ROWS, id), days.low, days.high);
 }

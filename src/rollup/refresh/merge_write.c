@@ -37,8 +37,15 @@ enum
 	MERGED_TIMES,
 	MERGED_IS_OTHER,
 	MERGED_IS_OTHER_NAME,
+	MERGED_SPOT,
 	NUM_MERGED_COLUMNS
 };
+
+/*
+ * What groups of merged rows are sorted by. The spot is a number of scope and key: it is compared
+ * faster than columns behind texts, and leaves few equal rows to them.
+ */
+#define SORT_COLUMNS "spot, " KEY_COLUMNS
 
 /* In all statements below, $1 is RollupState.hours_closed and $2 RollupState.days_closed. */
 
@@ -52,7 +59,7 @@ enum
  */
 #define TAKE_UP \
 	", parts AS (" \
-	" SELECT r.ctid AS part, CASE WHEN r.minutes IS NULL THEN r.unique_users ELSE r.events END" \
+	" SELECT n.spot, r.ctid AS part, CASE WHEN r.minutes IS NULL THEN r.unique_users ELSE r.events END" \
 	"  AS size, n.breakdown, n.level, n.event_name," \
 	"  n.bucket, n.scope, n.key, n.is_other, n.is_other_name," \
 	"  CASE WHEN n.times IS NULL THEN fast_ingest.cardinality(n.users) ELSE n.events END" \
@@ -62,56 +69,63 @@ enum
 	"  AND r.bucket = n.bucket AND r.scope = n.scope AND r.key = n.key" \
 	"  AND r.is_other = n.is_other AND r.is_other_name = n.is_other_name" \
 	"), sized AS (" \
-	" SELECT *, new_size + coalesce(sum(size) OVER (PARTITION BY " KEY_COLUMNS \
+	" SELECT *, new_size + coalesce(sum(size) OVER (PARTITION BY " SORT_COLUMNS \
 	"  ORDER BY size, part ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before" \
 	" FROM parts" \
 	"), judged AS (" \
-	" SELECT *, bool_and(size <= 2 * before) OVER (PARTITION BY " KEY_COLUMNS \
+	" SELECT *, bool_and(size <= 2 * before) OVER (PARTITION BY " SORT_COLUMNS \
 	"  ORDER BY size, part) AS taken FROM sized" \
 	"), old AS (" \
 	" DELETE FROM fast_ingest.rollup AS r USING judged AS j WHERE r.ctid = j.part AND j.taken" \
-	" RETURNING r.breakdown, r.level, r.event_name, r.bucket, r.scope, r.key, r.is_other," \
-	"  r.is_other_name, r.events, r.users, r.minutes)" \
+	" RETURNING j.spot, r.breakdown, r.level, r.event_name, r.bucket, r.scope, r.key," \
+	"  r.is_other, r.is_other_name, r.events, r.users, r.minutes)" \
 	"INSERT INTO fast_ingest.rollup" \
 	" (" KEY_COLUMNS ", events, unique_users, users, minutes, is_part)" \
 	" SELECT " KEY_COLUMNS \
 	", sum(events), fast_ingest.cardinality(fast_ingest.union_users(users))," \
 	"  fast_ingest.union_users(users), fast_ingest.union_times(times), bool_or(is_part)" \
 	" FROM (SELECT *, false AS is_part FROM new UNION ALL SELECT *, false FROM old" \
-	"  UNION ALL SELECT " KEY_COLUMNS ", 0, NULL, NULL, true FROM judged WHERE NOT taken" \
+	"  UNION ALL SELECT " SORT_COLUMNS ", 0, NULL, NULL, true FROM judged WHERE NOT taken" \
 	" ) AS all_of_them" \
-	" GROUP BY " KEY_COLUMNS
+	" GROUP BY " SORT_COLUMNS
 
 /* Merge into rows of the finest level, except minutes of closed hours. */
 #define MERGE_FINEST \
 	"WITH new AS (" \
-	" SELECT breakdown, finest AS level, event_name, bucket, scope, key, is_other," \
+	" SELECT spot, breakdown, finest AS level, event_name, bucket, scope, key, is_other," \
 	"  is_other_name, events, users, times" \
 	" FROM merged WHERE finest > 1 OR bucket >= $1)" TAKE_UP
 
-/* Merge into rows of closed days, and into their totals, of each event_name and of all. */
+/*
+ * Merge into rows of closed days, of each event_name and of all, and into their totals. Groups are
+ * put together before they are counted in several rows.
+ */
 #define MERGE_DAYS \
-	"WITH new AS (" \
-	" SELECT " KEY_COLUMNS "," \
-	"  sum(events)::bigint AS events, fast_ingest.union_users(users) AS users," \
-	"  NULL::bytea AS times" \
-	" FROM (SELECT breakdown, 3::smallint AS level, event_name," \
-	"   date_trunc('day', bucket, 'UTC') AS bucket, scope, key, is_other, is_other_name," \
-	"   events, users" \
-	"  FROM merged WHERE finest < 3 AND bucket < $2" \
+	"WITH days AS (" \
+	" SELECT spot, breakdown, event_name, date_trunc('day', bucket, 'UTC') AS bucket, scope, key," \
+	"  is_other, is_other_name, sum(events)::bigint AS events," \
+	"  fast_ingest.union_users(users) AS users" \
+	" FROM merged WHERE finest < 3 AND bucket < $2" \
+	" GROUP BY spot, breakdown, event_name, date_trunc('day', bucket, 'UTC'), scope, key," \
+	"  is_other, is_other_name" \
+	"), named AS (" \
+	" SELECT * FROM days" \
+	" UNION ALL" \
+	" SELECT -1, 0::smallint, event_name, bucket, '', '', false, is_other_name," \
+	"  sum(events)::bigint, fast_ingest.union_users(users)" \
+	" FROM days WHERE breakdown = 1 GROUP BY event_name, bucket, is_other_name" \
+	"), new AS (" \
+	" SELECT spot, breakdown, 3::smallint AS level, event_name, bucket, scope, key, is_other," \
+	"  is_other_name, events, users, NULL::bytea AS times" \
+	" FROM named" \
+	" UNION ALL" \
+	" SELECT spot, ~breakdown, 3::smallint, '', bucket, scope, key, is_other, false," \
+	"  sum(events)::bigint, fast_ingest.union_users(users), NULL" \
+	" FROM (SELECT spot, breakdown, bucket, scope, key, is_other, events, users FROM named" \
 	"  UNION ALL" \
-	"  SELECT 0::smallint, 3::smallint, event_name, date_trunc('day', bucket, 'UTC'), '', ''," \
-	"   false, is_other_name, events, users" \
-	"  FROM merged WHERE breakdown = 1 AND bucket < $2" \
-	"  UNION ALL" \
-	"  SELECT 4::smallint, 3::smallint, '', date_trunc('day', bucket, 'UTC'), '', ''," \
-	"   false, false, events, users" \
-	"  FROM merged WHERE breakdown = 1 AND bucket < $2" \
-	"  UNION ALL" \
-	"  SELECT 5::smallint, 3::smallint, '', date_trunc('day', bucket, 'UTC'), '', key," \
-	"   is_other, false, events, users" \
-	"  FROM merged WHERE breakdown = 1 AND bucket < $2) AS days" \
-	" GROUP BY " KEY_COLUMNS ")" TAKE_UP
+	"  SELECT spot, breakdown, bucket, scope, key, is_other, events, users" \
+	"  FROM merged WHERE finest = 3 AND bucket < $2) AS all_names" \
+	" GROUP BY spot, breakdown, bucket, scope, key, is_other)" TAKE_UP
 
 /* Merge into rows of closed hours, which hold their minutes. */
 #define MERGE_HOURS \
@@ -167,10 +181,10 @@ enum
 	" FROM merged WHERE breakdown = 1 AND bucket < $1" \
 	"), old AS (" \
 	" DELETE FROM fast_ingest.rollup AS r USING touched AS t" \
-	" WHERE r.breakdown = 4 AND r.level = 2 AND r.event_name = '' AND r.bucket = t.hour)" \
+	" WHERE r.breakdown = -1 AND r.level = 2 AND r.event_name = '' AND r.bucket = t.hour)" \
 	"INSERT INTO fast_ingest.rollup" \
 	" (" KEY_COLUMNS ", events, unique_users)" \
-	" SELECT 4, 2, '', r.bucket, '', '', false, false, sum(r.events)," \
+	" SELECT -1, 2, '', r.bucket, '', '', false, false, sum(r.events)," \
 	"  fast_ingest.cardinality(fast_ingest.union_users(r.users))" \
 	" FROM touched AS t" \
 	"  JOIN LATERAL (SELECT DISTINCT e.event_name FROM fast_ingest.event_names AS e" \
@@ -186,10 +200,10 @@ make_merged_desc(void)
 	{
 		const char *name;
 		Oid type;
-	} columns[] = {{"breakdown", INT2OID}, {"finest", INT2OID},		  {"event_name", TEXTOID},
-				   {"scope", TEXTOID},	   {"key", TEXTOID},		  {"bucket", TIMESTAMPTZOID},
-				   {"events", INT8OID},	   {"users", InvalidOid},	  {"times", BYTEAOID},
-				   {"is_other", BOOLOID},  {"is_other_name", BOOLOID}};
+	} columns[] = {{"breakdown", INT2OID}, {"finest", INT2OID},		   {"event_name", TEXTOID},
+				   {"scope", TEXTOID},	   {"key", TEXTOID},		   {"bucket", TIMESTAMPTZOID},
+				   {"events", INT8OID},	   {"users", InvalidOid},	   {"times", BYTEAOID},
+				   {"is_other", BOOLOID},  {"is_other_name", BOOLOID}, {"spot", INT8OID}};
 	TupleDesc desc = CreateTemplateTupleDesc(NUM_MERGED_COLUMNS);
 	Oid rollup = OwnTable("rollup");
 	/* fi_user_set, in whatever schema it is */
@@ -271,6 +285,7 @@ show_merged(Merger *merger, const uint32 *numbers)
 		values[MERGED_USERS] = UserSetDatum(set);
 		values[MERGED_IS_OTHER] = BoolGetDatum(group->key.is_other);
 		values[MERGED_IS_OTHER_NAME] = BoolGetDatum(group->key.is_other_name);
+		values[MERGED_SPOT] = Int64GetDatum((int64) group->key.scope << 32 | group->key.key);
 		tuplestore_putvalues(store, desc, values, isnull);
 		MemoryContextSwitchTo(caller);
 		count++;

@@ -222,6 +222,9 @@ sub metrics_query
 	  $to eq 'NULL' ? 'NULL::timestamptz' : $to, literal($group), literal($channel), literal($zone), $filled ? 'true' : 'false',
 	  ($filter ? literal(JSON::PP->new->canonical->encode($filter)) . '::jsonb' : 'NULL'), $align ? 'true' : 'false',
 	  $sunday ? "'sunday'" : "'monday'";
+	# the first of all groups, where no keys are counted together
+	my $most = !$by_time && defined $group && !$capped{$group} && $group ne 'event' && chance(0.4) ? between(1, 4) : undef;
+	$arguments .= ", $most" if defined $most;
 	my $call = "fi_metrics($arguments)";
 	my ($ours, $raw);
 
@@ -249,10 +252,11 @@ sub metrics_query
 
 		$ours = "SELECT group_key AS k, total_events AS t, unique_users AS u FROM $call";
 		$raw = "SELECT $key AS k, count(*) AS t, count(DISTINCT user_id) AS u"
-		  . " FROM fast_ingest.events WHERE $where AND $key IS NOT NULL GROUP BY 1";
+		  . " FROM fast_ingest.events WHERE $where AND $key IS NOT NULL GROUP BY 1"
+		  . (defined $most ? " ORDER BY 2 DESC, ($key) COLLATE \"C\" LIMIT $most" : '');
 	}
 	$raw = by_snapshot($raw);
-	return ($capped{ $group || '' } || ($group || '') eq 'event' ? capped_comparison($call, $ours, $raw) : comparison($call, $ours, $raw))
+	return ($capped{ $group || '' } || ($group || '') eq 'event' ? capped_comparison($call, $arguments, $ours, $raw) : comparison($call, $ours, $raw))
 	  . ($opt{plan} ? "SELECT 'PLAN', source FROM fi_metrics_sources($arguments) WHERE rows_read > 0;\n" : '');
 }
 
@@ -260,7 +264,7 @@ sub metrics_query
 # key has too many. Without a group of others, every key is right.
 sub capped_comparison
 {
-	my ($call, $ours, $raw) = @_;
+	my ($call, $arguments, $ours, $raw) = @_;
 
 	return comparison(
 		"sum of $call",
@@ -270,7 +274,19 @@ sub capped_comparison
 		"keys of $call",
 		"SELECT o.* FROM ($ours) o LEFT JOIN ($raw) r USING (k) WHERE NOT EXISTS (SELECT FROM ($ours) o WHERE k IS NULL)"
 		  . ' OR k IS NOT NULL AND (o.t > coalesce(r.t, 0) OR o.u > coalesce(r.u, 0))',
-		"SELECT * FROM ($raw) r WHERE NOT EXISTS (SELECT FROM ($ours) o WHERE k IS NULL)");
+		"SELECT * FROM ($raw) r WHERE NOT EXISTS (SELECT FROM ($ours) o WHERE k IS NULL)")
+	  . first_comparison($call, $arguments);
+}
+
+# The groups of the most events, with or without a group of others, are the first of all
+sub first_comparison
+{
+	my ($call, $arguments) = @_;
+	my $most = between(1, 5);
+	my $numbered = 'SELECT row_number() OVER () || coalesce(\' \' || group_key, \'\') AS k, total_events AS t, unique_users AS u FROM';
+
+	return '' unless chance(0.3);
+	return comparison("$most of $call", "$numbered fi_metrics($arguments, $most)", "$numbered (SELECT * FROM $call LIMIT $most) a");
 }
 
 # fi_stats and fi_top_paths: the whole site, and its most viewed paths, most first

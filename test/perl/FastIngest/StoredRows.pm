@@ -24,8 +24,8 @@ LATERAL (VALUES
 	(1, CASE WHEN b.quarters THEN date_bin('15 minutes', ts, '2000-01-01Z') ELSE date_trunc('minute', ts, 'UTC') END,
 	 finest = 1 AND ts >= hours AND ts >= fine),
 	(2, date_trunc('hour', ts, 'UTC'), (finest = 2 OR finest = 1 AND ts < hours) AND ts >= fine),
-	(3, date_trunc('day', ts, 'UTC'), finest = 3 OR ts < days OR ts < fine)) AS l (level, bucket, is_there)
-WHERE l.is_there AND b.key IS NOT NULL
+	(3, date_trunc('day', ts, 'UTC'), ts < days OR b.id >= 0 AND (finest = 3 OR ts < fine))) AS l (level, bucket, is_there)
+WHERE l.is_there AND b.key IS NOT NULL AND (b.id > 0 OR l.level > 1) AND (b.id >= -1 OR l.level = 3)
 GROUP BY 1, 2, 3, 4, 5, 6
 EOQ
 
@@ -66,16 +66,17 @@ sub stored_rows_differ
 {
 	my ($server) = @_;
 	my @events = map { events_of($_->[0], name => $_->[1], key => "''::text", scope => "''", finest => 1, quarters => 'false') }
-	  [ 0, 'event_name' ], [ 4, "''::text" ];
-	push @events, events_of(5, name => "''::text", key => 'channel', scope => "''", finest => 1, quarters => 'false');
+	  [ 0, 'event_name' ], [ -1, "''::text" ];
 
 	foreach (split /\n/, $server->sql('SELECT id, key, scope, finest, quarters, is_array, fine_days, fine_from FROM fast_ingest.breakdowns'))
 	{
 		my ($id, $key, $scope, $finest, $quarters, $is_array, $fine_days, $fine_from) = split /\|/;
 
-		push @events,
-		  events_of($id, name => 'event_name', key => $is_array eq 't' ? $key : "($key)::text", scope => $scope || "''",
-			finest => $finest, quarters => $quarters eq 't' ? 'true' : 'false', is_array => $is_array eq 't', fine_days => $fine_days, fine_from => $fine_from);
+		# of each name, and of all, of which there are rows of closed days only
+		push @events, map {
+		  events_of($_->[0], name => $_->[1], key => $is_array eq 't' ? $key : "($key)::text", scope => $scope || "''",
+			finest => $finest, quarters => $quarters eq 't' ? 'true' : 'false', is_array => $is_array eq 't', fine_days => $fine_days, fine_from => $fine_from)
+		} [ $id, 'event_name' ], [ -1 - $id, "''::text" ];
 	}
 	return $server->sql(sprintf <<'EOQ', sprintf $WANTED, join "\nUNION ALL ", @events);
 WITH wanted AS (%s), stored AS (
@@ -85,8 +86,7 @@ FROM fast_ingest.rollup GROUP BY 1, 2, 3, 4, 5, 6)
 SELECT * FROM (
 SELECT 'missing', * FROM (TABLE wanted EXCEPT TABLE stored) m
 UNION ALL SELECT 'wrong', * FROM (TABLE stored EXCEPT TABLE wanted) w
-) d WHERE (breakdown NOT IN (0, 4) OR level > 1) AND (breakdown <> 5 OR level = 3)
-AND NOT EXISTS (SELECT FROM fast_ingest.lost_rows WHERE low < bucket + interval '24 hours' AND high > bucket) ORDER BY 2, 3, 5, 1 LIMIT 10
+) d WHERE NOT EXISTS (SELECT FROM fast_ingest.lost_rows WHERE low < bucket + interval '24 hours' AND high > bucket) ORDER BY 2, 3, 5, 1 LIMIT 10
 EOQ
 }
 
