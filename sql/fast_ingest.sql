@@ -477,11 +477,12 @@ CREATE TABLE fast_ingest.rollup_state (
     hours_closed timestamptz NOT NULL,
     days_closed timestamptz NOT NULL,
     users bigint NOT NULL,
+    erased bigint NOT NULL DEFAULT 0,
     only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row)
 );
 
 COMMENT ON TABLE fast_ingest.rollup_state IS
-'The state of the rollup: hours and days that begin before hours_closed and days_closed are closed; users is how many users have been given numbers, erased users included';
+'The state of the rollup: hours and days that begin before hours_closed and days_closed are closed; users is how many users have been given numbers, erased users included, and erased how many of these have been erased';
 
 CREATE TABLE fast_ingest.lost_rows (
     low timestamptz NOT NULL,

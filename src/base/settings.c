@@ -44,6 +44,7 @@ int fi_query_timeout;
 int fi_refresh_backlog;
 int fi_refresh_backlog_deltas;
 int fi_refresh_backlog_age;
+int fi_delta_cache_size;
 int fi_max_event_names;
 int fi_retention;
 int fi_partitions_ahead;
@@ -236,6 +237,9 @@ static const IntegerSetting integer_settings[] = {
 	{"fast_ingest.refresh_backlog_age",
 	 "Age of the oldest delta at which the rollup is refreshed likewise; 0 is any age.",
 	 &fi_refresh_backlog_age, 60, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_S},
+	{"fast_ingest.delta_cache_size",
+	 "Memory of each process that answers questions for events not yet in the rollup.",
+	 &fi_delta_cache_size, 32 * 1024, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_KB},
 	{"fast_ingest.max_event_names",
 	 "Number of different event_names of a UTC day that the rollup keeps apart.",
 	 &fi_max_event_names, 1000, 1, INT_MAX, PGC_SIGHUP, 0},

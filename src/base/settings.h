@@ -70,6 +70,7 @@ extern int fi_refresh_backlog_age; /* s */
 extern int fi_retention;		   /* s; 0: keep all */
 extern int fi_partitions_ahead;	   /* days */
 extern int fi_max_dead_letters;	   /* 0: any number */
+extern int fi_delta_cache_size;	   /* kB */
 extern int fi_max_event_names;	   /* of a day */
 extern bool fi_require_api_key;
 extern int fi_rate_limit_per_client;  /* events per second; 0: none */

@@ -280,11 +280,17 @@ erase_merged(Snapshot snapshot, void *arg)
 	erase_number(arg);
 }
 
+/*
+ * Delete the user's row, and let processes forget the numbers that they have in memory
+ */
 static void
 erase_user_row(Erasure *erasure)
 {
 	Oid type = UUIDOID;
 	SavedUser user = ActAsRollupOwner();
+
+	if (erasure->users > 0)
+		(void) SpiRun("UPDATE fast_ingest.rollup_state SET erased = erased + 1", SPI_OK_UPDATE);
 
 	(void) SpiRunWith("DELETE FROM fast_ingest.users WHERE user_hash = $1", SPI_OK_DELETE, 1, &type,
 					  &erasure->hash);

@@ -8,11 +8,9 @@
 
 #include "rollup/delta/delta_read.h"
 
-#include "fmgr.h"
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
-#include "db/scan_own_table.h"
 
 static pg_noreturn void report_damage(void);
 
@@ -107,92 +105,4 @@ DeltaNextSection(DeltaReader *reader, DeltaSectionReader *section)
 	if (head->noffsets == 0)
 		section->offsets = NULL;
 	return true;
-}
-
-/*
- * Call a visitor for the groups of one delta
- */
-static void
-visit_groups(const struct varlena *groups, int breakdown, const char *event_name, TimeRange range,
-			 DeltaRowVisitor visitor, void *arg)
-{
-	DeltaReader reader;
-	DeltaSectionReader section;
-	uint32 name;
-
-	DeltaRead(&reader, groups);
-	for (name = 0; event_name != NULL && name < reader.header->nstrings; name++)
-	{
-		uint32 len;
-		const char *text = DeltaString(&reader, name, &len);
-
-		if (IsText(text, (int) len, event_name))
-			break;
-	}
-	if (name == reader.header->nstrings)
-		return;
-	while (DeltaNextSection(&reader, &section))
-	{
-		const uint16 *ref = section.refs;
-		const uint32 *offset = section.offsets;
-
-		if (section.breakdown != breakdown)
-			continue;
-		for (uint32 i = 0; i < section.ngroups; i++)
-		{
-			const DeltaGroup *group = &section.groups[i];
-			TimestampTz bucket = DeltaBucket(group);
-
-			if ((event_name == NULL || group->event_name == name) && bucket >= range.low &&
-				bucket < range.high)
-			{
-				uint32 event_name_len;
-				uint32 scope_len;
-				uint32 key_len;
-				DeltaRow row;
-
-				row.bucket = bucket;
-				row.event_name = DeltaString(&reader, group->event_name, &event_name_len);
-				row.scope = DeltaString(&reader, group->scope, &scope_len);
-				row.key = DeltaString(&reader, group->key, &key_len);
-				row.event_name_len = (int) event_name_len;
-				row.scope_len = (int) scope_len;
-				row.key_len = (int) key_len;
-				row.events = group->events;
-				row.nusers = group->nrefs;
-				row.hashes = reader.users;
-				row.users = ref;
-				row.offsets = offset;
-				visitor(&row, arg);
-			}
-			ref += group->nrefs;
-			if (offset != NULL)
-				offset += group->events;
-		}
-	}
-}
-
-void
-DeltaRows(Snapshot snapshot, int breakdown, const char *event_name, TimeRange range,
-		  DeltaRowVisitor visitor, void *arg)
-{
-	OwnTableScan rows;
-
-	OwnTableScanBegin(&rows, "rollup_delta", AccessShareLock, snapshot);
-	while (OwnTableScanNext(&rows))
-	{
-		bool isnull;
-		Datum value;
-		struct varlena *groups;
-
-		if (DatumGetTimestampTz(slot_getattr(rows.slot, DELTA_COLUMN_LAST, &isnull)) < range.low ||
-			DatumGetTimestampTz(slot_getattr(rows.slot, DELTA_COLUMN_FIRST, &isnull)) >= range.high)
-			continue;
-		value = slot_getattr(rows.slot, DELTA_COLUMN_GROUPS, &isnull);
-		groups = PG_DETOAST_DATUM(value);
-		visit_groups(groups, breakdown, event_name, range, visitor, arg);
-		if ((Pointer) groups != DatumGetPointer(value))
-			pfree(groups);
-	}
-	OwnTableScanEnd(&rows);
 }

@@ -6,10 +6,6 @@
 #ifndef FAST_INGEST_DELTA_READ_H
 #define FAST_INGEST_DELTA_READ_H
 
-#include "utils/snapshot.h"
-
-#include "base/text_slice.h"
-#include "base/time_ranges.h"
 #include "rollup/delta/delta_format.h"
 
 /* A delta being read. */
@@ -52,32 +48,5 @@ DeltaString(const DeltaReader *reader, uint32 number, uint32 *len)
 	*len = reader->ends[number] - start;
 	return reader->strings + start;
 }
-
-/* A group of a delta; pointers are valid while it is visited. */
-typedef struct
-{
-	TimestampTz bucket;
-	const char *event_name;
-	const char *scope;
-	const char *key;
-	int event_name_len;
-	int scope_len;
-	int key_len;
-	int events;
-	int nusers;
-	const UserHash *hashes; /* of the whole delta */
-	const uint16 *users;	/* which of the hashes; a user may come several times */
-	const uint32 *offsets;	/* of the events in their minute, microseconds, first of those that
-							 * have users; NULL: none are kept */
-} DeltaRow;
-
-typedef void (*DeltaRowVisitor)(const DeltaRow *row, void *arg);
-
-/*
- * Call a visitor for the groups of a breakdown whose buckets begin in a range, in all deltas
- * that a snapshot shows; of one event_name, or of all (NULL). Errors as DeltaRead.
- */
-extern void DeltaRows(Snapshot snapshot, int breakdown, const char *event_name, TimeRange range,
-					  DeltaRowVisitor visitor, void *arg);
 
 #endif

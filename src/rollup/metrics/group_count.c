@@ -86,19 +86,21 @@ GroupCountUniqueUsers(GroupCount *count)
 }
 
 void
-UnresolvedUsersInit(UnresolvedUsers *users, Snapshot snapshot)
+UnresolvedUsersInit(UnresolvedUsers *users, Snapshot snapshot, const RollupState *state)
 {
 	memset(users, 0, sizeof(*users));
 	users->snapshot = snapshot;
+	users->state = (UserNumbersState){(uint32) state->users, state->erased};
+	users->is_committed = !state->is_own;
 	users->next_number = USER_UNKNOWN - 1;
 	users->unnumbered = UserMapCreate(CurrentMemoryContext, 64);
 }
 
 /*
- * Add a user of a group
+ * Add a user of a group. number is where the cache of deltas has the user's number, or NULL.
  */
 static void
-add_unresolved_user(UnresolvedUsers *users, GroupCount *count, UserHash hash)
+add_unresolved_user(UnresolvedUsers *users, GroupCount *count, UserHash hash, uint32 *number)
 {
 	if (users->n == MAX_UNRESOLVED_USERS)
 		UnresolvedUsersResolve(users);
@@ -106,8 +108,26 @@ add_unresolved_user(UnresolvedUsers *users, GroupCount *count, UserHash hash)
 							  sizeof(GroupCount *));
 	users->hashes = GrowArray(CurrentMemoryContext, users->hashes, users->n, &users->hash_room,
 							  sizeof(UserHash));
+	users->numbers = GrowArray(CurrentMemoryContext, users->numbers, users->n, &users->number_room,
+							   sizeof(uint32 *));
+	users->numbers[users->n] = number;
 	users->counts[users->n] = count;
 	users->hashes[users->n++] = hash;
+}
+
+/*
+ * Add a user of a group of a delta
+ */
+static void
+add_delta_user(UnresolvedUsers *users, GroupCount *count, const DeltaRow *row, int i)
+{
+	uint16 user = row->users[i];
+	uint32 *number = row->numbers ? &row->numbers[user] : NULL;
+
+	if (number != NULL && *number < users->state.given)
+		UserSetAdd(count->users, *number);
+	else
+		add_unresolved_user(users, count, row->hashes[user], number);
 }
 
 void
@@ -117,7 +137,7 @@ GroupCountAddDelta(GroupCount *count, const DeltaRow *row, UnresolvedUsers *user
 	/* from here on, the number of users of the first row is not the answer */
 	(void) GroupCountUsers(count);
 	for (int i = 0; i < row->nusers; i++)
-		add_unresolved_user(users, count, row->hashes[row->users[i]]);
+		add_delta_user(users, count, row, i);
 }
 
 void
@@ -131,7 +151,7 @@ GroupCountAddDeltaPart(GroupCount *count, const DeltaRow *row, uint32 low, uint3
 			continue;
 		count->events++;
 		if (i < row->nusers)
-			add_unresolved_user(users, count, row->hashes[row->users[i]]);
+			add_delta_user(users, count, row, i);
 	}
 }
 
@@ -141,7 +161,7 @@ GroupCountAddEvent(GroupCount *count, const ScannedEvent *event, UnresolvedUsers
 	count->events++;
 	(void) GroupCountUsers(count);
 	if (event->has_user)
-		add_unresolved_user(users, count, event->user);
+		add_unresolved_user(users, count, event->user, NULL);
 }
 
 void
@@ -164,8 +184,20 @@ UnresolvedUsersResolve(UnresolvedUsers *users)
 				entry->number = users->next_number--;
 			numbers[i] = entry->number;
 		}
+		else if (users->numbers[i] != NULL)
+			*users->numbers[i] = numbers[i];
 		UserSetAdd(GroupCountUsers(users->counts[i]), numbers[i]);
 	}
 	pfree(numbers);
 	users->n = 0;
+}
+
+void
+UnresolvedUsersOfDeltas(UnresolvedUsers *users, int breakdown, const char *event_name,
+						TimeRange range, DeltaRowVisitor visitor, void *arg)
+{
+	DeltaRows(users->snapshot, users->is_committed ? &users->state : NULL, breakdown, event_name,
+			  range, visitor, arg);
+	/* before anything else reads deltas, which may free those that these users are of */
+	UnresolvedUsersResolve(users);
 }

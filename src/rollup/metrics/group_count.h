@@ -8,8 +8,9 @@
 #define FAST_INGEST_GROUP_COUNT_H
 
 #include "rollup/breakdown/scan_events.h"
-#include "rollup/delta/delta_read.h"
+#include "rollup/delta/delta_rows.h"
 #include "rollup/sets/user_set.h"
+#include "rollup/state/rollup_state.h"
 
 typedef struct
 {
@@ -28,11 +29,15 @@ typedef struct
 typedef struct
 {
 	Snapshot snapshot;
+	UserNumbersState state; /* what the snapshot shows of numbers */
+	bool is_committed;		/* none of them was given out by this transaction */
 	int n;
 	GroupCount **counts; /* of the user with the same index in hashes */
 	UserHash *hashes;
+	uint32 **numbers; /* NULL, or where the cache of deltas has the user's number */
 	uint32 count_room;
 	uint32 hash_room;
+	uint32 number_room;
 	struct user_map_hash *unnumbered; /* users without a number in fast_ingest.users */
 	uint32 next_number;				  /* for the next one of them */
 } UnresolvedUsers;
@@ -66,8 +71,16 @@ extern UserSet *GroupCountUsers(GroupCount *count);
 /* The number of unique users. Nothing may be added after this call. */
 extern int64 GroupCountUniqueUsers(GroupCount *count);
 
-/* Begin without users, in the current memory context. Users are looked up in the snapshot. */
-extern void UnresolvedUsersInit(UnresolvedUsers *users, Snapshot snapshot);
+/*
+ * Begin without users, in the current memory context. Users are looked up in the snapshot, which
+ * shows the state.
+ */
+extern void UnresolvedUsersInit(UnresolvedUsers *users, Snapshot snapshot,
+								const RollupState *state);
+
+/* Visit deltas, as DeltaRows does, to add them to groups; their users are resolved, too. */
+extern void UnresolvedUsersOfDeltas(UnresolvedUsers *users, int breakdown, const char *event_name,
+									TimeRange range, DeltaRowVisitor visitor, void *arg);
 
 /* Look up all users that were added, and add them to the sets of their groups. */
 extern void UnresolvedUsersResolve(UnresolvedUsers *users);

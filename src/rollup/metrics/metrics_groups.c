@@ -11,7 +11,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "rollup/delta/delta_read.h"
+#include "rollup/delta/delta_rows.h"
 #include "rollup/state/key_limit.h"
 #include "rollup/state/recount.h"
 
@@ -66,7 +66,8 @@ find_extent(const MetricsRun *run)
 		RecountRanges(snapshot, run->channels),
 		KeyLimitUncertain(run->channels, run->event_name, NULL, NULL, run->range));
 
-	DeltaRows(snapshot, run->channels->id, run->event_name, buckets, extend_by_delta, &extent);
+	DeltaRows(snapshot, NULL, run->channels->id, run->event_name, buckets, extend_by_delta,
+			  &extent);
 	TimeRangeListAdd(&range, run->range.low, run->range.high);
 	raw = TimeRangeListIntersection(raw, &range);
 	for (int i = 0; i < raw->n; i++)

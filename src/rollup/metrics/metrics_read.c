@@ -14,7 +14,6 @@
 #include "base/grow_array.h"
 #include "rollup/breakdown/breakdown_buckets.h"
 #include "rollup/breakdown/scan_events.h"
-#include "rollup/delta/delta_read.h"
 #include "rollup/sets/hour_minutes.h"
 #include "rollup/state/recount.h"
 
@@ -421,8 +420,8 @@ MetricsRunRead(MetricsRun *run)
 
 		MetricsRunRequireBreakdown(run);
 		MetricsRunCheckCuts(run);
-		DeltaRows(run->users.snapshot, run->breakdown->id, run->event_name, buckets, add_delta,
-				  run);
+		UnresolvedUsersOfDeltas(&run->users, run->breakdown->id, run->event_name, buckets,
+								add_delta, run);
 		cover_pieces(run, &cover, &hour_totals);
 		read_rollup_rows(run, &cover, &hour_totals);
 		MetricsRunReadCuts(run, &cover.cut);

@@ -10,7 +10,7 @@
 #include "utils/timestamp.h"
 
 #include "rollup/breakdown/breakdown_buckets.h"
-#include "rollup/delta/delta_read.h"
+#include "rollup/delta/delta_rows.h"
 #include "rollup/metrics/cover_range.h"
 #include "rollup/state/recount.h"
 
@@ -49,7 +49,7 @@ sum_known_events(const MetricsRun *run, const Breakdown *breakdown, TimeRange ra
 	(void) RollupRowsOfLevel(&rows, LEVEL_DAY, &cover.days, add_to_sum, &events);
 	(void) RollupRowsOfLevel(&rows, LEVEL_HOUR, &cover.hours, add_to_sum, &events);
 	(void) RollupRowsOfLevel(&rows, LEVEL_MINUTE, &cover.minutes, add_to_sum, &events);
-	DeltaRows(run->users.snapshot, breakdown->id, run->event_name, range, add_delta_to_sum,
+	DeltaRows(run->users.snapshot, NULL, breakdown->id, run->event_name, range, add_delta_to_sum,
 			  &events);
 	return events;
 }

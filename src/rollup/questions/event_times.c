@@ -24,7 +24,7 @@
 
 #include "db/spi.h"
 #include "rollup/breakdown/breakdown_buckets.h"
-#include "rollup/delta/delta_read.h"
+#include "rollup/delta/delta_rows.h"
 #include "rollup/metrics/cover_range.h"
 #include "rollup/metrics/seen_times.h"
 #include "rollup/state/recount.h"
@@ -430,7 +430,7 @@ search_range(Search *search)
 	MetricsRunCover(run, run->range, &cover);
 	for (int i = 0; i < cover.raw.n; i++)
 		scan_events(search, cover.raw.ranges[i], add_event);
-	DeltaRows(run->users.snapshot, run->breakdown->id, NULL, buckets, add_delta, search);
+	DeltaRows(run->users.snapshot, NULL, run->breakdown->id, NULL, buckets, add_delta, search);
 	known = TimeRangeListUnion(TimeRangeListUnion(&cover.days, &cover.hours),
 							   TimeRangeListUnion(&cover.packed, &cover.minutes));
 	for (int i = 0; i < known->n; i++)

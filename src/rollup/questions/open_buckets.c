@@ -24,7 +24,7 @@
 #include "db/spi.h"
 #include "rollup/breakdown/breakdown.h"
 #include "rollup/breakdown/scan_events.h"
-#include "rollup/delta/delta_read.h"
+#include "rollup/delta/delta_rows.h"
 #include "rollup/metrics/cover_range.h"
 #include "rollup/metrics/metrics_private.h"
 #include "rollup/sets/hour_minutes.h"
@@ -177,7 +177,7 @@ find_open_buckets(OpenBuckets *run)
 	const TimeRangeList *marked = TimeRangeListWholeBuckets(run->recount, run->level);
 
 	run->open = (TimeRangeList){0};
-	DeltaRows(run->users.snapshot, run->breakdown->id, NULL, always, add_delta, run);
+	UnresolvedUsersOfDeltas(&run->users, run->breakdown->id, NULL, always, add_delta, run);
 	for (int i = 0; i < marked->n; i++)
 		TimeRangeListAppend(&run->open, marked->ranges[i].low, marked->ranges[i].high);
 	(void) SpiSelect(BUCKETS_OF_PARTS, 0, lengthof(types), types, values);
@@ -383,7 +383,7 @@ fi_open_buckets(PG_FUNCTION_ARGS)
 	MetricsSessionBegin(&session);
 	RestoredCheck(RestoredUpTo(), snapshot);
 	(void) RollupStateRead(snapshot, &run.state);
-	UnresolvedUsersInit(&run.users, snapshot);
+	UnresolvedUsersInit(&run.users, snapshot, &run.state);
 	run.groups = TextMapCreate(CurrentMemoryContext, 256);
 	breakdowns = BreakdownsRead(snapshot, run.state.days_closed);
 	for (int i = 0; i < breakdowns->n; i++)

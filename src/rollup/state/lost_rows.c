@@ -19,7 +19,7 @@
 #include "db/scan_own_table.h"
 #include "db/spi.h"
 #include "rollup/breakdown/breakdown.h"
-#include "rollup/delta/delta_read.h"
+#include "rollup/delta/delta_rows.h"
 
 /* Columns of fast_ingest.lost_rows. */
 enum
@@ -80,7 +80,7 @@ append_counted_days(TimeRange range, TimeRangeList *days)
 															 SPI_tuptable->tupdesc, 1, &isnull)));
 	}
 	if (n == 0 || !one_day)
-		DeltaRows(GetActiveSnapshot(), BREAKDOWN_CHANNEL, NULL,
+		DeltaRows(GetActiveSnapshot(), NULL, BREAKDOWN_CHANNEL, NULL,
 				  (TimeRange){BucketStart(range.low, LEVEL_MINUTE), range.high}, append_delta_day,
 				  &found);
 	PopActiveSnapshot();

@@ -7,6 +7,8 @@
 
 #include "rollup/state/rollup_state.h"
 
+#include "access/sysattr.h"
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "utils/timestamp.h"
 
@@ -19,7 +21,8 @@ enum
 {
 	STATE_COLUMN_HOURS_CLOSED = 1,
 	STATE_COLUMN_DAYS_CLOSED,
-	STATE_COLUMN_USERS
+	STATE_COLUMN_USERS,
+	STATE_COLUMN_ERASED
 };
 
 bool
@@ -28,7 +31,8 @@ RollupStateRead(Snapshot snapshot, RollupState *state)
 	OwnTableScan rows;
 	bool found;
 
-	*state = (RollupState){TIME_BEGIN, TIME_BEGIN, 0};
+	memset(state, 0, sizeof(*state)); /* callers compare all bytes */
+	state->hours_closed = state->days_closed = TIME_BEGIN;
 	OwnTableScanBegin(&rows, "rollup_state", AccessShareLock, snapshot);
 	found = OwnTableScanNext(&rows);
 	if (found)
@@ -40,6 +44,9 @@ RollupStateRead(Snapshot snapshot, RollupState *state)
 		state->days_closed =
 			DatumGetTimestampTz(slot_getattr(rows.slot, STATE_COLUMN_DAYS_CLOSED, &isnull));
 		state->users = DatumGetInt64(slot_getattr(rows.slot, STATE_COLUMN_USERS, &isnull));
+		state->erased = DatumGetInt64(slot_getattr(rows.slot, STATE_COLUMN_ERASED, &isnull));
+		state->is_own = TransactionIdIsCurrentTransactionId(DatumGetTransactionId(
+			slot_getsysattr(rows.slot, MinTransactionIdAttributeNumber, &isnull)));
 	}
 	OwnTableScanEnd(&rows);
 	return found;

@@ -14,7 +14,9 @@ typedef struct
 {
 	TimestampTz hours_closed; /* hours that begin before it are closed */
 	TimestampTz days_closed;
-	int64 users; /* numbers that were given out, also to users erased since: the next number */
+	int64 users;  /* numbers that were given out, also to users erased since: the next number */
+	int64 erased; /* users who had a number and were erased */
+	bool is_own;  /* this transaction has written it */
 } RollupState;
 
 /*
@@ -23,7 +25,7 @@ typedef struct
  */
 extern bool RollupStateRead(Snapshot snapshot, RollupState *state);
 
-/* Write the state, which has a row or not. Needs SPI. */
+/* Write the state but erased, which has a row or not. Needs SPI. */
 extern void RollupStateWrite(const RollupState *state, bool has_row);
 
 #endif

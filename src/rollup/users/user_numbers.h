@@ -18,6 +18,17 @@
 #define MAX_USERS PG_INT32_MAX
 
 /*
+ * What a snapshot shows of numbers, all of which committed transactions have given out. A user who
+ * has some number in a snapshot has it in every other one that shows as many erased users, if so
+ * many numbers are given out there; otherwise the user has none there.
+ */
+typedef struct
+{
+	uint32 given; /* numbers below it */
+	int64 erased; /* users, since there are any */
+} UserNumbersState;
+
+/*
  * Look up n hashes, which may come several times; numbers[i] is set to the number of
  * hashes[i], or to USER_UNKNOWN.
  */
