@@ -4,9 +4,8 @@
  * A delta is known by the place of its row and the transaction that inserted it. A place is used
  * again only after a vacuum, by another transaction; a table that is rewritten gets another file.
  *
- * The number of a user is what fast_ingest.users had in some snapshot, of committed rows only. It
- * is true in another snapshot that shows as many erased users, if so many numbers have been given
- * out there: see UserNumbersState.
+ * The number of a user is what fast_ingest.users has in a snapshot, of committed rows only. The
+ * state of the numbers tells what of it another snapshot shows: see UserNumbersState.
  */
 #include "postgres.h"
 
@@ -59,12 +58,12 @@ hash_id(const DeltaId *id)
 
 static MemoryContext cache_context = NULL; /* holds all below */
 static struct deltas_hash *cache = NULL;
-static Size cache_size;		   /* of the deltas */
-static Oid cached_table;	   /* whose deltas they are, */
-static Oid cached_file;		   /* and in which of its files */
-static int64 numbers_erased;   /* UserNumbersState.erased of the numbers */
-static uint64 scan_number = 0; /* of the scan in progress */
-static uint32 scan_seen;	   /* deltas of the cache that it has seen */
+static Size cache_size;				   /* of the deltas */
+static Oid cached_table;			   /* whose deltas they are, */
+static Oid cached_file;				   /* and in which of its files */
+static UserNumbersState numbers_state; /* which the numbers of users are from */
+static uint64 scan_number = 0;		   /* of the scan in progress */
+static uint32 scan_seen;			   /* deltas of the cache that it has seen */
 
 static void
 forget_all(void)
@@ -78,16 +77,26 @@ forget_all(void)
 	cache = deltas_create(cache_context, 64, NULL);
 }
 
+/*
+ * Forget what a state does not show: of other erased users everything, otherwise numbers that are
+ * not given out there, and which users have none.
+ */
 static void
-forget_numbers(void)
+forget_numbers(const UserNumbersState *state)
 {
+	bool all = state->erased != numbers_state.erased;
 	deltas_iterator iterator;
 	CachedDelta *entry;
 
 	deltas_start_iterate(cache, &iterator);
 	while ((entry = deltas_iterate(cache, &iterator)) != NULL)
-		for (uint32 i = 0; entry->delta != NULL && i < entry->delta->reader.header->nusers; i++)
-			entry->delta->numbers[i] = USER_UNKNOWN;
+	{
+		LoadedDelta *delta = entry->delta;
+
+		for (uint32 i = 0; delta != NULL && i < delta->reader.header->nusers; i++)
+			if (all || delta->numbers[i] >= state->given)
+				delta->numbers[i] = USER_UNKNOWN;
+	}
 }
 
 void
@@ -98,10 +107,10 @@ DeltaCacheBegin(Relation table, const UserNumbersState *state)
 		forget_all();
 	cached_table = RelationGetRelid(table);
 	cached_file = table->rd_rel->relfilenode;
-	if (state != NULL && state->erased != numbers_erased)
+	if (state != NULL && memcmp(state, &numbers_state, sizeof(*state)) != 0)
 	{
-		forget_numbers();
-		numbers_erased = state->erased;
+		forget_numbers(state);
+		numbers_state = *state;
 	}
 	scan_number++;
 	scan_seen = 0;

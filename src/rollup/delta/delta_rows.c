@@ -14,56 +14,66 @@
 #include "db/scan_own_table.h"
 #include "rollup/delta/delta_cache.h"
 
-/* What is visited. */
+/* A string that groups must have, as a delta has it. */
 typedef struct
 {
-	const char *event_name;
-	TimeRange range;
-	DeltaRowVisitor visitor;
-	void *arg;
-} DeltaVisit;
+	bool is_any;
+	uint32 number;
+} WantedString;
 
 /*
- * Find the number of a string; the number of strings if it is not there
+ * Find a string in a delta; any for NULL. False if it is not there.
  */
-static uint32
-find_string(const DeltaReader *reader, const char *wanted)
+static bool
+find_string(const DeltaReader *reader, const char *text, WantedString *wanted)
 {
-	uint32 number;
+	uint32 len = text ? (uint32) strlen(text) : 0;
 
-	for (number = 0; number < reader->header->nstrings; number++)
+	wanted->is_any = text == NULL;
+	for (wanted->number = 0; !wanted->is_any && wanted->number < reader->header->nstrings;
+		 wanted->number++)
 	{
-		uint32 len;
-		const char *text = DeltaString(reader, number, &len);
+		uint32 string_len;
+		const char *string = DeltaString(reader, wanted->number, &string_len);
 
-		if (IsText(text, (int) len, wanted))
-			break;
+		if (string_len == len && memcmp(string, text, len) == 0)
+			return true;
 	}
-	return number;
+	return wanted->is_any;
 }
 
+static inline bool
+is_wanted(const WantedString *wanted, uint16 number)
+{
+	return wanted->is_any || wanted->number == number;
+}
+
+/*
+ * Call the visitor for the groups of a section
+ */
 static void
 visit_section(const LoadedDelta *delta, const DeltaSectionReader *section, uint32 *numbers,
-			  const DeltaVisit *visit)
+			  const DeltaSelection *selection, DeltaRowVisitor visitor, void *arg)
 {
 	const DeltaReader *reader = &delta->reader;
 	const uint16 *ref = section->refs;
 	const uint32 *offset = section->offsets;
-	uint32 name = 0;
+	WantedString event_name;
+	WantedString scope;
+	WantedString key;
 
-	if (visit->event_name != NULL)
-	{
-		name = find_string(reader, visit->event_name);
-		if (name == reader->header->nstrings)
-			return;
-	}
+	if (!find_string(reader, selection->event_name, &event_name) ||
+		!find_string(reader, selection->scope, &scope) ||
+		!find_string(reader, selection->key, &key))
+		return;
 	for (uint32 i = 0; i < section->ngroups; i++)
 	{
 		const DeltaGroup *group = &section->groups[i];
 		TimestampTz bucket = DeltaBucket(group);
 
-		if ((visit->event_name == NULL || group->event_name == name) &&
-			bucket >= visit->range.low && bucket < visit->range.high)
+		if (is_wanted(&event_name, group->event_name) && is_wanted(&scope, group->scope) &&
+			is_wanted(&key, group->key) && bucket >= selection->range.low &&
+			bucket < selection->range.high)
 		{
 			uint32 event_name_len;
 			uint32 scope_len;
@@ -83,7 +93,7 @@ visit_section(const LoadedDelta *delta, const DeltaSectionReader *section, uint3
 			row.numbers = numbers;
 			row.users = ref;
 			row.offsets = offset;
-			visit->visitor(&row, visit->arg);
+			visitor(&row, arg);
 		}
 		ref += group->nrefs;
 		if (offset != NULL)
@@ -92,10 +102,9 @@ visit_section(const LoadedDelta *delta, const DeltaSectionReader *section, uint3
 }
 
 void
-DeltaRows(Snapshot snapshot, const UserNumbersState *state, int breakdown, const char *event_name,
-		  TimeRange range, DeltaRowVisitor visitor, void *arg)
+DeltaRows(Snapshot snapshot, const UserNumbersState *state, const DeltaSelection *selection,
+		  DeltaRowVisitor visitor, void *arg)
 {
-	DeltaVisit visit = {event_name, range, visitor, arg};
 	OwnTableScan rows;
 
 	OwnTableScanBegin(&rows, "rollup_delta", AccessShareLock, snapshot);
@@ -105,17 +114,20 @@ DeltaRows(Snapshot snapshot, const UserNumbersState *state, int breakdown, const
 		bool isnull;
 		LoadedDelta *delta;
 
-		if (DatumGetTimestampTz(slot_getattr(rows.slot, DELTA_COLUMN_LAST, &isnull)) < range.low ||
-			DatumGetTimestampTz(slot_getattr(rows.slot, DELTA_COLUMN_FIRST, &isnull)) >= range.high)
+		if (DatumGetTimestampTz(slot_getattr(rows.slot, DELTA_COLUMN_LAST, &isnull)) <
+				selection->range.low ||
+			DatumGetTimestampTz(slot_getattr(rows.slot, DELTA_COLUMN_FIRST, &isnull)) >=
+				selection->range.high)
 		{
 			DeltaCacheKeep(rows.slot);
 			continue;
 		}
 		delta = DeltaCacheLoad(rows.slot);
 		for (int i = 0; i < delta->nsections; i++)
-			if (delta->sections[i].breakdown == breakdown)
+			if (delta->sections[i].breakdown == selection->breakdown)
 				visit_section(delta, &delta->sections[i],
-							  state != NULL && delta->cached ? delta->numbers : NULL, &visit);
+							  state != NULL && delta->cached ? delta->numbers : NULL, selection,
+							  visitor, arg);
 		if (!delta->cached)
 			pfree(delta);
 	}

@@ -33,17 +33,27 @@ typedef struct
 							 * have users; NULL: none are kept */
 } DeltaRow;
 
+/* Which groups are visited; a text that is NULL is any. */
+typedef struct
+{
+	int breakdown;
+	const char *event_name;
+	const char *scope;
+	const char *key;
+	TimeRange range; /* in which their buckets begin */
+} DeltaSelection;
+
 typedef void (*DeltaRowVisitor)(const DeltaRow *row, void *arg);
 
 /*
- * Call a visitor for the groups of a breakdown whose buckets begin in a range, in all deltas
- * that a snapshot shows; of one event_name, or of all (NULL). Errors as DeltaRead.
+ * Call a visitor for groups of all deltas that a snapshot shows. Errors as DeltaRead.
  *
  * If the caller says what numbers the snapshot shows, the visitor finds the numbers that users
- * of the deltas are known to have: those below state->given are true. The caller may set the
- * others to what it finds in the same snapshot, until anything else reads deltas.
+ * of the deltas are known to have: UserNumbersLookup would find the same, unless it is
+ * USER_UNKNOWN. The caller may set that to what it finds in the same snapshot, until anything
+ * else reads deltas.
  */
-extern void DeltaRows(Snapshot snapshot, const UserNumbersState *state, int breakdown,
-					  const char *event_name, TimeRange range, DeltaRowVisitor visitor, void *arg);
+extern void DeltaRows(Snapshot snapshot, const UserNumbersState *state,
+					  const DeltaSelection *selection, DeltaRowVisitor visitor, void *arg);
 
 #endif

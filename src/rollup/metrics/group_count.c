@@ -90,7 +90,7 @@ UnresolvedUsersInit(UnresolvedUsers *users, Snapshot snapshot, const RollupState
 {
 	memset(users, 0, sizeof(*users));
 	users->snapshot = snapshot;
-	users->state = (UserNumbersState){(uint32) state->users, state->erased};
+	users->state = (UserNumbersState){state->users, state->erased};
 	users->is_committed = !state->is_own;
 	users->next_number = USER_UNKNOWN - 1;
 	users->unnumbered = UserMapCreate(CurrentMemoryContext, 64);
@@ -116,6 +116,20 @@ add_unresolved_user(UnresolvedUsers *users, GroupCount *count, UserHash hash, ui
 }
 
 /*
+ * Give a user without a number one for this answer
+ */
+static uint32
+number_absent_user(UnresolvedUsers *users, UserHash hash)
+{
+	bool found;
+	UserMapEntry *entry = UserMapAdd(users->unnumbered, hash, &found);
+
+	if (!found)
+		entry->number = users->next_number--;
+	return entry->number;
+}
+
+/*
  * Add a user of a group of a delta
  */
 static void
@@ -124,10 +138,11 @@ add_delta_user(UnresolvedUsers *users, GroupCount *count, const DeltaRow *row, i
 	uint16 user = row->users[i];
 	uint32 *number = row->numbers ? &row->numbers[user] : NULL;
 
-	if (number != NULL && *number < users->state.given)
-		UserSetAdd(count->users, *number);
-	else
+	if (number == NULL || *number == USER_UNKNOWN)
 		add_unresolved_user(users, count, row->hashes[user], number);
+	else
+		UserSetAdd(count->users,
+				   *number == USER_ABSENT ? number_absent_user(users, row->hashes[user]) : *number);
 }
 
 void
@@ -175,29 +190,22 @@ UnresolvedUsersResolve(UnresolvedUsers *users)
 	UserNumbersLookup(users->snapshot, users->n, users->hashes, numbers);
 	for (int i = 0; i < users->n; i++)
 	{
-		if (numbers[i] == USER_UNKNOWN)
-		{
-			bool found;
-			UserMapEntry *entry = UserMapAdd(users->unnumbered, users->hashes[i], &found);
+		bool is_absent = numbers[i] == USER_UNKNOWN;
 
-			if (!found)
-				entry->number = users->next_number--;
-			numbers[i] = entry->number;
-		}
-		else if (users->numbers[i] != NULL)
-			*users->numbers[i] = numbers[i];
-		UserSetAdd(GroupCountUsers(users->counts[i]), numbers[i]);
+		if (users->numbers[i] != NULL)
+			*users->numbers[i] = is_absent ? USER_ABSENT : numbers[i];
+		UserSetAdd(GroupCountUsers(users->counts[i]),
+				   is_absent ? number_absent_user(users, users->hashes[i]) : numbers[i]);
 	}
 	pfree(numbers);
 	users->n = 0;
 }
 
 void
-UnresolvedUsersOfDeltas(UnresolvedUsers *users, int breakdown, const char *event_name,
-						TimeRange range, DeltaRowVisitor visitor, void *arg)
+UnresolvedUsersOfDeltas(UnresolvedUsers *users, const DeltaSelection *selection,
+						DeltaRowVisitor visitor, void *arg)
 {
-	DeltaRows(users->snapshot, users->is_committed ? &users->state : NULL, breakdown, event_name,
-			  range, visitor, arg);
+	DeltaRows(users->snapshot, users->is_committed ? &users->state : NULL, selection, visitor, arg);
 	/* before anything else reads deltas, which may free those that these users are of */
 	UnresolvedUsersResolve(users);
 }

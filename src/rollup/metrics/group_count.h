@@ -79,8 +79,8 @@ extern void UnresolvedUsersInit(UnresolvedUsers *users, Snapshot snapshot,
 								const RollupState *state);
 
 /* Visit deltas, as DeltaRows does, to add them to groups; their users are resolved, too. */
-extern void UnresolvedUsersOfDeltas(UnresolvedUsers *users, int breakdown, const char *event_name,
-									TimeRange range, DeltaRowVisitor visitor, void *arg);
+extern void UnresolvedUsersOfDeltas(UnresolvedUsers *users, const DeltaSelection *selection,
+									DeltaRowVisitor visitor, void *arg);
 
 /* Look up all users that were added, and add them to the sets of their groups. */
 extern void UnresolvedUsersResolve(UnresolvedUsers *users);

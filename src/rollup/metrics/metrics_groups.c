@@ -60,14 +60,15 @@ find_extent(const MetricsRun *run)
 	Snapshot snapshot = run->users.snapshot;
 	TimeRange extent = RollupExtent(run->event_name);
 	/* a bucket that the range cuts has a part in it, too */
-	TimeRange buckets = {BucketStart(run->range.low, LEVEL_MINUTE), run->range.high};
+	DeltaSelection deltas = {.breakdown = run->channels->id,
+							 .event_name = run->event_name,
+							 .range = {BucketStart(run->range.low, LEVEL_MINUTE), run->range.high}};
 	TimeRangeList range = {0};
 	TimeRangeList *raw = TimeRangeListUnion(
 		RecountRanges(snapshot, run->channels),
 		KeyLimitUncertain(run->channels, run->event_name, NULL, NULL, run->range));
 
-	DeltaRows(snapshot, NULL, run->channels->id, run->event_name, buckets, extend_by_delta,
-			  &extent);
+	DeltaRows(snapshot, NULL, &deltas, extend_by_delta, &extent);
 	TimeRangeListAdd(&range, run->range.low, run->range.high);
 	raw = TimeRangeListIntersection(raw, &range);
 	for (int i = 0; i < raw->n; i++)

@@ -216,13 +216,16 @@ static void
 add_delta(const DeltaRow *row, void *arg)
 {
 	MetricsRun *run = arg;
-	/* the delta's buckets may be finer than those of the rollup are */
-	TimestampTz start = BreakdownBucketStart(run->breakdown, row->bucket);
-	TimestampTz end = start + BreakdownWidth(run->breakdown, row->bucket);
-	int piece = MetricsRunPiece(run, row->bucket);
+	TimestampTz start;
+	TimestampTz end;
+	int piece;
 
-	if (TimeRangeListHas(run->raw_ranges, row->bucket) || !MetricsRunHasTarget(run, row))
+	if (!MetricsRunHasTarget(run, row) || TimeRangeListHas(run->raw_ranges, row->bucket))
 		return;
+	/* the delta's buckets may be finer than those of the rollup are */
+	start = BreakdownBucketStart(run->breakdown, row->bucket);
+	end = start + BreakdownWidth(run->breakdown, row->bucket);
+	piece = MetricsRunPiece(run, row->bucket);
 	if (piece < 0 || start < run->times->bounds[piece] || end > run->times->bounds[piece + 1])
 	{
 		if (run->breakdown->keeps_times)
@@ -416,12 +419,19 @@ MetricsRunRead(MetricsRun *run)
 	else
 	{
 		/* a bucket that the range cuts begins before it */
-		TimeRange buckets = {BreakdownBucketStart(run->breakdown, run->range.low), run->range.high};
+		DeltaSelection deltas = {
+			.breakdown = run->breakdown->id,
+			.event_name = run->event_name,
+			.range = {BreakdownBucketStart(run->breakdown, run->range.low), run->range.high}};
 
 		MetricsRunRequireBreakdown(run);
 		MetricsRunCheckCuts(run);
-		UnresolvedUsersOfDeltas(&run->users, run->breakdown->id, run->event_name, buckets,
-								add_delta, run);
+		if (run->ntargets == 1)
+		{
+			deltas.scope = run->targets[0].scope;
+			deltas.key = run->targets[0].key;
+		}
+		UnresolvedUsersOfDeltas(&run->users, &deltas, add_delta, run);
 		cover_pieces(run, &cover, &hour_totals);
 		read_rollup_rows(run, &cover, &hour_totals);
 		MetricsRunReadCuts(run, &cover.cut);

@@ -37,6 +37,8 @@ sum_known_events(const MetricsRun *run, const Breakdown *breakdown, TimeRange ra
 	static const TimeRangeList no_ranges = {0};
 	RangeCover cover = {0};
 	RollupSelection rows = {.breakdown = breakdown->id, .event_name = run->event_name};
+	DeltaSelection deltas = {
+		.breakdown = breakdown->id, .event_name = run->event_name, .range = range};
 	int64 events = 0;
 
 	RangeCoverAdd(&cover, range.low, range.high, breakdown, &run->state, &no_ranges);
@@ -49,8 +51,7 @@ sum_known_events(const MetricsRun *run, const Breakdown *breakdown, TimeRange ra
 	(void) RollupRowsOfLevel(&rows, LEVEL_DAY, &cover.days, add_to_sum, &events);
 	(void) RollupRowsOfLevel(&rows, LEVEL_HOUR, &cover.hours, add_to_sum, &events);
 	(void) RollupRowsOfLevel(&rows, LEVEL_MINUTE, &cover.minutes, add_to_sum, &events);
-	DeltaRows(run->users.snapshot, NULL, breakdown->id, run->event_name, range, add_delta_to_sum,
-			  &events);
+	DeltaRows(run->users.snapshot, NULL, &deltas, add_delta_to_sum, &events);
 	return events;
 }
 

@@ -420,7 +420,9 @@ search_range(Search *search)
 	RangeCover cover = {.has_times = run->breakdown->keeps_times};
 	const TimeRangeList *known;
 	/* a bucket that the range cuts begins before it */
-	TimeRange buckets = {BreakdownBucketStart(run->breakdown, run->range.low), run->range.high};
+	DeltaSelection deltas = {
+		.breakdown = run->breakdown->id,
+		.range = {BreakdownBucketStart(run->breakdown, run->range.low), run->range.high}};
 
 	if (run->all_raw)
 	{
@@ -430,7 +432,7 @@ search_range(Search *search)
 	MetricsRunCover(run, run->range, &cover);
 	for (int i = 0; i < cover.raw.n; i++)
 		scan_events(search, cover.raw.ranges[i], add_event);
-	DeltaRows(run->users.snapshot, NULL, run->breakdown->id, NULL, buckets, add_delta, search);
+	DeltaRows(run->users.snapshot, NULL, &deltas, add_delta, search);
 	known = TimeRangeListUnion(TimeRangeListUnion(&cover.days, &cover.hours),
 							   TimeRangeListUnion(&cover.packed, &cover.minutes));
 	for (int i = 0; i < known->n; i++)

@@ -171,13 +171,13 @@ static void
 find_open_buckets(OpenBuckets *run)
 {
 	TimestampTz closed = run->level == LEVEL_DAY ? run->state.days_closed : run->state.hours_closed;
-	TimeRange always = {TIME_BEGIN, TIME_END};
+	DeltaSelection deltas = {.breakdown = run->breakdown->id, .range = {TIME_BEGIN, TIME_END}};
 	Oid types[] = {INT2OID, INT2OID};
 	Datum values[] = {Int16GetDatum(run->breakdown->id), Int16GetDatum((int16) run->level)};
 	const TimeRangeList *marked = TimeRangeListWholeBuckets(run->recount, run->level);
 
 	run->open = (TimeRangeList){0};
-	UnresolvedUsersOfDeltas(&run->users, run->breakdown->id, NULL, always, add_delta, run);
+	UnresolvedUsersOfDeltas(&run->users, &deltas, add_delta, run);
 	for (int i = 0; i < marked->n; i++)
 		TimeRangeListAppend(&run->open, marked->ranges[i].low, marked->ranges[i].high);
 	(void) SpiSelect(BUCKETS_OF_PARTS, 0, lengthof(types), types, values);

@@ -65,6 +65,8 @@ append_counted_days(TimeRange range, TimeRangeList *days)
 					  TimestampTzGetDatum(range.high)};
 	/* a single row settles it where the range is within a day, as most partitions are */
 	bool one_day = BucketStart(range.low, LEVEL_DAY) == BucketStart(range.high - 1, LEVEL_DAY);
+	DeltaSelection deltas = {.breakdown = BREAKDOWN_CHANNEL,
+							 .range = {BucketStart(range.low, LEVEL_MINUTE), range.high}};
 	TimeRangeList found = {0};
 	uint64 n;
 
@@ -80,9 +82,7 @@ append_counted_days(TimeRange range, TimeRangeList *days)
 															 SPI_tuptable->tupdesc, 1, &isnull)));
 	}
 	if (n == 0 || !one_day)
-		DeltaRows(GetActiveSnapshot(), NULL, BREAKDOWN_CHANNEL, NULL,
-				  (TimeRange){BucketStart(range.low, LEVEL_MINUTE), range.high}, append_delta_day,
-				  &found);
+		DeltaRows(GetActiveSnapshot(), NULL, &deltas, append_delta_day, &found);
 	PopActiveSnapshot();
 
 	TimeRangeListJoin(&found);

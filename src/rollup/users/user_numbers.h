@@ -14,18 +14,20 @@
 
 #define USER_UNKNOWN PG_UINT32_MAX
 
+/* Kept instead of a number of a user who was looked up and has none. */
+#define USER_ABSENT (USER_UNKNOWN - 1)
+
 /* Most users, including erased ones: numbers are positive and of type integer. */
 #define MAX_USERS PG_INT32_MAX
 
 /*
- * What a snapshot shows of numbers, all of which committed transactions have given out. A user who
- * has some number in a snapshot has it in every other one that shows as many erased users, if so
- * many numbers are given out there; otherwise the user has none there.
+ * How many numbers a snapshot shows, if committed transactions have given them out. Two snapshots
+ * with as many erased ones show the same users with the same numbers, up to the lesser "given".
  */
 typedef struct
 {
-	uint32 given; /* numbers below it */
-	int64 erased; /* users, since there are any */
+	int64 given;  /* numbers below it */
+	int64 erased; /* how many of them were taken away */
 } UserNumbersState;
 
 /*
