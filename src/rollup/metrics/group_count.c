@@ -91,7 +91,6 @@ UnresolvedUsersInit(UnresolvedUsers *users, Snapshot snapshot, const RollupState
 	memset(users, 0, sizeof(*users));
 	users->snapshot = snapshot;
 	users->state = (UserNumbersState){state->users, state->erased};
-	users->is_committed = !state->is_own;
 	users->next_number = USER_UNKNOWN - 1;
 	users->unnumbered = UserMapCreate(CurrentMemoryContext, 64);
 }
@@ -205,7 +204,7 @@ void
 UnresolvedUsersOfDeltas(UnresolvedUsers *users, const DeltaSelection *selection,
 						DeltaRowVisitor visitor, void *arg)
 {
-	DeltaRows(users->snapshot, users->is_committed ? &users->state : NULL, selection, visitor, arg);
+	DeltaRows(users->snapshot, &users->state, selection, visitor, arg);
 	/* before anything else reads deltas, which may free those that these users are of */
 	UnresolvedUsersResolve(users);
 }

@@ -30,7 +30,6 @@ typedef struct
 {
 	Snapshot snapshot;
 	UserNumbersState state; /* what the snapshot shows of numbers */
-	bool is_committed;		/* none of them was given out by this transaction */
 	int n;
 	GroupCount **counts; /* of the user with the same index in hashes */
 	UserHash *hashes;

@@ -7,8 +7,6 @@
 
 #include "rollup/state/rollup_state.h"
 
-#include "access/sysattr.h"
-#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "utils/timestamp.h"
 
@@ -31,8 +29,7 @@ RollupStateRead(Snapshot snapshot, RollupState *state)
 	OwnTableScan rows;
 	bool found;
 
-	memset(state, 0, sizeof(*state)); /* callers compare all bytes */
-	state->hours_closed = state->days_closed = TIME_BEGIN;
+	*state = (RollupState){TIME_BEGIN, TIME_BEGIN, 0, 0};
 	OwnTableScanBegin(&rows, "rollup_state", AccessShareLock, snapshot);
 	found = OwnTableScanNext(&rows);
 	if (found)
@@ -45,8 +42,6 @@ RollupStateRead(Snapshot snapshot, RollupState *state)
 			DatumGetTimestampTz(slot_getattr(rows.slot, STATE_COLUMN_DAYS_CLOSED, &isnull));
 		state->users = DatumGetInt64(slot_getattr(rows.slot, STATE_COLUMN_USERS, &isnull));
 		state->erased = DatumGetInt64(slot_getattr(rows.slot, STATE_COLUMN_ERASED, &isnull));
-		state->is_own = TransactionIdIsCurrentTransactionId(DatumGetTransactionId(
-			slot_getsysattr(rows.slot, MinTransactionIdAttributeNumber, &isnull)));
 	}
 	OwnTableScanEnd(&rows);
 	return found;

@@ -16,7 +16,6 @@ typedef struct
 	TimestampTz days_closed;
 	int64 users;  /* numbers that were given out, also to users erased since: the next number */
 	int64 erased; /* users who had a number and were erased */
-	bool is_own;  /* this transaction has written it */
 } RollupState;
 
 /*
