@@ -19,7 +19,7 @@ my $server = FastIngest->new('delta_cache',
 my $ASK = "SELECT total_events || ' ' || unique_users FROM fi_metrics('e', '2024-08-12 00:00Z', '2024-08-13 00:00Z')";
 my $RAW = "SELECT count(*) || ' ' || count(DISTINCT user_id) FROM fast_ingest.events WHERE event_name = 'e'";
 my $LOOKUPS = "SELECT pg_stat_get_xact_numscans('fast_ingest.users_pkey'::regclass)";
-my $KEPT = "SELECT coalesce(sum(total_bytes), 0)::bigint / 1024 FROM pg_backend_memory_contexts WHERE name = 'fast_ingest delta cache'";
+my $KEPT = "SELECT coalesce(sum(used_bytes), 0)::bigint / 1024 FROM pg_backend_memory_contexts WHERE name = 'fast_ingest delta cache'";
 
 # A statement, and so a delta, of 100 events of users from a number on
 sub insert

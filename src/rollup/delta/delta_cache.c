@@ -181,8 +181,7 @@ load_delta(MemoryContext context, const struct varlena *groups)
 	*delta = (LoadedDelta){.reader = reader,
 						   .nsections = nsections,
 						   .sections = (DeltaSectionReader *) (delta + 1),
-						   .numbers = (uint32 *) ((char *) delta + numbers_at),
-						   .size = bytes_at + VARSIZE(groups)};
+						   .numbers = (uint32 *) ((char *) delta + numbers_at)};
 	memcpy(delta->sections, sections, nsections * sizeof(DeltaSectionReader));
 	memset(delta->numbers, 0xFF, reader.header->nusers * sizeof(uint32)); /* USER_UNKNOWN */
 	memcpy((char *) delta + bytes_at, groups, VARSIZE(groups));
@@ -224,6 +223,7 @@ cache_delta(TupleTableSlot *slot, const struct varlena *groups)
 	entry->delta = NULL;
 	entry->delta = load_delta(cache_context, groups);
 	entry->delta->cached = true;
+	entry->delta->size = GetMemoryChunkSpace(entry->delta);
 	entry->delta->first = get_time(slot, DELTA_COLUMN_FIRST);
 	entry->delta->last = get_time(slot, DELTA_COLUMN_LAST);
 	entry->delta->scan = scan_number;
@@ -280,4 +280,7 @@ DeltaCacheEnd(void)
 		}
 		deltas_delete_item(cache, entry);
 	}
+	/* the room of what was freed is used again, and returned here */
+	if (cache->members == 0)
+		forget_all();
 }

@@ -32,7 +32,7 @@ typedef struct
 	bool cached;	 /* stays until the next question; otherwise the caller frees it */
 
 	/* what the cache alone uses */
-	Size size;
+	Size size; /* in memory, if it is cached */
 	TimestampTz first;
 	TimestampTz last;
 	uint64 scan; /* the last one that has seen it */
