@@ -17,12 +17,14 @@
 #            on the raw rows; the same while 20,000 events/s come in; bytes of the rollup
 #   questions  what dashboards ask, about 20 million events of 1,000 sites, and about 2 million,
 #            beside the same on the raw rows; ranges that end now while 10,000 events/s come in
+#   peers    the same questions of fast_ingest, of its raw rows, of DuckDB and of the engine of
+#            ClickHouse, about the same 20 million events; their answers must be equal
 #   refresh  merging 1.2 million events of one minute
 #   trigger  single events and bulk with the rollup's triggers, against without
 #   streams  what a stream carries into ClickHouse, how late, its processor time and memory;
 #            ingestion beside streams to targets that are well, dead and hanging
 #
-# Needs wrk, curl, cc and libmicrohttpd's headers.  Reads from the environment:
+# Needs wrk, curl, cc and libmicrohttpd's headers, and for peers node and npm.  Reads from the environment:
 #   BINDIR             PostgreSQL's programs (default: pg_config --bindir)
 #   STATE              a writable directory on the disk to measure (default: a new one)
 #   ROUNDS             rounds of each figure (default 5)
@@ -30,7 +32,7 @@
 #   BULK_EVENTS        events of each bulk round, in thousands (default 1000)
 #   BULK_CONNECTIONS   (default 4)
 #   MEMORY_STEPS       of a million events each (default 10)
-#   METRICS_EVENTS     of the large table of metrics (default 20000000)
+#   METRICS_EVENTS     of the large table of metrics, and of peers (default 20000000)
 #   METRICS_SMALL      events of the small one; 0 leaves it out (default 2000000)
 #   METRICS_SECONDS    of queries while events come in, and while none do (default 30)
 #   REFRESH_EVENTS     (default 1200000)
@@ -39,8 +41,8 @@
 #   STREAM_COPY_ROWS   of one transaction (default 2000000)
 #   STREAM_ROUNDS      (default 3)
 #   STREAM_PARTS       of streams: throughput, delay, beside, memory (default all)
-#   ONLY               single, bulk, latency, pairs, memory, metrics, questions, refresh, trigger,
-#                      streams, or several with commas (default all)
+#   ONLY               single, bulk, latency, pairs, memory, metrics, questions, peers, refresh,
+#                      trigger, streams, or several with commas (default all)
 
 set -euo pipefail
 
@@ -60,7 +62,7 @@ STREAM_BULK=${STREAM_BULK:-500}
 STREAM_COPY_ROWS=${STREAM_COPY_ROWS:-2000000}
 STREAM_ROUNDS=${STREAM_ROUNDS:-3}
 STREAM_PARTS=${STREAM_PARTS:-throughput,delay,beside,memory}
-ONLY=${ONLY:-single,bulk,latency,pairs,memory,metrics,questions,refresh,trigger,streams}
+ONLY=${ONLY:-single,bulk,latency,pairs,memory,metrics,questions,peers,refresh,trigger,streams}
 
 # shellcheck source=test/bench/lib.sh
 . "$here/lib.sh"
@@ -72,6 +74,8 @@ ONLY=${ONLY:-single,bulk,latency,pairs,memory,metrics,questions,refresh,trigger,
 . "$here/metrics.sh"
 # shellcheck source=test/bench/questions.sh
 . "$here/questions.sh"
+# shellcheck source=test/bench/peers.sh
+. "$here/peers.sh"
 # shellcheck source=test/bench/rollup.sh
 . "$here/rollup.sh"
 # shellcheck source=test/bench/stream_targets.sh
@@ -86,6 +90,7 @@ print_table()
 	pairs_figures
 	metrics_figures
 	questions_figures
+	peers_figures
 	rollup_figures
 	streams_figures
 	echo
@@ -124,6 +129,7 @@ main()
 	if wanted memory; then bench_memory; fi
 	if wanted metrics; then bench_metrics; fi
 	if wanted questions; then bench_questions; fi
+	if wanted peers; then bench_peers; fi
 	if wanted refresh; then bench_refresh; fi
 	if wanted trigger; then bench_trigger; fi
 	if wanted streams; then bench_streams; fi
