@@ -56,4 +56,12 @@ typedef struct
 extern void ScanEvents(const Breakdown *breakdown, const EventSelection *selection,
 					   ScannedEventVisitor visitor, void *arg);
 
+/*
+ * The same, with PostgreSQL's parallel workers where the planner wants them: for many rows of which
+ * few are selected. The visitor runs inside of the statement, with the rights of the owner of
+ * events: it must not use SPI, write, or call what users have defined.
+ */
+extern void ScanEventsInParallel(const Breakdown *breakdown, const EventSelection *selection,
+								 ScannedEventVisitor visitor, void *arg);
+
 #endif

@@ -6,7 +6,9 @@
  *
  * Deltas and events know a user by hash. A user of fast_ingest.users has a number, which the
  * rollup's sets hold. Users without a number are in no set of the rollup. They get numbers
- * for this answer only, from the largest down, so that these meet no number of a user.
+ * for this answer only, from the largest down, so that these meet no number of a user. Where
+ * nothing is counted but events, no set of the rollup is united, and it is faster to give such
+ * numbers to all users than to look them up, as long as there are not too many to remember.
  */
 #include "postgres.h"
 
@@ -20,6 +22,9 @@
 
 /* Most users that are looked up at a time. */
 #define MAX_UNRESOLVED_USERS 65536
+
+/* Most users who get a number for one answer without being looked up: they need 50 MB. */
+#define MAX_LOCAL_USERS 1000000
 
 /*
  * The only rows without users are totals of hours, and a group that reads one reads nothing
@@ -86,11 +91,13 @@ GroupCountUniqueUsers(GroupCount *count)
 }
 
 void
-UnresolvedUsersInit(UnresolvedUsers *users, Snapshot snapshot, const RollupState *state)
+UnresolvedUsersInit(UnresolvedUsers *users, Snapshot snapshot, const RollupState *state,
+					bool only_events)
 {
 	memset(users, 0, sizeof(*users));
 	users->snapshot = snapshot;
 	users->state = (UserNumbersState){state->users, state->erased};
+	users->local_room = only_events ? MAX_LOCAL_USERS : 0;
 	users->next_number = USER_UNKNOWN - 1;
 	users->unnumbered = UserMapCreate(CurrentMemoryContext, 64);
 }
@@ -115,10 +122,10 @@ add_unresolved_user(UnresolvedUsers *users, GroupCount *count, UserHash hash, ui
 }
 
 /*
- * Give a user without a number one for this answer
+ * Give a user a number for this answer, always the same one
  */
 static uint32
-number_absent_user(UnresolvedUsers *users, UserHash hash)
+number_locally(UnresolvedUsers *users, UserHash hash)
 {
 	bool found;
 	UserMapEntry *entry = UserMapAdd(users->unnumbered, hash, &found);
@@ -126,6 +133,15 @@ number_absent_user(UnresolvedUsers *users, UserHash hash)
 	if (!found)
 		entry->number = users->next_number--;
 	return entry->number;
+}
+
+/*
+ * Has a user this number for this answer only?
+ */
+static bool
+is_local(const UnresolvedUsers *users, uint32 number)
+{
+	return number > users->next_number;
 }
 
 /*
@@ -141,7 +157,7 @@ add_delta_user(UnresolvedUsers *users, GroupCount *count, const DeltaRow *row, i
 		add_unresolved_user(users, count, row->hashes[user], number);
 	else
 		UserSetAdd(count->users,
-				   *number == USER_ABSENT ? number_absent_user(users, row->hashes[user]) : *number);
+				   *number == USER_ABSENT ? number_locally(users, row->hashes[user]) : *number);
 }
 
 void
@@ -178,23 +194,74 @@ GroupCountAddEvent(GroupCount *count, const ScannedEvent *event, UnresolvedUsers
 		add_unresolved_user(users, count, event->user, NULL);
 }
 
+/*
+ * Find the numbers that users have for this answer; USER_UNKNOWN for those who must be looked up.
+ * Returns how many these are.
+ */
+static int
+find_local_numbers(UnresolvedUsers *users, uint32 *numbers)
+{
+	int unknown = 0;
+
+	for (int i = 0; i < users->n; i++)
+	{
+		const UserMapEntry *entry;
+
+		if (users->unnumbered->members < users->local_room)
+		{
+			numbers[i] = number_locally(users, users->hashes[i]);
+			continue;
+		}
+		entry = UserMapFind(users->unnumbered, users->hashes[i]);
+		numbers[i] = entry != NULL ? entry->number : USER_UNKNOWN;
+		unknown += entry == NULL;
+	}
+	return unknown;
+}
+
+/*
+ * Look up the users whose numbers are USER_UNKNOWN
+ */
+static void
+look_up_numbers(UnresolvedUsers *users, uint32 *numbers, int unknown)
+{
+	UserHash *hashes = palloc(unknown * sizeof(UserHash));
+	uint32 *found = palloc(unknown * sizeof(uint32));
+	int n = 0;
+
+	for (int i = 0; i < users->n; i++)
+		if (numbers[i] == USER_UNKNOWN)
+			hashes[n++] = users->hashes[i];
+	UserNumbersLookup(users->snapshot, n, hashes, found);
+	n = 0;
+	for (int i = 0; i < users->n; i++)
+		if (numbers[i] == USER_UNKNOWN)
+		{
+			numbers[i] =
+				found[n] != USER_UNKNOWN ? found[n] : number_locally(users, users->hashes[i]);
+			n++;
+		}
+	pfree(found);
+	pfree(hashes);
+}
+
 void
 UnresolvedUsersResolve(UnresolvedUsers *users)
 {
 	uint32 *numbers;
+	int unknown;
 
 	if (users->n == 0)
 		return;
 	numbers = palloc(users->n * sizeof(uint32));
-	UserNumbersLookup(users->snapshot, users->n, users->hashes, numbers);
+	unknown = find_local_numbers(users, numbers);
+	if (unknown > 0)
+		look_up_numbers(users, numbers, unknown);
 	for (int i = 0; i < users->n; i++)
 	{
-		bool is_absent = numbers[i] == USER_UNKNOWN;
-
 		if (users->numbers[i] != NULL)
-			*users->numbers[i] = is_absent ? USER_ABSENT : numbers[i];
-		UserSetAdd(GroupCountUsers(users->counts[i]),
-				   is_absent ? number_absent_user(users, users->hashes[i]) : numbers[i]);
+			*users->numbers[i] = is_local(users, numbers[i]) ? USER_ABSENT : numbers[i];
+		UserSetAdd(GroupCountUsers(users->counts[i]), numbers[i]);
 	}
 	pfree(numbers);
 	users->n = 0;

@@ -37,8 +37,9 @@ typedef struct
 	uint32 count_room;
 	uint32 hash_room;
 	uint32 number_room;
-	struct user_map_hash *unnumbered; /* users without a number in fast_ingest.users */
+	struct user_map_hash *unnumbered; /* users who have a number for this answer only */
 	uint32 next_number;				  /* for the next one of them */
+	uint32 local_room;				  /* so many get one without being looked up */
 } UnresolvedUsers;
 
 /*
@@ -72,10 +73,11 @@ extern int64 GroupCountUniqueUsers(GroupCount *count);
 
 /*
  * Begin without users, in the current memory context. Users are looked up in the snapshot, which
- * shows the state.
+ * shows the state; unless only events are counted, and no row of the rollup: then most of them need
+ * no look-up.
  */
-extern void UnresolvedUsersInit(UnresolvedUsers *users, Snapshot snapshot,
-								const RollupState *state);
+extern void UnresolvedUsersInit(UnresolvedUsers *users, Snapshot snapshot, const RollupState *state,
+								bool only_events);
 
 /* Visit deltas, as DeltaRows does, to add them to groups; their users are resolved, too. */
 extern void UnresolvedUsersOfDeltas(UnresolvedUsers *users, const DeltaSelection *selection,

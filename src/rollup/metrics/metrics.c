@@ -166,7 +166,7 @@ MetricsRunBegin(MetricsRun *run, const MetricsQuery *query)
 		align_range(run);
 	if (run->by != BY_NONE)
 		run->limit = query->limit;
-	UnresolvedUsersInit(&run->users, snapshot, &run->state);
+	UnresolvedUsersInit(&run->users, snapshot, &run->state, run->all_raw);
 	if (run->all_raw)
 	{
 		run->raw_ranges = palloc0(sizeof(TimeRangeList));

@@ -403,7 +403,11 @@ read_raw_rows(MetricsRun *run, const TimeRangeList *raw)
 		EventSelection selection = {run->query->event_name, run->nconditions, run->conditions,
 									raw->ranges[i]};
 
-		ScanEvents(breakdown, &selection, add_event, run);
+		/* what is left over of a range that the rollup answers is too short for workers */
+		if (run->all_raw)
+			ScanEventsInParallel(breakdown, &selection, add_event, run);
+		else
+			ScanEvents(breakdown, &selection, add_event, run);
 	}
 }
 

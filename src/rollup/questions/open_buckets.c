@@ -383,7 +383,7 @@ fi_open_buckets(PG_FUNCTION_ARGS)
 	MetricsSessionBegin(&session);
 	RestoredCheck(RestoredUpTo(), snapshot);
 	(void) RollupStateRead(snapshot, &run.state);
-	UnresolvedUsersInit(&run.users, snapshot, &run.state);
+	UnresolvedUsersInit(&run.users, snapshot, &run.state, false);
 	run.groups = TextMapCreate(CurrentMemoryContext, 256);
 	breakdowns = BreakdownsRead(snapshot, run.state.days_closed);
 	for (int i = 0; i < breakdowns->n; i++)

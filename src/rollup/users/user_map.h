@@ -54,4 +54,11 @@ UserMapAdd(UserMap *map, UserHash user, bool *found)
 	return user_map_insert(map, user, found);
 }
 
+/* Find the entry of a user; NULL if there is none. */
+static inline const UserMapEntry *
+UserMapFind(UserMap *map, UserHash user)
+{
+	return user_map_lookup(map, user);
+}
+
 #endif
