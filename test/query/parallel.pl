@@ -17,7 +17,7 @@ CREATE ROLE analyst;
 SELECT fi_grant_metrics('analyst');
 SELECT fi_create_partition('2024-08-12'::date + n) FROM generate_series(0, 3) n;
 INSERT INTO fast_ingest.events (event_name, channel, user_id, ts, tags, metadata)
-SELECT (ARRAY['view', 'click'])[n % 2 + 1], (ARRAY['web', 'mobile', 'api'])[n % 3 + 1], CASE WHEN n % 13 > 0 THEN 'user' || n * 7 % 4001 END,
+SELECT (ARRAY['view', 'click'])[n % 2 + 1], (ARRAY['web', 'mobile', 'api'])[n % 3 + 1], CASE WHEN n % 13 > 0 THEN 'user' || n * 7 % 401 END,
        '2024-08-12 00:00Z'::timestamptz + n * interval '17.28 s', (ARRAY['{a,b,a}', '{b,c}', '{}'])[n % 3 + 1]::text[],
        jsonb_build_object('plan', 'plan' || n % 4)
 FROM generate_series(0, 19999) n;
@@ -25,6 +25,7 @@ ANALYZE fast_ingest.events;
 SELECT count(*) FROM fi_refresh();
 SELECT fi_add_breakdown('label', 'tags', '{day}'), fi_add_breakdown('third', 'channel || ''!''', '{day}');
 EOQ
+cmp_ok($server->sql('SELECT count(*) FROM fast_ingest.users'), '==', 401, 'users have numbers in the rollup');
 
 # Workers where the planner may have some, and what it says of each statement within another
 my $SETTINGS = <<'EOQ';
