@@ -14,7 +14,7 @@ peer_limit=3600             # seconds that an answer may take
 # What npm has installed is kept for the next time, in a folder of the tree
 install_peers()
 {
-	local list=$here/package.json
+	local list=$here/package.json engine
 
 	peer_packages=$(realpath -m "$here/../../tmp_bench_packages")
 	if cmp -s "$list" "$peer_packages/installed"; then
@@ -136,9 +136,9 @@ load_peers()
 # GROUP_BY is hour, channel or nothing, FILTER a plan or nothing.
 peer_question()
 {
-	local since until arguments raw from=fast_ingest.events key= grouping= plan= filter=
-	local duckdb_key= clickhouse_key= duckdb_plan= clickhouse_plan=
-	local range ours_columns='total_events, unique_users'
+	local since until key='' grouping='' plan='' filter=''
+	local duckdb_key='' clickhouse_key='' duckdb_plan='' clickhouse_plan=''
+	local ours_columns='total_events, unique_users'
 
 	since=$(date -u -d "@$3" '+%Y-%m-%d %H:%M:%S')
 	until=$(date -u -d "@$midnight" '+%Y-%m-%d %H:%M:%S')
@@ -211,8 +211,9 @@ measure_peers()
 				fi
 				answer=$(sort <<<"$answer")
 				[ "$who" != raw ] || expected=$answer
-				[ "$answer" = "$expected" ] && [ -n "$answer" ] ||
+				if [ "$answer" != "$expected" ] || [ -z "$answer" ]; then
 					problem "$who and raw rows differ in ${p_title[i]}: $(diff <(echo "$answer") <(echo "$expected") | head -n 6)"
+				fi
 			done
 		done
 		printf '  %-34s' "${p_title[i]}"
@@ -225,6 +226,8 @@ measure_peers()
 
 bench_peers()
 {
+	local program
+
 	echo
 	echo "peers: $METRICS_EVENTS events over $metrics_days days, 10 names, 5 channels, $question_sites sites, $metrics_users users; one name; medians of $peer_calls warm calls ($peer_raw_calls of raw rows), in turn, $(nproc) threads"
 	for program in node npm; do
