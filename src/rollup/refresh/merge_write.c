@@ -155,26 +155,34 @@ enum
 	"  FROM old AS o, fast_ingest.unpack_minutes(o.users, o.minutes) AS m) AS both_of_them" \
 	" GROUP BY breakdown, event_name, hour, scope, key, is_other, is_other_name"
 
-/* Compute the totals of closed hours again, from their channels: of each event_name, */
+/*
+ * Compute the totals of closed hours again, from their channels: of each event_name, and of all.
+ * OFFSET 0 keeps the planner from comparing each touched hour with all rows of the level, which
+ * looks cheap as long as the statistics of the table know of few.
+ */
 #define MERGE_HOUR_TOTALS \
 	"WITH touched AS (" \
 	" SELECT DISTINCT event_name, is_other_name, date_trunc('hour', bucket, 'UTC') AS hour" \
 	" FROM merged WHERE breakdown = 1 AND bucket < $1" \
 	"), old AS (" \
-	" DELETE FROM fast_ingest.rollup AS r USING touched AS t" \
-	" WHERE r.breakdown = 0 AND r.level = 2 AND r.event_name = t.event_name AND r.bucket = t.hour" \
-	"  AND r.is_other_name = t.is_other_name)" \
+	" DELETE FROM fast_ingest.rollup AS r" \
+	" USING (SELECT o.part FROM touched AS t JOIN LATERAL (SELECT o.ctid AS part" \
+	"   FROM fast_ingest.rollup AS o WHERE o.breakdown = 0 AND o.level = 2" \
+	"    AND o.event_name = t.event_name AND o.bucket = t.hour" \
+	"    AND o.is_other_name = t.is_other_name OFFSET 0) AS o ON true) AS found" \
+	" WHERE r.ctid = found.part)" \
 	"INSERT INTO fast_ingest.rollup" \
 	" (" KEY_COLUMNS ", events, unique_users)" \
 	" SELECT 0, 2, r.event_name, r.bucket, '', '', false, r.is_other_name, sum(r.events)," \
 	"  fast_ingest.cardinality(fast_ingest.union_users(r.users))" \
-	" FROM touched AS t JOIN fast_ingest.rollup AS r ON r.breakdown = 1 AND r.level = 2" \
-	"  AND r.event_name = t.event_name AND r.bucket = t.hour" \
-	"  AND r.is_other_name = t.is_other_name" \
+	" FROM touched AS t JOIN LATERAL (" \
+	"  SELECT c.event_name, c.bucket, c.is_other_name, c.events, c.users" \
+	"  FROM fast_ingest.rollup AS c WHERE c.breakdown = 1 AND c.level = 2" \
+	"   AND c.event_name = t.event_name AND c.bucket = t.hour" \
+	"   AND c.is_other_name = t.is_other_name OFFSET 0) AS r ON true" \
 	" GROUP BY r.event_name, r.bucket, r.is_other_name"
 
-/* and of all. The index finds an hour's rows by event_name, and event_names has those of its day.
- */
+/* The index finds an hour's rows by event_name, and event_names has those of its day. */
 #define MERGE_HOURS_OF_ALL_NAMES \
 	"WITH touched AS (" \
 	" SELECT DISTINCT date_trunc('hour', bucket, 'UTC') AS hour" \
@@ -189,8 +197,9 @@ enum
 	" FROM touched AS t" \
 	"  JOIN LATERAL (SELECT DISTINCT e.event_name FROM fast_ingest.event_names AS e" \
 	"   WHERE e.day = date_trunc('day', t.hour, 'UTC')) AS n ON true" \
-	"  JOIN fast_ingest.rollup AS r ON r.breakdown = 1 AND r.level = 2" \
-	"   AND r.event_name = n.event_name AND r.bucket = t.hour" \
+	"  JOIN LATERAL (SELECT c.bucket, c.events, c.users FROM fast_ingest.rollup AS c" \
+	"   WHERE c.breakdown = 1 AND c.level = 2 AND c.event_name = n.event_name" \
+	"    AND c.bucket = t.hour OFFSET 0) AS r ON true" \
 	" GROUP BY r.bucket"
 
 static TupleDesc
