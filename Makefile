@@ -5,11 +5,12 @@ EXTENSION = fast_ingest
 MODULE_big = fast_ingest
 EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" fast_ingest.control)
 
-OBJS = $(patsubst %.c,%.o,$(wildcard src/*.c src/*/*.c src/*/*/*.c)) src/http/answer/pages_files.o
+OBJS = $(patsubst %.c,%.o,$(wildcard src/*.c src/*/*.c src/*/*/*.c)) src/http/pages/pages_files.o
 DATA_built = sql/fast_ingest--$(EXTVERSION).sql
 DATA = $(filter-out $(DATA_built),$(wildcard sql/fast_ingest--*.sql))
 DOCS = README.md LICENSE
 DOC_PAGES = $(if $(DOCS),$(wildcard doc/*.md))
+DOC_IMAGES = $(if $(DOCS),$(wildcard doc/images/*.png))
 
 PG_CPPFLAGS = -I$(srcdir)/src
 # PostgreSQL's callbacks have parameters not every one of them needs
@@ -19,8 +20,8 @@ SHLIB_LINK = -lmicrohttpd -lgnutls -lcurl -lroaring -lz -lzstd
 src/db/extension_version.o: CPPFLAGS += -DFI_VERSION='"$(EXTVERSION)"'
 # Its loops are written to be vectorized, as those over PostgreSQL's checksums are
 src/rollup/sets/roaring_check.o: CFLAGS += $(CFLAGS_VECTORIZE)
-# It holds these files
-src/http/answer/pages_files.o: ASFLAGS += -Wa,-I$(srcdir)/src/http/answer/pages
+# It holds what is made of web/
+src/http/pages/pages_files.o: ASFLAGS += -Wa,-Itmp_build/web
 
 # The install test creates the extension, the others use it
 REGRESS = install $(filter-out install fast_ingest%,$(basename $(notdir $(wildcard sql/*.sql))))
@@ -48,6 +49,7 @@ pages_dir = $(DESTDIR)$(docdir)/$(docmoduledir)
 install: install-pages
 install-pages: installdirs
 	$(if $(DOC_PAGES),$(MKDIR_P) '$(pages_dir)/doc' && $(INSTALL_DATA) $(addprefix $(srcdir)/,$(DOC_PAGES)) '$(pages_dir)/doc/')
+	$(if $(DOC_IMAGES),$(MKDIR_P) '$(pages_dir)/doc/images' && $(INSTALL_DATA) $(addprefix $(srcdir)/,$(DOC_IMAGES)) '$(pages_dir)/doc/images/')
 uninstall: uninstall-pages
 uninstall-pages:
 	rm -rf '$(pages_dir)'
@@ -59,7 +61,15 @@ endif
 
 -include $(OBJS:.o=.d)
 src/db/extension_version.o: fast_ingest.control
-src/http/answer/pages_files.o: $(wildcard src/http/answer/pages/*)
+
+# What the listener serves. Of the files of each page the .etag is made last. PGXS declares all files
+# intermediate: one that is missing would be made only where something else of it changes.
+PAGES = $(patsubst web/%,tmp_build/web/%.etag,$(wildcard web/*.html web/*.json))
+all: $(PAGES)
+src/http/pages/pages_files.o: $(PAGES)
+$(PAGES): tmp_build/web/%.etag: web/% $(wildcard web/*.p[lm] web/*.css web/*.js web/*/*.js)
+	@mkdir -p $(@D)
+	perl web/bundle.pl $(@D) $<
 
 $(DATA_built): sql/fast_ingest.sql fast_ingest.control
 	cp $< $@
@@ -80,6 +90,7 @@ UNIT_SRCS_sha256_test = src/base/sha256.c
 UNIT_SRCS_timestamp_test = src/event/timestamp.c
 UNIT_SRCS_head_check_test = src/http/server/head_check.c src/http/server/request_target.c
 UNIT_SRCS_request_target_test = src/http/server/request_target.c
+UNIT_SRCS_conditions_test = src/http/pages/conditions.c
 UNIT_SRCS_json_line_test = src/event/json_line.c
 UNIT_SRCS_compress_body_test = src/stream/wire/compress_body.c
 UNIT_SRCS_event_line_test = src/stream/sink/event_line.c src/event/json_line.c \
@@ -94,6 +105,7 @@ FUZZ_SRCS_roaring_check_fuzz = src/rollup/sets/roaring_check.c
 FUZZ_SRCS_minute_times_fuzz = src/rollup/sets/minute_times.c
 FUZZ_SRCS_decompress_fuzz = src/http/server/decompress.c
 FUZZ_SRCS_head_check_fuzz = src/http/server/head_check.c src/http/server/request_target.c
+FUZZ_SRCS_conditions_fuzz = src/http/pages/conditions.c
 FUZZ_SRCS_ring_fuzz = src/shared/types/ring.c
 FUZZ_SRCS_query_fuzz = src/http/answer/query_parameters.c src/query/parameters/request_parameters.c \
 	src/query/parameters/parameter_table.c src/query/parameters/parameter_values.c \
@@ -127,9 +139,14 @@ tmp_build/fuzz/%: test/fuzz/%.c test/assert.c $$(FUZZ_SRCS_$$*) $(wildcard src/*
 	@mkdir -p $(@D)
 	$(FUZZ_CC) $(FUZZ_CFLAGS) $(if $(filter $*,$(FUZZ_SERVER_CODE)),,-DFRONTEND) $(PROGRAM_CPPFLAGS) -o $@ $< test/assert.c $(FUZZ_SRCS_$*) $(PROGRAM_LIBS)
 
-.PHONY: run stop reset psql logs demo demo-streams
-run demo demo-streams:
+.PHONY: run stop reset psql logs demo demo-live demo-log demo-shop demo-streams
+run demo-log demo-shop demo-streams:
 	@test/dev/$(subst -,_,$@).sh
+demo:
+	@test/dev/demo_log.sh
+	@test/dev/demo_shop.sh
+demo-live:
+	@FI_SECONDS='$(SECONDS)' test/dev/demo_live.sh
 stop reset psql logs:
 	@test/dev/cluster.sh $@
 
@@ -165,11 +182,15 @@ test-valgrind:
 	@VALGRIND=yes TESTS='$(TESTS)' test/dev/test.sh $(if $(TESTS),tap,regress isolation tap)
 bench:
 	@test/dev/bench.sh
-# What the tests of streams take from npm. `make test` does it by itself.
-.PHONY: stream-packages
-stream-packages:
+# What the tests of streams and of the dashboard take from npm. `make test` does it by itself.
+.PHONY: stream-packages dashboard-packages
+stream-packages dashboard-packages:
 	@test/dev/packages.sh test
-	@test/dev/stream_packages.sh
+	@test/dev/npm_packages.sh $(@:-packages=)
+# The pictures in README.md and doc/, of the cluster of `make run` with what `make demo` posts
+.PHONY: screenshots
+screenshots:
+	@test/dev/screenshots.sh
 # No Docker is needed: test/docker/test.sh says what is
 .PHONY: test-docker
 test-docker:
@@ -202,7 +223,11 @@ help:
 	@echo 'make                  build the extension'
 	@echo 'make install          install it into the PostgreSQL of PG_CONFIG'
 	@echo 'make run              start a private cluster with it (FI_PORT=8080, FI_SSL_PORT=0); again: rebuild and restart'
-	@echo 'make demo             post 9,999 real events to the running cluster'
+	@echo 'make demo             post a website'\''s log and a made-up month of a shop to the running cluster'
+	@echo 'make demo-log | demo-shop'
+	@echo '                      only the log, 9,999 real events of 2015 | only the shop, 160,000 events until now'
+	@echo 'make demo-live SECONDS=n'
+	@echo '                      post what happens in the shop in the next n seconds (300)'
 	@echo 'make demo-streams     send them on to a ClickHouse that is started for it, and ask both'
 	@echo 'make psql | logs      a session in the running cluster | its log'
 	@echo 'make health | ready   ask the running cluster whether it is well, and whether it takes events'
@@ -218,7 +243,9 @@ help:
 	@echo 'make test             run every test: ten to thirty minutes'
 	@echo 'make test-regress | test-isolation | test-tap | test-unit | test-fuzz'
 	@echo '                      one kind of tests (TESTS="test/http/protocol.pl": single TAP or unit tests)'
-	@echo 'make stream-packages  what the tests of streams take from npm; make test does it by itself'
+	@echo 'make stream-packages | dashboard-packages'
+	@echo '                      what these tests take from npm; make test does it by itself'
+	@echo 'make screenshots      pictures of the dashboard of the running cluster, in doc/images (after make demo)'
 	@echo 'make test-docker      build the image and run it without Docker: as root, ten minutes'
 	@echo 'make torture          faults, hostile clients and overload, longer: 20 minutes'
 	@echo 'make test-valgrind    the tests with the server under valgrind (TESTS: single TAP tests)'
@@ -228,7 +255,7 @@ help:
 	@echo 'make tmp-install      a private copy of PostgreSQL with the extension in tmp_install/'
 	@echo 'make dist             a release archive of what is committed, in tmp_dist/'
 	@echo 'make deb              a Debian package, in tmp_deb/'
-	@echo 'make api-files        test/api/*, from the description of the API in src/http/answer/pages'
+	@echo 'make api-files        test/api/*, from the description of the API in web/openapi.json'
 	@echo 'make format           clang-format the sources; format-check: only complain'
 	@echo 'make check-includes   does every file include only what stands above its folder?'
 	@echo 'make clean            delete what make built'

@@ -1729,13 +1729,15 @@ BEGIN
             -- to find the table, and to make its partitions
             ('GRANT USAGE ON SCHEMA fast_ingest TO %s'),
             ('GRANT CREATE ON SCHEMA fast_ingest TO %s'),
-            ('GRANT INSERT ON TABLE fast_ingest.dead_letters TO %s')
+            -- also for POST /dead_letters/retry, which stores with the rights of the role
+            ('GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE fast_ingest.dead_letters TO %s')
         ) AS c (command)
         UNION ALL
         SELECT format('GRANT EXECUTE ON FUNCTION %s TO %s', p.oid::regprocedure, grantee)
         FROM pg_proc p JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid
         WHERE d.refclassid = 'pg_extension'::regclass AND d.refobjid = extension AND d.deptype = 'e'
             AND p.proname IN ('fi_create_partition', 'fi_maintain', 'fi_refresh', 'fi_schedule', 'fi_unschedule',
+                'fi_dead_letters', 'fi_retry_dead_letters',
                 -- partitions get triggers with these
                 'events_inserted', 'events_changed', 'events_truncated')
         UNION ALL
@@ -1749,7 +1751,7 @@ END
 $$;
 
 COMMENT ON FUNCTION fi_grant_ingest(regrole) IS
-'Prepare a role for fast_ingest.role, as which the workers run: makes it the owner of fast_ingest.events and its partitions, and grants what else it takes to store events and to run the jobs of fi_schedule(). The role gets no rights on the rollup. Runs the commands with the rights of the caller, and returns them.';
+'Prepare a role for fast_ingest.role, as which the workers run: makes it the owner of fast_ingest.events and its partitions, and grants what else it takes to store events, to retry dead letters and to run the jobs of fi_schedule(). The role gets no rights on the rollup. Runs the commands with the rights of the caller, and returns them.';
 
 -- Tables have no privileges but their owner's. PUBLIC may call what the type and its
 -- operators need, fi_cardinality(), fi_union(), fi_partitions() and fi_version(), but not

@@ -21,7 +21,8 @@ typedef enum
 	API_SCOPE_NONE = 0,
 	API_SCOPE_WRITE = 1, /* POST of events */
 	API_SCOPE_READ = 2,	 /* GET of metrics */
-	API_SCOPE_ADMIN = 4	 /* what concerns operation */
+	API_SCOPE_ADMIN = 4, /* what concerns operation */
+	API_SCOPE_ANY = API_SCOPE_WRITE | API_SCOPE_READ | API_SCOPE_ADMIN
 } ApiScope;
 
 /* The name of one scope; "" for API_SCOPE_NONE and for several scopes. */

@@ -21,7 +21,7 @@ extern bool ErrorIsOfLock(int sqlerrcode);
 
 /*
  * Say that users' triggers run in this process and see events, so that their errors may
- * quote one. A flusher calls it once, at its start.
+ * quote one: a flusher at its start, a query worker before it stores events.
  */
 extern void ErrorExpectUserTriggers(void);
 

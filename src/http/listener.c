@@ -30,7 +30,7 @@
 #include "http/admit/refusal.h"
 #include "http/answer/await_commit.h"
 #include "http/answer/health.h"
-#include "http/answer/pages.h"
+#include "http/answer/key.h"
 #include "http/answer/post_events.h"
 #include "http/answer/prometheus.h"
 #include "http/answer/query_requests.h"
@@ -38,6 +38,7 @@
 #include "http/export/export_requests.h"
 #include "http/listen/ports.h"
 #include "http/listen/share_sockets.h"
+#include "http/pages/pages.h"
 #include "http/request_log.h"
 #include "http/server/connection.h"
 #include "http/server/request_count.h"
@@ -108,9 +109,12 @@ handle_request(Request *request)
 			break;
 		case ROUTE_METRICS:
 		case ROUTE_SERIES:
+		case ROUTE_OVERVIEW:
 		case ROUTE_EVENT_NAMES:
 		case ROUTE_LIVE:
 		case ROUTE_STATS:
+		case ROUTE_STATUS:
+		case ROUTE_RETRY:
 			QueryRequestsHandle(request);
 			break;
 		case ROUTE_EXPORT:
@@ -119,11 +123,13 @@ handle_request(Request *request)
 		case ROUTE_PROMETHEUS:
 			PrometheusHandle(request);
 			break;
-		case ROUTE_OPENAPI:
-			ServerAnswer(request, PageOpenApi());
+		case ROUTE_KEY:
+			KeyHandle(request);
 			break;
+		case ROUTE_OPENAPI:
 		case ROUTE_DOCS:
-			ServerAnswer(request, PageDocs());
+		case ROUTE_DASHBOARD:
+			PagesHandle(request);
 			break;
 		case NUM_ROUTES:
 			pg_unreachable(); /* such a request is refused */

@@ -88,10 +88,9 @@ print_line(Request *request, unsigned int status, bool sent, int64 now, char tex
 		" reply_bytes=%zu events=%d rejected=%d duration_ms=%s staged_ms=%s commit_ms=%s"
 		" client=%s key=%s",
 		id, request->method ? request->method : "-",
-		request->route < NUM_ROUTES ? Routes[request->route].path : "-", status,
-		sent ? "yes" : "no", request->received, RequestReplyBytes(request),
-		request->accepted + request->rejected, request->rejected,
-		print_duration(request->began, now, duration),
+		request->route < NUM_ROUTES ? RoutePaths[request->route] : "-", status, sent ? "yes" : "no",
+		request->received, RequestReplyBytes(request), request->accepted + request->rejected,
+		request->rejected, print_duration(request->began, now, duration),
 		print_duration(request->began, request->staged, staged),
 		print_duration(request->staged, request->committed, committed),
 		IpAddressPrint(&request->client, client), print_key_id(request->access.key_id, key));

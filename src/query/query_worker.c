@@ -9,7 +9,8 @@
  *    (http/answer/query_requests.c).
  * 2. When the slot of a query worker is free, the listener copies the parameters into the
  *    slot and wakes the worker (shared/query_slot.h describes the protocol).
- * 3. The worker copies the slot into a QueryJob and begins a read-only transaction. In it,
+ * 3. The worker copies the slot into a QueryJob and begins a transaction, which is read-only but
+ *    for a question that writes. In it,
  *    a function of query/answers reads the parameters (query/parameters), computes the answer
  *    (rollup/metrics, rollup/questions) and writes the body.
  * 4. The transaction ends before the first byte is sent: a slow reader keeps no snapshot open.
@@ -275,6 +276,16 @@ send_answer(QueryJob *job, QuerySlot *slot)
 }
 
 /*
+ * Are the transactions that begin from now on read-only?
+ */
+static void
+set_read_only(bool read_only)
+{
+	SetConfigOption("default_transaction_read_only", read_only ? "on" : "off", PGC_SUSET,
+					PGC_S_OVERRIDE);
+}
+
+/*
  * Compute the answer; returns NULL or the error. A rolled back transaction is tried again
  * until the deadline: on a standby, replay cancels a query whose snapshot is in its way, and
  * a new snapshot is not.
@@ -284,8 +295,11 @@ run_query(QueryJob *job)
 {
 	for (;;)
 	{
-		ErrorData *error = RunTransaction(describe_activity(job), compute_answer, job);
+		ErrorData *error;
 
+		set_read_only(!Questions[job->kind].writes);
+		error = RunTransaction(describe_activity(job), compute_answer, job);
+		set_read_only(true);
 		if (error == NULL ||
 			ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_TRANSACTION_ROLLBACK ||
 			MonotonicNow() >= job->deadline)
@@ -346,8 +360,15 @@ static void
 serve_query(void)
 {
 	QueryJob job = read_query(my_slot);
-	ErrorData *error = IsTransactionState() ? run_query_beside_export(&job) : run_query(&job);
+	ErrorData *error = NULL;
 
+	if (!IsTransactionState())
+		error = run_query(&job);
+	else if (!Questions[job.kind].writes)
+		error = run_query_beside_export(&job);
+	else /* the transaction of an export is read-only */
+		set_error(&job, MHD_HTTP_SERVICE_UNAVAILABLE,
+				  "the query worker is making an export: try again when that has ended");
 	if (error != NULL)
 		set_error_of_transaction(&job, error);
 	send_answer(&job, my_slot);
@@ -437,7 +458,7 @@ QueryMain(Datum arg)
 	WorkerEndAtOnce();
 	WorkerStart(&my_slot->worker, fi_database);
 	pqsignal(SIGINT, handle_sigint);
-	SetConfigOption("default_transaction_read_only", "on", PGC_SUSET, PGC_S_OVERRIDE);
+	set_read_only(true);
 	job_context =
 		AllocSetContextCreate(TopMemoryContext, "fast_ingest query", ALLOCSET_DEFAULT_SIZES);
 

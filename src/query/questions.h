@@ -12,7 +12,9 @@
 typedef struct
 {
 	const char *name; /* for the log and for pg_stat_activity */
-	void (*answer)(QueryAnswer *answer, const char *list, size_t len); /* see answers.h */
+	/* see answers.h; a question that writes gets the body of the request in place of parameters */
+	void (*answer)(QueryAnswer *answer, const char *list, size_t len);
+	bool writes; /* its transaction is not read-only */
 } Question;
 
 extern const Question Questions[NUM_QUERY_KINDS];

@@ -260,6 +260,14 @@ KeyImageFind(uint64 id, const Sha256Digest *digest)
 	return key != NULL && Sha256DigestEquals(&key->digest, digest) ? key : NULL;
 }
 
+Slice
+KeyListText(const KeyList *list, int i)
+{
+	const KeyItem *item = (const KeyItem *) (copy.data + list->items) + i;
+
+	return (Slice){copy.data + item->start, item->len};
+}
+
 bool
 KeyAllows(const KeyList *list, const char *text, size_t len)
 {

@@ -21,6 +21,7 @@
 #define FAST_INGEST_KEY_IMAGE_H
 
 #include "base/sha256.h"
+#include "base/text_slice.h"
 #include "shared/shared_part.h"
 
 /* A sorted list of texts; n is -1 if the key is not restricted. */
@@ -111,6 +112,9 @@ extern uint64 KeyImageRefresh(bool *loaded);
  * belongs to the copy until the next refresh. Raises no error.
  */
 extern const ApiKey *KeyImageFind(uint64 id, const Sha256Digest *digest);
+
+/* The text number i of a list of a key of the copy, which owns it. */
+extern Slice KeyListText(const KeyList *list, int i);
 
 /* Is a text in a list of a key of the copy, or the key not restricted? */
 extern bool KeyAllows(const KeyList *list, const char *text, size_t len);

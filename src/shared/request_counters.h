@@ -14,8 +14,36 @@
 
 #include "shared/types/histogram.h"
 
+/* What a request asks for; http/admit/route.c has what each accepts. */
+typedef enum
+{
+	ROUTE_EVENTS,
+	ROUTE_BULK,
+	ROUTE_EVENT,
+	ROUTE_HEALTH,
+	ROUTE_READY,
+	ROUTE_METRICS,
+	ROUTE_SERIES,
+	ROUTE_OVERVIEW,
+	ROUTE_EVENT_NAMES,
+	ROUTE_LIVE,
+	ROUTE_STATS,
+	ROUTE_STATUS,
+	ROUTE_RETRY,
+	ROUTE_EXPORT,
+	ROUTE_PROMETHEUS,
+	ROUTE_KEY,
+	ROUTE_OPENAPI,
+	ROUTE_DOCS,
+	ROUTE_DASHBOARD,
+	NUM_ROUTES
+} RouteId;
+
+/* By RouteId. */
+extern const char *const RoutePaths[NUM_ROUTES];
+
 #define COUNTED_ROUTES 24
-#define COUNTED_CODES 18
+#define COUNTED_CODES 19
 
 typedef struct
 {
@@ -27,6 +55,9 @@ typedef struct
 	pg_atomic_uint64 request_bytes;	 /* of bodies as they arrived */
 	pg_atomic_uint64 response_bytes; /* of bodies */
 } RequestCounters;
+
+/* The status codes that have a counter each; all others share the counter behind them. */
+extern const unsigned int CountedStatusCodes[COUNTED_CODES - 1];
 
 /* Initialize counters in shared memory. */
 extern void RequestCountersInit(RequestCounters *counters);

@@ -155,3 +155,23 @@ SharedStateRequire(void)
 				 errhint("Add fast_ingest to shared_preload_libraries and restart the "
 						 "server.")));
 }
+
+uint64
+SharedSumCounters(size_t offset)
+{
+	uint64 sum = 0;
+
+	for (int i = 0; i < fi_listeners; i++)
+		sum += pg_atomic_read_u64((pg_atomic_uint64 *) ((char *) &Shared->pairs[i] + offset));
+	return sum;
+}
+
+HistogramTotal
+SharedSumHistograms(size_t offset)
+{
+	HistogramTotal total = {0};
+
+	for (int i = 0; i < fi_listeners; i++)
+		HistogramTotalAdd(&total, (Histogram *) ((char *) &Shared->pairs[i] + offset));
+	return total;
+}

@@ -104,6 +104,10 @@ extern void SharedStateInit(void);
 /* Raise an ERROR that says what to set if there is no shared memory. */
 extern void SharedStateRequire(void);
 
+/* The sum of a counter or a histogram of all listeners, which is at that offset in Pair. */
+extern uint64 SharedSumCounters(size_t offset);
+extern HistogramTotal SharedSumHistograms(size_t offset);
+
 /* Add to a counter that only this process writes. */
 static inline void
 CounterAdd(pg_atomic_uint64 *counter, uint64 n)

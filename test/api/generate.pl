@@ -1,5 +1,5 @@
 # generate.pl [DIRECTORY]: write fast_ingest.http and
-# fast_ingest.postman_collection.json, made from src/http/answer/pages/openapi.json, to a
+# fast_ingest.postman_collection.json, made from web/openapi.json, to a
 # directory (default: this one). `make api-files` runs it, and a test sees
 # whether they are up to date.
 
@@ -11,7 +11,7 @@ use JSON::PP ();
 
 my $directory = $ARGV[0] || $FindBin::RealBin;
 my $json = JSON::PP->new->utf8->canonical->pretty->indent_length(2);
-my $api = $json->decode(slurp("$FindBin::RealBin/../../src/http/answer/pages/openapi.json"));
+my $api = $json->decode(slurp("$FindBin::RealBin/../../web/openapi.json"));
 my $host = 'http://127.0.0.1:8080';
 my $key = 'looked at where fast_ingest.require_api_key is on';
 
@@ -86,7 +86,7 @@ foreach my $path (sort keys %{ $api->{paths} })
 	}
 }
 
-my $http = "# Made by test/api/generate.pl from src/http/answer/pages/openapi.json.\n\n\@host = $host\n\@key = $key\n";
+my $http = "# Made by test/api/generate.pl from web/openapi.json.\n\n\@host = $host\n\@key = $key\n";
 my @folders;
 
 foreach my $tag (map { $_->{name} } @{ $api->{tags} })

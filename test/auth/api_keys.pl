@@ -42,6 +42,8 @@ sub refused
 
 is(status(post()), 202, 'off: no key');
 is(status(post(bearer('nonsense'))), 202, 'off: any key');
+is($server->get('/key', bearer('nonsense'))->{body}, '{"require_api_key":false,"scopes":null,"sites":null,"channels":null}',
+	'off: GET /key says so');
 
 # Keys can be created before they are required
 
@@ -89,7 +91,17 @@ my $connection = $server->connect;
 
 $connection->send("POST /events HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 1000000\r\n\r\n");
 is($connection->read_answer->{status}, 401, 'the body is not waited for');
-is(status($server->get($_)), 200, "$_ needs none") foreach qw(/health /ready /openapi.json /docs);
+is(status($server->get($_)), 200, "$_ needs none") foreach qw(/health /ready /openapi.json /docs /);
+
+# What a key may do
+
+is($server->get('/key', bearer($reader))->{body}, '{"require_api_key":true,"scopes":["read"],"sites":null,"channels":null}', 'GET /key: one scope');
+is($server->get('/key', x_api_key($both))->{body}, '{"require_api_key":true,"scopes":["write","read"],"sites":null,"channels":null}', 'two');
+is($server->get('/key', bearer($admin))->{json}{scopes}[0], 'admin', 'any key may ask');
+is($server->get('/key', bearer($admin))->{headers}{'cache-control'}, 'no-store', 'and nobody keeps the answer');
+is_error($server->get('/key'), 401, qr/X-API-Key: \.\.\."\z/, 'none may not');
+is_error($server->get("/key?key=$reader"), 401, qr/an API key is needed/, 'nor one in the URL, which is in logs');
+is_error($server->get('/key', bearer("${reader}0")), 401, qr/\Athe API key is not valid\z/, 'nor a wrong one');
 
 # The three ways to send a key
 
@@ -118,6 +130,9 @@ is(status($server->get('/metrics?event_name=page_view', bearer($both))), 200, 'b
 # Restrictions
 
 my $shop = create(q('shop', '{write,read}', '{shop,café}', '{web,mobile}'));
+is_deeply($server->get('/key', bearer($shop))->{json},
+	{ require_api_key => JSON::PP::true, scopes => [ 'write', 'read' ], sites => [ "caf\x{e9}", 'shop' ], channels => [ 'mobile', 'web' ] },
+	'GET /key: what it is restricted to');
 
 is(status(post(bearer($shop))), 403, 'no site_id');
 is_error($server->post_event(event(++$n), bearer($shop)), 403, qr/site_id is missing/, 'no site_id: it is named');
@@ -190,7 +205,7 @@ foreach my $route (qw(/metrics /series /event_names))
 }
 is(asked($site, "/live?site=$_"), 200, "/live of its website: $_") foreach 'shop', 'a%5C,b%5C%5Cc';
 is(asked($site, "/live?$_"), $add_site, "/live of others: '$_'") foreach '', 'site=nobody', 'top=1';
-is(asked($channel, "$_=shop"), '403 the API key is for some channels only: GET ' . (split /\?/)[0] . ' answers about all', $_)
+is(asked($channel, "$_=shop"), '403 the API key is for some channels only: GET ' . (split /\?/)[0] . ' is about all', $_)
   foreach '/live?site', '/stats?site_id', '/live?channel=web&site';
 is(asked($site, '/stats?site_id=shop'), 200, '/stats of its website');
 is(asked($site, "/stats?$_"), $add_site =~ s/parameter site/parameter site_id/r, "/stats of others: '$_'")

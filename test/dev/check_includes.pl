@@ -34,6 +34,7 @@ my @folders = qw(
   query/parameters
   query/answers
   query/export
+  query/operation
   query
   flush
   stream
@@ -47,6 +48,7 @@ my @folders = qw(
   http/listen
   http/admit
   http/answer
+  http/pages
   http/export
   http
   maintain

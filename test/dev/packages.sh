@@ -7,10 +7,10 @@
 
 set -eu
 
-packages=(build-essential gzip curl jq openssl libmicrohttpd-dev libcurl4-openssl-dev libgnutls28-dev libroaring-dev zlib1g-dev libzstd-dev)
+packages=(build-essential gzip curl esbuild jq openssl libmicrohttpd-dev libcurl4-openssl-dev libgnutls28-dev libroaring-dev zlib1g-dev libzstd-dev)
 packaging=(debhelper dpkg-dev fakeroot)
 testing=(perl libipc-run-perl libio-socket-ssl-perl libjson-validator-perl libssl-dev clang libclang-rt-dev clang-format wrk pkg-config prometheus zstd git unzip
-	clickhouse-server clickhouse-client)
+	clickhouse-server clickhouse-client chromium fonts-liberation)
 # node and npm of another origin are one package, which Debian's would remove
 command -v node >/dev/null && command -v npm >/dev/null || testing+=(nodejs npm)
 case ${1:-run} in

@@ -24,6 +24,7 @@
 #include "http/answer/query_parameters.h"
 #include "shared/query_slot.h"
 #include "query/answers/page.h"
+#include "query/parameters/parameter_values.h"
 #include "query/parameters/request_parameters.h"
 #include "query/parameters/value_list.h"
 #include "rollup/questions/live.h"
@@ -354,6 +355,20 @@ check_series(const Parameters *parameters)
 }
 
 static void
+check_overview(const Parameters *parameters)
+{
+	OverviewParameters request;
+
+	OverviewParametersRead(&request, parameters->text.data, parameters->text.len);
+	require(request.query.step != NULL && request.query.step[0] != '\0');
+	require(request.top >= 1 && request.top <= MAX_CARD_ROWS);
+	require(request.cards == NULL || request.cards[0] != '\0');
+	require(request.compare.nfilters == 0);
+	check_query(&request.query.metrics);
+	check_query(&request.compare);
+}
+
+static void
 check_event_names(const Parameters *parameters)
 {
 	EventNamesParameters request;
@@ -386,7 +401,7 @@ check_stats(const Parameters *parameters)
 
 /* By the first byte of an input */
 static void (*const routes[])(const Parameters *parameters) = {
-	check_stats, check_metrics, check_series, check_event_names, check_live,
+	check_stats, check_metrics, check_series, check_event_names, check_live, check_overview,
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -12,7 +12,8 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $src = "$FindBin::RealBin/../../src";
-my $library = PostgreSQL::Test::Utils::tempdir() . '/docs.so';
+my $made = "$FindBin::RealBin/../../tmp_build/web";
+my $library = PostgreSQL::Test::Utils::tempdir() . '/pages.so';
 
 # The private copy of PostgreSQL has no headers
 my $path = join ':', grep { !m{/tmp_install/} } split /:/, $ENV{PATH};
@@ -28,14 +29,15 @@ sub pg_config
 my ($out, $errors) = run_command(
 	[
 		split(' ', pg_config('cc')), '-flto', '-O2', '-fPIC', '-shared', '-D_GNU_SOURCE', "-I$src",
-		'-I' . pg_config('includedir-server'), "-Wa,-I$src/http/answer/pages", '-o', $library,
-		glob("$src/http/answer/pages*.[cS]")
+		'-I' . pg_config('includedir-server'), "-Wa,-I$made", '-o', $library,
+		glob("$src/http/pages/*.[cS]")
 	]);
-is($errors =~ s/^lto-wrapper:.*\n?//gmr, '', 'the files of the documentation: built with -flto');
+is($errors =~ s/^lto-wrapper:.*\n?//gmr, '', 'the pages: built with -flto');
 
 my $built = -f $library ? slurp_file($library) : '';
-cmp_ok(index($built, slurp_file("$src/http/answer/pages/$_")), '>', 0, "$_ is in it") foreach 'openapi.json', 'docs.html';
+my @files = map { ($_, "$_.gz", "$_.etag") } qw(index.html docs.html openapi.json);
+cmp_ok(index($built, slurp_file("$made/$_")), '>', 0, "$_ is in it") foreach @files, 'index.html.csp', 'docs.html.csp';
 my ($undefined) = run_command([ 'nm', '-D', '--undefined-only', $library ]);
-unlike($undefined, qr/docs/, 'nothing of it is looked for elsewhere');
+unlike($undefined, qr/page_/, 'nothing of it is looked for elsewhere');
 
 done_testing();

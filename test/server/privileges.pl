@@ -135,15 +135,14 @@ wait_until(sub { $server->sql('SHOW fast_ingest.retention') eq '1d' });
 answers_to('ingest', "DELETE FROM fast_ingest.events WHERE user_id = 'user-1'");
 is(() = answers_to('ingest', 'SELECT action, partition FROM fi_maintain()') =~ /^dropped\|/mg, 3, 'and drops old ones');
 is($server->get('/metrics?event_name=page_view')->{json}{total_events}, 98, 'the metrics stay, with what was deleted counted before');
-is(tables_of('ingest'), 'dead_letters INSERT', 'it has rights on one table beside its own');
-is(functions_of('ingest'), 'events_changed events_inserted events_truncated fi_create_partition fi_maintain fi_refresh fi_schedule fi_unschedule', 'and on functions for partitions and jobs');
+is(tables_of('ingest'), 'dead_letters DELETE, dead_letters INSERT, dead_letters SELECT, dead_letters UPDATE', 'it has rights on one table beside its own');
+is(functions_of('ingest'), 'events_changed events_inserted events_truncated fi_create_partition fi_dead_letters fi_maintain fi_refresh fi_retry_dead_letters fi_schedule fi_unschedule', 'and on functions for partitions, dead letters and jobs');
 
 refuses('ingest', <<'EOQ');
 SELECT * FROM pg_authid
 SELECT * FROM public.secret
 SELECT * FROM fast_ingest.users
 SELECT * FROM fast_ingest.secret
-SELECT * FROM fast_ingest.dead_letters
 SELECT * FROM fast_ingest.rollup
 DELETE FROM fast_ingest.rollup_delta
 INSERT INTO fast_ingest.rollup_state VALUES (now(), now(), 0)
@@ -190,6 +189,7 @@ sub what_fails
 
 	push @failed, 'storing' if $server->post_event(event($n, timestamp => $day))->{status} ne 202;
 	push @failed, 'burying' if $server->post_event(event($n, timestamp => $day, user_id => 'bot'))->{status} ne 422;
+	push @failed, 'retrying' if $server->post('/dead_letters/retry', { all => JSON::PP::true })->{status} ne 200;
 	push @failed, grep { !/pg_cron is not created/ } split /\n/, errors_of('ingest', <<'EOQ');
 SELECT fi_refresh();
 SELECT fi_create_partition('2031-01-01');

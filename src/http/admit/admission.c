@@ -89,7 +89,9 @@ check_content(Request *request)
 	const char *encoding = RequestHeader(request, "Content-Encoding");
 	Refusal refusal = REFUSAL_NONE;
 
-	if (type != NULL && type[0] != '\0' && !RouteReadContentType(type, &request->ndjson))
+	if (type == NULL || type[0] == '\0')
+		refusal = Routes[request->route].json_only ? REFUSAL_CONTENT_TYPE : REFUSAL_NONE;
+	else if (!RouteReadContentType(request->route, type, &request->ndjson))
 		refusal = REFUSAL_CONTENT_TYPE;
 	if (encoding != NULL && encoding[0] != '\0' && !ContentEncodingOf(encoding, &request->encoding))
 		refusal = REFUSAL_CONTENT_ENCODING;

@@ -106,8 +106,9 @@ ApiKeyCheck(Request *request)
 	if (access->key->origins.n >= 0 &&
 		(origin == NULL || !KeyAllows(&access->key->origins, origin, strlen(origin))))
 		return REFUSAL_KEY_ORIGIN;
-	return Routes[request->route].site_parameter != NULL ? check_question(request, access->key)
-														 : REFUSAL_NONE;
+	return Routes[request->route].site_parameter != NULL || Routes[request->route].whole
+			   ? check_question(request, access->key)
+			   : REFUSAL_NONE;
 }
 
 bool

@@ -49,11 +49,11 @@ make_rate_limit_reply(const RequestLimit *limit)
 static Reply
 make_key_limit_reply(const Request *request, const char *what)
 {
-	const char *path = Routes[request->route].path;
+	const char *path = RoutePaths[request->route];
 
 	if (request->access.parameter == NULL)
-		return ReplyError(MHD_HTTP_FORBIDDEN,
-						  "the API key is for some %s only: GET %s answers about all", what, path);
+		return ReplyError(MHD_HTTP_FORBIDDEN, "the API key is for some %s only: %s %s is about all",
+						  what, Routes[request->route].method, path);
 	return ReplyError(
 		MHD_HTTP_FORBIDDEN,
 		"the API key is for some %s only: expected the parameter %s with one or more of them", what,
@@ -129,10 +129,12 @@ RefusalReply(const Request *request)
 			reply = make_key_limit_reply(request, "channels");
 			break;
 		case REFUSAL_CONTENT_TYPE:
-			reply = ReplyError(MHD_HTTP_UNSUPPORTED_MEDIA_TYPE,
-							   "Content-Type \"%s\" is not supported: expected application/json, "
-							   "application/x-ndjson or text/plain, in UTF-8",
-							   show_header(request, "Content-Type", shown));
+			reply = ReplyError(
+				MHD_HTTP_UNSUPPORTED_MEDIA_TYPE,
+				"Content-Type \"%s\" is not supported: expected application/json%s, "
+				"in UTF-8",
+				show_header(request, "Content-Type", shown),
+				Routes[request->route].json_only ? "" : ", application/x-ndjson or text/plain");
 			break;
 		case REFUSAL_CONTENT_ENCODING:
 			reply = ReplyError(MHD_HTTP_UNSUPPORTED_MEDIA_TYPE,

@@ -12,14 +12,15 @@
 
 typedef struct
 {
-	const char *path;
 	const char *method;
 	const char *allow; /* for the reply to any other method */
-	ApiScope scope;	   /* that an API key must have; API_SCOPE_NONE: no key is needed */
+	ApiScope scope;	   /* an API key must have one of it; API_SCOPE_NONE: no key is needed */
 
 	/* of a question: the parameters that limit its answer to websites and to channels */
 	const char *site_parameter;
 	const char *channel_parameter;
+	bool whole;		/* it is about all of them: not for a key that is limited to some */
+	bool json_only; /* its body must be named application/json: a form cannot send that */
 } Route;
 
 extern const Route Routes[NUM_ROUTES];
@@ -31,9 +32,9 @@ extern RouteId RouteFind(const char *path);
 extern bool RouteHasMethod(RouteId route, const char *method);
 
 /*
- * Read the Content-Type of events: JSON, NDJSON (sets ndjson) or text/plain, in UTF-8. False
- * for any other.
+ * Read the Content-Type of a body: JSON, and if the route takes more NDJSON (sets ndjson) and
+ * text/plain, in UTF-8. False for any other.
  */
-extern bool RouteReadContentType(const char *value, bool *ndjson);
+extern bool RouteReadContentType(RouteId route, const char *value, bool *ndjson);
 
 #endif

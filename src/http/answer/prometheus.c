@@ -21,7 +21,6 @@
 
 #include "base/settings.h"
 #include "db/extension_version.h"
-#include "http/admit/route.h"
 #include "http/answer/prometheus_streams.h"
 #include "http/answer/prometheus_text.h"
 #include "http/server/request_count.h"
@@ -74,30 +73,10 @@ static const PairHistogram pair_histograms[] = {
 	 offsetof(Pair, batches), EventBounds, 1},
 };
 
-static uint64
-sum_counters(size_t offset)
-{
-	uint64 sum = 0;
-
-	for (int i = 0; i < fi_listeners; i++)
-		sum += pg_atomic_read_u64((pg_atomic_uint64 *) ((char *) &Shared->pairs[i] + offset));
-	return sum;
-}
-
-static HistogramTotal
-sum_histograms(size_t offset)
-{
-	HistogramTotal total = {0};
-
-	for (int i = 0; i < fi_listeners; i++)
-		PrometheusTextAdd(&total, (Histogram *) ((char *) &Shared->pairs[i] + offset));
-	return total;
-}
-
 static const char *
 name_route(int route)
 {
-	return route < NUM_ROUTES ? Routes[route].path : "other";
+	return route < NUM_ROUTES ? RoutePaths[route] : "other";
 }
 
 static void
@@ -115,7 +94,7 @@ append_requests(StringInfo out)
 			else
 				appendStringInfoString(out, "other");
 			appendStringInfo(out, "\"} " UINT64_FORMAT "\n",
-							 sum_counters(offsetof(Pair, counters.requests[route][code])));
+							 SharedSumCounters(offsetof(Pair, counters.requests[route][code])));
 		}
 
 	name = "fast_ingest_http_request_duration_seconds";
@@ -123,7 +102,7 @@ append_requests(StringInfo out)
 						 "Time from a request's first line until its answer was sent, by path.");
 	for (int route = 0; route <= NUM_ROUTES; route++)
 	{
-		HistogramTotal total = sum_histograms(offsetof(Pair, counters.durations[route]));
+		HistogramTotal total = SharedSumHistograms(offsetof(Pair, counters.durations[route]));
 
 		PrometheusTextHistogram(out, name, name_route(route), &total, DurationBounds, MICROSECONDS);
 	}
@@ -153,7 +132,7 @@ append_events(StringInfo out)
 		"refused by the database, not taken (not valid, beyond a rate limit, staging full).");
 	for (int i = 0; i < (int) lengthof(outcomes); i++)
 		appendStringInfo(out, "%s{outcome=\"%s\"} " UINT64_FORMAT "\n", name, outcomes[i].name,
-						 sum_counters(outcomes[i].offset));
+						 SharedSumCounters(outcomes[i].offset));
 }
 
 static void
@@ -246,7 +225,7 @@ append_refresh(StringInfo out)
 						pg_atomic_read_u64(&Shared->backlog));
 	PrometheusTextFamily(out, name, "histogram",
 						 "Time of a refresh of the rollup that was committed.");
-	PrometheusTextAdd(&total, &Shared->refreshes);
+	HistogramTotalAdd(&total, &Shared->refreshes);
 	PrometheusTextHistogram(out, name, NULL, &total, DurationBounds, MICROSECONDS);
 	PrometheusTextValue(out, "fast_ingest_refresh_failures_total", "counter",
 						"Refreshes of the rollup that failed or were rolled back.",
@@ -321,11 +300,11 @@ append_all(StringInfo out)
 	append_events(out);
 	for (int i = 0; i < (int) lengthof(pair_counters); i++)
 		PrometheusTextValue(out, pair_counters[i].name, "counter", pair_counters[i].help,
-							sum_counters(pair_counters[i].offset));
+							SharedSumCounters(pair_counters[i].offset));
 	for (int i = 0; i < (int) lengthof(pair_histograms); i++)
 	{
 		const PairHistogram *histogram = &pair_histograms[i];
-		HistogramTotal total = sum_histograms(histogram->offset);
+		HistogramTotal total = SharedSumHistograms(histogram->offset);
 
 		PrometheusTextFamily(out, histogram->name, "histogram", histogram->help);
 		PrometheusTextHistogram(out, histogram->name, NULL, &total, histogram->bounds,

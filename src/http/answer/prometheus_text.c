@@ -55,14 +55,6 @@ PrometheusTextMoment(StringInfo out, const char *name, const char *help, Timesta
 }
 
 void
-PrometheusTextAdd(HistogramTotal *total, Histogram *histogram)
-{
-	for (int i = 0; i <= HISTOGRAM_BOUNDS; i++)
-		total->buckets[i] += pg_atomic_read_u64(&histogram->buckets[i]);
-	total->sum += pg_atomic_read_u64(&histogram->sum);
-}
-
-void
 PrometheusTextHistogram(StringInfo out, const char *name, const char *route,
 						const HistogramTotal *total, const int64 *bounds, double unit)
 {

@@ -17,13 +17,6 @@
 /* The unit of a histogram whose values are durations; the metric is in seconds. */
 #define MICROSECONDS 1e6
 
-/* A sum of histograms. */
-typedef struct
-{
-	uint64 buckets[HISTOGRAM_BOUNDS + 1];
-	uint64 sum;
-} HistogramTotal;
-
 /* The lines before a metric's values. */
 extern void PrometheusTextFamily(StringInfo out, const char *name, const char *type,
 								 const char *help);
@@ -41,9 +34,6 @@ extern void PrometheusTextMoment(StringInfo out, const char *name, const char *h
 
 /* The value of a label, in quotes; it may hold anything. */
 extern void PrometheusTextQuote(StringInfo out, const char *value);
-
-/* Add a histogram, which other processes may change, to a sum. */
-extern void PrometheusTextAdd(HistogramTotal *total, Histogram *histogram);
 
 /*
  * The values of a histogram. unit: how many units of the histogram make 1 unit of the metric.

@@ -9,11 +9,11 @@
 
 #include "mb/pg_wchar.h"
 
-static bool
-is_text(const char *data, size_t len)
+bool
+ParametersAreText(const char *data, size_t len)
 {
-	return memchr(data, '\0', len) == NULL &&
-		   pg_encoding_verifymbstr(PG_UTF8, data, (int) len) == (int) len;
+	return len == 0 || (memchr(data, '\0', len) == NULL &&
+						pg_encoding_verifymbstr(PG_UTF8, data, (int) len) == (int) len);
 }
 
 static bool
@@ -39,7 +39,7 @@ ParametersAdd(Parameters *parameters, const char *name, size_t name_len, const c
 
 	if (value == NULL)
 		value_len = 0;
-	if (!is_text(name, name_len))
+	if (!ParametersAreText(name, name_len))
 	{
 		strlcpy(parameters->name, "?", sizeof(parameters->name));
 		parameters->error = "its name is not text in UTF-8";
@@ -53,7 +53,7 @@ ParametersAdd(Parameters *parameters, const char *name, size_t name_len, const c
 	if (parameters->n == MAX_PARAMETERS)
 		parameters->error =
 			"it is one of too many: at most " CppAsString2(MAX_PARAMETERS) " are allowed";
-	else if (value_len > 0 && !is_text(value, value_len))
+	else if (!ParametersAreText(value, value_len))
 		parameters->error = "its value is not text in UTF-8";
 	else if (is_given(parameters, name))
 		parameters->error = "it is given more than once";

@@ -28,4 +28,7 @@ typedef struct
 extern bool ParametersAdd(Parameters *parameters, const char *name, size_t name_len,
 						  const char *value, size_t value_len);
 
+/* Is it text in UTF-8, without a NUL? */
+extern bool ParametersAreText(const char *data, size_t len);
+
 #endif

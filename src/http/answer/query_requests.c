@@ -12,12 +12,14 @@
 
 #include <microhttpd.h>
 
+#include "access/xlog.h"
 #include "storage/ipc.h"
 #include "utils/memutils.h"
 
 #include "base/clock.h"
 #include "base/settings.h"
 #include "http/admit/refusal.h"
+#include "http/admit/route.h"
 #include "http/answer/query_parameters.h"
 #include "http/answer/ready.h"
 #include "http/server/server.h"
@@ -42,11 +44,10 @@ static Pair *my_pair;
 
 /* What is asked by each route that comes here */
 static const QueryKind query_kinds[NUM_ROUTES] = {
-	[ROUTE_METRICS] = QUERY_METRICS,
-	[ROUTE_SERIES] = QUERY_SERIES,
-	[ROUTE_EVENT_NAMES] = QUERY_EVENT_NAMES,
-	[ROUTE_LIVE] = QUERY_LIVE,
-	[ROUTE_STATS] = QUERY_STATS,
+	[ROUTE_METRICS] = QUERY_METRICS,   [ROUTE_SERIES] = QUERY_SERIES,
+	[ROUTE_OVERVIEW] = QUERY_OVERVIEW, [ROUTE_EVENT_NAMES] = QUERY_EVENT_NAMES,
+	[ROUTE_LIVE] = QUERY_LIVE,		   [ROUTE_STATS] = QUERY_STATS,
+	[ROUTE_STATUS] = QUERY_STATUS,	   [ROUTE_RETRY] = QUERY_RETRY,
 };
 
 /*
@@ -122,11 +123,28 @@ keep_parameters(Request *request)
 	return reply;
 }
 
+/*
+ * Check the body of a request that has one in place of parameters. Returns as keep_parameters
+ */
+static Reply
+check_body(const Request *request)
+{
+	if (MHD_get_connection_values(request->mhd, MHD_GET_ARGUMENT_KIND, NULL, NULL) > 0)
+		return ReplyError(MHD_HTTP_BAD_REQUEST, "parameters are not allowed: expected a body");
+	if (request->len > QUERY_BUFFER_SIZE)
+		return ReplyError(MHD_HTTP_CONTENT_TOO_LARGE, "body is longer than %d bytes",
+						  QUERY_BUFFER_SIZE);
+	if (!ParametersAreText(request->body, request->len))
+		return ReplyError(MHD_HTTP_BAD_REQUEST, "body is not text in UTF-8");
+	return (Reply){0};
+}
+
 bool
 QueryRequestAdmit(Request *request, const char *refusal)
 {
 	Reply reply = refusal != NULL ? ReplyError(MHD_HTTP_SERVICE_UNAVAILABLE, "%s", refusal)
-								  : keep_parameters(request);
+				  : Routes[request->route].json_only ? check_body(request)
+													 : keep_parameters(request);
 
 	if (reply.status != 0)
 	{
@@ -142,6 +160,8 @@ void
 QueryRequestsHandle(Request *request)
 {
 	const char *refusal = closed_reason != NULL ? closed_reason
+						  : request->route == ROUTE_RETRY && RecoveryInProgress()
+							  ? "the server is a standby: it stores no events before it is promoted"
 						  : waiting >= MAX_WAITING
 							  ? "too many queries wait: half of fast_ingest.max_connections may"
 							  : NULL;

@@ -75,6 +75,11 @@ ReplyResponse(Reply *reply, ReplyReader reader, void *arg)
 	if (reply->len > 0 || reply->stream != NULL)
 		MHD_add_response_header(response, "Content-Type",
 								reply->type ? reply->type : "application/json");
+	if (reply->encoding != NULL)
+		MHD_add_response_header(response, "Content-Encoding", reply->encoding);
+	for (const ReplyHeader *header = reply->headers; header != NULL && header->name != NULL;
+		 header++)
+		MHD_add_response_header(response, header->name, header->value);
 	if (reply->allow != NULL)
 		MHD_add_response_header(response, "Allow", reply->allow);
 	if (reply->next_cursor != NULL && reply->next_cursor[0] != '\0')

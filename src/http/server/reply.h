@@ -39,15 +39,23 @@ typedef struct
 
 typedef struct
 {
+	const char *name;
+	const char *value;
+} ReplyHeader;
+
+typedef struct
+{
 	unsigned int status; /* 0 while there is no reply */
 	const char *body;
-	size_t len;				   /* of a stream: what was sent of it so far */
-	const ReplyStream *stream; /* NULL: the body is body */
-	const char *type;		   /* Content-Type, constant text; NULL: JSON */
-	bool owned;				   /* body is malloc'ed and belongs to the reply */
-	bool close;				   /* the connection ends with this reply */
-	const char *allow;		   /* for 405: constant text */
-	const char *next_cursor;   /* lives as long as the request; NULL or "": none */
+	size_t len;					/* of a stream: what was sent of it so far */
+	const ReplyStream *stream;	/* NULL: the body is body */
+	const char *type;			/* Content-Type, constant text; NULL: JSON */
+	bool owned;					/* body is malloc'ed and belongs to the reply */
+	bool close;					/* the connection ends with this reply */
+	const char *encoding;		/* Content-Encoding, constant text; NULL: none */
+	const ReplyHeader *headers; /* constant, the last one without a name; NULL: none */
+	const char *allow;			/* for 405: constant text */
+	const char *next_cursor;	/* lives as long as the request; NULL or "": none */
 } Reply;
 
 /* A reply with a constant body in JSON. */

@@ -271,7 +271,9 @@ RequestStatus(const Request *request)
 size_t
 RequestReplyBytes(const Request *request)
 {
-	return request->head_only ? 0 : request->reply.len;
+	return request->head_only || request->reply.status == MHD_HTTP_NOT_MODIFIED
+			   ? 0
+			   : request->reply.len;
 }
 
 int

@@ -67,26 +67,6 @@ typedef enum
 	REFUSAL_NO_MEMORY
 } Refusal;
 
-/* What a request asks for; http/admit/route.c has the paths. */
-typedef enum
-{
-	ROUTE_EVENTS,
-	ROUTE_BULK,
-	ROUTE_EVENT,
-	ROUTE_HEALTH,
-	ROUTE_READY,
-	ROUTE_METRICS,
-	ROUTE_SERIES,
-	ROUTE_EVENT_NAMES,
-	ROUTE_LIVE,
-	ROUTE_STATS,
-	ROUTE_EXPORT,
-	ROUTE_PROMETHEUS,
-	ROUTE_OPENAPI,
-	ROUTE_DOCS,
-	NUM_ROUTES
-} RouteId;
-
 /* What http/admit/api_key_check.c has found out. */
 typedef struct
 {

@@ -8,32 +8,7 @@
 
 #include "http/server/request_count.h"
 
-#include <microhttpd.h>
-
 #include "base/clock.h"
-
-StaticAssertDecl(NUM_ROUTES < COUNTED_ROUTES,
-				 "every route needs a counter, and all other paths share one");
-
-const unsigned int CountedStatusCodes[COUNTED_CODES - 1] = {
-	MHD_HTTP_OK,
-	MHD_HTTP_ACCEPTED,
-	MHD_HTTP_NO_CONTENT,
-	MHD_HTTP_BAD_REQUEST,
-	MHD_HTTP_UNAUTHORIZED,
-	MHD_HTTP_FORBIDDEN,
-	MHD_HTTP_NOT_FOUND,
-	MHD_HTTP_METHOD_NOT_ALLOWED,
-	MHD_HTTP_REQUEST_TIMEOUT,
-	MHD_HTTP_CONTENT_TOO_LARGE,
-	MHD_HTTP_URI_TOO_LONG,
-	MHD_HTTP_UNSUPPORTED_MEDIA_TYPE,
-	MHD_HTTP_UNPROCESSABLE_CONTENT,
-	MHD_HTTP_TOO_MANY_REQUESTS,
-	MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE,
-	MHD_HTTP_INTERNAL_SERVER_ERROR,
-	MHD_HTTP_SERVICE_UNAVAILABLE,
-};
 
 static RequestCounters *counters;
 

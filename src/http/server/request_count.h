@@ -10,9 +10,6 @@
 #include "http/server/request.h"
 #include "shared/shared_state.h"
 
-/* The status codes that have a counter each; all others share the counter behind them. */
-extern const unsigned int CountedStatusCodes[COUNTED_CODES - 1];
-
 /* Prepare the listener of that pair; called once. */
 extern void RequestCountInit(Pair *pair);
 

@@ -11,47 +11,19 @@
 #include "query/parameters/request_parameters.h"
 #include "rollup/questions/live.h"
 
-static void
-write_minutes(StringInfo text, const LiveAnswer *live)
-{
-	for (int i = 0; i < LIVE_MINUTES; i++)
-	{
-		appendStringInfoString(text, i > 0 ? ",{\"time\":" : "{\"time\":");
-		WriteTime(text, live->minutes[i].time);
-		appendStringInfoChar(text, ',');
-		WriteCounts(text, live->minutes[i].total_events, live->minutes[i].unique_users);
-		appendStringInfoChar(text, '}');
-	}
-}
-
-/*
- * Write rows; member is what the groups are. The keys that are counted together are other.
- */
-static void
-write_rows(StringInfo text, const char *member, const MetricsRow *rows, int n)
-{
-	for (int i = 0; i < n; i++)
-	{
-		appendStringInfoString(text, i > 0 ? ",{" : "{");
-		if (rows[i].group != NULL)
-			WriteTextMember(text, member, rows[i].group);
-		else
-			appendStringInfo(text, "\"%s\":null,\"other\":true", member);
-		appendStringInfoChar(text, ',');
-		WriteCounts(text, rows[i].total_events, rows[i].unique_users);
-		appendStringInfoChar(text, '}');
-	}
-}
-
 void
 AnswerLive(QueryAnswer *answer, const char *list, size_t len)
 {
 	StringInfo text = &answer->text;
 	LiveParameters parameters;
+	MetricsFilter filter = {"site", 1, &parameters.site};
+	LiveQuery query = {.filters = &filter};
 	LiveAnswer *live;
 
 	LiveParametersRead(&parameters, list, len);
-	live = LiveCompute(parameters.site, parameters.top);
+	query.nfilters = parameters.site != NULL;
+	query.top = parameters.top;
+	live = LiveCompute(&query);
 
 	appendStringInfoChar(text, '{');
 	if (parameters.site != NULL)
@@ -61,17 +33,13 @@ AnswerLive(QueryAnswer *answer, const char *list, size_t len)
 	}
 	appendStringInfoString(text, "\"now\":");
 	WriteTime(text, live->now);
-	appendStringInfoString(text, ",\"last_5_minutes\":{");
-	WriteCounts(text, live->events_5, live->users_5);
-	appendStringInfoString(text, "},\"last_30_minutes\":{");
-	WriteCounts(text, live->events_30, live->users_30);
-	appendStringInfoString(text, "},\"minutes\":[");
-	write_minutes(text, live);
-	appendStringInfoString(text, "],\"pages_since\":");
+	appendStringInfoChar(text, ',');
+	WriteLive(text, live);
+	appendStringInfoString(text, ",\"pages_since\":");
 	WriteTime(text, live->pages_since);
 	appendStringInfoString(text, ",\"pages\":[");
-	write_rows(text, "path", live->pages, live->npages);
+	WriteRows(text, "path", live->pages, live->npages);
 	appendStringInfoString(text, "],\"event_names\":[");
-	write_rows(text, "event_name", live->names, live->nnames);
+	WriteRows(text, "event_name", live->names, live->nnames);
 	appendStringInfoString(text, "]}");
 }

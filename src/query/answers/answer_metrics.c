@@ -40,19 +40,7 @@ write_groups(StringInfo text, const MetricsAnswer *metrics, AnswerPage page,
 			 const char *next_cursor)
 {
 	appendStringInfoString(text, ",\"data\":[");
-	for (int i = page.first; i < page.end; i++)
-	{
-		const MetricsRow *row = &metrics->rows[i];
-
-		appendStringInfoString(text, i > page.first ? ",{" : "{");
-		if (row->group == NULL)
-			appendStringInfoString(text, "\"group\":null,\"other\":true");
-		else
-			WriteTextMember(text, "group", row->group);
-		appendStringInfoChar(text, ',');
-		WriteCounts(text, row->total_events, row->unique_users);
-		appendStringInfoChar(text, '}');
-	}
+	WriteRows(text, "group", metrics->rows + page.first, page.end - page.first);
 	appendStringInfoChar(text, ']');
 	if (next_cursor[0] != '\0')
 		appendStringInfo(text, ",\"next_cursor\":\"%s\"", next_cursor);

@@ -50,16 +50,7 @@ write_series(StringInfo text, const Series *series)
 	appendStringInfoString(text, series->is_other ? ",\"other\":true," : ",");
 	WriteCounts(text, series->total_events, series->unique_users);
 	appendStringInfoString(text, ",\"points\":[");
-	for (int i = 0; i < series->npoints; i++)
-	{
-		const SeriesPoint *point = &series->points[i];
-
-		appendStringInfoString(text, i > 0 ? ",{\"time\":" : "{\"time\":");
-		WriteTime(text, point->time);
-		appendStringInfoChar(text, ',');
-		WriteCounts(text, point->total_events, point->unique_users);
-		appendStringInfoChar(text, '}');
-	}
+	WritePoints(text, series->points, series->npoints);
 	appendStringInfoChar(text, ']');
 }
 

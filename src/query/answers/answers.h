@@ -24,6 +24,7 @@ typedef struct
  */
 extern void AnswerMetrics(QueryAnswer *answer, const char *list, size_t len);
 extern void AnswerSeries(QueryAnswer *answer, const char *list, size_t len);
+extern void AnswerOverview(QueryAnswer *answer, const char *list, size_t len);
 extern void AnswerEventNames(QueryAnswer *answer, const char *list, size_t len);
 extern void AnswerLive(QueryAnswer *answer, const char *list, size_t len);
 extern void AnswerStats(QueryAnswer *answer, const char *list, size_t len);

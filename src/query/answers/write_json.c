@@ -55,3 +55,44 @@ WriteRange(StringInfo text, TimeRange range, bool has_from, bool has_to)
 	if (has_to)
 		write_bound(text, "to", range.high);
 }
+
+void
+WritePoints(StringInfo text, const SeriesPoint *points, int n)
+{
+	for (int i = 0; i < n; i++)
+	{
+		appendStringInfoString(text, i > 0 ? ",{\"time\":" : "{\"time\":");
+		WriteTime(text, points[i].time);
+		appendStringInfoChar(text, ',');
+		WriteCounts(text, points[i].total_events, points[i].unique_users);
+		appendStringInfoChar(text, '}');
+	}
+}
+
+void
+WriteRows(StringInfo text, const char *member, const MetricsRow *rows, int n)
+{
+	for (int i = 0; i < n; i++)
+	{
+		appendStringInfoString(text, i > 0 ? ",{" : "{");
+		if (rows[i].group != NULL)
+			WriteTextMember(text, member, rows[i].group);
+		else
+			appendStringInfo(text, "\"%s\":null,\"other\":true", member);
+		appendStringInfoChar(text, ',');
+		WriteCounts(text, rows[i].total_events, rows[i].unique_users);
+		appendStringInfoChar(text, '}');
+	}
+}
+
+void
+WriteLive(StringInfo text, const LiveAnswer *live)
+{
+	appendStringInfoString(text, "\"last_5_minutes\":{");
+	WriteCounts(text, live->events_5, live->users_5);
+	appendStringInfoString(text, "},\"last_30_minutes\":{");
+	WriteCounts(text, live->events_30, live->users_30);
+	appendStringInfoString(text, "},\"minutes\":[");
+	WritePoints(text, live->minutes, LIVE_MINUTES);
+	appendStringInfoChar(text, ']');
+}

@@ -38,6 +38,8 @@ ParameterTableRefuse(const ParameterTable *table, const char *name)
 	StringInfoData expected;
 
 	initStringInfo(&expected);
+	if (table->n == 0)
+		appendStringInfoString(&expected, "none");
 	for (int i = 0; i < table->n; i++)
 		appendStringInfo(&expected, "%s%s",
 						 i == 0								  ? ""

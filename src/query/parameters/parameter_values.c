@@ -156,6 +156,12 @@ ParameterReadLiveTop(const char *name, const char *value, void *field)
 }
 
 void
+ParameterReadCardRows(const char *name, const char *value, void *field)
+{
+	*(int *) field = read_count(name, value, MAX_CARD_ROWS);
+}
+
+void
 ParameterReadSite(const char *name, const char *value, void *field)
 {
 	const char *rest = value;

@@ -10,6 +10,10 @@
 
 #include "base/compat.h"
 
+/* Rows of a card of GET /overview, unless a number is given; and at most. */
+#define DEFAULT_CARD_ROWS 9
+#define MAX_CARD_ROWS 100
+
 /* Raise the error 22023 for a value that is not allowed. */
 pg_noreturn extern void ParameterRefuse(const char *name, const char *value, const char *expected);
 
@@ -32,10 +36,14 @@ extern void ParameterReadDate(const char *name, const char *value, void *field);
 /* json or csv: bool, is it csv? */
 extern void ParameterReadFormat(const char *name, const char *value, void *field);
 
-/* A whole number from 1, to the largest of an int, MAX_SERIES_TOP or MAX_LIVE_TOP: int */
+/*
+ * A whole number from 1, to the largest of an int, MAX_SERIES_TOP, MAX_LIVE_TOP or MAX_CARD_ROWS:
+ * int
+ */
 extern void ParameterReadLimit(const char *name, const char *value, void *field);
 extern void ParameterReadSeriesTop(const char *name, const char *value, void *field);
 extern void ParameterReadLiveTop(const char *name, const char *value, void *field);
+extern void ParameterReadCardRows(const char *name, const char *value, void *field);
 
 /* One website. A comma that is part of it is escaped as in value_list.h: const char * */
 extern void ParameterReadSite(const char *name, const char *value, void *field);

@@ -13,6 +13,7 @@
 #include "rollup/questions/live.h"
 
 static const MetricsNames names = {"from", "to", "timezone"};
+static const MetricsNames compare_names = {"compare_from", "compare_to", "timezone"};
 
 static const Parameter metrics[] = {
 	{"event_name", ParameterReadText, offsetof(MetricsParameters, query.event_name)},
@@ -42,6 +43,20 @@ static const Parameter series[] = {
 	{"format", ParameterReadFormat, offsetof(SeriesParameters, csv)},
 };
 
+static const Parameter overview[] = {
+	{"event_name", ParameterReadText, offsetof(OverviewParameters, query.metrics.event_name)},
+	{"from", ParameterReadFrom, offsetof(OverviewParameters, query.metrics)},
+	{"to", ParameterReadTo, offsetof(OverviewParameters, query.metrics)},
+	{"step", ParameterReadText, offsetof(OverviewParameters, query.step)},
+	{"timezone", ParameterReadText, offsetof(OverviewParameters, query.metrics.timezone)},
+	{"week_start", ParameterReadWeekStart, offsetof(OverviewParameters, query.metrics.sunday)},
+	{"compare_from", ParameterReadFrom, offsetof(OverviewParameters, compare)},
+	{"compare_to", ParameterReadTo, offsetof(OverviewParameters, compare)},
+	{"top", ParameterReadCardRows, offsetof(OverviewParameters, top)},
+	{"cards", ParameterReadText, offsetof(OverviewParameters, cards)},
+	{"raw_cards", ParameterReadBool, offsetof(OverviewParameters, raw_cards)},
+};
+
 static const Parameter event_names[] = {
 	{"from", ParameterReadFrom, offsetof(EventNamesParameters, query)},
 	{"to", ParameterReadTo, offsetof(EventNamesParameters, query)},
@@ -61,6 +76,7 @@ static const Parameter stats[] = {
 
 const ParameterTable MetricsParameterTable = {metrics, lengthof(metrics), true};
 const ParameterTable SeriesParameterTable = {series, lengthof(series), true};
+const ParameterTable OverviewParameterTable = {overview, lengthof(overview), true};
 const ParameterTable EventNamesParameterTable = {event_names, lengthof(event_names), true};
 static const ParameterTable live_table = {live, lengthof(live), false};
 static const ParameterTable stats_table = {stats, lengthof(stats), false};
@@ -80,6 +96,18 @@ SeriesParametersRead(SeriesParameters *parameters, const char *list, size_t len)
 									 .step = "auto",
 									 .top = DEFAULT_SERIES_TOP}};
 	ParameterTableRead(&SeriesParameterTable, list, len, parameters, &parameters->query.metrics);
+}
+
+void
+OverviewParametersRead(OverviewParameters *parameters, const char *list, size_t len)
+{
+	*parameters = (OverviewParameters){.query = {.metrics = {.names = &names, .fill = true},
+												 .step = "auto",
+												 .top = DEFAULT_SERIES_TOP},
+									   .compare = {.names = &compare_names},
+									   .top = DEFAULT_CARD_ROWS,
+									   .raw_cards = true};
+	ParameterTableRead(&OverviewParameterTable, list, len, parameters, &parameters->query.metrics);
 }
 
 void

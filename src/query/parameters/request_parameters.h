@@ -27,6 +27,16 @@ typedef struct
 	bool csv;
 } SeriesParameters;
 
+/* GET /overview */
+typedef struct
+{
+	SeriesQuery query;
+	MetricsQuery compare; /* only its range, and what messages call it */
+	const char *cards;	  /* a list of names; NULL: all */
+	int top;			  /* most rows of a card */
+	bool raw_cards;		  /* answer also those cards that the rollup does not know */
+} OverviewParameters;
+
 /* GET /event_names */
 typedef struct
 {
@@ -54,6 +64,7 @@ typedef struct
  */
 extern const ParameterTable MetricsParameterTable;
 extern const ParameterTable SeriesParameterTable;
+extern const ParameterTable OverviewParameterTable;
 extern const ParameterTable EventNamesParameterTable;
 
 /*
@@ -61,6 +72,7 @@ extern const ParameterTable EventNamesParameterTable;
  */
 extern void MetricsParametersRead(MetricsParameters *parameters, const char *list, size_t len);
 extern void SeriesParametersRead(SeriesParameters *parameters, const char *list, size_t len);
+extern void OverviewParametersRead(OverviewParameters *parameters, const char *list, size_t len);
 extern void EventNamesParametersRead(EventNamesParameters *parameters, const char *list,
 									 size_t len);
 extern void LiveParametersRead(LiveParameters *parameters, const char *list, size_t len);

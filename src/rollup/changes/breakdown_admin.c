@@ -117,10 +117,11 @@ static bool
 is_reserved(const char *name)
 {
 	static const char *const reserved[] = {
-		"align",  "campaign_id", "cursor",	 "day",		  "event", "event_name", "fill",
-		"format", "from",		 "group_by", "hour",	  "key",   "limit",		 "metadata",
-		"month",  "path",		 "since",	 "step",	  "tag",   "timezone",	 "to",
-		"top",	  "until",		 "week",	 "week_start"};
+		"align",	"campaign_id", "cards",		 "compare_from", "compare_to", "cursor",
+		"day",		"event",	   "event_name", "fill",		 "format",	   "from",
+		"group_by", "hour",		   "key",		 "limit",		 "metadata",   "month",
+		"path",		"raw_cards",   "since",		 "step",		 "tag",		   "timezone",
+		"to",		"top",		   "until",		 "week",		 "week_start"};
 
 	for (int i = 0; i < (int) lengthof(reserved); i++)
 		if (strcmp(name, reserved[i]) == 0)

@@ -218,8 +218,16 @@ MetricsCompute(const MetricsQuery *query)
 
 	MetricsSessionBegin(&session);
 	MetricsRunBegin(&run, query);
-	MetricsRunCount(&run);
-	answer = MetricsRunAnswer(&run);
+	if (run.all_raw && query->rollup_only)
+	{
+		answer = palloc0(sizeof(MetricsAnswer));
+		answer->left_out = true;
+	}
+	else
+	{
+		MetricsRunCount(&run);
+		answer = MetricsRunAnswer(&run);
+	}
 	MetricsSessionEnd(&session);
 	return answer;
 }

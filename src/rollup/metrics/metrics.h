@@ -50,6 +50,7 @@ typedef struct
 	bool align;			  /* widen the range to whole buckets of the rollup */
 	int limit;			  /* of names or keys: answer so many of the most events only, in the order
 						   * of rows, and do not read the users of others; 0: answer all */
+	bool rollup_only;	  /* leave the answer out if the rollup does not know it */
 } MetricsQuery;
 
 /* A group of an answer, or its only row. */
@@ -74,6 +75,7 @@ typedef struct
 
 typedef struct
 {
+	bool left_out; /* see rollup_only: nothing below is there */
 	int nrows;
 	MetricsRow *rows; /* periods in order; others by total_events descending, then by group */
 	int ngroups;	  /* how many rows there are without a limit */

@@ -1,7 +1,8 @@
 /*
  * live.c
  *
- * Two runs: one counts names by minute, of which all sums are made; the other counts pages.
+ * Two runs: one counts by minute, and by name if names are wanted; all sums are made of it. The
+ * other counts pages.
  */
 #include "postgres.h"
 
@@ -14,17 +15,6 @@
 
 /* Minutes of the shorter sum. */
 #define LIVE_SHORT 5
-
-static void
-check_arguments(const char *site, int top)
-{
-	if (site != NULL && site[0] == '\0')
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("site is empty: expected the site_id of events")));
-	if (top < 1 || top > MAX_LIVE_TOP)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("top %d is not valid: expected 1 to %d", top, MAX_LIVE_TOP)));
-}
 
 /*
  * Unite the minutes of a series to one row, and add them to those of all series
@@ -98,43 +88,68 @@ answer_pages(LiveAnswer *answer, MetricsRun *run)
 	answer->npages = pages->nrows;
 }
 
-LiveAnswer *
-LiveCompute(const char *site, int top)
+/*
+ * Count the last minutes, and answer all that is made of them
+ */
+static void
+count_minutes(LiveAnswer *answer, MetricsQuery *query, int top)
 {
-	static const MetricsNames names = {"since", "until", "time_zone"};
-	MetricsFilter filter = {"site", 1, &site};
-	MetricsQuery query = {
-		.names = &names, .has_from = true, .has_to = true, .filters = &filter, .fill = true};
 	GroupCount all[LIVE_MINUTES] = {0};
-	LiveAnswer *answer;
-	MetricsSession session;
 	MetricsRun run;
 
-	check_arguments(site, top);
-	MetricsSessionBegin(&session);
-	answer = palloc0(sizeof(LiveAnswer));
-	answer->now = GetCurrentStatementStartTimestamp();
-	query.nfilters = site != NULL;
-	query.to = BucketStart(answer->now, LEVEL_MINUTE) + USECS_PER_MINUTE;
-	query.from = query.to - LIVE_MINUTES * USECS_PER_MINUTE;
-	query.group_by = "event";
-	MetricsRunBegin(&run, &query);
+	query->to = BucketStart(answer->now, LEVEL_MINUTE) + USECS_PER_MINUTE;
+	query->from = query->to - LIVE_MINUTES * USECS_PER_MINUTE;
+	query->group_by = top > 0 ? "event" : NULL;
+	MetricsRunBegin(&run, query);
 	run.by_time = true;
 	run.step = STEP_MINUTE;
 	run.unites = true;
 	MetricsRunCount(&run);
-	answer_names(answer, &run, top, all);
-	answer_minutes(answer, &run, all);
+	if (top > 0)
+		answer_names(answer, &run, top, all);
+	answer_minutes(answer, &run, top > 0 ? all : run.total);
+	answer->raw_rows += run.sources.raw_rows;
+}
 
-	answer->pages_since = query.from - query.from % QUARTER_WIDTH;
-	query.from = answer->pages_since;
-	query.to += QUARTER_WIDTH - 1;
-	query.to -= query.to % QUARTER_WIDTH;
-	query.group_by = "page";
-	query.limit = top;
-	MetricsRunBegin(&run, &query);
+/*
+ * Count the pages of the quarters of an hour that hold the minutes of a query
+ */
+static void
+count_pages(LiveAnswer *answer, MetricsQuery *query, int top)
+{
+	MetricsRun run;
+
+	answer->pages_since = query->from - query->from % QUARTER_WIDTH;
+	query->from = answer->pages_since;
+	query->to += QUARTER_WIDTH - 1;
+	query->to -= query->to % QUARTER_WIDTH;
+	query->group_by = "page";
+	query->limit = top;
+	MetricsRunBegin(&run, query);
 	MetricsRunCount(&run);
 	answer_pages(answer, &run);
+	answer->raw_rows += run.sources.raw_rows;
+}
+
+LiveAnswer *
+LiveCompute(const LiveQuery *live)
+{
+	static const MetricsNames names = {"since", "until", "time_zone"};
+	MetricsQuery query = {.names = &names,
+						  .has_from = true,
+						  .has_to = true,
+						  .nfilters = live->nfilters,
+						  .filters = live->filters,
+						  .fill = true};
+	LiveAnswer *answer;
+	MetricsSession session;
+
+	MetricsSessionBegin(&session);
+	answer = palloc0(sizeof(LiveAnswer));
+	answer->now = GetCurrentStatementStartTimestamp();
+	count_minutes(answer, &query, live->top);
+	if (live->top > 0)
+		count_pages(answer, &query, live->top);
 	MetricsSessionEnd(&session);
 	return answer;
 }

@@ -1,7 +1,7 @@
 /*
  * live.h
  *
- * What happens now: the last minutes of all events, or of one website's.
+ * What happens now: the last minutes of all events, or of those that meet some filters.
  */
 #ifndef FAST_INGEST_LIVE_H
 #define FAST_INGEST_LIVE_H
@@ -14,6 +14,13 @@
 /* Pages and names, unless a number is given; and at most. */
 #define DEFAULT_LIVE_TOP 10
 #define MAX_LIVE_TOP 100
+
+typedef struct
+{
+	int nfilters; /* see MetricsQuery */
+	const MetricsFilter *filters;
+	int top; /* most pages, and most names; 0: they are not wanted */
+} LiveQuery;
 
 typedef struct
 {
@@ -34,13 +41,14 @@ typedef struct
 	MetricsRow *pages; /* since then; by total_events, descending, then by path */
 	int nnames;
 	MetricsRow *names; /* of the 30 minutes */
+
+	int64 raw_rows; /* of fast_ingest.events that were read */
 } LiveAnswer;
 
 /*
- * Answer for one site, or for all (NULL), with at most so many pages and names, in the active
- * snapshot, in the current memory context. It connects to SPI itself. Errors: 22023 for an
- * empty site and a top that is not valid; 55000 as MetricsCompute.
+ * Answer in the active snapshot, in the current memory context. It connects to SPI itself.
+ * Errors: those of MetricsCompute.
  */
-extern LiveAnswer *LiveCompute(const char *site, int top);
+extern LiveAnswer *LiveCompute(const LiveQuery *query);
 
 #endif

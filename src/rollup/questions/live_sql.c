@@ -35,6 +35,17 @@ enum
 };
 
 static void
+check_arguments(const char *site, int top)
+{
+	if (site != NULL && site[0] == '\0')
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("site is empty: expected the site_id of events")));
+	if (top < 1 || top > MAX_LIVE_TOP)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("top %d is not valid: expected 1 to %d", top, MAX_LIVE_TOP)));
+}
+
+static void
 put_live_row(ReturnSetInfo *result, const char *part, const char *key, int64 events, int64 users)
 {
 	Datum values[4] = {CStringGetTextDatum(part)};
@@ -58,11 +69,15 @@ Datum
 fi_live(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	const char *site = SqlTextArgument(fcinfo, LIVE_SITE);
+	int top = PG_ARGISNULL(LIVE_TOP) ? DEFAULT_LIVE_TOP : PG_GETARG_INT32(LIVE_TOP);
+	MetricsFilter filter = {"site", 1, &site};
+	LiveQuery query = {site != NULL, &filter, top};
 	LiveAnswer *answer;
 
+	check_arguments(site, top);
 	InitMaterializedSRF(fcinfo, 0);
-	answer = LiveCompute(SqlTextArgument(fcinfo, LIVE_SITE),
-						 PG_ARGISNULL(LIVE_TOP) ? DEFAULT_LIVE_TOP : PG_GETARG_INT32(LIVE_TOP));
+	answer = LiveCompute(&query);
 	put_live_row(result, "last 5 minutes", NULL, answer->events_5, answer->users_5);
 	put_live_row(result, "last 30 minutes", NULL, answer->events_30, answer->users_30);
 	for (int i = 0; i < LIVE_MINUTES; i++)

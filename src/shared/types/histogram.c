@@ -34,3 +34,39 @@ HistogramAdd(Histogram *histogram, const int64 *bounds, int64 value)
 	pg_atomic_fetch_add_u64(&histogram->buckets[bucket], 1);
 	pg_atomic_fetch_add_u64(&histogram->sum, value);
 }
+
+void
+HistogramTotalAdd(HistogramTotal *total, Histogram *histogram)
+{
+	for (int i = 0; i <= HISTOGRAM_BOUNDS; i++)
+		total->buckets[i] += pg_atomic_read_u64(&histogram->buckets[i]);
+	total->sum += pg_atomic_read_u64(&histogram->sum);
+}
+
+uint64
+HistogramTotalCount(const HistogramTotal *total)
+{
+	uint64 count = 0;
+
+	for (int i = 0; i <= HISTOGRAM_BOUNDS; i++)
+		count += total->buckets[i];
+	return count;
+}
+
+double
+HistogramTotalQuantile(const HistogramTotal *total, const int64 *bounds, double share)
+{
+	double rank = share * HistogramTotalCount(total);
+	double below = 0; /* values in the buckets before */
+
+	for (int i = 0; i < HISTOGRAM_BOUNDS; i++)
+	{
+		double low = i > 0 ? bounds[i - 1] : 0;
+		double n = (double) total->buckets[i];
+
+		if (n > 0 && below + n >= rank)
+			return low + (bounds[i] - low) * (rank - below) / n;
+		below += n;
+	}
+	return bounds[HISTOGRAM_BOUNDS - 1];
+}
