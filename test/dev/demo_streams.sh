@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 #
 # demo_streams.sh: start a ClickHouse, have the cluster of `make run` stream its events
-# there, post the real events of `make demo`, show them arrive, and ask both the same
+# there, post the real events of `make demo-log`, show them arrive, and ask both the same
 # question. At the end the stream is dropped and the ClickHouse stopped; its data stays in
 # the cluster's folder until the next time.
 
@@ -95,7 +95,7 @@ sql "SELECT fi_create_stream('$stream', 'clickhouse', '$url', 'events', backfill
 echo "fi_create_stream('$stream', 'clickhouse', '$url', 'events', backfill_since => '-infinity')"
 echo
 
-test/dev/demo.sh >"$folder/demo" 2>&1 &
+test/dev/demo_log.sh >"$folder/demo" 2>&1 &
 demo=$!
 here=-1 there=-2 shown=
 deadline=$((SECONDS + 120))

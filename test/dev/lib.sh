@@ -148,3 +148,29 @@ sql()
 {
 	"$bindir/psql" -X -q -A -t -v ON_ERROR_STOP=1 -c "$1"
 }
+
+# shop_opened: print the day, in Unix seconds, on which demo_shop.sh began, if it has
+shop_opened()
+{
+	sql "SELECT extract(epoch FROM min(group_key)::timestamptz)::bigint FROM fi_metrics('shop_opened', group_by => 'day', fill => false)"
+}
+
+# need_api_key: die unless there is one, or none is needed
+need_api_key()
+{
+	[ "$(sql 'SHOW fast_ingest.require_api_key')" = off ] || [ -n "${FI_API_KEY:-}" ] ||
+		die "the cluster requires API keys. Make one: SELECT fi_create_api_key('demo', '{write,read}'). Then: FI_API_KEY=... make demo"
+}
+
+# post_events URL: post lines of JSON, 1,000 at a time, with the key FI_API_KEY if there is one,
+# and print how many events were accepted
+post_events()
+{
+	local answers
+
+	# shellcheck disable=SC2016 # split expands it
+	answers=$(url=$1 split -l 1000 --filter='curl -sS --fail-with-body --retry 5 -m 60 -H "Content-Type: application/x-ndjson" \
+		${FI_API_KEY:+-H "Authorization: Bearer $FI_API_KEY"} --data-binary @- "$url" && echo') ||
+		die "the events were refused: $answers"
+	jq -s 'map(.accepted) | add // 0' <<<"$answers"
+}

@@ -98,5 +98,5 @@ cat <<EOF
   psql -h $PGHOST -p $PGPORT -U postgres events    (or make psql)
   SELECT * FROM fi_metrics('product_view', group_by => 'hour');
 
-make test-event posts one event, make demo 9,999 real ones and asks about them, make logs shows the server's log, make stop stops it.
+make test-event posts one event, make demo a real log and a month of a shop, make logs shows the server's log, make stop stops it.
 EOF

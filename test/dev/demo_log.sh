@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 #
-# demo.sh: post test/data/web_events.ndjson.gz, 9,999 requests of a website's log,
+# demo_log.sh: post test/data/web_events.ndjson.gz, 9,999 requests of a website's log,
 # to the cluster of `make run`, and show what was stored and what the metrics say,
 # which must be what the raw rows say. Events that are there already stay as they
 # are.
@@ -12,16 +12,11 @@ use_cluster
 
 api=http://127.0.0.1:$(sql 'SHOW fast_ingest.port')
 url=$api/events/bulk
-answers=$(mktemp)
-trap 'rm -f "$answers"' EXIT
+need_api_key
 
 echo "posting test/data/web_events.ndjson.gz to $url, 1,000 events at a time"
-# shellcheck disable=SC2016 # split expands it
-gzip -dc test/data/web_events.ndjson.gz |
-	url=$url split -l 1000 --filter='curl -sS --fail-with-body --retry 5 -m 60 -H "Content-Type: application/x-ndjson" \
-		--data-binary @- "$url" && echo' >"$answers" ||
-	die "the events were refused: $(cat "$answers")"
-echo "$(jq -s 'map(.accepted) | add' "$answers") events accepted"
+accepted=$(gzip -dc test/data/web_events.ndjson.gz | post_events "$url")
+echo "$accepted events accepted"
 
 # The file's website and days: the table may hold other events
 demo="FROM fast_ingest.events WHERE site_id = 'semicomplete.com' AND ts >= '2015-05-17 UTC' AND ts < '2015-05-21 UTC'"
@@ -37,7 +32,7 @@ expected='asset_load 5418, page_view 3301, feed_fetch 1060, http_error 220, user
 site=semicomplete.com
 day=2015-05-18
 target="/stats?site_id=$site&date=$day"
-stats=$(curl -sS --fail-with-body -m 60 "$api$target") || die "GET $target was refused: $stats"
+stats=$(curl -sS --fail-with-body -m 60 ${FI_API_KEY:+-H "Authorization: Bearer $FI_API_KEY"} "$api$target") || die "GET $target was refused: $stats"
 printf '\nGET %s\n%s\n\n' "$target" "$stats"
 "$bindir/psql" -X -q -P footer=off -c "SELECT * FROM fi_metrics('page_view')"
 
