@@ -8,26 +8,30 @@
 #   TESTS               single TAP or unit programs (default: all)
 #   TEST_JOBS           how many TAP programs run at a time (default: twice the cores)
 #   FUZZ_SECONDS        for each fuzz target (default 10)
+#   FI_SCREENSHOTS      a directory for what the pages look like, in which the tests' user may write
+#                       (default tmp_check/tap/screenshots)
 #   VALGRIND            yes: run the server under valgrind; each process that it reports
 #                       something of counts as a failed test
 
 # shellcheck source=test/dev/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-# needs_stream_packages [SUITE...]: is any of the tests one of streams?
-needs_stream_packages()
+# needs_packages FOLDER [SUITE...]: is any of the tests one of that folder?
+needs_packages()
 {
-	case "${*:-tap}" in
-		*tap* | *torture*) [[ -z "${TESTS:-}" || "$TESTS" == *test/stream/* ]] ;;
+	case "${*:2}" in
+		"" | *tap* | *torture*) [[ -z "${TESTS:-}" || "$TESTS" == *test/$1/* ]] ;;
 		*) return 1 ;;
 	esac
 }
 
 # As the caller, who may reach npm's registry. Without them, the tests that need them fail.
-if [ -z "${FI_LOCKED:-}" ] && needs_stream_packages "$@"; then
-	test/dev/packages.sh test
-	test/dev/stream_packages.sh || echo "$script: the packages from npm are missing: tests of streams will fail"
-fi
+for folder in stream dashboard; do
+	if [ -z "${FI_LOCKED:-}" ] && needs_packages "$folder" "$@"; then
+		test/dev/packages.sh test
+		test/dev/npm_packages.sh "$folder" || echo "$script: packages from npm are missing: tests in test/$folder will fail"
+	fi
+done
 prepare "test${VALGRIND:+-valgrind}" "$@"
 
 pgxs=$(dirname "$("$PG_CONFIG" --pgxs)")/../..
@@ -164,7 +168,7 @@ tap_programs()
 		printf 'test/%s\n' rollup/exactness.pl load/memory.pl partition/lost_rows.pl rollup/refresh_in_restore.pl \
 			stream/huge_transaction.pl load/faults.pl stream/sink_clickhouse_old.pl stream/stream_life.pl \
 			stream/stream_refusals.pl stream/decoding.pl stream/sink_clickhouse_new.pl http/several_listeners.pl \
-			http/hostile.pl maintain/maintenance.pl flush/staging_full.pl
+			http/hostile.pl maintain/maintenance.pl flush/staging_full.pl dashboard/looks.pl dashboard/true_numbers.pl
 		find test -mindepth 2 -maxdepth 2 -name '*.pl' ! -path 'test/api/*' ! -path 'test/dev/*' | sort
 	} | awk '!seen[$0]++'
 }
@@ -178,6 +182,7 @@ not_under_valgrind()
 		*/exactness.pl | */huge_transaction.pl) echo "it does in a minute what takes an hour under valgrind" ;;
 		*/extension_update.pl | */pg_upgrade.pl | */stream_pg_upgrade.pl) echo "it has installations of its own" ;;
 		*/faults.pl | */disk_full.pl | */overload.pl) echo "it kills processes, or gives them more than they can do" ;;
+		test/dashboard/*) echo "most of it is a browser, which waits for the server" ;;
 		*/target_*.pl) echo "it tests what stands behind a server, without one" ;;
 		*/memory.pl) echo "it measures memory, of which valgrind needs some itself" ;;
 		*) return 1 ;;

@@ -32,7 +32,7 @@ my ($control_version) = slurp_file("$tree/fast_ingest.control") =~ /^default_ver
 
 is($meta->{version}, "$control_version.0", 'META.json has the version of fast_ingest.control');
 is($meta->{provides}{fast_ingest}{version}, $meta->{version}, 'which is that of the extension');
-my $api = decode_json(slurp_file("$tree/src/http/answer/pages/openapi.json"));
+my $api = decode_json(slurp_file("$tree/web/openapi.json"));
 is($api->{info}{version}, $control_version, 'and of the description of the API');
 ok(-f "$tree/$meta->{provides}{fast_ingest}{$_}", "META.json: the $_ is there") foreach qw(file docfile);
 my @headings = slurp_file("$tree/CHANGELOG.md") =~ /^## \[(.*?)\]/mg;

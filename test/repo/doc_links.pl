@@ -123,7 +123,7 @@ is(join(' ', grep { my $name = s{.*/|\.md$}{}gr; $programs !~ /run_pages\([^;]*\
 
 # The API
 
-my $api = JSON::PP->new->utf8->decode(slurp_file("$top/src/http/answer/pages/openapi.json"));
+my $api = JSON::PP->new->utf8->decode(slurp_file("$top/web/openapi.json"));
 my (%described, %documented, %codes);
 
 foreach my $path (keys %{ $api->{paths} })

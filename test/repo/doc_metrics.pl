@@ -8,4 +8,4 @@ use lib "$FindBin::RealBin/../perl";
 
 use FastIngest::Doc;
 
-run_pages('doc/metrics.md', 'doc/tools.md', 'doc/export.md');
+run_pages('doc/dashboard.md', 'doc/metrics.md', 'doc/tools.md', 'doc/export.md');

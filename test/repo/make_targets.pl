@@ -140,6 +140,24 @@ is_target(1, 'load-test',
 is(sql('SELECT sum(duplicate) FROM fi_status()'), 0, 'make load-test: the second one posts other events than the first');
 is_target(0, 'load-test', qr/SECONDS is 1h: expected 1 to 999/, 'for how long?', variables => ['SECONDS=1h']);
 
+# The demo: it fills a month, and adds nothing twice
+
+my $now = time;
+my @demo = (
+	1, 'demo',
+	qr{^9999 events accepted\n.*^both are what the raw rows say\n.*^rejected: user_id is required\n.*^1\d{5} events accepted\n.*^events and users are those that were made up, and what the raw rows say\n.*^the dashboard: $url/\?site=shop\.example\n\z}ms);
+my $shop = "FROM fast_ingest.events WHERE (metadata->>'demo')::boolean AND ts < to_timestamp($now)";
+
+is_target(@demo, 'a log, a month of a shop, and where to see it');
+cmp_ok(sql("SELECT count(DISTINCT ts::date) $shop"), '>=', 30, 'make demo: events on each day');
+cmp_ok(sql(q{SELECT unique_users FROM fi_live('shop.example') WHERE part = 'last 30 minutes'}), '>', 0, 'make demo: somebody is there now');
+my $events = sql("SELECT count(*) $shop");
+is_target(@demo, 'again');
+is(sql("SELECT count(*) $shop"), $events, 'make demo: nothing is there twice');
+is(sql(q{SELECT count(*) FROM fi_dead_letters(reason => 'invalid input syntax for type numeric')}), 3, 'make demo: three dead letters');
+is(sql('SELECT stored FROM fi_retry_dead_letters()'), 3, 'make demo: which can be stored');
+is_target(1, 'demo-live', qr{^posting what happens in the next 2 seconds: $url/.*\n\d+ events posted\n\z}, 'as it happens', variables => ['SECONDS=2']);
+
 # Refused events, for a reason that does not hold for every event
 
 sql(q{DO $$ BEGIN EXECUTE format('ALTER TABLE fast_ingest.events ADD CONSTRAINT nothing_new CHECK (ts < %L AND event_name <> ''product_view'') NOT VALID', date_trunc('second', now())); END $$});
@@ -166,7 +184,7 @@ ok(!-e $ENV{FI_RUN}, 'make reset: nothing is left');
 
 ($code, $output) = target('help');
 like($output, qr/^make .*\b$_\b/m, "make help: lists $_")
-  foreach qw(run demo demo-streams stream-packages dist deb health ready test-event test-metrics load-test psql logs stop reset check test torture test-valgrind fuzz
+  foreach qw(run demo demo-log demo-live demo-streams stream-packages dashboard-packages screenshots dist deb health ready test-event test-metrics load-test psql logs stop reset check test torture test-valgrind fuzz
   test-regress test-isolation test-tap test-unit test-fuzz bench format format-check check-includes tmp-install clean);
 
 done_testing();
