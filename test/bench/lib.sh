@@ -188,6 +188,17 @@ change()
 	sql 'SELECT pg_reload_conf()' >/dev/null
 }
 
+# change_back SETTING...: to what they were before change
+change_back()
+{
+	local setting
+
+	for setting in "$@"; do
+		sql "ALTER SYSTEM RESET $setting"
+	done
+	sql 'SELECT pg_reload_conf()' >/dev/null
+}
+
 # Switch deduplication, and see from an event that the listener took it up
 set_deduplicate()
 {

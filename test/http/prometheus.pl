@@ -123,7 +123,7 @@ foreach my $name (grep { $type{$_} eq 'histogram' } sort keys %type)
 }
 
 # Each code that is sent has a place of its own
-my $account = slurp_file("$top/src/http/server/request_count.c");
+my $account = slurp_file("$top/src/shared/request_counters.c");
 my %sent_codes = map { ($_ => 1) }
   map { slurp_file($_) =~ /\b(MHD_HTTP_(?!METHOD_|HEADER_|VERSION_)[A-Z_]+)/g } glob "$top/src/*/*.c $top/src/*/*/*.c";
 

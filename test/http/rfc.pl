@@ -213,7 +213,8 @@ is(get($_)->{body}, '{"status":"ok"}', "GET $_")
   'https://events.example/health', 'HTTP://x/health', 'http://[::1]:80/health';
 is(get('http://events.example/metrics?event_name=a%20b')->{json}{event_name}, 'a b', 'parameters of a URL');
 is(answer_to(message('POST', 'http://x/events', encode_json(event(++$n))))->{status}, 202, 'POST to a URL');
-is_error(get($_), 404, qr/no such path/, "GET $_") foreach 'http://x', 'http://x?a=b', 'http://x/http://x/health';
+like(get($_)->{body}, qr/^<!DOCTYPE html>/, "GET $_ is GET /") foreach 'http://x', 'http://x?a=b';
+is_error(get($_), 404, qr/no such path/, "GET $_") foreach 'http://x/http://x/health', 'http://x//', 'http://x/index.html';
 is_error(get($_), 400, qr/^malformed request: the request's target /, "GET $_")
   foreach 'x:443', 'health', 'ftp://x/health', 'http:/health', 'http://', 'http:///health', 'http://:80/health',
   'http://user@x/health', '*', '**', '?a=b';
