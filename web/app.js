@@ -26,7 +26,7 @@ const app = (() => {
 
   function start() {
     api.takeKeyFromAddress();
-    state.start();
+    state.start(views.all().map(({ name }) => name));
     theme.apply();
     header.build();
     header.update();

@@ -8,6 +8,7 @@ const state = (() => {
   };
   const listeners = [];
   let limit = of => of;
+  let known = new Set([DEFAULTS.view]);
   let current;
 
   // "a,b\,c" is the two values "a" and "b,c"
@@ -26,14 +27,14 @@ const state = (() => {
   }
 
   // Names that mean something else in an address are filters with this before them
-  const toParameter = name => name in DEFAULTS || name.startsWith("filter.") ? `filter.${name}` : name;
+  const toParameter = name => Object.hasOwn(DEFAULTS, name) || name.startsWith("filter.") ? `filter.${name}` : name;
   const fromParameter = name => name.startsWith("filter.") ? name.slice("filter.".length) : name;
 
   function parse(search) {
     const result = { ...DEFAULTS, filters: {} };
     for (const [name, value] of new URLSearchParams(search)) {
       if (value === "") continue;
-      if (name in DEFAULTS) {
+      if (Object.hasOwn(DEFAULTS, name)) {
         result[name] = value;
         continue;
       }
@@ -41,6 +42,7 @@ const state = (() => {
       if (values.length > 0) result.filters[fromParameter(name)] = values;
     }
     if (result.tz !== "" && !zone.isValid(result.tz)) result.tz = "";
+    if (!known.has(result.view)) result.view = DEFAULTS.view;
     return result;
   }
 
@@ -99,7 +101,9 @@ const state = (() => {
     return withFilter(name, several ? [...values, value] : [value]);
   }
 
-  function start() {
+  // views: their names, of which an address may name one
+  function start(views = []) {
+    known = new Set([DEFAULTS.view, ...views]);
     current = parse(location.search);
     addEventListener("popstate", () => {
       const before = current;

@@ -30,17 +30,20 @@ const settings = (() => {
 
   // The address of this view; with a key in the fragment, for those who have none
   function share() {
+    // What a key may do besides reading is not for others: such a key has to be typed in
+    const { scopes, require_api_key } = access.get();
+    const own = scopes?.join() === "read" ? api.key() : "";
     const link = dom.el("input", { type: "text", readonly: true, "aria-label": "Link" });
-    const key = dom.el("input", { type: "text", id: dom.newId("key"), autocomplete: "off", spellcheck: "false", value: api.key(), placeholder: "fi_..." });
+    const key = dom.el("input", { type: "text", id: dom.newId("key"), autocomplete: "off", spellcheck: "false", value: own, placeholder: "fi_..." });
     const update = () => {
       const given = key.value.trim();
-      link.value = location.origin + state.href({}) + (given ? `#key=${encodeURIComponent(given)}` : "");
+      link.value = location.origin + state.href({ tz: state.timeZone() }) + (given ? `#key=${encodeURIComponent(given)}` : "");
     };
     key.addEventListener("input", update);
     update();
-    const needsKey = access.get().require_api_key || api.key() !== "";
+    const needsKey = require_api_key || api.key() !== "";
     dialog.open("Share this view", [
-      dom.el("p", {}, "Whoever opens this link sees what you see: the website, range and filters."),
+      dom.el("p", {}, "Whoever opens this link sees what you see: the website, range, time zone and filters."),
       needsKey && dom.el("div", { class: "form" },
         dom.el("label", { for: key.id }, "With this key"), key,
         dom.el("p", { class: "dim" }, "It is part of the link, behind #, which browsers do not send: no log has it. Give a key that may only read, of this website: ",
@@ -50,10 +53,11 @@ const settings = (() => {
   }
 
   function changeKey() {
-    const { require_api_key, sites, scopes } = access.get();
+    const { require_api_key, sites, channels, scopes } = access.get();
+    const limits = [sites, channels].filter(Boolean).map(names => [" of ", names.map((name, index) => [index > 0 && ", ", dom.data(name)])]);
     dialog.open("API key", [
       dom.el("p", {}, api.key() ? "This tab has a key, until it is closed." : require_api_key ? "This tab has no key." : "This server asks for no key."),
-      scopes && dom.el("p", { class: "dim" }, "It allows: ", scopes.join(", "), sites ? [" of ", sites.map((site, index) => [index > 0 && ", ", dom.data(site)])] : "", "."),
+      scopes && dom.el("p", { class: "dim" }, "It allows: ", scopes.join(", "), limits, "."),
       api.key() && dom.el("p", { class: "buttons" }, dom.el("button", {
         type: "button", class: "button", onclick: event => { event.target.closest("dialog").close(); api.setKey(""); app.enter(); },
       }, "Forget the key")),
