@@ -1,20 +1,16 @@
 // Starts the page
 const app = (() => {
-  async function learnAccess() {
-    try {
-      await access.load();
-    } catch (error) {
-      // The view says what is wrong, and tries again
-      if (!(error instanceof api.ApiError)) throw error;
-    }
-  }
-
-  // Show what the address says. A key may be limited to a website, which every question has to name then.
-  async function enter() {
+  // Show what the address says, as the key allows. Without a key nothing has to wait for what is allowed.
+  function enter() {
     notice.clear();
     views.forget();
-    if (api.key()) await learnAccess();
-    else learnAccess();
+    access.forget();
+    if (!api.key()) {
+      access.learn().catch(error => {
+        // The view says what is wrong
+        if (!(error instanceof api.ApiError)) throw error;
+      });
+    }
     changed();
   }
 
@@ -32,7 +28,7 @@ const app = (() => {
     header.update();
     views.frame();
     state.onChange(() => { popup.close({ focus: false }); changed(); });
-    addEventListener("hashchange", () => { api.takeKeyFromAddress(); enter(); });
+    addEventListener("hashchange", () => { if (api.takeKeyFromAddress()) enter(); });
     enter();
   }
 

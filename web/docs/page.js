@@ -1,7 +1,7 @@
 // GET /docs: what openapi.json says, with a form for each operation. The key is that of the dashboard.
 const docsPage = (() => {
   function openNamed() {
-    const chosen = dom.byId(decodeURIComponent(location.hash.slice(1)));
+    const chosen = dom.byId(location.hash.slice(1));
     if (chosen?.tagName !== "DETAILS") return;
     chosen.open = true;
     chosen.scrollIntoView();
@@ -40,7 +40,10 @@ const docsPage = (() => {
     state.start();
     theme.apply();
     keepKey();
-    addEventListener("hashchange", openNamed);
+    addEventListener("hashchange", () => {
+      if (api.takeKeyFromAddress()) dom.byId("key").value = api.key();
+      else openNamed();
+    });
     show().catch(error => dom.replace(dom.byId("operations"), dom.el("p", { class: "notice", role: "alert" }, `${error.message}. ${error.advice ?? ""} `,
       dom.el("button", { type: "button", class: "button small", onclick: () => location.reload() }, "Try again"))));
   }

@@ -4,9 +4,10 @@ const api = (() => {
   const TIMEOUT = 60_000;
 
   class ApiError extends Error {
-    constructor(status, title, advice, detail) {
+    // retryAfter: seconds that the server asked to wait
+    constructor(status, title, advice, detail, retryAfter = 0) {
       super(title);
-      Object.assign(this, { status, advice, detail });
+      Object.assign(this, { status, advice, detail, retryAfter });
     }
   }
 
@@ -19,12 +20,13 @@ const api = (() => {
   }
 
   // A shared link has the key in its fragment, which browsers do not send. It leaves the address at
-  // once, so that nobody reads it there.
+  // once, so that nobody reads it there. Returns whether there was one.
   function takeKeyFromAddress() {
     const given = new URLSearchParams(location.hash.slice(1)).get("key");
-    if (given === null) return;
+    if (given === null) return false;
     setKey(given.trim());
     history.replaceState(null, "", location.pathname + location.search);
+    return true;
   }
 
   // "metrics?site=a&from=1": pairs without a value are left out
@@ -45,9 +47,9 @@ const api = (() => {
     403: ["The key does not allow this", "Choose a website that the key is for, or give another key."],
     404: ["The server does not know this address", "Is something between the browser and fast_ingest that changes addresses?"],
     422: ["The rows that this question needs are gone", "Raw events of that time were dropped. Ask for whole days, or take filters away."],
-    429: ["Too many requests", "It is tried again shortly."],
-    500: ["The server made a mistake", "Its log says more. It is tried again shortly."],
-    503: ["The server is busy or not ready", "It is tried again shortly. Settings that matter: fast_ingest.query_workers, fast_ingest.query_timeout."],
+    429: ["Too many requests", "Ask less often, or raise the rate limit of the key."],
+    500: ["The server made a mistake", "Its log says more."],
+    503: ["The server is busy or not ready", "Settings that matter: fast_ingest.query_workers, fast_ingest.query_timeout."],
   };
 
   async function errorOf(response) {
@@ -57,13 +59,15 @@ const api = (() => {
     } catch {
       // A proxy's page, or nothing
     }
-    const [title, advice] = ADVICE[response.status] ?? [`The server answered ${response.status}`, "It is tried again shortly."];
-    return new ApiError(response.status, title, advice, detail);
+    const [title, advice] = ADVICE[response.status] ?? [`The server answered ${response.status}`, ""];
+    return new ApiError(response.status, title, advice, detail, Number(response.headers.get("Retry-After")) || 0);
   }
 
   // The answer as a Response that is good, or an ApiError, or an AbortError
   async function request(address, { signal, method = "GET", body } = {}) {
     const headers = {};
+    // The browser would refuse to send it
+    if (/[^\x20-\x7e]/.test(key())) throw new ApiError(401, ADVICE[401][0], ADVICE[401][1], "the key has characters that no key has");
     if (key()) headers.Authorization = `Bearer ${key()}`;
     if (body !== undefined) headers["Content-Type"] = "application/json";
     const limit = AbortSignal.timeout(TIMEOUT);
@@ -75,7 +79,7 @@ const api = (() => {
       });
     } catch (error) {
       if (signal?.aborted) throw error;
-      throw new ApiError(0, "The server does not answer", "It is tried again shortly. Does PostgreSQL run, and does this address reach it?", "");
+      throw new ApiError(0, "The server does not answer", "Does PostgreSQL run, and does this address reach it?", "");
     }
     if (!response.ok) throw await errorOf(response);
     return response;
@@ -86,7 +90,7 @@ const api = (() => {
       return await response.json();
     } catch (error) {
       if (signal?.aborted) throw error;
-      throw new ApiError(0, "The server's answer broke off", "It is tried again shortly.", "");
+      throw new ApiError(0, "The server's answer broke off", "Ask again.", "");
     }
   }
 

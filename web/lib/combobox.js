@@ -3,7 +3,7 @@
 const combobox = (() => {
   const MOST_OPTIONS = 200;
 
-  // button: what opens it. load(): the choices, or a promise of them: { value, label, hint, isSame }.
+  // button: what opens it. load(): the choices, or a promise of them: { value, label, hint }.
   // choose(value) is called with the one that is taken.
   function open(button, { label, load, selected, choose, isData = true }) {
     const listId = dom.newId("list");

@@ -53,6 +53,15 @@ const dom = (() => {
     return node;
   }
 
+  // Do something that may make elements anew; one that has the same data-key then gets the focus of the old
+  function keepFocus(root, change) {
+    const focused = document.activeElement?.dataset.key;
+    change();
+    if (focused && !document.activeElement?.dataset.key) {
+      [...root.querySelectorAll("[data-key]")].find(node => node.dataset.key === focused)?.focus({ preventScroll: true });
+    }
+  }
+
   const byId = id => document.getElementById(id);
 
   // Say something to those who listen to the page
@@ -64,5 +73,5 @@ const dom = (() => {
   let lastId = 0;
   const newId = prefix => `${prefix}-${++lastId}`;
 
-  return { el, svg, data, icon, iconButton, replace, byId, announce, newId, setAttributes };
+  return { el, svg, data, icon, iconButton, replace, keepFocus, byId, announce, newId, setAttributes };
 })();

@@ -44,7 +44,6 @@ const format = (() => {
   }
 
   const date = (seconds, tz, options) => dateBy({ timeZone: tz, ...options }).format(seconds * 1000);
-  const day = (seconds, tz) => date(seconds, tz, { day: "numeric", month: "short", year: "numeric" });
   const clock = (seconds, tz) => date(seconds, tz, { hour: "numeric", minute: "2-digit" });
   const clockWithSeconds = (seconds, tz) => date(seconds, tz, { hour: "numeric", minute: "2-digit", second: "2-digit" });
   const moment = (seconds, tz) => date(seconds, tz, { day: "numeric", month: "short", year: "numeric", hour: "numeric", minute: "2-digit" });
@@ -76,5 +75,5 @@ const format = (() => {
     return formatter(Intl.RelativeTimeFormat, { numeric: "always" }).format(-Math.floor(seconds / length), unit);
   }
 
-  return { number, compact, axis, decimal, percent, change, date, day, clock, clockWithSeconds, moment, range, bucket, ago, isKnown };
+  return { number, compact, axis, decimal, percent, change, date, clock, clockWithSeconds, moment, range, bucket, ago, isKnown };
 })();

@@ -1,9 +1,11 @@
 // A strip below the header that says in words what is wrong, and what to do
 const notice = (() => {
   let timer = 0;
+  let shown = "";
 
   function clear() {
     clearInterval(timer);
+    shown = "";
     const box = dom.byId("notice");
     if (!box.hidden) {
       box.hidden = true;
@@ -16,7 +18,11 @@ const notice = (() => {
   function error({ message, advice, detail, action }, { retry, seconds = 0 } = {}) {
     clearInterval(timer);
     const box = dom.byId("notice");
-    const countdown = dom.el("span", { "aria-hidden": "true" });
+    // The same again is not said again, and its button keeps the focus
+    const text = JSON.stringify([message, advice, detail, seconds > 0, Boolean(views.answer())]);
+    const isSame = text === shown && !action;
+    const countdown = isSame ? box.querySelector(".countdown") : dom.el("span", { class: "countdown", "aria-hidden": "true" });
+    shown = text;
     const end = Date.now() + seconds * 1000;
     const tick = () => {
       const left = Math.round((end - Date.now()) / 1000);
@@ -26,12 +32,13 @@ const notice = (() => {
       tick();
       timer = setInterval(tick, 1000);
     }
+    if (isSame) return;
     dom.replace(box,
       dom.icon("warning"),
       dom.el("div", { class: "notice-text" },
         dom.el("strong", {}, message, "."), " ", advice ?? "",
         detail && dom.el("span", { class: "notice-detail", dir: "auto" }, detail),
-        views.answer() && dom.el("span", { class: "dim" }, ` The numbers below are older.`)),
+        views.answer() && dom.el("span", { class: "dim" }, " The numbers below are older.")),
       seconds > 0 && countdown,
       retry ? dom.el("button", { type: "button", class: "button small", onclick: action?.run ?? retry }, action?.label ?? "Try now")
         : dom.iconButton("close", "Close this message", clear));

@@ -23,12 +23,12 @@ const period = (() => {
 
   // Names as in the address, as the API takes them, and seconds
   const INTERVALS = [
-    { name: "minute", step: "1m", label: "Minutes", seconds: 60 },
-    { name: "15min", step: "15m", label: "15 minutes", seconds: 900 },
-    { name: "hour", step: "1h", label: "Hours", seconds: 3600 },
-    { name: "day", step: "1d", label: "Days", seconds: 86400 },
-    { name: "week", step: "1w", label: "Weeks", seconds: 7 * 86400 },
-    { name: "month", step: "1mo", label: "Months", seconds: 30 * 86400 },
+    { name: "minute", step: "1m", label: "Minutes", unit: "minute", n: 1, seconds: 60 },
+    { name: "15min", step: "15m", label: "15 minutes", unit: "minute", n: 15, seconds: 900 },
+    { name: "hour", step: "1h", label: "Hours", unit: "hour", n: 1, seconds: 3600 },
+    { name: "day", step: "1d", label: "Days", unit: "day", n: 1, seconds: 86400 },
+    { name: "week", step: "1w", label: "Weeks", unit: "week", n: 1, seconds: 7 * 86400 },
+    { name: "month", step: "1mo", label: "Months", unit: "month", n: 1, seconds: 30 * 86400 },
   ];
   const MOST_POINTS = 800;
   const HOUR = 3600;
@@ -116,7 +116,7 @@ const period = (() => {
     const intervals = length === null ? INTERVALS.filter(({ seconds }) => seconds >= DAY) : allowedIntervals(length);
     const wanted = intervals.find(other => other.name === of.interval);
     const standard = length === null ? "day" : defaultInterval(name, length);
-    const interval = wanted ?? intervals.find(other => other.name === standard) ?? intervals[0] ?? INTERVALS[0];
+    const interval = wanted ?? intervals.find(other => other.name === standard) ?? intervals[0] ?? INTERVALS.at(-1);
     return {
       name, from, to, tz, unit, interval, intervals, isRunning: to > now,
       label: label ?? format.range(from, to, tz),
@@ -142,23 +142,21 @@ const period = (() => {
 
   // The period before (-1) or after (1) as members of the state, or null where there is none
   function moved(of, direction, now = Date.now() / 1000) {
-    const { from, to, unit, tz, name, isRunning } = resolve(of, now);
+    const { from, to, unit, tz, isRunning } = resolve(of, now);
     if (!unit || (direction > 0 && isRunning)) return null;
-    let [begin, end] = [from, to];
-    if (name === "month" || name === "year") end = zone.add(from, 1, name, tz);
-    begin = zone.add(begin, direction * unit.n, unit.unit, tz);
-    // The end is where the next one begins; what is by months stays at their first days
-    end = zone.startOf(from, "month", tz) === from && unit.unit !== "day" && unit.unit !== "second" && unit.unit !== "hour"
-      ? zone.add(begin, unit.n, unit.unit, tz) : zone.add(end, direction * unit.n, unit.unit, tz);
+    const begin = zone.add(from, direction * unit.n, unit.unit, tz);
     if (begin > now) return null;
-    const today = zone.add(zone.startOf(now, "day", tz), 1, "day", tz);
-    return toState(begin, unit.unit === "second" || unit.unit === "hour" ? end : Math.min(end, Math.max(today, begin + DAY)), tz, now, unit.unit);
+    // The first one of a month to date is a whole month
+    const isByMonths = unit.unit === "month" || unit.unit === "year";
+    const end = isByMonths ? zone.add(begin, unit.n, unit.unit, tz) : zone.add(to, direction * unit.n, unit.unit, tz);
+    const tomorrow = zone.add(zone.startOf(now, "day", tz), 1, "day", tz);
+    const isByDays = isByMonths || unit.unit === "day";
+    return toState(begin, isByDays ? Math.min(end, tomorrow) : end, tz, now, unit.unit);
   }
 
   // The bucket that begins at a time: [from, to]
   function bucketRange(time, step, tz) {
-    const { unit, n } = { "1m": { unit: "minute", n: 1 }, "5m": { unit: "minute", n: 5 }, "15m": { unit: "minute", n: 15 }, "1h": { unit: "hour", n: 1 },
-      "6h": { unit: "hour", n: 6 }, "1d": { unit: "day", n: 1 }, "1w": { unit: "week", n: 1 }, "1mo": { unit: "month", n: 1 } }[step] ?? { unit: "day", n: 1 };
+    const { unit, n } = INTERVALS.find(interval => interval.step === step);
     return [time, zone.add(time, n, unit, tz)];
   }
 

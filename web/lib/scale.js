@@ -21,7 +21,6 @@ const scale = (() => {
     { unit: "month", n: 6, seconds: 182 * 86400 }, { unit: "year", n: 1, seconds: 365 * 86400 }, { unit: "year", n: 2, seconds: 730 * 86400 },
     { unit: "year", n: 5, seconds: 1826 * 86400 }, { unit: "year", n: 10, seconds: 3652 * 86400 },
   ];
-  const SMALLEST = { "1m": 60, "5m": 300, "15m": 900, "1h": 3600, "6h": 21600, "1d": 86400, "1w": 604800, "1mo": 30 * 86400 };
 
   // The first multiple of n units at or after a moment: hours from midnight, months from January
   function firstTick(from, { unit, n }, tz) {
@@ -47,7 +46,8 @@ const scale = (() => {
   // [{ time, label }] between two moments that are width pixels apart
   function timeTicks(from, to, step, width, tz) {
     const most = Math.max(3, Math.floor(width / 76));
-    const size = STEPS.find(({ seconds }) => seconds >= (SMALLEST[step] ?? 60) * 0.99 && (to - from) / seconds <= most) ?? STEPS[STEPS.length - 1];
+    const smallest = period.INTERVALS.find(interval => interval.step === step).seconds;
+    const size = STEPS.find(({ seconds }) => seconds >= smallest * 0.99 && (to - from) / seconds <= most) ?? STEPS[STEPS.length - 1];
     const ticks = [];
     for (let at = firstTick(from, size, tz); at <= to && ticks.length < 100; at = zone.add(at, size.n, size.unit, tz)) {
       // Every second day begins again at each month: the 31st and the 1st are too near

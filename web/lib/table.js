@@ -14,7 +14,8 @@
 //   workers.show(list);
 //
 // isData: the text comes from events or from elsewhere, so it is isolated; isNumber: it is aligned to the
-// end; look: the class of the table; hasNoHead: the titles of columns are for those only who do not see the table; make() makes nodes, again when their signature has changed; change(cell, item) is called each time.
+// end; make() makes nodes, again when their signature has changed; change(cell, item) is called each time.
+// look: the class of the table; hasNoHead: the titles of columns are for those only who do not see it.
 const liveTable = ({ caption, columns, key, empty = "", look = "table", hasNoHead = false }) => {
   const body = dom.el("tbody");
   const table = dom.el("table", { class: hasNoHead ? `${look} pairs` : look },

@@ -53,12 +53,7 @@ const views = (() => {
     shown = { view, answer };
     view.element.dataset.state = "fresh";
     view.element.removeAttribute("aria-busy");
-    const focused = document.activeElement?.dataset.key;
-    for (const panel of panels.of(view.name)) panel.show?.(answer, state.get());
-    // What had the focus may have been made anew
-    if (focused && !document.activeElement?.dataset.key) {
-      [...view.element.querySelectorAll("[data-key]")].find(node => node.dataset.key === focused)?.focus({ preventScroll: true });
-    }
+    dom.keepFocus(view.element, () => { for (const panel of panels.of(view.name)) panel.show?.(answer, state.get()); });
   }
 
   function wait(seconds) {
@@ -69,13 +64,17 @@ const views = (() => {
 
   // Ask for what the view shows. Only the last question counts: an answer to an earlier one is dropped.
   async function load() {
-    const view = current();
-    const question = view.question(state.get());
     const number = ++sequence;
     running?.abort();
     running = new AbortController();
     clearTimeout(timer);
+    const view = current();
     try {
+      // A key may be limited to a website, which every question has to name. To learn that may change the
+      // address, and with it ask anew.
+      if (api.key() && !access.isLearned()) await access.learn();
+      if (number !== sequence) return;
+      const question = view.question(state.get());
       const answer = await api.get(question, { signal: running.signal });
       if (number !== sequence) return;
       failures = 0;
@@ -99,7 +98,7 @@ const views = (() => {
       return;
     }
     const again = error.status === 0 || error.status === 429 || error.status >= 500;
-    const seconds = RETRY_SECONDS[Math.min(failures++, RETRY_SECONDS.length - 1)];
+    const seconds = Math.max(RETRY_SECONDS[Math.min(failures++, RETRY_SECONDS.length - 1)], error.retryAfter);
     notice.error(error, { retry: load, seconds: again ? seconds : 0 });
     if (again) wait(seconds);
   }
@@ -128,6 +127,7 @@ const views = (() => {
     if (known && Date.now() - known.at < 5000) {
       sequence++;
       running?.abort();
+      notice.clear();
       view.element.removeAttribute("aria-busy");
       wait(view.refresh(state.get()));
     } else {

@@ -115,5 +115,5 @@ const zone = (() => {
     return { year, month, day, hour, minute, hasTime: match[4] !== undefined };
   }
 
-  return { isValid, ofBrowser, names, partsOf, toSeconds, startOf, add, toText, parse, weekday };
+  return { isValid, ofBrowser, names, partsOf, toSeconds, startOf, add, toText, parse };
 })();

@@ -25,15 +25,16 @@ panels.add({
   },
 
   show(answer) {
+    if (answer !== this.answer) for (const card of this.loaded.values()) card.isOld = true;
     this.answer = answer;
     const sites = state.get().filters.site ?? [];
     const shown = (answer.cards ?? []).filter(({ name }) => name !== "site" || sites.length !== 1);
     const empty = shown.filter(card => card.groups === 0);
-    dom.replace(this.element,
+    dom.keepFocus(this.element, () => dom.replace(this.element,
       shown.filter(card => !empty.includes(card)).map(card => this.card(card)),
       answer.total_events > 0 && empty.length > 0 && dom.el("p", { class: "dim whole empty-cards" },
-        "Nothing in this range: ", empty.map(({ name }, index) => [index > 0 && ", ", groups.title(name)]), "."));
-    const next = this.loading || this.isSlow ? null : shown.find(card => card.left_out && !this.loaded.has(card.name));
+        "Nothing in this range: ", empty.map(({ name }, index) => [index > 0 && ", ", groups.title(name)]), ".")));
+    const next = this.loading || this.isSlow ? null : shown.find(card => card.left_out && (this.loaded.get(card.name)?.isOld ?? true));
     if (next) this.load(next.name);
   },
 
@@ -45,19 +46,23 @@ panels.add({
       dom.el("div", { class: "card-head" },
         dom.el("h3", { id: headId, title: card.name }, dom.data(title, { title: null }), card.groups > 1 && dom.el("span", { class: "count", title: format.number(card.groups) }, format.compact(card.groups))),
         dom.el("div", { class: "card-tools" },
-          api.fileLink(overview.metricsAddress(state.get(), [["group_by", card.name], ["format", "csv"]]), `${card.name}.csv`, { class: "tool", title: "CSV", "aria-label": `CSV: ${title}` }, "CSV"),
+          api.fileLink(overview.metricsAddress(state.get(), [["group_by", card.name], ["format", "csv"]]), `${card.name}.csv`, { class: "tool", "data-key": `CSV ${card.name}`, title: "CSV", "aria-label": `CSV: ${title}` }, "CSV"),
           tool("SQL", "SQL", () => dialog.showSql(title, sql.groups(overview.questionOf(state.get()), card.name))),
           tool("Whole list", dom.icon("expand"), () => details.open(card.name)))),
       card.rows ? this.table(card, title) : this.alone(card, title));
   },
 
-  // What was loaded alone stays while the page shows the same
+  // What was loaded alone, and is slow to load again, says of when it is
   alone({ name, error }, title) {
     const card = this.loaded.get(name);
     const load = () => this.load(name);
-    if (card?.rows?.length > 0) return this.table(card, title);
+    if (card?.rows?.length > 0) {
+      return [this.table(card, title), card.isOld && this.isSlow && this.loading !== name && dom.el("p", { class: "card-foot" }, `As of ${format.clock(card.now, state.timeZone())}. `,
+        dom.el("button", { type: "button", class: "button small", "data-key": `load ${name}`, onclick: load }, "Load it again"))];
+    }
     return dom.el("p", { class: "card-problem" },
-      card?.problem ? [dom.el("strong", {}, card.problem.message, ". "), card.problem.advice, card.problem.detail && dom.el("span", { class: "notice-detail", dir: "auto" }, card.problem.detail)]
+      card?.problem ? [dom.el("strong", {}, card.problem.message, ". "), card.problem.advice, card.problem.detail && dom.el("span", { class: "notice-detail", dir: "auto" }, card.problem.detail), " ",
+        dom.el("button", { type: "button", class: "button small", "data-key": `load ${name}`, onclick: load }, "Try again")]
       : card ? "Nothing in this range."
       : this.loading === name || (!error && !this.isSlow) ? "Loading"
       : problemText(error ?? "", load));
@@ -71,11 +76,11 @@ panels.add({
     try {
       const { data } = await api.get(overview.metricsAddress(state.get(), [["group_by", name], ["limit", overview.CARD_ROWS]]), { signal });
       if (signal.aborted) return;
-      this.loaded.set(name, { name, rows: data });
+      this.loaded.set(name, { name, rows: data, now: this.answer.now, isOld: false });
     } catch (problem) {
       if (signal.aborted) return;
       if (!(problem instanceof api.ApiError)) throw problem;
-      this.loaded.set(name, { name, problem });
+      this.loaded.set(name, { name, problem, isOld: false });
     }
     this.loading = null;
     this.isSlow = performance.now() - began > this.QUICK;

@@ -15,8 +15,9 @@ panels.add({
     if (isEmpty) this.explain(of);
     this.say(answer, of);
     const rows = answer.raw_rows;
+    const part = answer.cards?.some(card => card.left_out) ? "totals and chart" : "them";
     this.line.textContent = `Exact numbers as of ${format.clockWithSeconds(answer.now, state.timeZone())}, ${state.timeZone()}. `
-      + (rows > 0 ? `${format.number(rows)} raw events were read for them.` : "All came from the rollup.");
+      + (rows > 0 ? `${format.number(rows)} raw events were read for ${part}.` : answer.error ? "" : `No raw events were read for ${part}.`);
   },
 
   // Tell those who listen what a change of theirs led to, but not each refresh
@@ -32,16 +33,20 @@ panels.add({
     const sequence = this.sequence = (this.sequence ?? 0) + 1;
     const isFiltered = of.event !== "" || Object.keys(of.filters).some(name => name !== "site");
     const site = of.filters.site;
-    let seen = [];
+    let seen = null;
     try {
       ({ event_names: seen } = await api.get(api.path("event_names", site ? api.filterPairs({ site }) : [])));
     } catch (error) {
       if (!(error instanceof api.ApiError)) throw error;
     }
     if (sequence !== this.sequence || !this.empty.isConnected) return;
-    const last = Math.max(...seen.map(({ last_seen }) => last_seen ?? -Infinity));
+    const last = Math.max(...(seen ?? []).map(({ last_seen }) => last_seen ?? -Infinity));
+    // The buttons stay, and keep the focus, while there is nothing new to say
+    const said = JSON.stringify([of, last, seen?.length === 0]);
+    if (said === this.explained) return;
+    this.explained = said;
     const button = (text, patch) => dom.el("button", { type: "button", class: "button", onclick: () => state.set(patch) }, text);
-    if (seen.length === 0) dom.replace(this.empty, this.firstEvent(site?.[0] ?? "shop.example"));
+    if (seen?.length === 0) dom.replace(this.empty, this.firstEvent(site?.[0] ?? "shop.example"));
     else dom.replace(this.empty,
       dom.el("h3", {}, isFiltered ? "No events match these filters in this range" : "No events in this range"),
       Number.isFinite(last) && dom.el("p", { class: "dim" }, `The last event${site ? " of this website" : ""} was on ${format.moment(last, state.timeZone())}.`),

@@ -50,7 +50,7 @@ const groups = (() => {
       dom.el("span", { class: "bar users", style: { width: width(row.unique_users) } }));
   }
 
-  return { title, link, bars, patch };
+  return { title, link, bars };
 })();
 
 // What is wrong with a part of the view. What only came too late can be asked for alone.

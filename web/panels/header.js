@@ -31,9 +31,9 @@ const header = (() => {
 
   const pickSite = value => state.set(state.withFilter("site", value === "" ? [] : [value]));
 
-  function views_() {
-    parts.views = dom.el("nav", { "aria-label": "Views", class: "views" });
-    return parts.views;
+  function viewLinks() {
+    parts.views = views.all().map(({ name, title }) => ({ name, link: dom.el("a", { onclick: clicked => follow(clicked, { view: name }) }, title) }));
+    return dom.el("nav", { "aria-label": "Views", class: "views" }, parts.views.map(({ link }) => link));
   }
 
   // 1 is the website with most events
@@ -45,11 +45,11 @@ const header = (() => {
   function build() {
     keyboard.add("0", ALL_SITES, () => pickSite(""), { group: "Websites" });
     keyboard.add([..."123456789"], "First to ninth website", key => { pickNth(Number(key) - 1).catch(notice.error); }, { shown: "1–9", group: "Websites" });
-    keyboard.add("/", "Search the websites", () => parts.sitePicker.click(), { group: "Websites" });
+    keyboard.add("/", "Search the websites", () => parts.sitePicker.checkVisibility() ? parts.sitePicker.click() : false, { group: "Websites" });
     parts.sitePicker = picker("Website", "site", () => ({ label: "Websites", load: siteChoices, selected: state.get().filters.site?.[0] ?? "", choose: pickSite }));
     parts.eventPicker = picker("Event", "event", () => ({ label: "Events", load: eventChoices, selected: state.get().event, choose: event => state.set({ event }) }));
     dom.replace(dom.byId("pickers"), parts.sitePicker, parts.eventPicker);
-    dom.replace(dom.byId("nav"), views_());
+    dom.replace(dom.byId("nav"), viewLinks());
     dom.replace(dom.byId("tools"), rangeMenu.build(), settings.build());
   }
 
@@ -64,10 +64,7 @@ const header = (() => {
     parts.sitePicker.setAttribute("aria-label", `Website: ${sites.join(", ") || ALL_SITES}`);
     show("event", event, ALL_EVENTS);
     parts.eventPicker.setAttribute("aria-label", `Event: ${event || ALL_EVENTS}`);
-    dom.replace(parts.views, views.all().map(({ name, title }) => dom.el("a", {
-      href: state.href({ view: name }), "aria-current": name === view ? "page" : null,
-      onclick: clicked => follow(clicked, { view: name }),
-    }, title)));
+    for (const { name, link } of parts.views) dom.setAttributes(link, { href: state.href({ view: name }), "aria-current": name === view ? "page" : null });
     rangeMenu.update();
     document.title = [sites.length === 1 ? sites[0] : "", event, "fast_ingest"].filter(Boolean).join(" · ");
   }
@@ -79,5 +76,5 @@ const header = (() => {
     state.set(patch);
   }
 
-  return { build, update, follow, siteChoices, pickSite };
+  return { build, update, follow };
 })();

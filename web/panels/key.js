@@ -2,6 +2,7 @@
 // allows: a key of one website sees that website alone.
 const access = (() => {
   // null: no limit
+  let isLearned = false;
   let known = { require_api_key: false, scopes: null, sites: null, channels: null };
 
   // A key for some websites and channels has to name them in every question. Of several websites one
@@ -16,14 +17,18 @@ const access = (() => {
     return { ...of, filters };
   }
 
-  async function load() {
+  async function learn() {
     known = await api.get("key");
+    isLearned = true;
     state.limitTo(allowed);
-    document.body.dataset.access = known.scopes === null || known.scopes.includes("admin") ? "admin" : "read";
-    return known;
   }
 
-  return { load, get: () => known };
+  // The key is another one
+  function forget() {
+    isLearned = false;
+  }
+
+  return { learn, forget, isLearned: () => isLearned, get: () => known };
 })();
 
 const keyForm = (() => {
@@ -55,7 +60,7 @@ const keyForm = (() => {
       dom.el("p", { class: "buttons" }, dom.el("button", { class: "button primary" }, "Show the numbers"))), {
       onclose() {
         box = null;
-        const again = () => show(error, scope);
+        const again = () => show(error);
         if (!api.key()) notice.error({ message: error.message, advice: error.advice, action: { label: "Give a key", run: again } }, { retry: again });
       },
     });

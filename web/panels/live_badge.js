@@ -2,6 +2,7 @@
 // often than the rest of the page.
 const liveBadge = (() => {
   const REFRESH = 10_000;
+  const RETRY = 30_000;
   let parts = null;
   let timer = 0;
   let shownSite = null;
@@ -41,16 +42,20 @@ const liveBadge = (() => {
 
   async function load() {
     clearTimeout(timer);
-    if (state.get().view !== "overview" || document.hidden || !isKnown()) return;
+    if (!views.answer() || state.get().view !== "overview" || document.hidden || !isKnown()) return;
     const asked = site().join();
+    let next = REFRESH;
     try {
       const answer = await api.get(api.path("live", [["site", site()[0]], ["top", 1]]));
       if (asked === site().join()) show(answer, answer.now);
     } catch (error) {
       // The view says what is wrong
       if (!(error instanceof api.ApiError)) throw error;
+      if (error.status === 401) return;
+      next = Math.max(RETRY, error.retryAfter * 1000);
     }
-    timer = setTimeout(load, REFRESH);
+    clearTimeout(timer);
+    timer = setTimeout(load, next);
   }
 
   // GET /live knows one website, and no channels, to which a key may be limited
@@ -64,13 +69,18 @@ const liveBadge = (() => {
       parts.rate.textContent = "";
     }
     parts.link.hidden = site().length > 1;
+    wait();
+  }
+
+  function wait() {
     clearTimeout(timer);
-    if (isKnown()) timer = setTimeout(load, REFRESH);
+    timer = setTimeout(load, REFRESH);
   }
 
   // The answer to the view has the same numbers, of the same websites and channels
   function take({ live, now }) {
     if (live && !live.error && site().length <= 1) show(live, now);
+    wait();
   }
 
   return { build, update, take };

@@ -20,9 +20,17 @@ const live = (() => {
     ]);
   }
 
-  // What the panels show, whichever question was answered
+  // What the panels show, whichever question was answered. An answer that is shown again does not tell the time.
+  const models = new WeakMap();
   function read(answer) {
-    noteClock(answer.now);
+    if (!models.has(answer)) {
+      noteClock(answer.now);
+      models.set(answer, modelOf(answer));
+    }
+    return models.get(answer);
+  }
+
+  function modelOf(answer) {
     if (answer.pages) {
       return {
         now: answer.now, five: answer.last_5_minutes, thirty: answer.last_30_minutes, minutes: answer.minutes,

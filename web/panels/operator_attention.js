@@ -21,9 +21,7 @@ const operatorCard = (name, title, content, { whole = false } = {}) => dom.el("s
 const badge = (level, word) => dom.el("span", { class: `badge ${level}` }, word);
 
 panels.add((() => {
-  const KEPT = 30; // statuses, so that the requests of the last minutes can be told from older ones
   const WORDS = { urgent: "Urgent", soon: "Soon", note: "Note" };
-  const earlier = [];
   let list, checked, items = new Map();
 
   function goTo(event, panel) {
@@ -57,9 +55,7 @@ panels.add((() => {
   function show(answer) {
     const status = operatorStatus(answer);
     dom.byId("view-operator").dataset.known = "";
-    earlier.push(status);
-    if (earlier.length > KEPT) earlier.shift();
-    const found = findings.of(status, earlier[0]);
+    const found = findings.of(status, operatorStatus.before(status));
     items = steady.show(list, items, found, {
       keyOf,
       make,

@@ -100,7 +100,8 @@ const findings = (() => {
     if (version.sql_objects && version.sql_objects !== version.library) result.push({ level: "soon", title: `The library is version ${version.library}, the SQL objects are ${version.sql_objects}`, todo: "ALTER EXTENSION fast_ingest UPDATE, or restart the server if its library is the older one.", page: "operate.md", heading: "Upgrades" });
     if (connections.open / connections.limit > 0.9) result.push({ level: "soon", title: `${format.number(connections.open)} of ${format.number(connections.limit)} connections are open`, effect: "Beyond the limit clients hear 503.", todo: "Let clients keep connections alive, or raise fast_ingest.max_connections.", page: "troubleshoot.md", heading: "503", panel: "requests" });
     const addresses = value("listen_addresses");
-    if (addresses && !/^(localhost|127\.0\.0\.1|::1)?$/.test(addresses) && value("require_api_key") !== "on") result.push({ level: "soon", title: `Whoever reaches this server may write and read: it listens on ${addresses} and asks for no key`, todo: "Make keys, then set fast_ingest.require_api_key = on.", page: "secure.md", heading: "", panel: "settings" });
+    const isOpen = addresses?.split(",").some(address => !/^\s*(localhost|127(\.\d+){3}|::1|)\s*$/.test(address));
+    if (isOpen && value("require_api_key") !== "on") result.push({ level: "soon", title: `Whoever reaches this server may write and read: it listens on ${addresses} and asks for no key`, todo: "Make keys, then set fast_ingest.require_api_key = on.", page: "secure.md", heading: "", panel: "settings" });
     if (value("acknowledge") === "stage") result.push({ level: "note", title: "Events are acknowledged before they are committed", effect: "A crash loses those in staging.", todo: "If that is not wanted: fast_ingest.acknowledge = commit.", page: "reliability.md", heading: "", panel: "settings" });
     if (standby) result.push({ level: "note", title: "This is a standby", effect: "It answers questions. Events are answered 503.", todo: "Send events to the primary.", page: "operate.md", heading: "Standby" });
     if (settings.some(setting => setting.pending_restart)) result.push({ level: "note", title: "A setting was changed that counts after a restart", todo: "Restart the server when it suits.", page: "reference-settings.md", heading: "", panel: "settings" });
@@ -109,7 +110,6 @@ const findings = (() => {
 
   // Of the requests since an earlier status
   function aboutAnswers(status, before) {
-    if (!before) return [];
     const countOf = (of, test) => of.requests.reduce((sum, { code, count }) => sum + (test(code) ? count : 0), 0);
     const isOurs = code => code >= 500;
     const failed = countOf(status, isOurs) - countOf(before, isOurs);

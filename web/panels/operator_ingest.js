@@ -35,8 +35,7 @@ panels.add((() => {
     408: "too slow", 413: "too large", 414: "address too long", 415: "unknown type", 422: "refused by the database", 429: "beyond a rate limit", 431: "head too large",
     500: "the server's mistake", 503: "not now", 505: "unknown HTTP",
   };
-  const earlier = [];
-  let table, minutes = 0;
+  let table, isFirst = true;
 
   // One row for each code that was ever answered
   function rowsOf(requests, before) {
@@ -66,7 +65,7 @@ panels.add((() => {
         columns: [
           { title: "Status", isHeader: true, signature: row => row.code, make: row => [badge(levelOf(Number(row.code)), row.code), ` ${MEANINGS[row.code] ?? ""}`] },
           { title: "Since the start", isNumber: true, text: row => format.compact(row.count) },
-          { title: "Of late", isNumber: true, text: row => minutes === 0 ? "–" : format.compact(row.recent) },
+          { title: "Of late", isNumber: true, text: row => isFirst ? "–" : format.compact(row.recent) },
           { title: "Paths", text: routesOf },
         ],
       });
@@ -74,10 +73,9 @@ panels.add((() => {
     },
     show(answer) {
       const status = operatorStatus(answer);
-      earlier.push(status);
-      if (earlier.length > 31) earlier.shift();
-      minutes = (status.now - earlier[0].now) / 60;
-      table.show(rowsOf(status.requests, earlier[0].requests));
+      const before = operatorStatus.before(status);
+      isFirst = before === status;
+      table.show(rowsOf(status.requests, before.requests));
     },
   };
 })());

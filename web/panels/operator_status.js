@@ -1,6 +1,7 @@
 // GET /status as the panels use it: a part that could not be read is empty, and named in unread
 const operatorStatus = (() => {
   const read = new WeakMap();
+  const earlier = [];
 
   // One for each path and status code
   function requestsOf(paths) {
@@ -45,8 +46,17 @@ const operatorStatus = (() => {
     };
   }
 
-  return answer => {
+  const of = answer => {
     if (!read.has(answer)) read.set(answer, adapt(answer));
     return read.get(answer);
   };
+
+  // The status of 5 minutes ago, or else the oldest since the view was opened or the server started
+  of.before = status => {
+    if (earlier.at(-1)?.now !== status.now) earlier.push(status);
+    while (earlier.length > 1 && (status.now - earlier[0].now > 300 || earlier[0].startedAt !== status.startedAt)) earlier.shift();
+    return earlier[0];
+  };
+
+  return of;
 })();

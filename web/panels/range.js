@@ -14,11 +14,11 @@ const rangeMenu = (() => {
   // Two dates, by the browser's own pickers
   function askRange(title, done) {
     const { from, to, tz } = period.resolve(state.get());
-    const today = zone.toText(Date.now() / 1000, tz);
+    const now = Date.now() / 1000;
     const field = (label, value) => dom.el("label", { class: "field" }, label,
-      dom.el("input", { type: "date", required: true, value: value && zone.toText(value, tz), max: "9999-12-31" }));
-    const first = field("First day", from ?? zone.startOf(Date.now() / 1000, "month", tz));
-    const last = field("Last day", Math.min(to - 1, zone.parse(today) ? Date.now() / 1000 : to));
+      dom.el("input", { type: "date", required: true, value: value && zone.toText(value, tz), min: "1971-01-01", max: "9999-12-31" }));
+    const first = field("First day", from ?? zone.startOf(now, "month", tz));
+    const last = field("Last day", Math.min(to - 1, now));
     const problem = dom.el("p", { class: "bad", role: "alert" });
     const box = dialog.open(title, dom.el("form", {
       class: "form",
@@ -52,7 +52,11 @@ const rangeMenu = (() => {
     }));
   }
 
-  const compareName = () => state.get().compare.includes("..") ? "custom" : state.get().compare;
+  // As period.js takes it: what is no comparison is the one with the period before
+  function compareName() {
+    const { compare } = state.get();
+    return compare.includes("..") ? "custom" : compare === "year" || compare === "off" ? compare : "previous";
+  }
 
   function compareGroups() {
     return [COMPARISONS.map(([name, label]) => ({
@@ -87,8 +91,7 @@ const rangeMenu = (() => {
     const isOverview = state.get().view === "overview";
     parts.range.textContent = state.get().view === "live" ? "Realtime" : range.label;
     parts.range.parentNode.setAttribute("aria-label", `Range of time: ${parts.range.textContent}`);
-    const compare = COMPARISONS.find(([name]) => name === compareName());
-    parts.compare.textContent = { previous: "vs. previous", year: "vs. year before", custom: "vs. custom", off: "Compare" }[compare?.[0] ?? "off"];
+    parts.compare.textContent = { previous: "vs. previous", year: "vs. year before", custom: "vs. custom", off: "Compare" }[compareName()];
     // Who speaks to the page says what is written on it
     parts.compareButton.setAttribute("aria-label", `Compare: ${compareName() === "off" ? "with nothing" : parts.compare.textContent}`);
     parts.compareButton.hidden = !isOverview;
