@@ -147,10 +147,23 @@ foreach my $query (
 	'x' x 2000, 'constructor=1', '__proto__=1', 'toString=x', '%F0%9F%98%80=%F0%9F%98%80', '%ff=%ff')
 {
 	$page->go("/?$query");
-	$page->wait_for('role=main');
-	ok($page->js('document.querySelector("[aria-label=Totals]") !== null || document.querySelector("#notice").textContent !== ""'), 'it stands: ' . substr $query, 0, 40);
+	$page->wait_for_js('document.querySelector("#view-overview").dataset.state === "fresh" || !document.querySelector("#notice").hidden');
+	pass('it stands: ' . substr $query, 0, 40);
 	is(join("\n", grep { !/Failed to load resource: the server responded with a status of 400/ } $page->complaints), '', 'and is quiet');
 }
+$page->go('/?tz=UTC&view=admin');
+settled($page);
+is($page->text('nav [aria-current]'), 'Overview', 'a view that is none is the overview');
+$page->press('x');
+like($page->address, qr/compare=off/, 'with its keys');
+$page->go('/?tz=UTC&compare=sideways');
+is($page->text('role=button[name=/^Compare/]'), 'vs. previous', 'a comparison that is none is the usual one');
+$page->requests;
+$page->press('Tab');
+$page->press('Enter');
+is($page->js('location.hash'), '#main', 'the first link leads past the header');
+settled($page);
+is(join(' ', $page->requests), '', 'and asks for nothing');
 $browser->close;
 
 done_testing();

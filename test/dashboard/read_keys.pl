@@ -54,6 +54,19 @@ sub give_key
 	return;
 }
 
+# The link that Share makes
+sub shared_link
+{
+	my ($page) = @_;
+
+	$page->click('role=button[name="Settings"]');
+	$page->click('role=menuitem[name="Share"]');
+	my $link = $page->call([ 'locator', 'dialog input[aria-label=Link]' ], ['inputValue']);
+	$page->press('Escape');
+	$page->wait_for('dialog', 'hidden');
+	return substr $link, length $browser->origin;
+}
+
 # None
 
 my $page = open_at('/?tz=UTC');
@@ -97,6 +110,7 @@ is($shared->address, '/?tz=UTC&period=7d', 'the key leaves the address');
 is($shared->js('history.length'), 2, 'and the history') ;
 $shared->reload;
 is_true($server, $shared, 'it is kept', @week);
+is(shared_link($shared), "/?period=7d&tz=UTC#key=$key{reader}", 'who has a link can share it');
 $shared->is_quiet('a link');
 $shared->close;
 
@@ -146,6 +160,7 @@ $web->close;
 my $operator = open_at("/?tz=UTC&view=operator#key=$key{operator}");
 settled($operator, 'operator');
 like($operator->text('role=main'), qr/Workers.*flusher/s, 'a key with admin sees how the server does');
+is(shared_link($operator), '/?view=operator&tz=UTC', 'a key that may do more than read is in no link');
 $operator->is_quiet('an operator');
 
 # A key that is revoked while it is in use

@@ -238,6 +238,19 @@ $now->reload;
 settled($now);
 is($now->text('.live-badge strong'), '3', 'three users are there now');
 $now->is_quiet('now');
+
+# A card that only raw rows can answer is loaded alone, and again with the others
+my $alone = $browser->open(undef);
+$alone->call(['clock'], ['install']);
+$alone->go('/?tz=UTC&period=day&site=shop.example');
+$alone->wait_for('section.group-card:has(h3:has-text("Channels")) tbody td >> nth=0');
+is(join('|', @{ card($alone, 'Channels')->[0] }), 'web|3|3', 'a card that is loaded alone');
+post_all($server, { event_name => 'page_view', channel => 'web', user_id => 'now-4', timestamp => time - 1, site_id => 'shop.example', path => '/now' });
+$alone->js('document.querySelector("[aria-label^=\"CSV: Channels\"]").focus()');
+$alone->call(['clock'], [ 'fastForward', 31_000 ]);
+$alone->wait_for_js('[...document.querySelectorAll("section.group-card")].find(card => card.querySelector("h3")?.firstChild?.textContent === "Channels")?.querySelector("td")?.title === "4"');
+is($alone->js('document.activeElement.getAttribute("aria-label")'), 'CSV: Channels', 'is loaded again with the others, and keeps the focus');
+$alone->is_quiet('a card that is loaded alone');
 $browser->close;
 
 done_testing();

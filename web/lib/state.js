@@ -107,7 +107,10 @@ const state = (() => {
     current = parse(location.search);
     addEventListener("popstate", () => {
       const before = current;
-      current = limit(parse(location.search));
+      const next = limit(parse(location.search));
+      // Also a link within the page is such an event
+      if (toSearch(next) === toSearch(current)) return;
+      current = next;
       notify(before);
     });
   }
