@@ -1,9 +1,9 @@
-// A card for each breakdown that the operator has, with the largest groups. What only raw rows can
-// answer is left out of the view's answer and loaded alone, one card after the other: by itself while
-// that is quick, otherwise by a click.
+// A card for each breakdown that the operator has, with the largest groups. What takes long is left
+// out of the view's answer and loaded alone, one card after the other: by itself while that takes no
+// longer than QUICK, otherwise by a click.
 panels.add({
   view: "overview",
-  QUICK: 1000,    // ms
+  QUICK: 3000,    // ms
 
   build() {
     this.element = dom.el("div", { class: "cards" });

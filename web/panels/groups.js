@@ -3,7 +3,7 @@ const groups = (() => {
   const TITLES = { event: "Events", channel: "Channels", site: "Websites", page: "Pages", campaign: "Campaigns", campaign_id: "Campaigns", country: "Countries",
     device: "Devices", source: "Sources", plan: "Plans", label: "Labels", tag: "Tags", browser: "Browsers", os: "Systems", referrer: "Referrers", city: "Cities" };
   // Parameters of the API are no filters
-  const NO_FILTERS = new Set(["event_name", "from", "to", "group_by", "step", "timezone", "week_start", "fill", "align", "limit", "cursor", "format", "top", "cards", "compare_from", "compare_to", "raw_cards"]);
+  const NO_FILTERS = new Set(["event_name", "from", "to", "group_by", "step", "timezone", "week_start", "fill", "align", "limit", "cursor", "format", "top", "cards", "compare_from", "compare_to", "slow_cards"]);
 
   function title(name) {
     if (Object.hasOwn(TITLES, name)) return TITLES[name];

@@ -12,7 +12,7 @@ const overview = (() => {
     const { event, from, to, step, tz, filters, range } = questionOf(of);
     return api.path("overview", [
       ["event_name", event], ["from", from], ["to", to], ["step", step], ["timezone", tz],
-      ["compare_from", range.compare?.from], ["compare_to", range.compare?.to], ["top", CARD_ROWS], ["raw_cards", "false"],
+      ["compare_from", range.compare?.from], ["compare_to", range.compare?.to], ["top", CARD_ROWS], ["slow_cards", "false"],
       ...api.filterPairs(filters),
     ]);
   }

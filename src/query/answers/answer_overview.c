@@ -7,8 +7,8 @@
  *
  * Each of these is a part. A part whose raw rows have been dropped has an error in its place, and
  * the others are answered; so has a card that would come too late (see is_late). An error of the
- * parameters fails the request. Cards that only raw rows could answer may be left out, so that the
- * others need not wait for them.
+ * parameters fails the request. Slow cards may be left out, so that the others need not wait for
+ * them.
  */
 #include "postgres.h"
 
@@ -49,12 +49,16 @@ typedef struct
 	} answer;
 } Part;
 
+/* Cards that come after so many microseconds are slow. */
+#define QUICK (50 * USECS_PER_SEC / 1000)
+
 /* The answer to a request as far as it is written */
 typedef struct
 {
 	StringInfo text;
 	MemoryContext part_context; /* what a part has computed; empty between two */
 	int64 raw_rows;
+	TimestampTz began;
 	const char *step; /* constant text: that of the first series, or the one asked for */
 } Overview;
 
@@ -209,7 +213,6 @@ write_card(Overview *overview, const OverviewParameters *parameters, const char 
 
 	query.group_by = name;
 	query.limit = parameters->top;
-	query.rollup_only = !parameters->raw_cards;
 	WriteTextMember(text, "name", name);
 	appendStringInfoChar(text, ',');
 	if (is_late())
@@ -217,7 +220,10 @@ write_card(Overview *overview, const OverviewParameters *parameters, const char 
 		write_late(text, "it by cards, or by GET /metrics");
 		return;
 	}
-	if (begin_part(overview, &part))
+	query.rollup_only = !parameters->slow_cards;
+	if (query.rollup_only && GetCurrentTimestamp() - overview->began > QUICK)
+		appendStringInfoString(text, "\"left_out\":true");
+	else if (begin_part(overview, &part))
 	{
 		const MetricsAnswer *metrics = part.answer.metrics;
 
@@ -328,7 +334,7 @@ AnswerOverview(QueryAnswer *answer, const char *list, size_t len)
 	StringInfo text = &answer->text;
 	OverviewParameters parameters;
 	const MetricsQuery *query = &parameters.query.metrics;
-	Overview overview = {.text = text};
+	Overview overview = {.text = text, .began = GetCurrentTimestamp()};
 	List *cards;
 
 	OverviewParametersRead(&parameters, list, len);

@@ -54,7 +54,7 @@ static const Parameter overview[] = {
 	{"compare_to", ParameterReadTo, offsetof(OverviewParameters, compare)},
 	{"top", ParameterReadCardRows, offsetof(OverviewParameters, top)},
 	{"cards", ParameterReadText, offsetof(OverviewParameters, cards)},
-	{"raw_cards", ParameterReadBool, offsetof(OverviewParameters, raw_cards)},
+	{"slow_cards", ParameterReadBool, offsetof(OverviewParameters, slow_cards)},
 };
 
 static const Parameter event_names[] = {
@@ -106,7 +106,7 @@ OverviewParametersRead(OverviewParameters *parameters, const char *list, size_t 
 												 .top = DEFAULT_SERIES_TOP},
 									   .compare = {.names = &compare_names},
 									   .top = DEFAULT_CARD_ROWS,
-									   .raw_cards = true};
+									   .slow_cards = true};
 	ParameterTableRead(&OverviewParameterTable, list, len, parameters, &parameters->query.metrics);
 }
 

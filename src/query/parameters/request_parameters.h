@@ -34,7 +34,7 @@ typedef struct
 	MetricsQuery compare; /* only its range, and what messages call it */
 	const char *cards;	  /* a list of names; NULL: all */
 	int top;			  /* most rows of a card */
-	bool raw_cards;		  /* answer also those cards that the rollup does not know */
+	bool slow_cards;	  /* answer also the cards that take long */
 } OverviewParameters;
 
 /* GET /event_names */

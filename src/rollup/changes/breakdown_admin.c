@@ -120,7 +120,7 @@ is_reserved(const char *name)
 		"align",	"campaign_id", "cards",		 "compare_from", "compare_to", "cursor",
 		"day",		"event",	   "event_name", "fill",		 "format",	   "from",
 		"group_by", "hour",		   "key",		 "limit",		 "metadata",   "month",
-		"path",		"raw_cards",   "since",		 "step",		 "tag",		   "timezone",
+		"path",		"since",	   "slow_cards", "step",		 "tag",		   "timezone",
 		"to",		"top",		   "until",		 "week",		 "week_start"};
 
 	for (int i = 0; i < (int) lengthof(reserved); i++)
