@@ -3,6 +3,8 @@
  *
  * A delta is known by the place of its row and the transaction that inserted it. A place is used
  * again only after a vacuum, by another transaction; a table that is rewritten gets another file.
+ * But a transaction that empties the table twice uses the same file from its beginning again, so
+ * deltas of the transaction in progress are not kept.
  *
  * The number of a user is what fast_ingest.users has in a snapshot, of committed rows only. The
  * state of the numbers tells what of it another snapshot shows: see UserNumbersState.
@@ -12,6 +14,7 @@
 #include "rollup/delta/delta_cache.h"
 
 #include "access/sysattr.h"
+#include "access/xact.h"
 #include "common/hashfn.h"
 #include "fmgr.h"
 #include "utils/memutils.h"
@@ -245,7 +248,8 @@ DeltaCacheLoad(TupleTableSlot *slot)
 		return entry->delta;
 	value = slot_getattr(slot, DELTA_COLUMN_GROUPS, &isnull);
 	groups = PG_DETOAST_DATUM(value);
-	if (cache_size + VARSIZE(groups) <= (Size) fi_delta_cache_size * 1024)
+	if (cache_size + VARSIZE(groups) <= (Size) fi_delta_cache_size * 1024 &&
+		!TransactionIdIsCurrentTransactionId(find_id(slot).inserted_by))
 		delta = cache_delta(slot, groups);
 	else
 		delta = load_delta(CurrentMemoryContext, groups);
