@@ -79,18 +79,21 @@ PG_FUNCTION_INFO_V1(fi_erase_user);
 /*
  * Remove the user's number, %u, from all sets. Returns the buckets of the changed rows, in order,
  * and whether they are hours of channels, which have a total without a set beside them.
+ *
+ * Arguments have the types of our functions: the owner of events may make functions in the schema,
+ * and one of the same name that fits better would be called with the rights of the rollup's owner.
  */
 #define REMOVE_NUMBER \
 	"WITH sets AS (" \
 	" UPDATE fast_ingest.rollup AS r SET unique_users = r.unique_users - 1," \
 	"  users = fast_ingest.user_set_and_not(r.users, u.one)," \
-	"  minutes = CASE WHEN r.level = 1 THEN fast_ingest.forget_user_in_times(r.minutes, %u)" \
+	"  minutes = CASE WHEN r.level = 1 THEN fast_ingest.forget_user_in_times(r.minutes, %u::bigint)" \
 	"   ELSE (SELECT fast_ingest.pack_minutes(m.minute, m.events," \
 	"     fast_ingest.user_set_and_not(m.users, u.one)," \
-	"     fast_ingest.forget_user_in_times(m.times, %u))" \
+	"     fast_ingest.forget_user_in_times(m.times, %u::bigint))" \
 	"    FROM fast_ingest.unpack_minutes(r.users, r.minutes) AS m) END" \
-	" FROM (SELECT fast_ingest.user_set_in('{%u}') AS one) AS u" \
-	" WHERE fast_ingest.user_set_contains(r.users, %u)" \
+	" FROM (SELECT fast_ingest.user_set_in('{%u}'::cstring) AS one) AS u" \
+	" WHERE fast_ingest.user_set_contains(r.users, %u::bigint)" \
 	" RETURNING r.bucket, r.breakdown = 1 AND r.level = 2 AS has_total" \
 	") SELECT bucket, has_total FROM sets ORDER BY bucket"
 
