@@ -1465,7 +1465,7 @@ BEGIN
             max(p.value) OVER (PARTITION BY p.group_key, p.is_other) AS most
         FROM (SELECT s.*, CASE metric WHEN 'unique_users' THEN s.unique_users ELSE s.total_events END AS value
             FROM @extschema@.fi_series(fi_sparkline.event_name, low, high, bar, fi_sparkline.group_by, fi_sparkline.top,
-                fi_sparkline.filter, fi_sparkline.time_zone)
+                fi_sparkline.filter, fi_sparkline.time_zone, true, true, 'monday'::text)
                 WITH ORDINALITY AS s ("time", group_key, is_other, total_events, unique_users, place)) AS p) AS l
     GROUP BY l.group_key, l.is_other ORDER BY min(l.place);
 END

@@ -234,6 +234,28 @@ foreach my $command (split(/\n/, $INGEST), "ALTER TABLE $partition OWNER TO inge
 }
 is(what_fails(), '', 'with all grants again, everything works');
 
+# Functions that others make beside ours are not called in place of ours, nor keep ours from being called
+
+is(errors_of('ingest', <<'EOQ'), '', 'the role may make functions beside the tables');
+CREATE FUNCTION fast_ingest.user_set_in(text) RETURNS api.fi_user_set LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''called by %'', current_user; END';
+CREATE FUNCTION fast_ingest.user_set_contains(api.fi_user_set, integer) RETURNS boolean LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''called by %'', current_user; END';
+CREATE FUNCTION fast_ingest.forget_user_in_times(bytea, integer) RETURNS bytea LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''called by %'', current_user; END';
+EOQ
+$server->sql(<<'EOQ');
+GRANT USAGE, CREATE ON SCHEMA api TO mallory;
+DO $$BEGIN PERFORM fi_create_partition('2025-01-05'); END$$;
+INSERT INTO fast_ingest.events (event_name, channel, user_id, ts) VALUES ('e', 'c', 'beside', '2025-01-05 12:00Z');
+DO $$BEGIN PERFORM fi_refresh(); END$$;
+EOQ
+is(errors_of('mallory', <<'EOQ'), '', 'another one beside the functions');
+CREATE FUNCTION api.fi_series(text, timestamptz, timestamptz, text, text, integer, jsonb, text)
+	RETURNS TABLE ("time" timestamptz, group_key text, is_other boolean, total_events bigint, unique_users bigint)
+	LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''called by %'', current_user; END';
+EOQ
+is($server->sql("SELECT count(*) FROM fi_sparkline('e', '2025-01-05 12:00Z', '2025-01-05 13:00Z')"), 1, 'fi_sparkline() calls fi_series()');
+is($server->sql("SELECT users FROM fi_erase_user('beside')"), 1, 'fi_erase_user() calls what is the extension\'s');
+$server->sql('DROP OWNED BY mallory; DROP FUNCTION fast_ingest.user_set_in(text), fast_ingest.user_set_contains(api.fi_user_set, integer), fast_ingest.forget_user_in_times(bytea, integer)');
+
 # Workers of the role check API keys, though the role cannot read them
 
 my $key = $server->sql("SELECT fi_create_api_key('client', '{read}')");
