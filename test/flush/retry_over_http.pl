@@ -168,6 +168,8 @@ foreach (
 	[ '{"stream":1,"all":true}', qr/stream is not allowed: expected the name of a stream/ ],
 	[ '{"stream":"nothing","all":true}', qr/stream "nothing" is not allowed: expected the name of a stream/ ],
 	[ '{"where":"id > 0"}', qr/unknown member "where" is not allowed/ ],
+	[ '{"x' . "\xc3\xa4" x 31 . '":1}', qr/unknown member "x(?:\x{e4}|\xc3\xa4){29}" is not allowed/ ],
+	[ '{"stream":"x' . "\xc3\xa4" x 31 . '","all":true}', qr/stream "x(?:\x{e4}|\xc3\xa4){29}" is not allowed/ ],
 	[ "{\"all\":true,\"\xff\":1}", qr/body is not text in UTF-8/ ],
 	[ "{\"all\":true}\0", qr/body is not text in UTF-8/ ])
 {
@@ -241,6 +243,24 @@ is_error(retry({%all}), 503, qr/^error 42703$/, 'the error of a trigger is not s
 is($server->sql('SELECT attempts FROM fast_ingest.dead_letters'), 1, 'nothing was done');
 unlike(PostgreSQL::Test::Utils::slurp_file($server->node->logfile), qr/fast_ingest[^\n]*bot-x/, 'nor is it in the log');
 $server->sql('DROP TRIGGER complain ON fast_ingest.events; DELETE FROM fast_ingest.dead_letters');
+
+# A trigger's settings end with the retry
+$server->sql(<<'EOQ');
+CREATE FUNCTION set_read_only() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN PERFORM set_config('default_transaction_read_only', 'on', false); RETURN NEW; END$$;
+CREATE TRIGGER set_read_only BEFORE INSERT ON fast_ingest.events FOR EACH ROW EXECUTE FUNCTION set_read_only();
+INSERT INTO fast_ingest.dead_letters (sqlstate, message, event) VALUES ('22000', 'by hand', '{"event_name": "page_view", "channel": "web", "user_id": "x", "ts": "2024-08-12T12:00:00Z"}');
+EOQ
+is(counts(retry({%all})), '1|1|0|0|0', 'a retry with a trigger that makes the session read-only');
+$server->sql('DROP TRIGGER set_read_only ON fast_ingest.events');
+is(counts(retry({%all})), '0|0|0|0|0', 'and another one');
+
+# Others may make functions of the same name in the schema of the extension
+$server->sql(<<'EOQ');
+CREATE FUNCTION fi_retry_dead_letters(ids bigint[], max_rows bigint, OUT retried bigint, OUT stored bigint, OUT duplicates bigint, OUT failed bigint)
+	LANGUAGE sql AS 'SELECT 6::bigint, 6::bigint, 6::bigint, 6::bigint';
+EOQ
+is(counts(retry({%all})), '0|0|0|0|0', 'they are not called');
+$server->sql('DROP FUNCTION fi_retry_dead_letters(bigint[], bigint)');
 
 # A role with few rights
 my $login = $server->major_version >= 17 ? 'NOLOGIN' : 'LOGIN';

@@ -16,6 +16,7 @@
 #include "catalog/pg_type.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/jsonb.h"
 #include "utils/numeric.h"
 
@@ -29,6 +30,7 @@
 
 #define MAX_IDS 1000
 #define MAX_LETTERS 10000 /* that {"all": true} tries at once */
+#define SHOWN_TEXT 61	  /* bytes of a text in messages, with its NUL */
 
 #define BODY_EXPECTED \
 	"{\"ids\":[1,2]} or {\"all\":true}, and \"stream\":\"name\" for those of a stream"
@@ -56,6 +58,18 @@ parse_body(void *arg)
 
 	parsed->json =
 		DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum((char *) parsed->body)));
+}
+
+/*
+ * A text of the body as messages show it: the first bytes of it, but no part of a character
+ */
+static char *
+shorten(const char *text)
+{
+	char *shown = palloc(SHOWN_TEXT);
+
+	ErrorCopyText(shown, text, SHOWN_TEXT);
+	return shown;
 }
 
 pg_noreturn static void
@@ -149,7 +163,7 @@ read_member(RetryRequest *request, const char *name, const JsonbValue *value, bo
 	else if (strcmp(name, "reason") == 0)
 		request->reason = read_text(value, name, "the reason of dead letters");
 	else
-		refuse_member(psprintf("unknown member \"%.60s\"", name), BODY_EXPECTED);
+		refuse_member(psprintf("unknown member \"%s\"", shorten(name)), BODY_EXPECTED);
 }
 
 static RetryRequest *
@@ -245,19 +259,29 @@ count_letters(void)
 	return n;
 }
 
+/*
+ * Retry events. All arguments are given, with their types: others may make functions in the schema,
+ * and with one of the same name that takes fewer, a shorter call would be ambiguous. What a trigger
+ * sets for the session is undone, because questions of others follow in it.
+ */
 static void
 retry_events(StringInfo text, RetryRequest *request)
 {
+	int settings = NewGUCNestLevel();
 	Oid types[] = {INT8ARRAYOID, INT8OID};
 	bool is_chosen = request->sqlstate != NULL || request->reason != NULL;
 	Datum values[] = {is_chosen ? select_ids(request) : make_ids(request),
 					  Int64GetDatum(MAX_LETTERS)};
 
 	(void) SpiRunWithNulls(psprintf("SELECT retried, stored, duplicates, failed"
-									" FROM %s.fi_retry_dead_letters(ids => $1, max_rows => $2)",
+									" FROM %s.fi_retry_dead_letters($1, NULL::pg_catalog.text,"
+									" NULL::pg_catalog.text, NULL::pg_catalog.jsonb,"
+									" NULL::pg_catalog.timestamptz, NULL::pg_catalog.timestamptz,"
+									" $2)",
 									FunctionSchema()),
 						   SPI_OK_SELECT, lengthof(types), types, values,
 						   is_chosen || request->nids > 0 ? "  " : "n ");
+	AtEOXact_GUC(false, settings);
 	appendStringInfo(text,
 					 "{\"retried\":" INT64_FORMAT ",\"stored\":" INT64_FORMAT
 					 ",\"duplicates\":" INT64_FORMAT ",\"failed\":" INT64_FORMAT,
@@ -274,7 +298,7 @@ retry_of_stream(StringInfo text, RetryRequest *request)
 
 	if (SpiRunWith("SELECT FROM fast_ingest.streams WHERE name = $1", SPI_OK_SELECT, 1, types,
 				   values) == 0)
-		refuse_member(psprintf("stream \"%.60s\"", request->stream), "the name of a stream");
+		refuse_member(psprintf("stream \"%s\"", shorten(request->stream)), "the name of a stream");
 	(void) SpiRunWithNulls(
 		psprintf("SELECT %s.fi_retry_stream_dead_letters($1, $2)", FunctionSchema()), SPI_OK_SELECT,
 		lengthof(types), types, values, request->nids == 0 ? " n" : "  ");
