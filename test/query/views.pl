@@ -94,6 +94,16 @@ compare('a breakdown is new');
 $server->sql('SELECT fi_refresh()');
 compare('it is counted');
 
+# Totals with several rows of a day, of which no channel has any: three users of three channels, and
+# one more of one of them
+my $day = "date_trunc('day', now(), 'UTC') - interval '170 days'";
+my $insert = "INSERT INTO fast_ingest.events (event_name, channel, user_id, ts)";
+$server->sql("SELECT fi_create_partition((now() AT TIME ZONE 'UTC')::date - 170)");
+$server->sql("$insert SELECT 'parts', 'channel_' || i, 'user_' || i, $day FROM generate_series(1, 3) i; SELECT fi_refresh(); $insert VALUES ('parts', 'channel_1', 'user_4', $day); SELECT fi_refresh()");
+is($server->sql("SELECT string_agg(DISTINCT breakdown::text, ' ' ORDER BY breakdown::text) FROM fast_ingest.rollup WHERE is_part AND level = 3 AND bucket = $day"),
+	'-1 0', 'totals have several rows');
+compare('totals have several rows');
+
 # In one transaction, and before its commit
 is(
 	$server->sql(<<'EOQ'), "t\nt", 'what this transaction has inserted is there');

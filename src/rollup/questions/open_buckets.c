@@ -34,10 +34,14 @@
 
 PG_FUNCTION_INFO_V1(fi_open_buckets);
 
-/* Beginnings of buckets of a level, at or above which keys have several rows. */
+/*
+ * Beginnings of buckets of a level in which keys have several rows. The totals are those of
+ * channels, and may have several where no channel has.
+ */
 #define BUCKETS_OF_PARTS \
 	"SELECT DISTINCT bucket FROM fast_ingest.rollup" \
-	" WHERE is_part AND breakdown = $1 AND level = $2 ORDER BY bucket"
+	" WHERE is_part AND level = $2" \
+	"  AND (breakdown = $1 OR $1 = 1 AND breakdown IN (0, -1)) ORDER BY bucket"
 
 /* What identifies a group of the result. */
 typedef struct

@@ -121,14 +121,20 @@ EOX
 	return;
 }
 
-# The server reads its users again when their file has changed. Wait until it has.
+# The server reads its users again when their file has changed. Wait until it has. It tells files apart
+# by the second in which they were written, so this one is written until the server has noticed.
 sub set_password
 {
 	my ($self, $password) = @_;
 
 	$self->{password} = $password;
 	$self->configure_users;
-	wait_until(sub { $self->request('SELECT 1')->{status} eq 200 }) or die 'the password has not changed';
+	wait_until(
+		sub {
+			return 1 if $self->request('SELECT 1')->{status} eq 200;
+			$self->configure_users;
+			return 0;
+		}) or die 'the password has not changed';
 	return;
 }
 
