@@ -161,11 +161,12 @@ SpiVisitPlan(SPIPlanPtr plan, int n, const Oid *types, const Datum *values, SpiR
 }
 
 int64
-SpiFirstInt64(void)
+SpiInt64(int column)
 {
 	bool isnull;
 
-	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	return DatumGetInt64(
+		SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, &isnull));
 }
 
 SPIPlanPtr

@@ -57,8 +57,8 @@ extern uint64 SpiVisitPlan(SPIPlanPtr plan, int n, const Oid *types, const Datum
 /* Prepare a statement. The plan stays until SPI_freeplan() or the end of the process. */
 extern SPIPlanPtr SpiPrepare(const char *statement, int n, Oid *types, int cursor_options);
 
-/* The first column of the first row in SPI_tuptable, which must be a bigint; 0 for NULL. */
-extern int64 SpiFirstInt64(void);
+/* A column, counted from 1, of the first row in SPI_tuptable: of type bigint; 0 for NULL. */
+extern int64 SpiInt64(int column);
 
 /*
  * Show the n tuples of a tuplestore to statements as a relation of that name, until

@@ -119,7 +119,7 @@ set_dead_letters(StatusRow *row)
 		return;
 	SPI_connect();
 	(void) SpiSelect("SELECT pg_catalog.count(*) FROM fast_ingest.dead_letters", 0, 0, NULL, NULL);
-	n = SpiFirstInt64();
+	n = SpiInt64(1);
 	SPI_finish();
 	set_value(row, STATUS_DEAD_LETTERS, Int64GetDatum(n));
 }

@@ -96,7 +96,7 @@ summarize_index(void *arg)
 	user = ActAsEventsOwner();
 	(void) SpiRunWith("SELECT brin_summarize_new_values($1)::bigint", SPI_OK_SELECT, 1, &type,
 					  &value);
-	summary->ranges = SpiFirstInt64();
+	summary->ranges = SpiInt64(1);
 	summary->partition_name = MemoryContextStrdup(summary->caller, QualifiedName(partition));
 	summary->index_name = MemoryContextStrdup(summary->caller, QualifiedName(summary->index));
 	ActAsCallerAgain(user);

@@ -38,8 +38,7 @@ const filterLine = (view, lead) => ({
         const { filters, ...rest } = state.get();
         const { [name]: _, ...others } = filters;
         const by = { campaign_id: "campaign", path: "page" }[name] ?? name;
-        const answer = await api.get(overview.metricsAddress({ ...rest, filters: others }, [["group_by", by], ["limit", 1000]]));
-        return answer.data.filter(({ group }) => group && !values.includes(group)).map(({ group, total_events }) => ({ value: group, label: group, hint: format.compact(total_events) }));
+        return groups.choices(await api.get(overview.metricsAddress({ ...rest, filters: others }, [["group_by", by], ["limit", 1000]])), values);
       },
       choose: value => state.set(state.withFilter(name, [...values, value])),
     });

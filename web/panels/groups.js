@@ -50,7 +50,11 @@ const groups = (() => {
       dom.el("span", { class: "bar users", style: { width: width(row.unique_users) } }));
   }
 
-  return { title, link, bars };
+  // The groups of an answer of /metrics as the choices of a picker, with their events
+  const choices = ({ data }, without = []) => data.filter(({ group }) => group && !without.includes(group))
+    .map(({ group, total_events }) => ({ value: group, label: group, hint: format.compact(total_events) }));
+
+  return { title, link, bars, choices };
 })();
 
 // What is wrong with a part of the view. What only came too late can be asked for alone.

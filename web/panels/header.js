@@ -4,13 +4,10 @@ const header = (() => {
   const ALL_EVENTS = "All events";
   const parts = {};
 
-  // The groups of /metrics as choices, with their events
   async function choices(by, everything, pairs = []) {
     const { from, to } = period.resolve(state.get());
     const answer = await api.get(api.path("metrics", [["group_by", by], ["from", from], ["to", to], ["limit", 1000], ...pairs]));
-    const found = answer.data.filter(({ group }) => group !== null && group !== "")
-      .map(({ group, total_events }) => ({ value: group, label: group, hint: format.compact(total_events) }));
-    return [{ value: "", label: everything }, ...found];
+    return [{ value: "", label: everything }, ...groups.choices(answer)];
   }
 
   function siteChoices() {

@@ -17,22 +17,14 @@ const liveBadge = (() => {
     return parts.link;
   }
 
-  // Events of the minute that runs and of the one before it, by the time that they took
-  function perSecond({ now, minutes }) {
-    const last = minutes.slice(-2);
-    const seconds = last.length ? now - last[0].time : 0;
-    return seconds > 0 ? last.reduce((sum, { total_events }) => sum + total_events, 0) / seconds : null;
-  }
-
-  function show(live, now) {
-    const minutes = live.minutes ?? [];
-    const rate = perSecond({ now: live.now ?? now, minutes });
-    const users = live.last_5_minutes.unique_users;
+  function show({ minutes, last_5_minutes }, now) {
+    const rate = live.eventsPerSecond({ now, minutes }).value;
+    const users = last_5_minutes.unique_users;
     parts.link.hidden = false;
     parts.users.textContent = users < 100_000 ? format.number(users) : format.compact(users);
     parts.link.dataset.quiet = String(users === 0);
     parts.unit.textContent = users === 1 ? " user now" : " users now";
-    parts.rate.textContent = rate === null ? "" : `${rate < 10 ? format.number(Math.round(rate * 10) / 10) : format.compact(Math.round(rate))} events/s`;
+    parts.rate.textContent = `${rate < 10 ? format.number(Math.round(rate * 10) / 10) : format.compact(Math.round(rate))} events/s`;
     const most = Math.max(1, ...minutes.map(minute => minute.total_events));
     dom.replace(parts.bars, minutes.map(({ total_events }, index) => {
       const height = total_events > 0 ? Math.max(2, 18 * total_events / most) : 1;
@@ -78,8 +70,8 @@ const liveBadge = (() => {
   }
 
   // The answer to the view has the same numbers, of the same websites and channels
-  function take({ live, now }) {
-    if (live && !live.error && site().length <= 1) show(live, now);
+  function take(answer) {
+    if (answer.live && !answer.live.error && site().length <= 1) show(answer.live, answer.now);
     wait();
   }
 

@@ -205,6 +205,13 @@ make_ids(RetryRequest *request)
 										   FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 }
 
+#define SELECT_CHOSEN \
+	"SELECT coalesce(array_agg(id), '{}')" \
+	" FROM (SELECT id FROM fast_ingest.dead_letters" \
+	"  WHERE ($1 IS NULL OR sqlstate = $1)" \
+	"   AND ($2 IS NULL OR " SHOWN_REASON_OF_MESSAGE " = $2)" \
+	"  ORDER BY id LIMIT " CppAsString2(MAX_LETTERS) ") AS chosen"
+
 /*
  * The ids of those that GET /status shows with a reason, as an array of SQL
  */
@@ -227,24 +234,9 @@ select_ids(RetryRequest *request)
 		values[1] = CStringGetTextDatum(request->reason);
 		nulls[1] = ' ';
 	}
-	(void) SpiRunWithNulls(
-		"SELECT coalesce(array_agg(id), '{}') FROM (SELECT id"
-		" FROM fast_ingest.dead_letters WHERE ($1 IS NULL OR sqlstate = $1)"
-		" AND ($2 IS NULL OR " SHOWN_REASON_OF("message") " = $2)"
-														  " ORDER BY id LIMIT " CppAsString2(
-															  MAX_LETTERS) ") AS chosen",
-		SPI_OK_SELECT, lengthof(types), types, values, nulls);
+	(void) SpiRunWithNulls(SELECT_CHOSEN, SPI_OK_SELECT, lengthof(types), types, values, nulls);
 	ActAsCallerAgain(user);
 	return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
-}
-
-static int64
-get_int64(int column)
-{
-	bool isnull;
-
-	return DatumGetInt64(
-		SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, &isnull));
 }
 
 static int64
@@ -254,7 +246,7 @@ count_letters(void)
 	int64 n;
 
 	(void) SpiRun("SELECT count(*) FROM fast_ingest.dead_letters", SPI_OK_SELECT);
-	n = SpiFirstInt64();
+	n = SpiInt64(1);
 	ActAsCallerAgain(user);
 	return n;
 }
@@ -285,7 +277,7 @@ retry_events(StringInfo text, RetryRequest *request)
 	appendStringInfo(text,
 					 "{\"retried\":" INT64_FORMAT ",\"stored\":" INT64_FORMAT
 					 ",\"duplicates\":" INT64_FORMAT ",\"failed\":" INT64_FORMAT,
-					 get_int64(1), get_int64(2), get_int64(3), get_int64(4));
+					 SpiInt64(1), SpiInt64(2), SpiInt64(3), SpiInt64(4));
 	appendStringInfo(text, ",\"left\":" INT64_FORMAT "}", count_letters());
 }
 
@@ -302,7 +294,7 @@ retry_of_stream(StringInfo text, RetryRequest *request)
 	(void) SpiRunWithNulls(
 		psprintf("SELECT %s.fi_retry_stream_dead_letters($1, $2)", FunctionSchema()), SPI_OK_SELECT,
 		lengthof(types), types, values, request->nids == 0 ? " n" : "  ");
-	appendStringInfo(text, "{\"retried\":" INT64_FORMAT "}", SpiFirstInt64());
+	appendStringInfo(text, "{\"retried\":" INT64_FORMAT "}", SpiInt64(1));
 	ActAsCallerAgain(user);
 }
 

@@ -32,13 +32,78 @@
 
 #define LOCK_WAIT "1s"
 
-/* Unix seconds of a timestamptz, and seconds of an interval */
-#define SECONDS(value) "trim_scale(extract(epoch FROM " value ")::numeric)"
-
 /* Bytes of an event that are shown */
 #define SHOWN_EVENT "1000"
 
-/* A member of the answer and the statement that makes it. Each %1$s is the schema of fi_*. */
+/* In the statements, %1$s is the schema of fi_*. Times are Unix seconds. */
+
+#define SELECT_WORKERS \
+	"SELECT json_agg(json_build_object('worker', worker, 'pid', pid, 'state', state," \
+	"  'since', trim_scale(extract(epoch FROM since)), 'last_error', last_error))" \
+	" FROM %1$s.fi_status()"
+
+#define SELECT_EVENTS \
+	"SELECT json_build_object('received', sum(received), 'accepted', sum(accepted)," \
+	"  'rejected', sum(rejected), 'committed', sum(committed), 'duplicate', sum(duplicate)," \
+	"  'discarded', sum(discarded), 'dead_lettered', sum(dead_lettered), 'staged', sum(staged)," \
+	"  'last_commit', trim_scale(extract(epoch FROM max(last_commit))))" \
+	" FROM %1$s.fi_status()"
+
+#define SELECT_PARTITIONS \
+	"SELECT json_build_object('count', count(*), 'first', min(day), 'last', max(day)," \
+	"  'bytes', coalesce(sum(pg_total_relation_size(partition)), 0))" \
+	" FROM %1$s.fi_partitions()"
+
+#define SELECT_DEAD_LETTERS \
+	"WITH reasons AS MATERIALIZED (" \
+	"  SELECT sqlstate, count(*) AS n, " SHOWN_REASON_OF_MESSAGE " AS reason," \
+	"    max(last_attempt) AS newest" \
+	"  FROM fast_ingest.dead_letters GROUP BY 1, 3)," \
+	" top AS (SELECT * FROM reasons ORDER BY n DESC, newest DESC LIMIT 20)," \
+	" newest AS (SELECT * FROM fast_ingest.dead_letters ORDER BY id DESC LIMIT 50)" \
+	" SELECT json_build_object(" \
+	"  'count', (SELECT coalesce(sum(n), 0) FROM reasons)," \
+	"  'dropped', (SELECT sum(dead_letters_dropped) FROM %1$s.fi_status())," \
+	"  'reasons', (SELECT coalesce(json_agg(json_build_object('sqlstate', sqlstate," \
+	"    'reason', reason, 'count', n, 'newest', trim_scale(extract(epoch FROM newest)))" \
+	"    ORDER BY n DESC, newest DESC), '[]') FROM top)," \
+	"  'newest', (SELECT coalesce(json_agg(json_build_object('id', id," \
+	"    'failed_at', trim_scale(extract(epoch FROM failed_at)), 'attempts', attempts," \
+	"    'last_attempt', trim_scale(extract(epoch FROM last_attempt)), 'sqlstate', sqlstate," \
+	"    'reason', left(message, " SHOWN_REASON ")," \
+	"    'event', left(event::text, " SHOWN_EVENT ")," \
+	"    'event_is_cut', length(event::text) > " SHOWN_EVENT ") ORDER BY id DESC), '[]')" \
+	"    FROM newest))"
+
+#define SELECT_STREAMS \
+	"SELECT coalesce(json_agg(json_build_object('name', s.name, 'kind', kind, 'url', url," \
+	"  'target', target, 'state', state, 'since', trim_scale(extract(epoch FROM since))," \
+	"  'detail', detail, 'guarantee', guarantee, 'lag_events', lag_events," \
+	"  'lag_bytes', lag_bytes, 'lag_seconds', trim_scale(extract(epoch FROM lag))," \
+	"  'retained_wal', retained_wal, 'max_retained_wal', max_retained_wal," \
+	"  'events_sent', events_sent, 'retries', retries, 'doubts', doubts," \
+	"  'backfill_left', backfill_left, 'last_sent', trim_scale(extract(epoch FROM last_sent))," \
+	"  'last_error', last_error, 'last_error_at', trim_scale(extract(epoch FROM last_error_at))," \
+	"  'dead_letters', dead_letters, 'reasons', coalesce(reasons, '[]')) ORDER BY s.name), '[]')" \
+	" FROM %1$s.fi_streams() s LEFT JOIN (" \
+	"  SELECT name, json_agg(json_build_object('reason', reason, 'count', n," \
+	"    'newest', trim_scale(extract(epoch FROM newest))) ORDER BY n DESC, newest DESC) AS reasons" \
+	"  FROM (SELECT name, reason, n, newest," \
+	"      row_number() OVER (PARTITION BY name ORDER BY n DESC, newest DESC) AS place" \
+	"    FROM (SELECT t.name, left(d.reason, " SHOWN_REASON ") AS reason, count(*) AS n," \
+	"        max(d.failed_at) AS newest" \
+	"      FROM fast_ingest.stream_dead_letters d JOIN fast_ingest.streams t ON t.id = d.stream_id" \
+	"      GROUP BY 1, 2) AS l) AS p WHERE place <= 5 GROUP BY name) AS r USING (name)"
+
+/* where files are is nobody's business who is not on the machine */
+#define SELECT_SETTINGS \
+	"SELECT coalesce(json_agg(json_build_object('name', name," \
+	"  'value', CASE WHEN right(name, 5) <> '_file' THEN setting END, 'unit', unit," \
+	"  'default', boot_val, 'pending_restart', pending_restart) ORDER BY name), '[]')" \
+	" FROM pg_settings WHERE starts_with(name, 'fast_ingest.')" \
+	"  AND (setting IS DISTINCT FROM boot_val OR pending_restart)"
+
+/* A member of the answer and the statement that makes it. */
 typedef struct
 {
 	const char *member;
@@ -46,82 +111,9 @@ typedef struct
 } Part;
 
 static const Part parts[] = {
-	{"workers", "SELECT json_agg(json_build_object('worker', worker, 'pid', pid, 'state', state,"
-				" 'since', " SECONDS("since") ", 'last_error', last_error))"
-											  " FROM %1$s.fi_status()"},
-
-	{"events",
-	 "SELECT json_build_object('received', sum(received), 'accepted', sum(accepted),"
-	 " 'rejected', sum(rejected), 'committed', sum(committed), 'duplicate', sum(duplicate),"
-	 " 'discarded', sum(discarded), 'dead_lettered', sum(dead_lettered), 'staged', sum(staged),"
-	 " 'last_commit', " SECONDS("max(last_commit)") ")"
-													" FROM %1$s.fi_status()"},
-
-	{"partitions",
-	 "SELECT json_build_object('count', count(*), 'first', min(day), 'last', max(day),"
-	 " 'bytes', coalesce(sum(pg_total_relation_size(partition)), 0))"
-	 " FROM %1$s.fi_partitions()"},
-
-	{"dead_letters",
-	 "WITH reasons AS MATERIALIZED ("
-	 "   SELECT sqlstate, count(*) AS n,"
-	 "     " SHOWN_REASON_OF(
-		 "message") " AS reason,"
-					"     max(last_attempt) AS newest"
-					"   FROM fast_ingest.dead_letters GROUP BY 1, 3),"
-					" top AS (SELECT * FROM reasons ORDER BY n DESC, newest DESC LIMIT 20),"
-					" newest AS (SELECT * FROM fast_ingest.dead_letters ORDER BY id DESC LIMIT 50)"
-					" SELECT json_build_object("
-					"   'count', (SELECT coalesce(sum(n), 0) FROM reasons),"
-					"   'dropped', (SELECT sum(dead_letters_dropped) FROM %1$s.fi_status()),"
-					"   'reasons', (SELECT coalesce(json_agg(json_build_object('sqlstate', sqlstate,"
-					"     'reason', reason, 'count', n, 'newest', " SECONDS(
-						"newest") ")"
-								  "     ORDER BY n DESC, newest DESC), '[]') FROM top),"
-								  "   'newest', (SELECT coalesce(json_agg(json_build_object('id', id,"
-								  "     'failed_at', " SECONDS(
-									  "failed_at") ", 'attempts', attempts,"
-												   "     'last_attempt', " SECONDS(
-													   "last_attempt") ", 'sqlstate', sqlstate,"
-																	   "     'reason', left(message, " SHOWN_REASON
-																	   "), 'event', left(event::text, " SHOWN_EVENT
-																	   "),"
-																	   "     'event_is_cut', length(event::text) > " SHOWN_EVENT
-																	   ") ORDER BY id DESC), '[]')"
-																	   "     FROM newest))"},
-
-	{"streams",
-	 "SELECT coalesce(json_agg(json_build_object('name', s.name, 'kind', kind, 'url', url,"
-	 "   'target', target, 'state', state, 'since', " SECONDS(
-		 "since") ", 'detail', detail,"
-				  "   'guarantee', guarantee, 'lag_events', lag_events, 'lag_bytes', lag_bytes,"
-				  "   'lag_seconds', " SECONDS(
-					  "lag") ", 'retained_wal', retained_wal,"
-							 "   'max_retained_wal', max_retained_wal, 'events_sent', events_sent, 'retries', retries,"
-							 "   'doubts', doubts, 'backfill_left', backfill_left,"
-							 "   'last_sent', " SECONDS(
-								 "last_sent") ", 'last_error', last_error,"
-											  "   'last_error_at', " SECONDS(
-												  "last_error_at") ", 'dead_letters', dead_letters,"
-																   "   'reasons', coalesce(reasons, '[]')) ORDER BY s.name), '[]')"
-																   " FROM %1$s.fi_streams() s LEFT JOIN ("
-																   "   SELECT name, json_agg(json_build_object('reason', reason, 'count', n,"
-																   "     'newest', " SECONDS(
-																	   "newest") ") ORDER BY n DESC, newest DESC) AS reasons"
-																				 "   FROM (SELECT name, reason, n, newest,"
-																				 "       row_number() OVER (PARTITION BY name ORDER BY n DESC, newest DESC) AS place"
-																				 "     FROM (SELECT t.name, left(d.reason, " SHOWN_REASON
-																				 ") AS reason, count(*) AS n,"
-																				 "         max(d.failed_at) AS newest"
-																				 "       FROM fast_ingest.stream_dead_letters d JOIN fast_ingest.streams t ON t.id = d.stream_id"
-																				 "       GROUP BY 1, 2) AS l) AS p WHERE place <= 5 GROUP BY name) AS r USING (name)"},
-
-	/* where files are is nobody's business who is not on the machine */
-	{"settings", "SELECT coalesce(json_agg(json_build_object('name', name,"
-				 "   'value', CASE WHEN right(name, 5) <> '_file' THEN setting END, 'unit', unit,"
-				 "   'default', boot_val, 'pending_restart', pending_restart) ORDER BY name), '[]')"
-				 " FROM pg_settings WHERE starts_with(name, 'fast_ingest.')"
-				 "   AND (setting IS DISTINCT FROM boot_val OR pending_restart)"},
+	{"workers", SELECT_WORKERS},	   {"events", SELECT_EVENTS},
+	{"partitions", SELECT_PARTITIONS}, {"dead_letters", SELECT_DEAD_LETTERS},
+	{"streams", SELECT_STREAMS},	   {"settings", SELECT_SETTINGS},
 };
 
 /* The statement of a part, and the JSON that it answers */

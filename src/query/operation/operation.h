@@ -12,8 +12,8 @@
 #define SHOWN_REASON "500"
 
 /* The reason of a dead letter as it is shown: in another partition it is no other one */
-#define SHOWN_REASON_OF(message) \
-	"left(regexp_replace(" message ", '\"events_[0-9]{8}\"', '\"events\"', 'g'), " SHOWN_REASON ")"
+#define SHOWN_REASON_OF_MESSAGE \
+	"left(regexp_replace(message, '\"events_[0-9]{8}\"', '\"events\"', 'g'), " SHOWN_REASON ")"
 
 /* GET /status. Takes no parameters. */
 extern void AnswerStatus(QueryAnswer *answer, const char *list, size_t len);

@@ -4,8 +4,8 @@
  * Deltas that a process has read. A delta never changes, and dashboards ask again and again, so a
  * process keeps the deltas that its last question read, up to fast_ingest.delta_cache_size, and
  * the numbers of their users; but none of the transaction in progress. What the last question did
- * not see is freed. Each question still
- * scans the table, so that its snapshot says which deltas there are.
+ * not see is freed. Each question still scans the table, so that its snapshot says which deltas
+ * there are.
  *
  *     DeltaCacheBegin(table, state);
  *     for each row of the table that the snapshot shows:

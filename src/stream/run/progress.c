@@ -61,15 +61,6 @@ get_column(int column, bool *isnull)
 	return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, isnull);
 }
 
-static int64
-get_int64(int column)
-{
-	bool isnull;
-	Datum value = get_column(column, &isnull);
-
-	return isnull ? 0 : DatumGetInt64(value);
-}
-
 static bool
 get_text(int column, char *copy, size_t size)
 {
@@ -91,8 +82,8 @@ get_intent(Intent *intent)
 	memset(intent, 0, sizeof(*intent));
 	if (!get_text(COL_INTENT_ID, intent->id, sizeof(intent->id)))
 		return;
-	intent->lsn = (uint64) get_int64(COL_INTENT_LSN);
-	intent->n = (uint64) get_int64(COL_INTENT_N);
+	intent->lsn = (uint64) SpiInt64(COL_INTENT_LSN);
+	intent->n = (uint64) SpiInt64(COL_INTENT_N);
 	intent->rows = DatumGetInt32(get_column(COL_INTENT_ROWS, &isnull));
 	value = get_column(COL_INTENT_HASH, &isnull);
 	if (!isnull)
@@ -102,7 +93,7 @@ get_intent(Intent *intent)
 		memcpy(intent->hash.bytes, VARDATA_ANY(hash),
 			   Min(VARSIZE_ANY_EXHDR(hash), sizeof(intent->hash.bytes)));
 	}
-	intent->backfill = get_int64(COL_INTENT_BACKFILL);
+	intent->backfill = SpiInt64(COL_INTENT_BACKFILL);
 	value = get_column(COL_INTENT_PARTITION, &isnull);
 	intent->partition = isnull ? InvalidOid : DatumGetObjectId(value);
 	value = get_column(COL_INTENT_FROM, &isnull);
@@ -127,12 +118,12 @@ ProgressRead(int32 stream_id, Progress *progress)
 	(void) get_text(COL_SLOT_NAME, progress->slot_name, sizeof(progress->slot_name));
 	(void) get_column(COL_START_LSN, &isnull);
 	progress->started = !isnull;
-	progress->done_lsn = (uint64) get_int64(COL_DONE_LSN);
-	progress->done_n = (uint64) get_int64(COL_DONE_N);
-	progress->done_at = (TimestampTz) get_int64(COL_DONE_AT);
-	progress->confirmed = (XLogRecPtr) get_int64(COL_CONFIRMED);
-	progress->unsent_xid = (uint64) get_int64(COL_UNSENT_XID);
-	progress->batch = get_int64(COL_BATCH);
+	progress->done_lsn = (uint64) SpiInt64(COL_DONE_LSN);
+	progress->done_n = (uint64) SpiInt64(COL_DONE_N);
+	progress->done_at = (TimestampTz) SpiInt64(COL_DONE_AT);
+	progress->confirmed = (XLogRecPtr) SpiInt64(COL_CONFIRMED);
+	progress->unsent_xid = (uint64) SpiInt64(COL_UNSENT_XID);
+	progress->batch = SpiInt64(COL_BATCH);
 	get_intent(&progress->intent);
 	(void) get_column(COL_LOST_AT, &isnull);
 	progress->lost = !isnull;
@@ -173,7 +164,7 @@ store_letter(int32 stream_id, const StreamDeadLetter *letter)
 		"INSERT INTO fast_ingest.stream_dead_letters (stream_id, lsn, n, reason, event)"
 		" VALUES ($1, $2, $3, $4, $5) RETURNING id",
 		SPI_OK_INSERT_RETURNING, lengthof(types), types, values);
-	return SpiFirstInt64();
+	return SpiInt64(1);
 }
 
 static void
