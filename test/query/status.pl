@@ -44,6 +44,8 @@ sub ask
 # ---------------------------------------------------------------------------
 
 ok(wait_for_query_worker($server), 'the query worker answers');
+# either listener may get an event, and each has a flusher that begins by itself
+ok(wait_until(sub { $server->sql(q(SELECT bool_and(state = 'running') FROM fi_status() WHERE worker LIKE 'flusher%')) eq 't' }), 'both flushers run');
 $server->sql(q{ALTER TABLE fast_ingest.events ADD CONSTRAINT no_bots CHECK (user_id NOT LIKE 'bot%')});
 is($server->post_bulk([ map { event($_) } 1 .. 20 ])->{status}, 202, 'events');
 is($server->post_event(event(1))->{status}, 202, 'one again');
